@@ -1,0 +1,107 @@
+// swift-tools-version: 6.2
+import Foundation
+import PackageDescription
+
+/// libtorch comes from Debian's `libtorch-dev` unless `TORCH_HOME` names another installation
+/// (a folder with `include/` and `lib/`, e.g. the `torch` package of a Python environment).
+let torchHome = ProcessInfo.processInfo.environment["TORCH_HOME"]
+
+let torchHeaders: [CXXSetting] =
+    torchHome.map { [.unsafeFlags(["-I\($0)/include", "-I\($0)/include/torch/csrc/api/include"])] } ?? []
+let torchLibraries: [LinkerSetting] =
+    (torchHome.map { [.unsafeFlags(["-L\($0)/lib", "-Xlinker", "-rpath", "-Xlinker", "\($0)/lib"])] } ?? [])
+    + [.linkedLibrary("torch"), .linkedLibrary("torch_cpu"), .linkedLibrary("c10")]
+
+let swiftSettings: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .treatAllWarnings(as: .error),
+]
+
+let package = Package(
+    name: "espalier",
+    products: [
+        .executable(name: "espalier", targets: ["espalier"])
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+        .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.0"),
+    ],
+    targets: [
+        // C and C++ at the bottom: nothing above `Torch` sees libtorch, nothing above `ZeroMQ` sees libzmq.
+        .target(name: "CTorch", cxxSettings: torchHeaders, linkerSettings: torchLibraries),
+        .systemLibrary(name: "CZeroMQ", pkgConfig: "libzmq", providers: [.apt(["libzmq3-dev"])]),
+        .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+        .systemLibrary(name: "CSodium", pkgConfig: "libsodium", providers: [.apt(["libsodium-dev"])]),
+
+        .target(name: "Torch", dependencies: ["CTorch"], swiftSettings: swiftSettings),
+        .target(name: "ZeroMQ", dependencies: ["CZeroMQ"], swiftSettings: swiftSettings),
+        .target(
+            name: "ONNX",
+            dependencies: [.product(name: "SwiftProtobuf", package: "swift-protobuf")],
+            swiftSettings: swiftSettings),
+        .target(name: "ComputationGraph", dependencies: ["ONNX"], swiftSettings: swiftSettings),
+        .target(name: "Datasets", dependencies: ["CZlib"], swiftSettings: swiftSettings),
+        .target(
+            name: "Engine", dependencies: ["Torch", "ComputationGraph", "Datasets", "ONNX"],
+            swiftSettings: swiftSettings),
+        .target(
+            name: "Search",
+            dependencies: ["ComputationGraph", .product(name: "Collections", package: "swift-collections")],
+            swiftSettings: swiftSettings),
+        .target(
+            name: "Journal",
+            dependencies: ["ComputationGraph", "Search", .product(name: "GRDB", package: "GRDB.swift")],
+            swiftSettings: swiftSettings),
+        .target(
+            name: "Coordination",
+            dependencies: [
+                "ComputationGraph", "Search",
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+                .product(name: "Collections", package: "swift-collections"),
+            ],
+            swiftSettings: swiftSettings),
+        .target(
+            name: "Cluster",
+            dependencies: [
+                "Coordination", "Search", "Engine", "Journal", "Datasets", "ONNX", "ComputationGraph", "ZeroMQ",
+                "CSodium",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "Subprocess", package: "swift-subprocess"),
+            ],
+            swiftSettings: swiftSettings),
+        .target(
+            name: "Report", dependencies: ["Journal", "Search", "ComputationGraph"], swiftSettings: swiftSettings),
+        .executableTarget(
+            name: "espalier",
+            dependencies: [
+                "Cluster", "Report", "Engine", "Search", "Journal", "Datasets", "ComputationGraph", "ONNX",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: swiftSettings),
+
+        .testTarget(name: "ONNXTests", dependencies: ["ONNX"], swiftSettings: swiftSettings),
+        .testTarget(name: "DatasetsTests", dependencies: ["Datasets"], swiftSettings: swiftSettings),
+        .testTarget(name: "ZeroMQTests", dependencies: ["ZeroMQ"], swiftSettings: swiftSettings),
+        .testTarget(name: "TorchTests", dependencies: ["Torch"], swiftSettings: swiftSettings),
+        .testTarget(
+            name: "ComputationGraphTests", dependencies: ["ComputationGraph", "ONNX"], swiftSettings: swiftSettings),
+        .testTarget(
+            name: "EngineTests", dependencies: ["Engine", "ComputationGraph", "ONNX", "Datasets", "Torch"],
+            swiftSettings: swiftSettings),
+        .testTarget(name: "SearchTests", dependencies: ["Search", "ComputationGraph"], swiftSettings: swiftSettings),
+        .testTarget(name: "JournalTests", dependencies: ["Journal"], swiftSettings: swiftSettings),
+        .testTarget(
+            name: "CoordinationTests", dependencies: ["Coordination", "Search", "ComputationGraph"],
+            swiftSettings: swiftSettings),
+        .testTarget(name: "ClusterTests", dependencies: ["Cluster"], swiftSettings: swiftSettings),
+    ],
+    swiftLanguageModes: [.v6],
+    cxxLanguageStandard: torchHome == nil ? .cxx17 : .cxx20
+)
