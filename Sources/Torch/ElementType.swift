@@ -1,0 +1,45 @@
+/// The element types of tensors, numbered as libtorch's `ScalarType`.
+public enum ElementType: Int32, Sendable, Hashable {
+    case uint8 = 0
+    case int8 = 1
+    case int16 = 2
+    case int32 = 3
+    case int64 = 4
+    case float16 = 5
+    case float32 = 6
+    case float64 = 7
+    case bool = 11
+    case bfloat16 = 15
+
+    /// Bytes per element.
+    public var byteSize: Int {
+        switch self {
+        case .uint8, .int8, .bool: 1
+        case .int16, .float16, .bfloat16: 2
+        case .int32, .float32: 4
+        case .int64, .float64: 8
+        }
+    }
+
+    /// Whether the elements are floating-point numbers.
+    public var isFloatingPoint: Bool {
+        switch self {
+        case .float16, .float32, .float64, .bfloat16: true
+        default: false
+        }
+    }
+}
+
+/// A Swift number type that tensors can hold.
+public protocol TensorElement {
+    /// The element type of a tensor of such numbers.
+    static var elementType: ElementType { get }
+}
+
+extension Float: TensorElement { public static var elementType: ElementType { .float32 } }
+extension Double: TensorElement { public static var elementType: ElementType { .float64 } }
+extension Int: TensorElement { public static var elementType: ElementType { .int64 } }
+extension Int64: TensorElement { public static var elementType: ElementType { .int64 } }
+extension Int32: TensorElement { public static var elementType: ElementType { .int32 } }
+extension UInt8: TensorElement { public static var elementType: ElementType { .uint8 } }
+extension Bool: TensorElement { public static var elementType: ElementType { .bool } }

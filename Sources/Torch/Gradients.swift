@@ -1,0 +1,49 @@
+internal import CTorch
+
+/// Process-wide settings of the tensor engine.
+public enum Torch {
+    /// The version of libtorch that was built against, e.g. `1.13.1`.
+    public static var version: String { String(cString: ct_version()) }
+
+    /// Sets the number of compute threads of this process.
+    public static func setThreads(_ count: Int) { ct_set_threads(Int32(count)) }
+
+    /// Runs `body` while operators on this thread are recorded for backward.
+    public static func withGradients<Result>(_ body: () throws -> Result) rethrows -> Result {
+        let before = ct_gradients()
+        ct_set_gradients(true)
+        defer { ct_set_gradients(before) }
+        return try body()
+    }
+}
+
+extension Tensor {
+    /// Marks this tensor as one that gradients are wanted for.
+    public func requireGradient() throws(TorchError) {
+        try check(ct_requires_gradient(handle, true), "requireGradient()")
+    }
+
+    /// Gradients of `sum(outputs · seeds)` with respect to `inputs`.
+    ///
+    /// - Parameters:
+    ///   - seeds: one tensor per output, of its shape; `nil` for a scalar output.
+    ///   - createGraph: whether the gradients can themselves be differentiated.
+    /// - Returns: one gradient per input; `nil` where no output depends on it.
+    public static func gradients(
+        of outputs: [Tensor], seeds: [Tensor?]? = nil, withRespectTo inputs: [Tensor], keepGraph: Bool = false,
+        createGraph: Bool = false
+    ) throws(TorchError) -> [Tensor?] {
+        let outputHandles: [OpaquePointer?] = outputs.map(\.handle)
+        let seedHandles: [OpaquePointer?] = (seeds ?? outputs.map { _ in nil }).map { $0?.handle }
+        let inputHandles: [OpaquePointer?] = inputs.map(\.handle)
+        var results = [OpaquePointer?](repeating: nil, count: inputs.count)
+        let status = ct_gradient(
+            outputHandles, seedHandles, Int32(outputs.count), inputHandles, Int32(inputs.count), keepGraph,
+            createGraph, &results)
+        withExtendedLifetime((outputs, seeds, inputs)) {}
+        try check(status, "gradients(of:)")
+        var gradients: [Tensor?] = []
+        for result in results { gradients.append(try result.map { handle throws(TorchError) in try Tensor(owning: handle) }) }
+        return gradients
+    }
+}
