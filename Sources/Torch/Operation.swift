@@ -20,7 +20,7 @@ public enum Argument {
     /// The tensor, or an absent optional.
     public static func optional(_ tensor: Tensor?) -> Argument { tensor.map { .tensor($0) } ?? .none }
     /// An element type, as the operators take it.
-    public static func type(_ type: ElementType) -> Argument { .int(Int(type.rawValue)) }
+    public static func type(_ type: ScalarType) -> Argument { .int(Int(type.rawValue)) }
 }
 
 extension Argument: ExpressibleByIntegerLiteral, ExpressibleByFloatLiteral, ExpressibleByBooleanLiteral {

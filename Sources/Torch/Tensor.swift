@@ -9,17 +9,17 @@ public final class Tensor {
     /// The size of every dimension.
     public let shape: [Int]
     /// The type of the elements.
-    public let elementType: ElementType
+    public let scalarType: ScalarType
 
     /// Takes over a reference that libtorch handed out.
     init(owning handle: OpaquePointer) throws(TorchError) {
-        guard let type = ElementType(rawValue: ct_type(handle)) else {
+        guard let type = ScalarType(rawValue: ct_type(handle)) else {
             let number = ct_type(handle)
             ct_release(handle)
             throw TorchError(operation: "Tensor", reason: "libtorch's element type \(number) is not supported")
         }
         self.handle = handle
-        elementType = type
+        scalarType = type
         let rank = Int(ct_rank(handle))
         shape =
             rank == 0
@@ -35,11 +35,11 @@ public final class Tensor {
     /// A tensor with a copy of `bytes`, the elements in C order.
     ///
     /// - Throws: `TorchError` when the number of bytes does not fit the shape.
-    public convenience init(bytes: UnsafeRawBufferPointer, shape: [Int], elementType: ElementType) throws(TorchError) {
+    public convenience init(bytes: UnsafeRawBufferPointer, shape: [Int], scalarType: ScalarType) throws(TorchError) {
         var made: OpaquePointer?
         let dimensions = shape.map(Int64.init)
         let status = ct_make(
-            elementType.rawValue, dimensions, Int32(shape.count), bytes.baseAddress, bytes.count, &made)
+            scalarType.rawValue, dimensions, Int32(shape.count), bytes.baseAddress, bytes.count, &made)
         try check(status, "Tensor(bytes:shape:)")
         try self.init(owning: made!)
     }
@@ -53,7 +53,7 @@ public final class Tensor {
             var made: OpaquePointer?
             let dimensions = (shape ?? [elements.count]).map(Int64.init)
             let status = ct_make(
-                Element.elementType.rawValue, dimensions, Int32(dimensions.count), bytes.baseAddress, bytes.count,
+                Element.scalarType.rawValue, dimensions, Int32(dimensions.count), bytes.baseAddress, bytes.count,
                 &made)
             do throws(TorchError) {
                 try check(status, "Tensor(_:shape:)")
@@ -93,7 +93,7 @@ public final class Tensor {
 
     /// The elements in C order, converted to `Element` when they are of another type.
     public func elements<Element: TensorElement>(as type: Element.Type = Element.self) throws(TorchError) -> [Element] {
-        let source = elementType == Element.elementType ? self : try self.converted(to: Element.elementType)
+        let source = scalarType == Element.scalarType ? self : try self.converted(to: Element.scalarType)
         let size = source.byteCount
         let number = source.count
         var status: Int32 = 0

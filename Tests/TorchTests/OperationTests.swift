@@ -45,7 +45,7 @@ import Torch
         // d/dx x³ = 3x² and d²/dx² x³ = 6x, at 2.
         let x = try Tensor(scalar: Float(2))
         try x.requireGradient()
-        let (first, second) = try Torch.withGradients {
+        let (first, second) = try TorchRuntime.withGradients {
             let multiply = Operation("aten::mul.Tensor")
             let cube = try multiply(.tensor(try multiply(.tensor(x), .tensor(x))), .tensor(x))
             let gradient = try #require(try Tensor.gradients(of: [cube], withRespectTo: [x], createGraph: true)[0])

@@ -1,5 +1,5 @@
 /// The element types of tensors, numbered as libtorch's `ScalarType`.
-public enum ElementType: Int32, Sendable, Hashable {
+public enum ScalarType: Int32, Sendable, Hashable {
     case uint8 = 0
     case int8 = 1
     case int16 = 2
@@ -33,13 +33,13 @@ public enum ElementType: Int32, Sendable, Hashable {
 /// A Swift number type that tensors can hold.
 public protocol TensorElement {
     /// The element type of a tensor of such numbers.
-    static var elementType: ElementType { get }
+    static var scalarType: ScalarType { get }
 }
 
-extension Float: TensorElement { public static var elementType: ElementType { .float32 } }
-extension Double: TensorElement { public static var elementType: ElementType { .float64 } }
-extension Int: TensorElement { public static var elementType: ElementType { .int64 } }
-extension Int64: TensorElement { public static var elementType: ElementType { .int64 } }
-extension Int32: TensorElement { public static var elementType: ElementType { .int32 } }
-extension UInt8: TensorElement { public static var elementType: ElementType { .uint8 } }
-extension Bool: TensorElement { public static var elementType: ElementType { .bool } }
+extension Float: TensorElement { public static var scalarType: ScalarType { .float32 } }
+extension Double: TensorElement { public static var scalarType: ScalarType { .float64 } }
+extension Int: TensorElement { public static var scalarType: ScalarType { .int64 } }
+extension Int64: TensorElement { public static var scalarType: ScalarType { .int64 } }
+extension Int32: TensorElement { public static var scalarType: ScalarType { .int32 } }
+extension UInt8: TensorElement { public static var scalarType: ScalarType { .uint8 } }
+extension Bool: TensorElement { public static var scalarType: ScalarType { .bool } }

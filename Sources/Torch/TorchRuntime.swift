@@ -1,7 +1,7 @@
 internal import CTorch
 
 /// Process-wide settings of the tensor engine.
-public enum Torch {
+public enum TorchRuntime {
     /// The version of libtorch that was built against, e.g. `1.13.1`.
     public static var version: String { String(cString: ct_version()) }
 

@@ -1,0 +1,118 @@
+/// Which edges a search may remove.
+public enum CandidateSelection: Sendable, Hashable, Codable {
+    /// Every edge that carries a floating-point value depending on a model input.
+    case all
+    /// Those that enter a vertex with two or more live activations: skip connections, residual branches,
+    /// attention and MLP blocks.
+    case branches
+    /// Those whose consumer's name, consumer's operator or tensor name matches the regular expression.
+    case matching(String)
+    /// Exactly these.
+    case edges([Edge])
+}
+
+/// The candidates of a graph, with equivalent ones gathered into classes.
+public struct Candidates: Sendable {
+    /// One edge per class, in canonical order: what the search tries.
+    public let representatives: [Edge]
+    /// The other members of each representative's class, in canonical order. Removing one of them computes the same.
+    public let equivalents: [Edge: [Edge]]
+
+    /// All candidates, representatives and equivalents, in canonical order.
+    public var all: [Edge] { (representatives + equivalents.values.joined()).sorted() }
+
+    /// The candidates of `graph` that `selection` names.
+    ///
+    /// - Throws: `GraphError` when the selection names an edge that is no candidate, a pattern that is no regular
+    ///   expression, or nothing at all.
+    public init(of graph: Graph, selection: CandidateSelection) throws {
+        let selected = try Candidates.edges(of: graph, selection: selection)
+        let classes = EquivalenceClasses(of: graph)
+        var representatives: [Edge] = []
+        var equivalents: [Edge: [Edge]] = [:]
+        var representative: [Edge: Edge] = [:]
+        for edge in selected {
+            let root = classes.last(of: edge)
+            if let first = representative[root] {
+                equivalents[first, default: []].append(edge)
+            } else {
+                representative[root] = edge
+                representatives.append(edge)
+            }
+        }
+        self.representatives = representatives
+        self.equivalents = equivalents
+    }
+
+    /// The expansions of `mask`: representatives that it does not remove, into vertices that are live under it, and
+    /// whose removal keeps every output depending on a model input.
+    public func expansions(of mask: Mask, in graph: Graph) -> [Edge] {
+        let liveness = Liveness(of: graph, under: mask)
+        return representatives.filter { edge in
+            liveness.isLive[edge.node] && !mask.contains(edge)
+                && Liveness(of: graph, under: mask.removing(edge)).isConnected
+        }
+    }
+
+    /// Whether `edge` may be removed at all: it carries a floating-point value that depends on a model input, into a
+    /// vertex that reaches an output.
+    static func isCandidate(_ edge: Edge, in graph: Graph, liveness: Liveness) -> Bool {
+        guard let value = graph.value(on: edge) else { return false }
+        return graph.values[value].dependsOnData && graph.values[value].elementType.isFloatingPoint
+            && liveness.isLive[edge.node] && graph.vertices[edge.node].operation != "Shape"
+            && graph.vertices[edge.node].operation != "Size"
+    }
+
+    private static func edges(of graph: Graph, selection: CandidateSelection) throws -> [Edge] {
+        let liveness = Liveness(of: graph, under: .empty)
+        let every = graph.vertices.flatMap { vertex in
+            vertex.inputs.indices.map { Edge(node: vertex.index, slot: $0) }
+        }.filter { isCandidate($0, in: graph, liveness: liveness) }
+        let removable = every.filter { Liveness(of: graph, under: Mask([$0])).isConnected }
+        switch selection {
+        case .all: return removable
+        case .branches:
+            let entering = Dictionary(grouping: every, by: \.node).mapValues(\.count)
+            return removable.filter { entering[$0.node, default: 0] >= 2 }
+        case .matching(let pattern):
+            let expression: Regex<AnyRegexOutput>
+            do { expression = try Regex(pattern) } catch {
+                throw GraphError.badPattern(pattern, reason: "\(error)")
+            }
+            let matching = removable.filter { edge in
+                let vertex = graph.vertices[edge.node]
+                let tensor = graph.values[graph.value(on: edge)!].name
+                return [vertex.name, vertex.operation, tensor, edge.description].contains {
+                    $0.firstMatch(of: expression) != nil
+                }
+            }
+            if matching.isEmpty { throw GraphError.nothingMatches(pattern) }
+            return matching
+        case .edges(let edges):
+            for edge in edges { try graph.requireCandidate(edge) }
+            let chosen = Set(edges)
+            return every.filter(chosen.contains)
+        }
+    }
+}
+
+extension Graph {
+    /// Checks that `edge` exists and may be removed.
+    ///
+    /// - Throws: `GraphError` that says what is wrong with it.
+    public func requireCandidate(_ edge: Edge) throws(GraphError) {
+        guard vertices.indices.contains(edge.node) else {
+            throw .unknownEdge(edge, reason: "the model has \(vertices.count) nodes, numbered from 0")
+        }
+        let vertex = vertices[edge.node]
+        guard let value = value(on: edge) else {
+            throw .unknownEdge(edge, reason: "node \(edge.node) (\(vertex.name)) has \(vertex.inputs.count) inputs")
+        }
+        guard Candidates.isCandidate(edge, in: self, liveness: Liveness(of: self, under: .empty)) else {
+            throw .unknownEdge(
+                edge,
+                reason: "'\(values[value].name)' into node \(edge.node) (\(vertex.name)) is no floating-point value "
+                    + "that depends on a model input and reaches an output")
+        }
+    }
+}

@@ -1,0 +1,23 @@
+/// What is wrong with a graph, or with what was asked of it.
+public enum GraphError: Error, Sendable, CustomStringConvertible {
+    /// An edge that does not exist or may not be removed.
+    case unknownEdge(Edge, reason: String)
+    /// A candidate pattern that is no regular expression.
+    case badPattern(String, reason: String)
+    /// A candidate pattern that matches no candidate.
+    case nothingMatches(String)
+    /// A mask that leaves an output without any path from a model input.
+    case disconnected(Mask)
+    /// A model that has no graph to prune.
+    case unusable(String)
+
+    public var description: String {
+        switch self {
+        case .unknownEdge(let edge, let reason): "edge \(edge) cannot be removed: \(reason)"
+        case .badPattern(let pattern, let reason): "'\(pattern)' is no regular expression: \(reason)"
+        case .nothingMatches(let pattern): "no candidate edge matches '\(pattern)'"
+        case .disconnected(let mask): "removing \(mask) would leave an output that depends on no model input"
+        case .unusable(let reason): "the model cannot be used: \(reason)"
+        }
+    }
+}

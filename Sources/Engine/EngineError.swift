@@ -1,0 +1,24 @@
+/// What stopped the engine, with the node it stopped at.
+public enum EngineError: Error, Sendable, CustomStringConvertible {
+    /// An operator that the engine does not have.
+    case unsupported(index: Int, name: String, operation: String)
+    /// A node that could not be prepared or computed.
+    case node(index: Int, name: String, operation: String, reason: String)
+    /// Data that does not fit the model.
+    case data(String)
+
+    public var description: String {
+        switch self {
+        case .unsupported(let index, let name, let operation):
+            "node \(index) (\(name)): the operator \(operation) is not supported"
+        case .node(let index, let name, let operation, let reason):
+            "node \(index) (\(name), \(operation)): \(reason)"
+        case .data(let reason): reason
+        }
+    }
+
+    /// Whether the cause is an operator that the engine does not have.
+    public var isUnsupported: Bool {
+        if case .unsupported = self { true } else { false }
+    }
+}

@@ -1,0 +1,4 @@
+extension Operators {
+    /// One dictionary per family, each defined in the file named after it.
+    nonisolated(unsafe) static let families: [[String: OperatorBuilder]] = []
+}

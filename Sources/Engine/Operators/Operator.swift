@@ -1,0 +1,72 @@
+internal import ComputationGraph
+internal import ONNX
+internal import Torch
+
+/// Computes one vertex: takes the tensor in each input slot (`nil` where an optional input is left out) and gives
+/// the outputs by position (`nil` for optional outputs that nobody reads and that were not computed).
+///
+/// A kernel is pure: it never writes into its inputs, since others may still read them; and it is deterministic.
+/// Inside the engine floating-point tensors are float32 whatever the model stores, uint16 is held as int32, uint32
+/// and uint64 as int64; the other integer types and bool are as they are.
+typealias Kernel = ([Tensor?]) throws -> [Tensor?]
+
+/// Makes the kernel of a node: reads its attributes once, so that the kernel itself looks nothing up.
+typealias OperatorBuilder = (OperatorContext) throws -> Kernel
+
+/// What the builder of an operator sees of its node.
+struct OperatorContext {
+    /// The vertex, with its node's attributes, opset version and number of inputs and outputs.
+    let vertex: Vertex
+    /// For every input slot, the tensor when it is known before any data is (initialisers, folded constants).
+    let constants: [Tensor?]
+
+    /// The node with its attributes.
+    var node: NodeProto { vertex.node }
+    /// The opset version that the node follows.
+    var version: Int { vertex.version }
+
+    /// Whether output `position` is read by anyone.
+    func wants(output position: Int) -> Bool {
+        vertex.outputs.indices.contains(position) && vertex.outputs[position] != nil
+    }
+
+    /// An error that names the node.
+    func error(_ reason: String) -> EngineError {
+        .node(index: vertex.index, name: vertex.name, operation: vertex.operation, reason: reason)
+    }
+
+    /// The tensor in a slot that the operator requires.
+    func required(_ inputs: [Tensor?], _ slot: Int) throws -> Tensor {
+        guard slot < inputs.count, let tensor = inputs[slot] else {
+            throw error("input \(slot) is missing")
+        }
+        return tensor
+    }
+
+    /// The tensor in an optional slot.
+    func optional(_ inputs: [Tensor?], _ slot: Int) -> Tensor? { slot < inputs.count ? inputs[slot] : nil }
+
+    /// A dimension number in `0..<rank`, counted from the end when negative.
+    func axis(_ axis: Int, rank: Int) throws -> Int {
+        let resolved = axis < 0 ? axis + rank : axis
+        guard resolved >= 0 && resolved < max(rank, 1) else {
+            throw error("axis \(axis) is outside a tensor of \(rank) dimensions")
+        }
+        return resolved
+    }
+}
+
+/// The operators that the engine knows, by domain `ai.onnx` name. Each family is a file of its own.
+enum Operators {
+    /// Every family's builders.
+    nonisolated(unsafe) static let builders: [String: OperatorBuilder] = {
+        var all: [String: OperatorBuilder] = [:]
+        for family in families { all.merge(family) { _, new in new } }
+        return all
+    }()
+
+    /// The builder of an operator; `nil` when the engine does not have it.
+    static func builder(domain: String, operation: String) -> OperatorBuilder? {
+        domain.isEmpty || domain == "ai.onnx" ? builders[operation] : nil
+    }
+}
