@@ -1,0 +1,80 @@
+internal import ONNX
+
+/// Gathers edges whose removal provably computes the same function.
+///
+/// Zeros that enter a zero-preserving vertex leave it as zeros. If a single edge reads what it computes, cutting
+/// that edge instead gives the same function, whatever else is cut; and so on down the chain.
+struct EquivalenceClasses {
+    private let graph: Graph
+
+    init(of graph: Graph) { self.graph = graph }
+
+    /// The last edge of the chain that begins at `edge`: the same for every edge of a class.
+    func last(of edge: Edge) -> Edge {
+        var current = edge
+        while let next = next(after: current) { current = next }
+        return current
+    }
+
+    private func next(after edge: Edge) -> Edge? {
+        let vertex = graph.vertices[edge.node]
+        let written = vertex.outputs.compactMap { $0 }.filter { graph.isPinned[$0] || !graph.consumers[$0].isEmpty }
+        guard written.count == 1, let output = written.first, output == vertex.outputs.first ?? nil,
+            !graph.isPinned[output], graph.consumers[output].count == 1, preservesZeros(vertex, slot: edge.slot)
+        else { return nil }
+        return graph.consumers[output][0]
+    }
+
+    /// Whether zeros in `slot` give zeros, for every finite value in the other slots.
+    func preservesZeros(_ vertex: Vertex, slot: Int) -> Bool {
+        switch vertex.operation {
+        case "Relu", "LeakyRelu", "Elu", "Selu", "Celu", "Gelu", "Mish", "HardSwish", "Softsign", "ThresholdedRelu",
+            "Erf", "Tanh", "Sin", "Tan", "Asin", "Atan", "Sinh", "Asinh", "Atanh", "Abs", "Neg", "Sqrt", "Sign",
+            "Floor", "Ceil", "Round", "Identity", "Flatten", "Transpose", "GlobalAveragePool", "GlobalMaxPool",
+            "MaxPool", "AveragePool", "DepthToSpace", "SpaceToDepth":
+            return slot == 0
+        case "PRelu", "Reshape", "Squeeze", "Unsqueeze", "Slice", "Expand", "Tile", "Trilu", "CumSum", "Dropout",
+            "Gather", "GatherElements", "GatherND", "ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceL1",
+            "ReduceL2", "ReduceSumSquare":
+            return slot == 0
+        case "Mul", "MatMul", "Einsum": return true
+        case "Conv", "ConvTranspose": return slot == 0 && !hasInput(vertex, 2)
+        case "Gemm": return slot < 2 && !hasInput(vertex, 2)
+        case "Div": return slot == 0 && constants(vertex, 1).map { !$0.isEmpty && !$0.contains(0) } ?? false
+        case "Clip":
+            // Limits as attributes before opset 11, as inputs after.
+            guard slot == 0 else { return false }
+            if vertex.version < 11 {
+                let low = vertex.node.attribute.first { $0.name == "min" }?.f ?? -.infinity
+                let high = vertex.node.attribute.first { $0.name == "max" }?.f ?? .infinity
+                return low <= 0 && high >= 0
+            }
+            let low = hasInput(vertex, 1) ? constants(vertex, 1) : [-.infinity]
+            let high = hasInput(vertex, 2) ? constants(vertex, 2) : [.infinity]
+            guard let low, let high else { return false }
+            return low.allSatisfy { $0 <= 0 } && high.allSatisfy { $0 >= 0 }
+        default: return false
+        }
+    }
+
+    private func hasInput(_ vertex: Vertex, _ slot: Int) -> Bool {
+        vertex.inputs.indices.contains(slot) && vertex.inputs[slot] != nil
+    }
+
+    /// The elements of an input that is an initialiser or a Constant node; `nil` otherwise.
+    private func constants(_ vertex: Vertex, _ slot: Int) -> [Float]? {
+        guard hasInput(vertex, slot), let value = vertex.inputs[slot] else { return nil }
+        return try? graph.constantData(value)?.floats()
+    }
+}
+
+extension Graph {
+    /// The contents of a value that is an initialiser or a Constant node's tensor; `nil` otherwise.
+    public func constantData(_ value: Int) throws -> TensorData? {
+        if let constant = values[value].constant { return constant }
+        guard let producer = values[value].producer, vertices[producer].operation == "Constant",
+            let attribute = vertices[producer].node.attribute.first(where: { $0.name == "value" })
+        else { return nil }
+        return try model.tensorData(attribute.t)
+    }
+}
