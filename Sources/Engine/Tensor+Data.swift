@@ -34,7 +34,7 @@ extension Tensor {
             let made = try data.bytes.withUnsafeBytes { try Tensor(bytes: $0, shape: data.shape, scalarType: type) }
             try self.init(sharing: made)
         case .float64, .float16, .bfloat16, .float8E4M3FN, .float8E4M3FNUZ, .float8E5M2, .float8E5M2FNUZ:
-            try try self.init(data.floats, shape: data.shape)
+            try self.init(data.floats, shape: data.shape)
         default:
             let integers = try data.int64s
             try self.init(sharing: Tensor(integers, shape: data.shape).converted(to: type))
