@@ -24,7 +24,8 @@ class GPT2(nn.Module):
 
     def __init__(self, **config):
         super().__init__()
-        self.model = GPT2LMHeadModel(GPT2Config(use_cache=False, bos_token_id=0, eos_token_id=0, tie_word_embeddings=False, **config))
+        common = dict(use_cache=False, tie_word_embeddings=False, bos_token_id=0, eos_token_id=0)
+        self.model = GPT2LMHeadModel(GPT2Config(**common, **config))
 
     def forward(self, input_ids):
         return self.model(input_ids=input_ids, use_cache=False).logits

@@ -83,16 +83,16 @@ def densenet121(full):
 
 
 class NarrowSqueezeNet(squeezenet.SqueezeNet):
-    """SqueezeNet 1.1's fire modules at a fifth of their width."""
+    """SqueezeNet 1.1's fire modules at a quarter of their width or less."""
 
     def __init__(self, classes):
         super().__init__("1_1", classes)
         fire, pool = squeezenet.Fire, lambda: nn.MaxPool2d(3, 2, ceil_mode=True)
         self.features = nn.Sequential(
-            nn.Conv2d(3, 12, 3, 2), nn.ReLU(inplace=True), pool(), fire(12, 4, 12, 12), fire(24, 4, 12, 12), pool(),
-            fire(24, 6, 20, 20), fire(40, 6, 20, 20), pool(), fire(40, 8, 28, 28), fire(56, 8, 28, 28))
+            nn.Conv2d(3, 16, 3, 2), nn.ReLU(inplace=True), pool(), fire(16, 8, 16, 16), fire(32, 8, 16, 16), pool(),
+            fire(32, 12, 24, 24), fire(48, 12, 24, 24), pool(), fire(48, 16, 32, 32), fire(64, 16, 32, 32))
         self.classifier = nn.Sequential(
-            nn.Dropout(), nn.Conv2d(56, classes, 1), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d((1, 1)))
+            nn.Dropout(), nn.Conv2d(64, classes, 1), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d((1, 1)))
 
 
 def squeezenet1_1(full):
