@@ -1,4 +1,7 @@
 extension Operators {
     /// One dictionary per family, each defined in the file named after it.
-    nonisolated(unsafe) static let families: [[String: OperatorBuilder]] = []
+    nonisolated(unsafe) static let families: [[String: OperatorBuilder]] = [
+        convolutions,
+        pooling,
+    ]
 }
