@@ -3,5 +3,9 @@ extension Operators {
     nonisolated(unsafe) static let families: [[String: OperatorBuilder]] = [
         convolutions,
         pooling,
+        normalization,
+        linearAlgebra,
+        losses,
+        resampling,
     ]
 }
