@@ -22,5 +22,9 @@ extension Operators {
         suppression,
         quantization,
         integerProducts,
+        normalization,
+        linearAlgebra,
+        losses,
+        resampling,
     ]
 }
