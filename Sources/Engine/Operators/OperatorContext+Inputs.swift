@@ -1,3 +1,5 @@
+internal import ComputationGraph
+internal import ONNX
 internal import Torch
 
 /// Reads the integers in one input slot; `nil` where the optional input is left out.

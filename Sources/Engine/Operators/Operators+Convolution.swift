@@ -1,3 +1,4 @@
+internal import ONNX
 internal import Torch
 
 private let convolution = Operation("aten::convolution")

@@ -1,3 +1,4 @@
+internal import ONNX
 internal import Torch
 
 private let nativeLayerNorm = Operation("aten::native_layer_norm")

@@ -1,3 +1,4 @@
+internal import ONNX
 internal import Torch
 
 private let addProduct = Operation("aten::addmm")

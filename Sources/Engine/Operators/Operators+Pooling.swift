@@ -1,3 +1,4 @@
+internal import ONNX
 internal import Torch
 
 private let averagePool2d = Operation("aten::avg_pool2d")

@@ -1,4 +1,5 @@
 internal import Foundation
+internal import ONNX
 internal import Torch
 
 private let maximum = Operation("aten::maximum")

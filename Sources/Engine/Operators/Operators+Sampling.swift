@@ -1,3 +1,4 @@
+internal import ONNX
 internal import Torch
 
 private let sample2d = Operation("aten::grid_sampler_2d")

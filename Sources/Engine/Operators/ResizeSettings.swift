@@ -1,3 +1,5 @@
+internal import ComputationGraph
+internal import ONNX
 internal import Torch
 
 /// What the attributes and arguments of a `Resize` or `Upsample` node say.
