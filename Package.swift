@@ -52,16 +52,16 @@ let package = Package(
             swiftSettings: swiftSettings),
         .target(
             name: "Search",
-            dependencies: ["ComputationGraph", .product(name: "Collections", package: "swift-collections")],
+            dependencies: ["ComputationGraph", "Datasets", .product(name: "Collections", package: "swift-collections")],
             swiftSettings: swiftSettings),
         .target(
             name: "Journal",
-            dependencies: ["ComputationGraph", "Search", .product(name: "GRDB", package: "GRDB.swift")],
+            dependencies: ["ComputationGraph", "Datasets", "Search", .product(name: "GRDB", package: "GRDB.swift")],
             swiftSettings: swiftSettings),
         .target(
             name: "Coordination",
             dependencies: [
-                "ComputationGraph", "Search",
+                "ComputationGraph", "Datasets", "Search",
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
                 .product(name: "Collections", package: "swift-collections"),
             ],
@@ -87,7 +87,8 @@ let package = Package(
             swiftSettings: swiftSettings),
 
         .testTarget(name: "ONNXTests", dependencies: ["ONNX"], exclude: ["Fixtures"], swiftSettings: swiftSettings),
-        .testTarget(name: "DatasetsTests", dependencies: ["Datasets"], swiftSettings: swiftSettings),
+        .testTarget(
+            name: "DatasetsTests", dependencies: ["Datasets"], exclude: ["Fixtures"], swiftSettings: swiftSettings),
         .testTarget(name: "ZeroMQTests", dependencies: ["ZeroMQ"], swiftSettings: swiftSettings),
         .testTarget(name: "TorchTests", dependencies: ["Torch"], swiftSettings: swiftSettings),
         .testTarget(
@@ -95,10 +96,11 @@ let package = Package(
         .testTarget(
             name: "EngineTests", dependencies: ["Engine", "ComputationGraph", "ONNX", "Datasets", "Torch"],
             swiftSettings: swiftSettings),
-        .testTarget(name: "SearchTests", dependencies: ["Search", "ComputationGraph"], swiftSettings: swiftSettings),
-        .testTarget(name: "JournalTests", dependencies: ["Journal"], swiftSettings: swiftSettings),
+        .testTarget(name: "SearchTests", dependencies: ["Search", "ComputationGraph", "Datasets"], swiftSettings: swiftSettings),
         .testTarget(
-            name: "CoordinationTests", dependencies: ["Coordination", "Search", "ComputationGraph"],
+            name: "JournalTests", dependencies: ["Journal", "Search", "ComputationGraph", "Datasets"], swiftSettings: swiftSettings),
+        .testTarget(
+            name: "CoordinationTests", dependencies: ["Coordination", "Search", "ComputationGraph", "Datasets"],
             swiftSettings: swiftSettings),
         .testTarget(name: "ClusterTests", dependencies: ["Cluster"], swiftSettings: swiftSettings),
     ],

@@ -1,3 +1,5 @@
+internal import CTorch
+
 extension Tensor {
     private static let toType = Operation("aten::to.dtype")
     private static let detachOp = Operation("aten::detach")
@@ -9,4 +11,12 @@ extension Tensor {
 
     /// The same values, cut off from the record for backward.
     public func detached() throws(TorchError) -> Tensor { try Tensor.detachOp(.tensor(self)) }
+}
+
+extension Tensor {
+    /// Another reference to the same tensor.
+    public convenience init(sharing other: Tensor) throws(TorchError) {
+        ct_retain(other.handle)
+        try self.init(owning: other.handle)
+    }
 }

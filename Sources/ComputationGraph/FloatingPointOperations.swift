@@ -1,0 +1,82 @@
+internal import ONNX
+
+/// The floating-point operations that a vertex takes: a multiply-add counts 2, an elementwise function 1 per
+/// element of its output, a comparison in pooling 1, and moving data nothing.
+///
+/// The count for convolutions and matrix products is the usual one (He et al., Deep residual learning, 2016, count
+/// multiply-adds: half of it).
+struct FloatingPointOperations {
+    let vertex: Vertex
+    let shapes: [[Int]?]
+
+    private func input(_ slot: Int) -> [Int]? {
+        vertex.inputs.indices.contains(slot) ? vertex.inputs[slot].flatMap { shapes[$0] } : nil
+    }
+
+    private func elements(_ shape: [Int]?) -> Int { shape?.reduce(1, *) ?? 0 }
+    private var output: [Int]? { vertex.outputs.first.flatMap { $0 }.flatMap { shapes[$0] } }
+
+    /// Operations for the whole batch that the shapes are for.
+    var count: Int {
+        switch vertex.operation {
+        case "Conv":
+            guard let weight = input(1) else { return 0 }
+            let bias = input(2) == nil ? 0 : elements(output)
+            return 2 * elements(output) * weight.dropFirst().reduce(1, *) + bias
+        case "ConvTranspose":
+            guard let weight = input(1) else { return 0 }
+            let bias = input(2) == nil ? 0 : elements(output)
+            return 2 * elements(input(0)) * weight.dropFirst().reduce(1, *) + bias
+        case "MatMul":
+            return 2 * elements(output) * (input(0)?.last ?? 0)
+        case "Gemm":
+            guard let left = input(0), left.count == 2, let out = output, out.count == 2, out[0] > 0 else { return 0 }
+            let bias = input(2) == nil ? 0 : elements(out)
+            return 2 * elements(out) * (elements(left) / out[0]) + bias
+        case "Einsum": return einsum
+        case "LSTM", "GRU", "RNN": return recurrent
+        case "MaxPool", "AveragePool", "LpPool":
+            let kernel = vertex.node.attribute.first { $0.name == "kernel_shape" }?.ints.reduce(1) { $0 * Int($1) } ?? 1
+            return elements(output) * kernel
+        case "GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool", "ReduceSum", "ReduceMean", "ReduceMax",
+            "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSum",
+            "ReduceLogSumExp", "ArgMax", "ArgMin", "CumSum":
+            return elements(input(0))
+        case "BatchNormalization": return 2 * elements(output)
+        case "InstanceNormalization", "LayerNormalization", "GroupNormalization", "LRN", "LpNormalization",
+            "MeanVarianceNormalization":
+            return 5 * elements(output)
+        case "Softmax", "LogSoftmax": return 3 * elements(output)
+        case "Resize", "Upsample": return elements(output)
+        case "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Slice", "Gather", "GatherElements",
+            "GatherND", "Scatter", "ScatterElements", "ScatterND", "Split", "Concat", "Pad", "Expand", "Tile",
+            "Identity", "Dropout", "Shape", "Size", "Constant", "ConstantOfShape", "Range", "Cast", "CastLike",
+            "DepthToSpace", "SpaceToDepth", "Trilu", "OneHot", "NonZero", "EyeLike", "Where", "Compress",
+            "ReverseSequence", "TopK", "Unique":
+            return 0
+        default:
+            return elements(output)
+        }
+    }
+
+    /// Two operations per combination of all labels.
+    private var einsum: Int {
+        guard let equation = vertex.node.attribute.first(where: { $0.name == "equation" }).map({ String(decoding: $0.s, as: UTF8.self) })
+        else { return 0 }
+        let terms = equation.split(separator: "-")[0].split(separator: ",").map { $0.filter { $0.isLetter } }
+        var sizes: [Character: Int] = [:]
+        for (slot, term) in terms.enumerated() {
+            guard let shape = input(slot), shape.count == term.count else { return elements(output) }
+            for (label, size) in zip(term, shape) { sizes[label] = size }
+        }
+        return 2 * sizes.values.reduce(1, *)
+    }
+
+    /// Both matrix products of every gate, at every step.
+    private var recurrent: Int {
+        guard let sequence = input(0), sequence.count == 3, let weight = input(1), let recurrence = input(2) else {
+            return 0
+        }
+        return 2 * sequence[0] * sequence[1] * (elements(weight) + elements(recurrence))
+    }
+}

@@ -1,0 +1,74 @@
+public import ComputationGraph
+public import Datasets
+internal import ONNX
+internal import Torch
+
+/// A model replica on the tensor engine.
+///
+/// Holds the weights once, and a plan for each set of input shapes met so far. Stays with the thread that made it.
+public final class Network {
+    /// The model's graph.
+    public let graph: Graph
+    private let weights: [Tensor?]
+    private var plans: [[[Int]]: Plan] = [:]
+    /// The most plans kept: the full block, the remainders of a few shards, and a probe or two.
+    private let planLimit = 8
+
+    /// Loads the weights of `graph`.
+    ///
+    /// - Throws: `EngineError` for an initialiser of an unsupported type.
+    public init(_ graph: Graph) throws {
+        self.graph = graph
+        weights = try graph.values.map { value in
+            guard let constant = value.constant else { return nil }
+            do { return try Tensor(constant) } catch {
+                throw EngineError.data("initialiser '\(value.name)': \(error)")
+            }
+        }
+        TorchRuntime.setThreads(1)
+    }
+
+    /// Bytes that the weights take.
+    public var weightBytes: Int { weights.reduce(0) { $0 + ($1?.byteCount ?? 0) } }
+
+    /// The plan for inputs of these shapes, made from them when there is none yet.
+    func plan(for inputs: [Tensor]) throws -> Plan {
+        let key = inputs.map(\.shape)
+        if let plan = plans[key] { return plan }
+        if plans.count >= planLimit { plans.removeAll() }
+        let plan = try Plan(graph: graph, weights: weights, inputs: inputs)
+        plans[key] = plan
+        return plan
+    }
+
+    /// The outputs of the model with the edges of `mask` removed, by name and in the declared element types.
+    ///
+    /// - Parameter inputs: one array per model input, by name; all samples are computed at once.
+    /// - Throws: `EngineError` that names the node that failed, or the input that is missing.
+    public func run(_ inputs: [String: NumpyArray], mask: Mask = .empty) throws -> [(String, NumpyArray)] {
+        let tensors = try graph.inputs.map { port in
+            guard let array = inputs[port.name] else { throw EngineError.data("there is no input '\(port.name)'") }
+            return try Tensor(array)
+        }
+        let outputs = try outputs(of: tensors, mask: mask)
+        return try zip(graph.outputs, outputs).map { port, tensor in
+            (port.name, try tensor.array(as: port.elementType))
+        }
+    }
+
+    /// The outputs of the model with the edges of `mask` removed.
+    func outputs(of inputs: [Tensor], mask: Mask) throws -> [Tensor] {
+        let plan = try plan(for: inputs)
+        let wanted = graph.outputs.map(\.value)
+        let schedule = Schedule(plan: plan, mask: mask, wanted: wanted)
+        var pass = Pass(plan: plan, inputs: inputs)
+        let kept = Set(wanted)
+        try pass.compute(schedule.steps, cuts: schedule.cuts) { kept.contains($0) }
+        return try graph.outputs.map { port in
+            guard let tensor = pass[port.value] else {
+                throw EngineError.data("output '\(port.name)' was not computed")
+            }
+            return tensor
+        }
+    }
+}

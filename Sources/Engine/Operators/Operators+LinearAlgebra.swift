@@ -1,0 +1,64 @@
+internal import ONNX
+internal import Torch
+
+private let addProduct = Operation("aten::addmm")
+private let matrixProduct = Operation("aten::mm")
+private let product = Operation("aten::matmul")
+private let einsum = Operation("aten::einsum")
+private let determinant = Operation("aten::det")
+
+extension Operators {
+    /// Products of matrices and tensors.
+    nonisolated(unsafe) static let linearAlgebra: [String: OperatorBuilder] = [
+        "Gemm": gemm,
+        "MatMul": { context in
+            { inputs in
+                let (left, right) = (try context.required(inputs, 0), try context.required(inputs, 1))
+                guard left.rank > 0 && right.rank > 0 else { throw context.error("an input without dimensions") }
+                return [try product(.tensor(left), .tensor(right))]
+            }
+        },
+        "Einsum": { context in
+            let equation = try context.node.string("equation")
+            return { inputs in
+                let tensors = try inputs.indices.map { try context.required(inputs, $0) }
+                return [try einsum(.string(equation), .tensors(tensors))]
+            }
+        },
+        "Det": { context in
+            { inputs in [try determinant(.tensor(context.required(inputs, 0)))] }
+        },
+    ]
+
+    /// Gemm: alpha·A'·B' + beta·C, where A' and B' are A and B or their transposes and C broadcasts.
+    private static func gemm(_ context: OperatorContext) throws -> Kernel {
+        let node = context.node
+        let alpha = Double(try node.float("alpha", default: 1))
+        let beta = Double(try node.float("beta", default: 1))
+        let transposesA = try node.int("transA", default: 0) != 0
+        let transposesB = try node.int("transB", default: 0) != 0
+        return { inputs in
+            let (givenA, givenB) = (try context.required(inputs, 0), try context.required(inputs, 1))
+            guard givenA.rank == 2 && givenB.rank == 2 else {
+                throw context.error("matrices of shapes \(givenA.shape) and \(givenB.shape)")
+            }
+            let a = transposesA ? try givenA.transposed(0, 1) : givenA
+            let b = transposesB ? try givenB.transposed(0, 1) : givenB
+            // Whole numbers are scaled by whole numbers.
+            func factor(_ value: Double) throws -> Argument {
+                if a.scalarType.isFloatingPoint { return .double(value) }
+                guard let whole = Int(exactly: value) else {
+                    throw context.error("integer matrices with the factor \(value)")
+                }
+                return .int(whole)
+            }
+            guard let c = context.optional(inputs, 2), beta != 0 else {
+                let result = try matrixProduct(.tensor(a), .tensor(b))
+                return [alpha == 1 ? result : try scale(.tensor(result), factor(alpha))]
+            }
+            return [try addProduct(.tensor(c), .tensor(a), .tensor(b), factor(beta), factor(alpha))]
+        }
+    }
+}
+
+private let scale = Operation("aten::mul.Scalar")

@@ -1,0 +1,132 @@
+public import ComputationGraph
+
+/// A state to be expanded, with the blocks that its expansions are measured on.
+public struct Parent: Sendable {
+    /// The removed edges.
+    public let mask: Mask
+    /// The blocks in canonical order, each with its samples.
+    public let blocks: BlockList
+    /// Σ weight · loss of each block under the parent, where it is known: an estimate for its expansions.
+    public let subtotals: [Double]
+
+    /// The full model before anything is known of it.
+    public init(unmeasured division: SampleDivision) {
+        mask = .empty
+        blocks = BlockList(naturalOrder: division.sharding)
+        subtotals = [Double](repeating: 0, count: blocks.ids.count)
+    }
+
+    /// A measured state: its hardest samples come first.
+    public init(_ state: State, _ division: SampleDivision) {
+        mask = state.mask
+        let weighted = zip(state.sampleLosses, division.weights).map { loss, weight in weight > 0 ? loss * weight : 0 }
+        blocks = BlockList(hardestFirst: weighted, division.sharding)
+        subtotals = blocks.samples.map { samples in
+            division.subtotal(of: samples.map { state.sampleLosses[$0] }, samples: samples)
+        }
+    }
+}
+
+/// One more removal from one parent.
+public struct Expansion: Sendable {
+    /// The index of the parent in its level.
+    public let parent: Int
+    /// The edge that is removed; `nil` to measure the parent itself.
+    public let edge: Edge?
+    /// The parent's mask with the edge removed.
+    public let mask: Mask
+    /// What the expanded model costs.
+    public let cost: Cost
+
+    /// An expansion of parent number `parent`.
+    public init(parent: Int, edge: Edge?, mask: Mask, cost: Cost) {
+        self.parent = parent
+        self.edge = edge
+        self.mask = mask
+        self.cost = cost
+    }
+}
+
+/// All expansions with the same number of removals, and how many of the best are wanted.
+public struct Level: Sendable {
+    /// The number of removals that the expansions have.
+    public let number: Int
+    public let parents: [Parent]
+    public let expansions: [Expansion]
+    /// How many of the best expansions are wanted: 1 for greedy, the width for a beam.
+    public let keep: Int
+    /// The loss of the full model; 0 while it is being measured.
+    public let baseLoss: Double
+    public let objective: Objective
+    /// The largest L′ − L that is acceptable.
+    public let maximumIncrease: Double
+
+    /// A level of the search.
+    public init(
+        number: Int, parents: [Parent], expansions: [Expansion], keep: Int, baseLoss: Double, objective: Objective,
+        maximumIncrease: Double = .infinity
+    ) {
+        self.number = number
+        self.parents = parents
+        self.expansions = expansions
+        self.keep = keep
+        self.baseLoss = baseLoss
+        self.objective = objective
+        self.maximumIncrease = maximumIncrease
+    }
+}
+
+/// A piece of work: one block × one state × some expansions.
+public struct LevelTask: Sendable, Hashable {
+    /// The parent state's mask.
+    public let state: Mask
+    /// The block.
+    public let block: BlockID
+    /// The block's samples, indices into the whole data set.
+    public let samples: [Int]
+    /// The edges to remove besides the state's; `nil` for the state itself.
+    public let edges: [Edge?]
+    /// The expansions' indices in the level, in the order of `edges`.
+    public let expansions: [Int]
+    /// The parent's index, and the block's index in its list.
+    let parent: Int
+    let place: Int
+}
+
+/// What became of a level.
+public struct LevelOutcome: Sendable {
+    /// The best expansions, best first; at most as many as were wanted.
+    public let best: [State]
+    /// The work that was done.
+    public let work: WorkCount
+    /// Expansions that were dropped unfinished, with the bound that dropped them.
+    public let dropped: [(mask: Mask, bound: Double)]
+}
+
+/// How much was evaluated.
+public struct WorkCount: Sendable, Hashable, Codable {
+    /// Expansions that were tried.
+    public var candidates = 0
+    /// Evaluations of one expansion on one block.
+    public var blockEvaluations = 0
+    /// What evaluating every expansion on every block would have taken.
+    public var bruteForceBlockEvaluations = 0
+    /// What it would have taken for the same data order if the best totals had been known in advance.
+    public var clairvoyantBlockEvaluations = 0
+    /// Tasks that were folded.
+    public var tasks = 0
+
+    /// Nothing yet.
+    public init() {}
+
+    /// The sum of two counts.
+    public static func + (left: WorkCount, right: WorkCount) -> WorkCount {
+        var sum = left
+        sum.candidates += right.candidates
+        sum.blockEvaluations += right.blockEvaluations
+        sum.bruteForceBlockEvaluations += right.bruteForceBlockEvaluations
+        sum.clairvoyantBlockEvaluations += right.clairvoyantBlockEvaluations
+        sum.tasks += right.tasks
+        return sum
+    }
+}

@@ -1,0 +1,33 @@
+public import Datasets
+
+/// Runs a level's race in this process, one task after the other.
+public final class LocalEvaluator: LevelEvaluator {
+    private let compute: (LevelTask) throws -> [SampleScores]
+    private let progress: (LevelRace) throws -> Void
+    private let journal: (any LevelJournal)?
+
+    /// - Parameters:
+    ///   - journal: keeps every result, and gives back those of an earlier run.
+    ///   - progress: called after every task; what it throws ends the search.
+    ///   - compute: the scores of a task's samples, one list per edge.
+    public init(
+        journal: (any LevelJournal)? = nil, progress: @escaping (LevelRace) throws -> Void = { _ in },
+        compute: @escaping (LevelTask) throws -> [SampleScores]
+    ) {
+        self.journal = journal
+        self.progress = progress
+        self.compute = compute
+    }
+
+    public func evaluate(_ level: Level, division: SampleDivision, usesBounds: Bool) async throws -> LevelOutcome {
+        var race = LevelRace(level, division: division, usesBounds: usesBounds)
+        if let journal { race.replay(try journal.results(of: level)) }
+        while !race.isComplete, let task = race.nextTask() {
+            let scores = try compute(task)
+            try journal?.record(task, scores, level: level.number)
+            race.fold(task, scores)
+            try progress(race)
+        }
+        return race.outcome()
+    }
+}

@@ -1,0 +1,84 @@
+public import Datasets
+
+/// A block: the shard that it belongs to and its place there. The canonical order is by shard, then by place.
+public struct BlockID: Hashable, Comparable, Sendable, Codable {
+    /// The shard that holds the samples.
+    public let shard: Int
+    /// The block's place among the shard's blocks.
+    public let index: Int
+
+    /// The block `index` of `shard`.
+    public init(shard: Int, index: Int) {
+        self.shard = shard
+        self.index = index
+    }
+
+    public static func < (left: BlockID, right: BlockID) -> Bool {
+        (left.shard, left.index) < (right.shard, right.index)
+    }
+}
+
+/// The samples of all blocks for one parent state.
+public struct BlockList: Sendable {
+    /// In canonical order.
+    public let ids: [BlockID]
+    /// The samples of each block, by the same index.
+    public let samples: [[Int]]
+
+    /// The blocks in the data's own order: for the state whose losses are not known yet.
+    public init(naturalOrder sharding: Sharding) {
+        var ids: [BlockID] = []
+        var samples: [[Int]] = []
+        for shard in 0..<sharding.shards {
+            for (index, block) in sharding.naturalBlocks(of: shard).enumerated() {
+                ids.append(BlockID(shard: shard, index: index))
+                samples.append(Array(block))
+            }
+        }
+        self.ids = ids
+        self.samples = samples
+    }
+
+    /// The blocks of a parent state, within each shard the samples that it finds hardest first.
+    ///
+    /// - Parameter losses: the parent's loss of every sample, times the sample's weight.
+    public init(hardestFirst losses: [Float], _ sharding: Sharding) {
+        var ids: [BlockID] = []
+        var samples: [[Int]] = []
+        for shard in 0..<sharding.shards {
+            for (index, block) in sharding.blocks(of: shard, hardestFirst: losses).enumerated() {
+                ids.append(BlockID(shard: shard, index: index))
+                samples.append(block)
+            }
+        }
+        self.ids = ids
+        self.samples = samples
+    }
+}
+
+/// The samples that losses are averaged over.
+public struct SampleDivision: Sendable {
+    /// How samples fall into shards and blocks.
+    public let sharding: Sharding
+    /// The weight of every sample: 1, or the number of counted tokens.
+    public let weights: [Float]
+    /// Σ weights, in sample order.
+    public let totalWeight: Double
+
+    /// - Parameter weights: one per sample, finite and not negative, not all 0.
+    public init(sharding: Sharding, weights: [Float]) {
+        precondition(weights.count == sharding.samples, "one weight per sample")
+        self.sharding = sharding
+        self.weights = weights
+        totalWeight = weights.reduce(0) { $0 + Double($1) }
+    }
+
+    /// Σ weight · loss over a block, sample by sample; infinity when a counted loss is no number.
+    func subtotal(of losses: [Float], samples: [Int]) -> Double {
+        var sum = 0.0
+        for (loss, sample) in zip(losses, samples) where weights[sample] > 0 {
+            sum += loss.isNaN ? .infinity : Double(max(loss, 0)) * Double(weights[sample])
+        }
+        return sum
+    }
+}

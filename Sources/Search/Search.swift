@@ -1,0 +1,197 @@
+public import ComputationGraph
+
+/// Finds the best expansions of a level. One evaluator runs in process, one on a cluster.
+public protocol LevelEvaluator: AnyObject {
+    /// The best `level.keep` expansions, to the bit the same for every evaluator.
+    func evaluate(_ level: Level, division: SampleDivision, usesBounds: Bool) async throws -> LevelOutcome
+}
+
+/// What is searched: the graph, what may be removed, and what each mask costs.
+public struct SearchProblem: Sendable {
+    public let graph: Graph
+    public let candidates: Candidates
+    public let costs: CostModel
+    public let division: SampleDivision
+
+    /// A problem over the samples of `division`.
+    public init(graph: Graph, candidates: Candidates, costs: CostModel, division: SampleDivision) {
+        self.graph = graph
+        self.candidates = candidates
+        self.costs = costs
+        self.division = division
+    }
+}
+
+/// What a search found.
+public struct SearchResult: Sendable {
+    /// The full model.
+    public let base: State
+    /// The states from the first removal to the result.
+    public let path: [State]
+    /// Every state that was kept, level by level, best first.
+    public let levels: [[State]]
+    /// The work of each level; the first is the measurement of the full model.
+    public let work: [WorkCount]
+
+    /// The sum of all levels' work.
+    public var totalWork: WorkCount { work.reduce(WorkCount(), +) }
+
+    /// The kept states that no other beats in both loss and `quantity`, cheapest last.
+    public func paretoFront(of quantity: Budget.Quantity) -> [State] {
+        func amount(_ state: State) -> Int { quantity == .flops ? state.cost.flops : state.cost.parameters }
+        let all = ([base] + levels.joined()).filter { $0.loss.isFinite }
+            .sorted { (amount($0), $0.loss, $0.mask) < (amount($1), $1.loss, $1.mask) }
+        var front: [State] = []
+        for state in all where front.last.map({ state.loss < $0.loss }) ?? true {
+            if let last = front.last, amount(last) == amount(state) { continue }
+            front.append(state)
+        }
+        return front.reversed()
+    }
+}
+
+/// Drives a strategy level by level.
+public struct Search {
+    private let problem: SearchProblem
+    private let settings: SearchSettings
+    private let evaluator: any LevelEvaluator
+
+    /// A search that asks `evaluator` for the best expansions of each level.
+    public init(_ problem: SearchProblem, settings: SearchSettings, evaluator: any LevelEvaluator) {
+        self.problem = problem
+        self.settings = settings
+        self.evaluator = evaluator
+    }
+
+    /// Runs to the end.
+    ///
+    /// - Parameter finished: called after each level with its number, its best states and its work; level 0 is the
+    ///   full model.
+    public func run(finished: (Int, [State], WorkCount) -> Void = { _, _, _ in }) async throws -> SearchResult {
+        let (base, baseWork) = try await measureBase()
+        finished(0, [base], baseWork)
+        var works = [baseWork]
+        var levels: [[State]] = []
+        var frontier = [base]
+        var random = SplitMix64(seed: settings.strategy.seed)
+        while levels.count < settings.steps ?? .max {
+            guard let level = nextLevel(levels.count + 1, from: frontier, base: base, random: &random) else { break }
+            let outcome = try await evaluator.evaluate(
+                level, division: problem.division, usesBounds: settings.usesBounds)
+            works.append(outcome.work)
+            guard !outcome.best.isEmpty else { break }
+            finished(level.number, outcome.best, outcome.work)
+            // The per-sample losses are needed until the next level is laid out, and no longer.
+            if !levels.isEmpty { levels[levels.count - 1] = levels[levels.count - 1].map { $0.forgettingSamples() } }
+            levels.append(outcome.best)
+            frontier = outcome.best
+            if reachedBudget(in: outcome.best, base: base) != nil { break }
+        }
+        return SearchResult(base: base, path: path(through: levels, base: base), levels: levels, work: works)
+    }
+
+    /// Measures the full model, on the samples in their own order.
+    private func measureBase() async throws -> (State, WorkCount) {
+        let level = Level(
+            number: 0, parents: [Parent(unmeasured: problem.division)],
+            expansions: [Expansion(parent: 0, edge: nil, mask: .empty, cost: problem.costs.cost(of: .empty))],
+            keep: 1, baseLoss: 0, objective: settings.objective)
+        let outcome = try await evaluator.evaluate(level, division: problem.division, usesBounds: false)
+        guard let measured = outcome.best.first else { throw SearchError.baseNotMeasured }
+        // The full model is where changes are counted from.
+        let base = State(
+            mask: .empty, edge: nil, loss: measured.loss, objective: 0, correct: measured.correct,
+            sampleLosses: measured.sampleLosses, cost: measured.cost)
+        guard base.loss.isFinite else { throw SearchError.baseNotFinite(samples: base.nonFiniteLosses) }
+        return (base, outcome.work)
+    }
+
+    /// All expansions of the frontier; a set that several parents reach belongs to the best of them.
+    private func nextLevel(_ number: Int, from frontier: [State], base: State, random: inout SplitMix64) -> Level? {
+        var seen: Set<Mask> = []
+        var parents: [Parent] = []
+        var expansions: [Expansion] = []
+        for state in frontier {
+            let edges = problem.candidates.expansions(of: state.mask, in: problem.graph)
+            var own: [Expansion] = []
+            for edge in edges {
+                let mask = state.mask.removing(edge)
+                guard seen.insert(mask).inserted else { continue }
+                own.append(
+                    Expansion(parent: parents.count, edge: edge, mask: mask, cost: problem.costs.cost(of: mask)))
+            }
+            if case .random = settings.strategy, let chosen = own.randomElement(using: &random) { own = [chosen] }
+            guard !own.isEmpty else { continue }
+            parents.append(Parent(state, problem.division))
+            expansions += own
+        }
+        guard !expansions.isEmpty else { return nil }
+        return Level(
+            number: number, parents: parents, expansions: expansions, keep: settings.strategy.width,
+            baseLoss: base.loss, objective: settings.objective,
+            maximumIncrease: settings.maximumLossIncrease ?? .infinity)
+    }
+
+    /// The best state within the budget, if there is one.
+    private func reachedBudget(in states: [State], base: State) -> State? {
+        guard let budget = settings.until else { return nil }
+        return states.first { budget.isMet(by: $0.cost, base: base.cost) }
+    }
+
+    /// The states that lead to the result: the best of the last level, or the best within the budget.
+    private func path(through levels: [[State]], base: State) -> [State] {
+        guard let last = levels.last, var state = reachedBudget(in: last, base: base) ?? last.first else { return [] }
+        var path = [state]
+        for level in levels.dropLast().reversed() {
+            let parentMask = Mask(state.mask.edges.filter { $0 != state.edge })
+            guard let parent = level.first(where: { $0.mask == parentMask }) else { break }
+            path.append(parent)
+            state = parent
+        }
+        return path.reversed()
+    }
+}
+
+/// What can go wrong in a search.
+public enum SearchError: Error, Sendable, CustomStringConvertible {
+    case baseNotMeasured
+    /// The unpruned model's own loss is no number: there is nothing to compare with.
+    case baseNotFinite(samples: Int)
+
+    public var description: String {
+        switch self {
+        case .baseNotMeasured: "the full model's loss was not measured"
+        case .baseNotFinite(let samples):
+            "the unpruned model's loss is not finite on \(samples) samples, so no change can be measured from it"
+        }
+    }
+}
+
+extension Strategy {
+    fileprivate var seed: UInt64 { if case .random(let seed) = self { seed } else { 0 } }
+}
+
+extension State {
+    fileprivate func forgettingSamples() -> State {
+        State(
+            mask: mask, edge: edge, loss: loss, objective: objective, correct: correct, sampleLosses: [], cost: cost,
+            nonFiniteLosses: nonFiniteLosses)
+    }
+}
+
+/// A small random number generator with a seed (Steele, Lea, Flood: Fast splittable pseudorandom number generators,
+/// 2014).
+public struct SplitMix64: RandomNumberGenerator, Sendable {
+    private var state: UInt64
+
+    /// A generator that gives the same numbers for the same seed.
+    public init(seed: UInt64) { state = seed }
+
+    public mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var z = state
+        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+        return z ^ (z >> 31)
+    }
+}

@@ -1,0 +1,49 @@
+public import ComputationGraph
+
+/// A mask whose loss is known exactly.
+public struct State: Sendable {
+    /// The removed edges.
+    public let mask: Mask
+    /// The last edge removed; `nil` for the full model.
+    public let edge: Edge?
+    /// The weighted mean of the per-sample losses; infinite when one of them is no number.
+    public let loss: Double
+    /// The value of the objective; 0 for the full model.
+    public let objective: Double
+    /// Correct predictions, over all samples; `nil` without labels.
+    public let correct: Int?
+    /// The loss of every sample; empty once the next level is done.
+    public let sampleLosses: [Float]
+    /// How many samples have a loss that is no finite number.
+    public let nonFiniteLosses: Int
+    /// What the pruned model costs.
+    public let cost: Cost
+
+    /// A state with its measurements.
+    public init(
+        mask: Mask, edge: Edge?, loss: Double, objective: Double, correct: Int?, sampleLosses: [Float], cost: Cost,
+        nonFiniteLosses: Int? = nil
+    ) {
+        self.mask = mask
+        self.edge = edge
+        self.loss = loss
+        self.objective = objective
+        self.correct = correct
+        self.sampleLosses = sampleLosses
+        self.cost = cost
+        self.nonFiniteLosses = nonFiniteLosses ?? sampleLosses.count { !$0.isFinite }
+    }
+}
+
+/// The place of an expansion in the ranking: by objective, then larger saving, then canonical order.
+struct Rank: Comparable {
+    let objective: Double
+    let cost: Cost
+    let mask: Mask
+
+    static func < (left: Rank, right: Rank) -> Bool {
+        if left.objective != right.objective { return left.objective < right.objective }
+        if left.cost != right.cost { return left.cost < right.cost }
+        return left.mask < right.mask
+    }
+}

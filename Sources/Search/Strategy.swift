@@ -1,0 +1,104 @@
+public import ComputationGraph
+
+/// How the space of masks is searched.
+public enum Strategy: Sendable, Hashable, Codable, LosslessStringConvertible {
+    /// The best expansion of the best state, step by step.
+    case greedy
+    /// The best expansions of the `width` best states, step by step.
+    case beam(width: Int)
+    /// Every mask, level by level: for small graphs.
+    case exhaustive
+    /// A random expansion at each step, measured: a baseline.
+    case random(seed: UInt64)
+
+    /// Reads `greedy`, `beam:K`, `exhaustive`, `random` or `random:SEED`.
+    public init?(_ description: String) {
+        let parts = description.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
+        switch (parts[0], parts.count) {
+        case ("greedy", 1): self = .greedy
+        case ("exhaustive", 1): self = .exhaustive
+        case ("random", 1): self = .random(seed: 0)
+        case ("random", 2):
+            guard let seed = UInt64(parts[1]) else { return nil }
+            self = .random(seed: seed)
+        case ("beam", 2):
+            guard let width = Int(parts[1]), width >= 1 else { return nil }
+            self = .beam(width: width)
+        default: return nil
+        }
+    }
+
+    public var description: String {
+        switch self {
+        case .greedy: "greedy"
+        case .beam(let width): "beam:\(width)"
+        case .exhaustive: "exhaustive"
+        case .random(let seed): "random:\(seed)"
+        }
+    }
+
+    /// How many states of a level are kept for expansion.
+    var width: Int {
+        switch self {
+        case .greedy, .random: 1
+        case .beam(let width): width
+        case .exhaustive: .max
+        }
+    }
+}
+
+/// A share of the full model's cost that pruning is to reach.
+public struct Budget: Sendable, Hashable, Codable, LosslessStringConvertible {
+    /// What is counted.
+    public enum Quantity: String, Sendable, Codable { case parameters, flops }
+    public let quantity: Quantity
+    /// The share of the full model's, between 0 and 1.
+    public let fraction: Double
+
+    /// Reads `parameters=0.5` or `flops=0.5`.
+    public init?(_ description: String) {
+        let parts = description.split(separator: "=", omittingEmptySubsequences: false)
+        guard parts.count == 2, let quantity = Quantity(rawValue: String(parts[0])), let fraction = Double(parts[1]),
+            fraction >= 0, fraction < 1
+        else { return nil }
+        self.quantity = quantity
+        self.fraction = fraction
+    }
+
+    public var description: String { "\(quantity.rawValue)=\(fraction)" }
+
+    /// Whether `cost` is within the budget, given the full model's.
+    public func isMet(by cost: Cost, base: Cost) -> Bool {
+        switch quantity {
+        case .parameters: Double(cost.parameters) <= fraction * Double(base.parameters)
+        case .flops: Double(cost.flops) <= fraction * Double(base.flops)
+        }
+    }
+}
+
+/// What a search is asked to do. With the model and the data, it decides the result to the last bit.
+public struct SearchSettings: Sendable, Hashable, Codable {
+    public var strategy: Strategy
+    public var objective: Objective
+    /// The most removals; `nil` for as many as there are.
+    public var steps: Int?
+    /// Stop once this is reached.
+    public var until: Budget?
+    /// Stop before the loss rises by more than this.
+    public var maximumLossIncrease: Double?
+    /// Whether hopeless expansions are dropped early. The result is the same either way.
+    public var usesBounds: Bool
+
+    /// Settings of a search; greedy on the absolute change unless told otherwise.
+    public init(
+        strategy: Strategy = .greedy, objective: Objective = .absolute, steps: Int? = nil, until: Budget? = nil,
+        maximumLossIncrease: Double? = nil, usesBounds: Bool = true
+    ) {
+        self.strategy = strategy
+        self.objective = objective
+        self.steps = steps
+        self.until = until
+        self.maximumLossIncrease = maximumLossIncrease
+        self.usesBounds = usesBounds
+    }
+}
