@@ -1,7 +1,21 @@
 internal import ONNX
 
-/// Shapes as tensors: fixed sizes, sizes that follow from the model's inputs, and, last of all, sizes of a tensor
-/// that is computed only for them.
+/// A size by the place where it stands. Heights and widths may agree by chance in every run, but hardly the heights
+/// of one depth in the network and those of another.
+struct SizeKey: Hashable {
+    let extent: Extent
+    let axis: Int
+    let rank: Int
+}
+
+/// An axis of a tensor that is there anyway.
+struct SizeSource {
+    let tensor: String
+    let axis: Int
+}
+
+/// Shapes as tensors: fixed sizes, sizes that follow from the model's inputs, sizes of tensors that are there, and,
+/// last of all, sizes of a tensor that is computed only for them.
 extension Rewriter {
     /// A one-dimensional int64 tensor with the sizes `extents`, which are those of `value`'s axes or fixed.
     mutating func shapeTensor(_ extents: [Extent], of value: Int) throws -> String {
@@ -19,9 +33,13 @@ extension Rewriter {
                 parts.append(try sizeTensor(expression))
             case nil:
                 try flush(&self)
-                let shape = emit("Shape", [try reference(value)], output: names("\(graph.values[value].name)/shape"))
+                let source = try sizeSources[SizeKey(extent: extent, axis: axis, rank: extents.count)]
+                    ?? SizeSource(tensor: reference(value), axis: axis)
+                let shape = emit("Shape", [source.tensor], output: names("\(source.tensor)/shape"))
                 parts.append(
-                    emit("Gather", [shape, try integers([axis])], [.init(name: "axis", int: 0)], output: names("\(shape)/size")))
+                    emit(
+                        "Gather", [shape, try integers([source.axis])], [.init(name: "axis", int: 0)],
+                        output: names("\(shape)/size")))
             }
         }
         try flush(&self)
@@ -34,7 +52,7 @@ extension Rewriter {
     /// A size that follows from the inputs', as a tensor with one element.
     private mutating func sizeTensor(_ expression: SizeExpression) throws -> String {
         if let name = caches.sizes[expression] { return name }
-        guard case .computed(let axes, let factor, let divisor, let addend) = expression else { return "" }
+        guard case .computed(let axes, let factor) = expression else { return "" }
         var name = ""
         for axis in axes {
             let size = emit(
@@ -43,10 +61,18 @@ extension Rewriter {
             name = name.isEmpty ? size : emit("Mul", [name, size], output: names("\(size)/product"))
         }
         if factor != 1 { name = emit("Mul", [name, try integers([factor])], output: names("\(name)/multiple")) }
-        if divisor != 1 { name = emit("Div", [name, try integers([divisor])], output: names("\(name)/part")) }
-        if addend != 0 { name = emit("Add", [name, try integers([addend])], output: names("\(name)/sum")) }
         caches.sizes[expression] = name
         return name
+    }
+
+    /// Remembers which axes a value's tensor has.
+    mutating func registerSizes(of value: Int) {
+        guard case .tensor(let name) = forms[value] else { return }
+        let extents = extents(of: value) ?? []
+        for (axis, extent) in extents.enumerated() where extent.fixed == nil {
+            let key = SizeKey(extent: extent, axis: axis, rank: extents.count)
+            if sizeSources[key] == nil { sizeSources[key] = SizeSource(tensor: name, axis: axis) }
+        }
     }
 
     private mutating func inputShape(_ input: Int) -> String {

@@ -17,6 +17,8 @@ struct Rewriter {
     var initializers: [(name: String, data: TensorData)] = []
     var names: UniqueNames
     var caches = Caches()
+    /// Where sizes that follow from no input can be read.
+    var sizeSources: [SizeKey: SizeSource] = [:]
 
     /// What has been emitted already and can be read again.
     struct Caches {
@@ -51,7 +53,10 @@ struct Rewriter {
         for index in graph.order where liveness.isLive[index] {
             let vertex = graph.vertices[index]
             try rewrite(vertex)
-            for case let output? in vertex.outputs where graph.isPinned[output] { try pin(output) }
+            for case let output? in vertex.outputs {
+                if graph.isPinned[output] { try pin(output) }
+                registerSizes(of: output)
+            }
         }
     }
 
