@@ -97,12 +97,25 @@ extension Rewriter {
             // Elements do not matter, so a cut slot may read the value itself.
             inputs.append(cuts.contains(producer, slot) ? try reference(input) : try explicitOrReference(input))
         }
+        for captured in vertex.captured { try revive(captured) }
         let outputs = vertex.outputs.map { output in
             output.map { names("\(graph.values[$0].name)/shaped") } ?? ""
         }
         emit(copyOf: vertex, inputs: inputs, outputs: outputs)
         for (output, name) in zip(vertex.outputs, outputs) { if let output { caches.forced[output] = name } }
         return caches.forced[value] ?? graph.values[value].name
+    }
+
+    /// Computes a dead value after all, for a subgraph that reads it by name.
+    private mutating func revive(_ value: Int) throws {
+        guard forms[value] == nil, let producer = graph.values[value].producer else { return }
+        let vertex = graph.vertices[producer]
+        for (slot, input) in vertex.inputs.enumerated() {
+            if let input, !cuts.contains(producer, slot) { try revive(input) }
+        }
+        for captured in vertex.captured { try revive(captured) }
+        try rewrite(vertex)
+        for case let output? in vertex.outputs where graph.isPinned[output] { try pin(output) }
     }
 
     private mutating func explicitOrReference(_ value: Int) throws -> String {

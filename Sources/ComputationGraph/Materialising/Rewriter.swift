@@ -61,7 +61,7 @@ struct Rewriter {
     }
 
     /// Rewrites one vertex, by the first rule that applies.
-    private mutating func rewrite(_ vertex: Vertex) throws {
+    mutating func rewrite(_ vertex: Vertex) throws {
         let operands = try operands(of: vertex)
         if try bypass(vertex, operands) { return }
         guard operands.contains(where: { $0?.isSpecial ?? false }) else {
