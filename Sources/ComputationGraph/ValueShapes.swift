@@ -32,7 +32,8 @@ public struct ValueShapes: Sendable {
             guard probe.shapes.indices.contains(value), let shape = probe.shapes[value] else { return nil }
             shapes.append(shape)
         }
-        guard let first = shapes.first, shapes.allSatisfy({ $0.count == first.count && !$0.contains(0) }) else {
+        guard let first = shapes.first, shapes.allSatisfy({ $0.count == first.count && !$0.contains(0) })
+        else {
             return nil
         }
         return first.indices.map { axis in Extent(sizes: shapes.map { $0[axis] }) }

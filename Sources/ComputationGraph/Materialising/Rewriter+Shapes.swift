@@ -19,8 +19,10 @@ struct SizeSource {
 extension Rewriter {
     /// A one-dimensional int64 tensor with the sizes `extents`, which are those of `value`'s axes or fixed.
     mutating func shapeTensor(_ extents: [Extent], of value: Int) throws -> String {
+        if let name = caches.shapes[extents] { return name }
         var parts: [String] = []
         var fixed: [Int] = []
+        var followsFromInputs = true
         func flush(_ rewriter: inout Rewriter) throws {
             if !fixed.isEmpty { parts.append(try rewriter.integers(fixed, hint: "sizes")) }
             fixed = []
@@ -32,8 +34,10 @@ extension Rewriter {
                 try flush(&self)
                 parts.append(try sizeTensor(expression))
             case nil:
+                followsFromInputs = false
                 try flush(&self)
-                let source = try sizeSources[SizeKey(extent: extent, axis: axis, rank: extents.count)]
+                let source =
+                    try sizeSources[SizeKey(extent: extent, axis: axis, rank: extents.count)]
                     ?? SizeSource(tensor: reference(value), axis: axis)
                 let shape = emit("Shape", [source.tensor], output: names("\(source.tensor)/shape"))
                 parts.append(
@@ -43,10 +47,17 @@ extension Rewriter {
             }
         }
         try flush(&self)
-        if parts.count == 1 { return parts[0] }
-        if parts.isEmpty { return try integers([], hint: "sizes") }
-        return emit(
-            "Concat", parts, [.init(name: "axis", int: 0)], output: names("\(graph.values[value].name)/sizes"))
+        let name: String
+        switch parts.count {
+        case 0: name = try integers([], hint: "sizes")
+        case 1: name = parts[0]
+        default:
+            name = emit(
+                "Concat", parts, [.init(name: "axis", int: 0)],
+                output: names("\(graph.values[value].name)/sizes"))
+        }
+        if followsFromInputs { caches.shapes[extents] = name }
+        return name
     }
 
     /// A size that follows from the inputs', as a tensor with one element.
@@ -60,7 +71,9 @@ extension Rewriter {
                 output: names("\(graph.inputs[axis.input].name)/size"))
             name = name.isEmpty ? size : emit("Mul", [name, size], output: names("\(size)/product"))
         }
-        if factor != 1 { name = emit("Mul", [name, try integers([factor])], output: names("\(name)/multiple")) }
+        if factor != 1 {
+            name = emit("Mul", [name, try integers([factor])], output: names("\(name)/multiple"))
+        }
         caches.sizes[expression] = name
         return name
     }
@@ -77,7 +90,8 @@ extension Rewriter {
 
     private mutating func inputShape(_ input: Int) -> String {
         if let name = caches.inputShapes[input] { return name }
-        let name = emit("Shape", [graph.inputs[input].name], output: names("\(graph.inputs[input].name)/shape"))
+        let name = emit(
+            "Shape", [graph.inputs[input].name], output: names("\(graph.inputs[input].name)/shape"))
         caches.inputShapes[input] = name
         return name
     }
@@ -95,7 +109,8 @@ extension Rewriter {
                 continue
             }
             // Elements do not matter, so a cut slot may read the value itself.
-            inputs.append(cuts.contains(producer, slot) ? try reference(input) : try explicitOrReference(input))
+            inputs.append(
+                cuts.contains(producer, slot) ? try reference(input) : try explicitOrReference(input))
         }
         for captured in vertex.captured { try revive(captured) }
         let outputs = vertex.outputs.map { output in
@@ -120,7 +135,8 @@ extension Rewriter {
 
     private mutating func explicitOrReference(_ value: Int) throws -> String {
         // Integers may decide shapes, so they must be right; of other values only the shape matters.
-        let decidesShape = !graph.values[value].elementType.isFloatingPoint || graph.values[value].hasDynamicShape
+        let decidesShape =
+            !graph.values[value].elementType.isFloatingPoint || graph.values[value].hasDynamicShape
         return forms[value] != nil && decidesShape ? try explicit(value) : try reference(value)
     }
 
