@@ -7,5 +7,7 @@ extension Operators {
         linearAlgebra,
         losses,
         resampling,
+        recurrent,
+        signal,
     ]
 }
