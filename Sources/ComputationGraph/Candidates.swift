@@ -1,3 +1,5 @@
+internal import ONNX
+
 /// Which edges a search may remove.
 public enum CandidateSelection: Sendable, Hashable, Codable {
     /// Every edge that carries a floating-point value depending on a model input.

@@ -1,4 +1,4 @@
-internal import ONNX
+public import ONNX
 
 /// Gathers edges whose removal provably computes the same function.
 ///
@@ -64,7 +64,7 @@ struct EquivalenceClasses {
     /// The elements of an input that is an initialiser or a Constant node; `nil` otherwise.
     private func constants(_ vertex: Vertex, _ slot: Int) -> [Float]? {
         guard hasInput(vertex, slot), let value = vertex.inputs[slot] else { return nil }
-        return try? graph.constantData(value)?.floats()
+        return try? graph.constantData(value)?.floats
     }
 }
 
@@ -75,6 +75,6 @@ extension Graph {
         guard let producer = values[value].producer, vertices[producer].operation == "Constant",
             let attribute = vertices[producer].node.attribute.first(where: { $0.name == "value" })
         else { return nil }
-        return try model.tensorData(attribute.t)
+        return try TensorData(attribute.t, folder: model.folder)
     }
 }

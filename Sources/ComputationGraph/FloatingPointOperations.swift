@@ -34,9 +34,7 @@ struct FloatingPointOperations {
             let bias = input(2) == nil ? 0 : elements(out)
             return 2 * elements(out) * (elements(left) / out[0]) + bias
         case "Einsum": return einsum
-        case "LSTM": return recurrent(gates: 4)
-        case "GRU": return recurrent(gates: 3)
-        case "RNN": return recurrent(gates: 1)
+        case "LSTM", "GRU", "RNN": return recurrent
         case "MaxPool", "AveragePool", "LpPool":
             let kernel = vertex.node.attribute.first { $0.name == "kernel_shape" }?.ints.reduce(1) { $0 * Int($1) } ?? 1
             return elements(output) * kernel
@@ -75,7 +73,7 @@ struct FloatingPointOperations {
     }
 
     /// Both matrix products of every gate, at every step.
-    private func recurrent(gates: Int) -> Int {
+    private var recurrent: Int {
         guard let sequence = input(0), sequence.count == 3, let weight = input(1), let recurrence = input(2) else {
             return 0
         }

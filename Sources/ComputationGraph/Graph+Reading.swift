@@ -40,9 +40,10 @@ private struct GraphBuilder {
     }
 
     mutating func addInitializers() throws {
-        for (name, data) in try model.initializers() {
-            index[name] = drafts.count
-            drafts.append(Draft(name: name, elementType: data.elementType, constant: data))
+        for tensor in model.model.graph.initializer {
+            let data = try TensorData(tensor, folder: model.folder)
+            index[tensor.name] = drafts.count
+            drafts.append(Draft(name: tensor.name, elementType: data.elementType, constant: data))
         }
     }
 
@@ -67,10 +68,10 @@ private struct GraphBuilder {
         for (position, node) in nodes.enumerated() {
             vertices.append(
                 Vertex(
-                    index: position, node: node, version: model.opsetVersion(of: node.domain),
+                    index: position, node: node, version: model.operatorSet(of: node.domain) ?? 0,
                     inputs: node.input.map { $0.isEmpty ? nil : index[$0] },
                     outputs: node.output.map { $0.isEmpty ? nil : index[$0] },
-                    captured: node.capturedNames.compactMap { index[$0] }.sorted()))
+                    captured: node.subgraphs.flatMap(\.capturedNames).compactMap { index[$0] }.sorted()))
         }
     }
 

@@ -1,3 +1,4 @@
+internal import FoundationEssentials
 internal import Datasets
 internal import ONNX
 internal import Torch
@@ -30,12 +31,12 @@ extension Tensor {
         }
         switch data.elementType {
         case .float32, .int8, .uint8, .int16, .int32, .int64, .bool:
-            let made = try data.withUnsafeBytes { try Tensor(bytes: $0, shape: data.shape, scalarType: type) }
+            let made = try data.bytes.withUnsafeBytes { try Tensor(bytes: $0, shape: data.shape, scalarType: type) }
             try self.init(sharing: made)
         case .float64, .float16, .bfloat16, .float8E4M3FN, .float8E4M3FNUZ, .float8E5M2, .float8E5M2FNUZ:
-            try self.init(data.floats(), shape: data.shape)
+            try self.init(data.floats, shape: data.shape)
         default:
-            let integers = try data.int64s()
+            let integers = try data.int64s
             try self.init(sharing: Tensor(integers, shape: data.shape).converted(to: type))
         }
     }

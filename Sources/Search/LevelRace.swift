@@ -1,4 +1,4 @@
-public import ComputationGraph
+internal import ComputationGraph
 public import Datasets
 
 /// The race of a level's expansions for the best `keep` places. Pure: tasks out, scores in.
@@ -159,11 +159,11 @@ public struct LevelRace: Sendable {
 
     private mutating func removeHopeless() {
         guard usesBounds else { return }
-        running.removeAll { index in
-            guard isHopeless(entrants[index].partialSum) else { return false }
-            entrants[index].drop()
-            return true
+        var left: [Int] = []
+        for index in running {
+            if isHopeless(entrants[index].partialSum) { entrants[index].drop() } else { left.append(index) }
         }
+        running = left
     }
 
     // MARK: Result

@@ -1,0 +1,102 @@
+internal import ONNX
+internal import Torch
+
+/// Shapes as data, and tensors of a given shape.
+extension Operators {
+    nonisolated(unsafe) static let shapes: [String: OperatorBuilder] = [
+        "Constant": constant,
+        "ConstantOfShape": constantOfShape,
+        "EyeLike": identityMatrix,
+        "Range": range,
+        "Shape": shape,
+        "Size": { context in context.map { try Tensor(scalar: $0.count) } },
+    ]
+
+    private static func constant(_ context: OperatorContext) throws -> Kernel {
+        let tensor = try constantTensor(context)
+        return { _ in [tensor] }
+    }
+
+    private static func constantTensor(_ context: OperatorContext) throws -> Tensor {
+        let node = context.node
+        if let data = try node.tensor("value", default: nil) { return try Tensor(data) }
+        if let number = try node.float("value_float", default: nil) { return try Tensor(scalar: number) }
+        if let numbers = try node.floats("value_floats", default: nil) { return try Tensor(numbers) }
+        if let number = try node.int("value_int", default: nil) { return try Tensor(scalar: number) }
+        if let numbers = try node.ints("value_ints", default: nil) { return try Tensor(numbers) }
+        if node.hasAttribute("value_string") || node.hasAttribute("value_strings") {
+            throw context.unsupported("of strings")
+        }
+        throw context.error("it has no value")
+    }
+
+    private static func constantOfShape(_ context: OperatorContext) throws -> Kernel {
+        let value = try context.node.tensor("value", default: nil).map { try Tensor($0) }
+        if let value, value.count != 1 {
+            throw context.error("value has \(value.count) elements, not one")
+        }
+        let filling: Argument = try value?.scalarArgument() ?? 0
+        let type = value?.scalarType ?? .float32
+        let shape = try context.integers(in: 0)
+        return { inputs in
+            guard let shape = try shape(inputs) else { throw context.error("the shape is missing") }
+            return [try Tensor.constant(filling, shape: shape, type: type)]
+        }
+    }
+
+    private static func identityMatrix(_ context: OperatorContext) throws -> Kernel {
+        let diagonal = try context.node.int("k", default: 0)
+        let type = try context.node.int("dtype", default: nil).flatMap { code in
+            ScalarType(holding: try context.elementType(code: code))
+        }
+        return context.map { input in
+            guard input.rank == 2 else {
+                throw context.error("its input has \(input.rank) dimensions, not two")
+            }
+            let (rows, columns) = (input.shape[0], input.shape[1])
+            var elements = [Int32](repeating: 0, count: rows * columns)
+            for row in 0..<rows where (0..<columns).contains(row &+ diagonal) {
+                elements[row * columns + row + diagonal] = 1
+            }
+            return try Tensor(elements, shape: [rows, columns]).converted(to: type ?? input.scalarType)
+        }
+    }
+
+    /// `max(ceil((limit - start) / delta), 0)` numbers; each is computed from its place, so that no error adds up.
+    private static func range(_ context: OperatorContext) throws -> Kernel {
+        { inputs in
+            let bounds = try (0..<3).map { try context.required(inputs, $0) }
+            let type = bounds[0].scalarType
+            if type.isFloatingPoint {
+                let (start, limit, delta) = (
+                    try bounds[0].item(as: Float.self), try bounds[1].item(as: Float.self),
+                    try bounds[2].item(as: Float.self)
+                )
+                let count = ((Double(limit) - Double(start)) / Double(delta)).rounded(.up)
+                guard count < 1e10 else { throw context.error("a range of \(count) numbers is too long") }
+                return [
+                    try Tensor((0..<Int(max(count, 0))).map { start + Float($0) * delta }).converted(to: type)
+                ]
+            }
+            let (start, limit, delta) = (
+                try bounds[0].item(as: Int.self), try bounds[1].item(as: Int.self),
+                try bounds[2].item(as: Int.self)
+            )
+            guard delta != 0 else { throw context.error("its delta is 0") }
+            return [try Tensor(Array(stride(from: start, to: limit, by: delta))).converted(to: type)]
+        }
+    }
+
+    private static func shape(_ context: OperatorContext) throws -> Kernel {
+        let start = try context.node.int("start", default: 0)
+        let end = try context.node.int("end", default: Int.max)
+        return context.map { input in
+            // Negative positions count from the end; what is outside is cut off.
+            func position(_ given: Int) -> Int {
+                min(max(given < 0 ? given + input.rank : given, 0), input.rank)
+            }
+            let (first, last) = (position(start), position(end))
+            return try Tensor(Array(input.shape[first..<max(first, last)]))
+        }
+    }
+}
