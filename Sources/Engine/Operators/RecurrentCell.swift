@@ -86,7 +86,9 @@ struct RecurrentCell {
 
     private func step(_ x: Tensor, _ h: Tensor, _ c: Tensor?) throws(TorchError) -> (Tensor, Tensor?) {
         switch layer.kind {
-        case .lstm: return try longShortTermStep(x, h, c ?? Tensor.filled(0, shape: h.shape))
+        case .lstm:
+            guard let c else { return try longShortTermStep(x, h, Tensor.filled(0, shape: h.shape)) }
+            return try longShortTermStep(x, h, c)
         case .gru: return (try gatedStep(x, h), nil)
         case .rnn: return (try activated(0, x + linear(h, rows: 0..<1)), nil)
         }
