@@ -93,7 +93,7 @@ let package = Package(
             ],
             swiftSettings: swiftSettings),
 
-.testTarget(name: "ONNXTests", dependencies: ["ONNX"], exclude: ["Fixtures"], swiftSettings: swiftSettings),
+        .testTarget(name: "ONNXTests", dependencies: ["ONNX"], exclude: ["Fixtures"], swiftSettings: swiftSettings),
         .testTarget(
             name: "DatasetsTests", dependencies: ["Datasets"], exclude: ["Fixtures"], swiftSettings: swiftSettings),
         .testTarget(name: "ZeroMQTests", dependencies: ["ZeroMQ"], swiftSettings: swiftSettings),
