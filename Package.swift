@@ -64,7 +64,7 @@ let package = Package(
                 "ComputationGraph", "Datasets", "Search",
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
                 .product(name: "Collections", package: "swift-collections"),
-            ],
+            ], exclude: ["coordination.proto"],
             swiftSettings: swiftSettings),
         .target(
             name: "Cluster",
