@@ -110,7 +110,8 @@ private struct Resampling {
             return same ? try nearest2d(.tensor(x), sizes, scales[0], scales[1]) : nil
         }
         let corners = spatial.allSatisfy {
-            $0.coordinates == .alignCorners && $0.scale * Double($0.input) == Double($0.output)
+            $0.coordinates == .alignCorners
+                && (!$0.spansFraction || $0.scale * Double($0.input) == Double($0.output))
         }
         let centres = spatial.allSatisfy {
             $0.coordinates == .halfPixel || ($0.coordinates == .pytorchHalfPixel && $0.output > 1)

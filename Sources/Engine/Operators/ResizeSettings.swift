@@ -109,11 +109,13 @@ struct ResizeSettings {
             throw context.error("an input of shape \(shape) cannot become \(outputs)")
         }
         var plans = shape.indices.map {
-            ResizeAxis(input: shape[$0], output: outputs[$0], scale: factors[$0], coordinates: coordinates)
+            ResizeAxis(
+                input: shape[$0], output: outputs[$0], scale: factors[$0], coordinates: coordinates,
+                spansFraction: context.version >= 19)
         }
         if let region {
             for (position, axis) in resized.enumerated() {
-                plans[axis].region = (region[position], region[resized.count + position])
+                plans[axis].region = (Float(region[position]), Float(region[resized.count + position]))
             }
         }
         return plans
