@@ -77,16 +77,23 @@ let package = Package(
             swiftSettings: swiftSettings),
         .target(
             name: "Report", dependencies: ["Journal", "Search", "ComputationGraph"], swiftSettings: swiftSettings),
+        .target(
+            name: "Pruning",
+            dependencies: [
+                "Cluster", "Report", "Engine", "Search", "Journal", "Datasets", "ComputationGraph", "ONNX",
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: swiftSettings),
         .executableTarget(
             name: "espalier",
             dependencies: [
-                "Cluster", "Report", "Engine", "Search", "Journal", "Datasets", "ComputationGraph", "ONNX",
+                "Pruning", "Cluster", "Report", "Engine", "Search", "Datasets", "ComputationGraph", "ONNX",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: swiftSettings),
 
-        .testTarget(name: "ONNXTests", dependencies: ["ONNX"], swiftSettings: swiftSettings),
+        .testTarget(name: "ONNXTests", dependencies: ["ONNX"], exclude: ["Fixtures"], swiftSettings: swiftSettings),
         .testTarget(
             name: "DatasetsTests", dependencies: ["Datasets"], exclude: ["Fixtures"], swiftSettings: swiftSettings),
         .testTarget(name: "ZeroMQTests", dependencies: ["ZeroMQ"], swiftSettings: swiftSettings),

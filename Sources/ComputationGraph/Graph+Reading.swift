@@ -5,12 +5,15 @@ extension Graph {
     ///
     /// - Throws: `ModelError` for an initialiser that cannot be decoded, `GraphError` for a graph with no data input
     ///   or no output that depends on one.
-    public init(_ model: ModelFile) throws {
+    ///
+    /// - Parameter requiresInputs: whether a model without any input is refused: there is nothing to prune in it.
+    public init(_ model: ModelFile, requiresInputs: Bool = true) throws {
         var builder = GraphBuilder(model)
         try builder.addInitializers()
         builder.addInputs()
         try builder.addVertices()
         self = try builder.graph()
+        guard !requiresInputs || !inputs.isEmpty else { throw GraphError.unusable("it has no input") }
     }
 }
 
@@ -88,7 +91,6 @@ private struct GraphBuilder {
         }
         let outputs = model.model.graph.output.compactMap { info in index[info.name].map { port(info, value: $0) } }
         for output in outputs { isPinned[output.value] = true }
-        guard !inputs.isEmpty else { throw GraphError.unusable("it has no input") }
         return Graph(
             model: model,
             values: drafts.map {

@@ -103,7 +103,7 @@ struct ExternalDataReader {
     /// - Throws: ``ModelError`` also where ranges overlap so that a small file would fill the memory.
     mutating func load(_ tensor: inout TensorProto) throws(ModelError) {
         guard tensor.dataLocation == .external else { return }
-        try tensor.checkLayout()
+        try tensor.checkElements()
         let source = try ExternalData(tensor, byteCount: try tensor.layout().byteCount)
         if ranges[source] == nil {
             var left = unread[source.location]

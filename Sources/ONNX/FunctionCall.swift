@@ -52,7 +52,8 @@ struct FunctionCall {
         for (name, output) in aliases {
             guard let source = renamed[name], !source.isEmpty else {
                 throw ModelError(
-                    .unsupported, "leaves out input \(quoted(name)), which its function hands on as an output")
+                    .unsupported, "leaves out input \(quoted(name)), which its function hands on as an output"
+                )
             }
             nodes.append(
                 NodeProto("Identity", inputs: [source], outputs: [output], name: "\(prefix)/\(name)"))

@@ -10,7 +10,7 @@ struct FunctionInliner {
     private var used: [FunctionKey] = []
     private var isUsed: Set<FunctionKey> = []
     /// Nodes that may still be made: calls can double at every level, and files come from strangers.
-    private var budget = 1_000_000
+    private var budget = 200_000
     /// Functions within functions, at most.
     private static let deepest = 100
 
@@ -75,12 +75,14 @@ struct FunctionInliner {
                 continue
             }
             guard !stack.contains(key), stack.count < Self.deepest else {
-                throw ModelError(.invalid, scope: "function \(quoted(key.title))", "calls itself, directly or not")
+                throw ModelError(
+                    .invalid, scope: "function \(quoted(key.title))", "calls itself, directly or not")
             }
             if isUsed.insert(key).inserted { used.append(key) }
             budget -= 1 + function.node.reduce(0) { $0 + $1.nodeCount }
             guard budget >= 0, names.budget >= 0 else {
-                throw ModelError(.unsupported, "would have more than a million nodes once its functions are inlined")
+                throw ModelError(
+                    .unsupported, "would have more than 200,000 nodes once its functions are inlined")
             }
             let body = try locating(node: .init(node, index: stack.isEmpty ? index : nil)) {
                 () throws(ModelError) in

@@ -71,7 +71,8 @@ struct GraphCheck {
             }
         }
         var outputs: Set<String> = []
-        for output in graph.output where !outputs.insert(output.name).inserted && outer.isEmpty && !isFunction {
+        for output in graph.output where !outputs.insert(output.name).inserted && outer.isEmpty && !isFunction
+        {
             throw ModelError(.invalid, field: "output \(quoted(output.name))", "is there twice")
         }
         return names
@@ -81,7 +82,8 @@ struct GraphCheck {
         try locating(node: .init(node, index: index)) { () throws(ModelError) in
             guard !node.opType.isEmpty else { throw ModelError(.invalid, "has no operator") }
             for (slot, name) in node.input.enumerated() where !name.isEmpty && !isDefined(name, names) {
-                throw ModelError(.invalid, field: "input \(slot)", "reads \(quoted(name)), which nothing defines")
+                throw ModelError(
+                    .invalid, field: "input \(slot)", "reads \(quoted(name)), which nothing defines")
             }
             var seen: Set<String> = []
             for attribute in node.attribute {
@@ -134,13 +136,13 @@ struct GraphCheck {
         guard holds || mayBeLeftOut.contains(attribute.type) else {
             throw ModelError(.malformed, "is \(attribute.type.title) by its type, but holds none")
         }
-        for tensor in (attribute.hasT ? [attribute.t] : []) + attribute.tensors { try tensor.checkLayout() }
+        for tensor in (attribute.hasT ? [attribute.t] : []) + attribute.tensors { try tensor.checkElements() }
     }
 
     private func checkInitializers() throws(ModelError) {
         for tensor in graph.initializer {
             try locating(field: "initializer \(quoted(tensor.name))") { () throws(ModelError) in
-                try tensor.checkLayout()
+                try tensor.checkElements()
             }
         }
     }

@@ -25,7 +25,8 @@ struct ModelCheck {
         guard formats.contains(model.irVersion) else {
             throw ModelError(
                 .unsupported,
-                "has IR version \(model.irVersion); Espalier reads \(formats.lowerBound) to \(formats.upperBound)")
+                "has IR version \(model.irVersion); Espalier reads \(formats.lowerBound) to \(formats.upperBound)"
+            )
         }
         try Self.checkUnique(model.opsetImport)
         guard let own = model.opsetImport.first(where: { canonicalDomain($0.domain).isEmpty }) else {
@@ -44,7 +45,8 @@ struct ModelCheck {
         var domains: Set<String> = []
         for set in sets where !domains.insert(canonicalDomain(set.domain)).inserted {
             throw ModelError(
-                .invalid, "imports the operator set \(quoted(set.domain.isEmpty ? "ai.onnx" : set.domain)) twice")
+                .invalid,
+                "imports the operator set \(quoted(set.domain.isEmpty ? "ai.onnx" : set.domain)) twice")
         }
     }
 

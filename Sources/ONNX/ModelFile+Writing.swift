@@ -6,10 +6,11 @@ extension ModelFile {
     public static let largestEmbeddedWeights = 3 << 29  // 1.5 GiB: protobuf's 2 GiB with room for the rest
 
     /// The model as one message, e.g. to send it elsewhere.
-    /// - Throws: ``ModelError`` if it would pass 2 GiB, or keeps weights in external data that was not loaded.
-    public func serialized() throws(ModelError) -> Data {
+    /// - Parameter keepingExternalData: whether external data that was not loaded may stay where it is.
+    /// - Throws: ``ModelError`` if it would pass 2 GiB, or has external data that it may not keep.
+    public func serialized(keepingExternalData: Bool = false) throws(ModelError) -> Data {
         try locating(file: path) { () throws(ModelError) in
-            guard !model.containsTensor(where: { $0.dataLocation == .external }) else {
+            guard keepingExternalData || !model.containsTensor(where: { $0.dataLocation == .external }) else {
                 throw ModelError(.unsupported, "keeps weights in external data that was not loaded")
             }
             return try Self.serialize(model)

@@ -48,7 +48,8 @@ public struct ModelFile: Sendable {
     ///   - name: what errors call it.
     ///   - folder: where external data is; nil refuses it.
     /// - Throws: ``ModelError`` as ``init(contentsOf:loadingExternalData:)``.
-    public init(serializedBytes bytes: Data, name: String = "model", folder: String? = nil) throws(ModelError) {
+    public init(serializedBytes bytes: Data, name: String = "model", folder: String? = nil) throws(ModelError)
+    {
         let model = try locating(file: name) { () throws(ModelError) in try Self.parse(bytes) }
         try self.init(model, path: name, folder: folder, loading: true)
     }
@@ -108,7 +109,9 @@ public struct ModelFile: Sendable {
 
     /// The version of a domain's operator set that the model uses, nil if it names none.
     public func operatorSet(of domain: String) -> Int? {
-        model.opsetImport.first { canonicalDomain($0.domain) == canonicalDomain(domain) }.map { Int($0.version) }
+        model.opsetImport.first { canonicalDomain($0.domain) == canonicalDomain(domain) }.map {
+            Int($0.version)
+        }
     }
 
     /// The order to run the main graph's nodes in: positions in `model.graph.node`, each after all that it reads.
@@ -119,10 +122,12 @@ public struct ModelFile: Sendable {
     }
 
     /// This model with every call of one of its own functions replaced by the function's nodes.
-    /// - Throws: ``ModelError`` if functions call each other in a circle or inlining would pass a million nodes.
+    /// - Throws: ``ModelError`` if functions call each other in a circle or inlining would pass 200,000 nodes.
     public func inliningFunctions() throws(ModelError) -> ModelFile {
         var result = self
-        result.model = try locating(file: path) { () throws(ModelError) in try FunctionInliner(model).inlined() }
+        result.model = try locating(file: path) { () throws(ModelError) in
+            try FunctionInliner(model).inlined()
+        }
         return result
     }
 }

@@ -84,7 +84,9 @@ extension [NodeProto] {
 }
 
 extension AttributeProto {
-    fileprivate var holdsTensors: Bool { hasT || hasG || hasSparseTensor || !tensors.isEmpty || !graphs.isEmpty }
+    fileprivate var holdsTensors: Bool {
+        hasT || hasG || hasSparseTensor || !tensors.isEmpty || !graphs.isEmpty
+    }
 
     fileprivate mutating func updateTensors(
         _ change: (inout TensorProto) throws(ModelError) -> Void

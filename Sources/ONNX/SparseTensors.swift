@@ -18,11 +18,13 @@ extension TensorData {
         let count = try elementCount(ofDims: sparse.dims)
         let shape = sparse.dims.map { Int($0) }
         let nonzeros = values.count
-        guard indices.elementType == .int64, indices.shape == [nonzeros] || indices.shape == [nonzeros, shape.count]
+        guard indices.elementType == .int64,
+            indices.shape == [nonzeros] || indices.shape == [nonzeros, shape.count]
         else {
             throw ModelError(
                 .malformed,
-                "has positions of type \(indices.elementType.name) and shape \(indices.shape) for \(nonzeros) values")
+                "has positions of type \(indices.elementType.name) and shape \(indices.shape) for \(nonzeros) values"
+            )
         }
         guard let size = type.byteCount(ofElements: count), size <= budget else {
             throw ModelError(
@@ -68,7 +70,9 @@ extension ModelProto {
     /// Makes sparse initialisers dense initialisers, and a Constant's `sparse_value` its `value`.
     /// - Throws: ``ModelError`` if one is malformed, or so sparse that a small file would fill the memory.
     mutating func densifySparseTensors() throws(ModelError) {
-        guard graph.hasSparseTensors || functions.contains(where: { $0.node.hasSparseTensors }) else { return }
+        guard graph.hasSparseTensors || functions.contains(where: { $0.node.hasSparseTensors }) else {
+            return
+        }
         var stored = 0
         try updateTensors { (tensor) in stored += tensor.rawData.count + 8 * tensor.int64Data.count }
         // Pruned weights keep a percent or so; a thousandth is generous.
@@ -115,7 +119,8 @@ extension NodeProto {
 
     fileprivate mutating func densify(_ budget: inout Int) throws(ModelError) {
         for index in attribute.indices {
-            if opType == "Constant", attribute[index].name == "sparse_value", attribute[index].hasSparseTensor {
+            if opType == "Constant", attribute[index].name == "sparse_value", attribute[index].hasSparseTensor
+            {
                 let data = try locating(node: .init(self), field: "attribute \"sparse_value\"") {
                     () throws(ModelError) in
                     try TensorData(attribute[index].sparseTensor, budget: &budget)

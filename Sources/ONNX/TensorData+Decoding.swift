@@ -13,7 +13,8 @@ extension TensorData {
         }
     }
 
-    private init(decoding tensor: TensorProto, folder: String?) throws(ModelError) {
+    /// As ``init(_:folder:)``, without the tensor's name in errors.
+    init(decoding tensor: TensorProto, folder: String?) throws(ModelError) {
         let layout = try tensor.layout()
         let type = layout.elementType
         guard let field = try tensor.dataField(layout) else {

@@ -111,9 +111,14 @@ extension TensorProto {
         return field
     }
 
-    /// Checks type, shape, and the number of elements in the message; external data is checked against its file
-    /// when it is read.
-    func checkLayout() throws(ModelError) {
-        _ = try dataField(layout())
+    /// Checks type, shape, and the elements in the message; external data is checked against its file when it is
+    /// read.
+    func checkElements() throws(ModelError) {
+        let layout = try layout()
+        switch try dataField(layout) {
+        case .int32? where layout.elementType != .int32, .uint64? where layout.elementType != .uint64:
+            _ = try TensorData(decoding: self, folder: nil)  // entries are wider than the elements
+        default: break
+        }
     }
 }

@@ -9,9 +9,9 @@ public struct Parent: Sendable {
     /// Σ weight · loss of each block under the parent, where it is known: an estimate for its expansions.
     public let subtotals: [Double]
 
-    /// The full model before anything is known of it.
-    public init(unmeasured division: SampleDivision) {
-        mask = .empty
+    /// A state before anything is known of it: the data's own order.
+    public init(unmeasured mask: Mask = .empty, _ division: SampleDivision) {
+        self.mask = mask
         blocks = BlockList(naturalOrder: division.sharding)
         subtotals = [Double](repeating: 0, count: blocks.ids.count)
     }

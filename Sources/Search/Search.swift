@@ -93,7 +93,7 @@ public struct Search {
     /// Measures the full model, on the samples in their own order.
     private func measureBase() async throws -> (State, WorkCount) {
         let level = Level(
-            number: 0, parents: [Parent(unmeasured: problem.division)],
+            number: 0, parents: [Parent(unmeasured: .empty, problem.division)],
             expansions: [Expansion(parent: 0, edge: nil, mask: .empty, cost: problem.costs.cost(of: .empty))],
             keep: 1, baseLoss: 0, objective: settings.objective)
         let outcome = try await evaluator.evaluate(level, division: problem.division, usesBounds: false)

@@ -1,0 +1,80 @@
+public import ComputationGraph
+internal import Datasets
+internal import Engine
+internal import Search
+
+/// What `evaluate` measured.
+public struct Evaluation: Encodable, Sendable {
+    /// The measurements of one model.
+    public struct Measured: Encodable, Sendable {
+        /// `nil` when a sample's loss is no finite number.
+        public let loss: Double?
+        public let accuracy: Double?
+        public let parameters: Int
+        public let flops: Int
+        public let nonFiniteLosses: Int
+
+        init(_ state: State, labels: Int?) {
+            loss = state.loss.isFinite ? state.loss : nil
+            accuracy = state.correct.flatMap { correct in labels.map { Double(correct) / Double($0) } }
+            parameters = state.cost.parameters
+            flops = state.cost.flops
+            nonFiniteLosses = state.nonFiniteLosses
+        }
+    }
+
+    public let loss: Double?
+    public let lossChange: Double?
+    public let accuracy: Double?
+    public let parameters: Int
+    public let flops: Int
+    public let nonFiniteLosses: Int
+    public let samples: Int
+    public let lossFunction: String
+    public let removed: [String]
+    public let base: Measured
+
+    /// Measures the unpruned model and the mask.
+    public init(of mask: Mask, in workload: Workload) async throws {
+        let labels = workload.countedLabels
+        let unpruned = try await workload.measure(.empty)
+        let pruned = mask.isEmpty ? unpruned : try await workload.measure(mask)
+        base = Measured(unpruned, labels: labels)
+        let measured = Measured(pruned, labels: labels)
+        loss = measured.loss
+        lossChange = measured.loss.flatMap { pruned in base.loss.map { pruned - $0 } }
+        accuracy = measured.accuracy
+        parameters = measured.parameters
+        flops = measured.flops
+        nonFiniteLosses = measured.nonFiniteLosses
+        samples = workload.dataset.samples
+        lossFunction = workload.loss.rawValue
+        removed = mask.edges.map(\.description)
+    }
+
+    /// The result in a few lines.
+    public var text: String {
+        func line(_ name: String, _ measured: Measured) -> String {
+            let loss = measured.loss.map { "\($0)" } ?? "not finite (\(measured.nonFiniteLosses) samples)"
+            let accuracy = measured.accuracy.map { ", accuracy \($0)" } ?? ""
+            return "\(name): loss \(loss)\(accuracy), \(measured.parameters) parameters, \(measured.flops) FLOPs\n"
+        }
+        var text = "\(lossFunction) on \(samples) samples\n" + line("unpruned", base)
+        if !removed.isEmpty {
+            let measured = Measured(
+                loss: loss, accuracy: accuracy, parameters: parameters, flops: flops, nonFiniteLosses: nonFiniteLosses)
+            text += line("without " + removed.joined(separator: " "), measured)
+        }
+        return text
+    }
+}
+
+extension Evaluation.Measured {
+    fileprivate init(loss: Double?, accuracy: Double?, parameters: Int, flops: Int, nonFiniteLosses: Int) {
+        self.loss = loss
+        self.accuracy = accuracy
+        self.parameters = parameters
+        self.flops = flops
+        self.nonFiniteLosses = nonFiniteLosses
+    }
+}
