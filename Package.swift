@@ -76,7 +76,7 @@ let package = Package(
             ],
             swiftSettings: swiftSettings),
         .target(
-            name: "Report", dependencies: ["Journal", "Search", "ComputationGraph"], swiftSettings: swiftSettings),
+            name: "Report", dependencies: ["Journal", "Search", "ComputationGraph", "Datasets"], swiftSettings: swiftSettings),
         .target(
             name: "Pruning",
             dependencies: [
@@ -106,6 +106,7 @@ let package = Package(
         .testTarget(name: "SearchTests", dependencies: ["Search", "ComputationGraph", "Datasets"], swiftSettings: swiftSettings),
         .testTarget(
             name: "JournalTests", dependencies: ["Journal", "Search", "ComputationGraph", "Datasets"], swiftSettings: swiftSettings),
+        .testTarget(name: "ReportTests", dependencies: ["Report", "Search", "ComputationGraph", "Datasets", "ONNX"], swiftSettings: swiftSettings),
         .testTarget(
             name: "CoordinationTests", dependencies: ["Coordination", "Search", "ComputationGraph", "Datasets"],
             swiftSettings: swiftSettings),
