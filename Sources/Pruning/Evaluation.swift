@@ -39,10 +39,11 @@ public struct Evaluation: Encodable, Sendable {
         let labels = workload.countedLabels
         let unpruned = try await workload.measure(.empty)
         let pruned = mask.isEmpty ? unpruned : try await workload.measure(mask)
-        base = Measured(unpruned, labels: labels)
+        let reference = Measured(unpruned, labels: labels)
         let measured = Measured(pruned, labels: labels)
+        base = reference
         loss = measured.loss
-        lossChange = measured.loss.flatMap { pruned in base.loss.map { pruned - $0 } }
+        lossChange = measured.loss.flatMap { pruned in reference.loss.map { pruned - $0 } }
         accuracy = measured.accuracy
         parameters = measured.parameters
         flops = measured.flops

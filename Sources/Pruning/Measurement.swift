@@ -1,4 +1,5 @@
 public import ComputationGraph
+internal import Engine
 public import Search
 
 extension Workload {
