@@ -64,7 +64,7 @@ let package = Package(
                 "ComputationGraph", "Datasets", "Search",
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
                 .product(name: "Collections", package: "swift-collections"),
-            ],
+            ], exclude: ["coordination.proto"],
             swiftSettings: swiftSettings),
         .target(
             name: "Cluster",
@@ -103,9 +103,11 @@ let package = Package(
         .testTarget(
             name: "EngineTests", dependencies: ["Engine", "ComputationGraph", "ONNX", "Datasets", "Torch"],
             swiftSettings: swiftSettings),
-        .testTarget(name: "SearchTests", dependencies: ["Search", "ComputationGraph", "Datasets"], swiftSettings: swiftSettings),
+        .testTarget(name: "SearchTests", dependencies: ["Search", "ComputationGraph", "Datasets"],
+            swiftSettings: swiftSettings),
         .testTarget(
-            name: "JournalTests", dependencies: ["Journal", "Search", "ComputationGraph", "Datasets"], swiftSettings: swiftSettings),
+            name: "JournalTests", dependencies: ["Journal", "Search", "ComputationGraph", "Datasets"],
+            swiftSettings: swiftSettings),
         .testTarget(
             name: "CoordinationTests", dependencies: ["Coordination", "Search", "ComputationGraph", "Datasets"],
             swiftSettings: swiftSettings),

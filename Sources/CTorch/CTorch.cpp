@@ -154,7 +154,10 @@ int32_t ct_call(const ct_operator *op, const ct_value *arguments, int32_t argume
         stack.reserve(formal.size());
         for (size_t i = 0; i < formal.size(); i++) {
             bool given = i < static_cast<size_t>(argument_count) && arguments[i].kind != CT_DEFAULT;
-            if (given) {
+            if (given && arguments[i].kind == CT_INT && formal[i].type()->kind() == c10::TypeKind::FloatType) {
+                // Unlike Python's, the boxed call does not turn whole numbers into reals.
+                stack.push_back(static_cast<double>(arguments[i].as.integer));
+            } else if (given) {
                 stack.push_back(value_of(arguments[i]));
             } else if (formal[i].default_value()) {
                 stack.push_back(*formal[i].default_value());

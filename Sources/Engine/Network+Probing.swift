@@ -1,4 +1,4 @@
-public import ComputationGraph
+internal import ComputationGraph
 public import Datasets
 internal import ONNX
 internal import Torch

@@ -1,4 +1,5 @@
 public import ComputationGraph
+internal import Engine
 public import Search
 
 extension Workload {
@@ -19,6 +20,14 @@ extension Workload {
         let outcome = try await local.evaluate(level, division: division, usesBounds: false)
         guard let state = outcome.best.first else { throw SearchError.baseNotMeasured }
         return state
+    }
+}
+
+extension Workload {
+    /// Writes the model without the edges of `mask`, checked by running it.
+    public func writePruned(_ mask: Mask, to path: String) throws {
+        try graph.checkRemovable(mask)
+        try MaterialisedModel(mask, workload: self).write(to: path)
     }
 }
 

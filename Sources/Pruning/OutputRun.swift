@@ -1,6 +1,6 @@
 public import ComputationGraph
-public import Datasets
-public import Engine
+internal import Datasets
+internal import Engine
 internal import FoundationEssentials
 internal import ONNX
 

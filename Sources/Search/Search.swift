@@ -65,12 +65,12 @@ public struct Search {
 
     /// Runs to the end.
     ///
-    /// - Parameter finished: called after each level with its number, its best states and its work; level 0 is the
-    ///   full model.
-    public func run(finished: (Int, [State], WorkCount) -> Void = { _, _, _ in }) async throws -> SearchResult {
-        let (base, baseWork) = try await measureBase()
-        finished(0, [base], baseWork)
-        var works = [baseWork]
+    /// - Parameter finished: called after each level with its number and its outcome; level 0 is the full model. What
+    ///   it throws ends the search.
+    public func run(finished: (Int, LevelOutcome) throws -> Void = { _, _ in }) async throws -> SearchResult {
+        let (base, baseOutcome) = try await measureBase()
+        try finished(0, baseOutcome)
+        var works = [baseOutcome.work]
         var levels: [[State]] = []
         var frontier = [base]
         var random = SplitMix64(seed: settings.strategy.seed)
@@ -80,7 +80,7 @@ public struct Search {
                 level, division: problem.division, usesBounds: settings.usesBounds)
             works.append(outcome.work)
             guard !outcome.best.isEmpty else { break }
-            finished(level.number, outcome.best, outcome.work)
+            try finished(level.number, outcome)
             // The per-sample losses are needed until the next level is laid out, and no longer.
             if !levels.isEmpty { levels[levels.count - 1] = levels[levels.count - 1].map { $0.forgettingSamples() } }
             levels.append(outcome.best)
@@ -91,7 +91,7 @@ public struct Search {
     }
 
     /// Measures the full model, on the samples in their own order.
-    private func measureBase() async throws -> (State, WorkCount) {
+    private func measureBase() async throws -> (State, LevelOutcome) {
         let level = Level(
             number: 0, parents: [Parent(unmeasured: .empty, problem.division)],
             expansions: [Expansion(parent: 0, edge: nil, mask: .empty, cost: problem.costs.cost(of: .empty))],
@@ -103,7 +103,7 @@ public struct Search {
             mask: .empty, edge: nil, loss: measured.loss, objective: 0, correct: measured.correct,
             sampleLosses: measured.sampleLosses, cost: measured.cost)
         guard base.loss.isFinite else { throw SearchError.baseNotFinite(samples: base.nonFiniteLosses) }
-        return (base, outcome.work)
+        return (base, LevelOutcome(best: [base], work: outcome.work, dropped: []))
     }
 
     /// All expansions of the frontier; a set that several parents reach belongs to the best of them.

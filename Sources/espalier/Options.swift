@@ -1,6 +1,6 @@
-internal import ArgumentParser
-internal import ComputationGraph
-internal import Engine
+public import ArgumentParser
+public import ComputationGraph
+public import Engine
 internal import Pruning
 
 /// The model argument that every command begins with.
@@ -106,10 +106,8 @@ struct ByteCount: ExpressibleByArgument, CustomStringConvertible {
     var defaultValueDescription: String { description }
 }
 
-extension Edge: ExpressibleByArgument {
-    public init?(argument: String) { self.init(argument) }
-}
-
+// Edges are read as they are written: NODE:SLOT.
+extension Edge: ExpressibleByArgument {}
 extension Loss: ExpressibleByArgument {}
 
 extension CandidateSelection {

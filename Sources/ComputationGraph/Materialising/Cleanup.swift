@@ -1,0 +1,129 @@
+import FoundationEssentials
+internal import ONNX
+
+/// Makes a model of what a rewriting has emitted: without nodes and initialisers that nothing reads, without the
+/// Identity nodes that only rename.
+struct Cleanup {
+    private var rewriter: Rewriter
+    private let graph: Graph
+
+    init(_ rewriter: Rewriter) {
+        self.rewriter = rewriter
+        graph = rewriter.graph
+    }
+
+    /// The finished model.
+    mutating func model() throws -> ModelProto {
+        try replaceWeakShapes()
+        rewriter.nodes = live(rewriter.nodes, countingShapes: true).nodes
+        nameOutputs()
+        return try assembled()
+    }
+
+    /// The nodes that outputs need, and the names that those read.
+    ///
+    /// - Parameter countingShapes: whether a node that is read only for its shape counts as needed.
+    private func live(_ nodes: [NodeProto], countingShapes: Bool) -> (nodes: [NodeProto], read: Set<String>) {
+        var read = Set(graph.outputs.map(\.name))
+        var kept: [NodeProto] = []
+        for node in nodes.reversed() where node.output.contains(where: { read.contains($0) }) {
+            kept.append(node)
+            if node.opType == "Shape", !countingShapes { continue }
+            read.formUnion(node.readNames)
+        }
+        read.remove("")
+        return (kept.reversed(), read)
+    }
+
+    /// Works sizes out from the inputs where a vertex would stay in the model for its shape alone.
+    private mutating func replaceWeakShapes() throws {
+        let (needed, read) = live(rewriter.nodes, countingShapes: false)
+        let produced = Set(rewriter.nodes.flatMap(\.output))
+        let old = rewriter.nodes
+        rewriter.nodes = []
+        var renamed: [String: String] = [:]
+        let isNeeded = Set(needed.flatMap(\.output))
+        for var node in old {
+            if node.opType == "Shape", node.output.count == 1, isNeeded.contains(node.output[0]), let input = node.input.first,
+                produced.contains(input), !read.contains(input), let value = graph.valueIndex[input],
+                let extents = rewriter.extents(of: value)
+            {
+                let range = try rewriter.shapeRange(node, rank: extents.count)
+                if extents[range].allSatisfy({ rewriter.shapes.expression(for: $0) != nil }) {
+                    // Emitted before: sizes may stand further down in the old list than they are read now.
+                    renamed[node.output[0]] = try rewriter.shapeTensor(Array(extents[range]), of: value)
+                    continue
+                }
+            }
+            node.input = node.input.map { renamed[$0] ?? $0 }
+            rewriter.nodes.append(node)
+        }
+        rewriter.nodes = sorted(rewriter.nodes)
+    }
+
+    /// The nodes in an order where each comes after those it reads.
+    private func sorted(_ nodes: [NodeProto]) -> [NodeProto] {
+        var producer: [String: Int] = [:]
+        for (index, node) in nodes.enumerated() { for output in node.output { producer[output] = index } }
+        var isDone = [Bool](repeating: false, count: nodes.count)
+        var order: [NodeProto] = []
+        for start in nodes.indices where !isDone[start] {
+            var stack = [start]
+            while let index = stack.last {
+                let reads = nodes[index].readNames.compactMap { producer[$0] }
+                if let next = reads.first(where: { !isDone[$0] && $0 != index }) {
+                    stack.append(next)
+                } else {
+                    stack.removeLast()
+                    if !isDone[index] { order.append(nodes[index]) }
+                    isDone[index] = true
+                }
+            }
+        }
+        return order
+    }
+
+    /// Lets the node that computes an output write it directly, where an Identity only renames it.
+    private mutating func nameOutputs() {
+        let outputs = Set(graph.outputs.map(\.name))
+        let captured = Set(rewriter.nodes.flatMap { $0.subgraphs.flatMap(\.capturedNames) })
+        var renamed: [String: String] = [:]
+        let produced = Set(rewriter.nodes.flatMap(\.output))
+        rewriter.nodes.removeAll { node in
+            guard node.opType == "Identity", outputs.contains(node.output[0]), produced.contains(node.input[0]),
+                !outputs.contains(node.input[0]), !captured.contains(node.input[0]), renamed[node.input[0]] == nil
+            else { return false }
+            renamed[node.input[0]] = node.output[0]
+            return true
+        }
+        guard !renamed.isEmpty else { return }
+        for index in rewriter.nodes.indices {
+            rewriter.nodes[index].input = rewriter.nodes[index].input.map { renamed[$0] ?? $0 }
+            rewriter.nodes[index].output = rewriter.nodes[index].output.map { renamed[$0] ?? $0 }
+        }
+    }
+
+    /// The original model with the new nodes and the initialisers that they read.
+    private func assembled() throws -> ModelProto {
+        var model = graph.model.model
+        let nodes = rewriter.nodes
+        var read = Set(nodes.flatMap(\.readNames))
+        read.formUnion(graph.outputs.map(\.name))
+        let produced = Set(nodes.flatMap(\.output))
+        let old = Set(model.graph.initializer.map(\.name))
+        model.graph.node = nodes
+        model.graph.initializer.removeAll { !read.contains($0.name) }
+        model.graph.sparseInitializer.removeAll { !read.contains($0.values.name) }
+        // An input whose default is gone would have to be given.
+        model.graph.input.removeAll { old.contains($0.name) && !read.contains($0.name) }
+        for (name, data) in rewriter.initializers where read.contains(name) {
+            model.graph.initializer.append(TensorProto(name: name, data))
+            if model.irVersion < 4 {
+                model.graph.input.append(ValueInfoProto(name: name, data.elementType, shape: data.shape))
+            }
+        }
+        model.graph.valueInfo.removeAll { !produced.contains($0.name) || graph.valueIndex[$0.name] == nil }
+        model.graph.quantizationAnnotation.removeAll { !read.contains($0.tensorName) && !produced.contains($0.tensorName) }
+        return model
+    }
+}

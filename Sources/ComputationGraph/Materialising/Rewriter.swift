@@ -1,0 +1,191 @@
+internal import ONNX
+
+/// Builds the nodes of the smaller model, vertex by vertex in topological order.
+///
+/// Every value of the original graph gets a ``Form``; rules turn a vertex whose inputs are no plain tensors into
+/// less. Where no rule applies, constants are written out in full and the node stays as it is: always correct.
+/// Nodes that nothing reads are swept out at the end, so rules emit freely.
+struct Rewriter {
+    let graph: Graph
+    let shapes: ValueShapes
+    let cuts: CutSlots
+    let liveness: Liveness
+    let originals: OriginalConstants
+    /// By value index; `nil` for what is dead.
+    var forms: [Form?]
+    var nodes: [NodeProto] = []
+    var initializers: [(name: String, data: TensorData)] = []
+    var names: UniqueNames
+    var caches = Caches()
+
+    /// What has been emitted already and can be read again.
+    struct Caches {
+        /// Small initialisers by contents.
+        var initializers: [TensorKey: String] = [:]
+        /// Constants in full by constant and extents.
+        var expansions: [ExpansionKey: String] = [:]
+        /// Values written out in full, by value.
+        var explicit: [Int: String] = [:]
+        /// Values computed only for their shapes, by value.
+        var forced: [Int: String] = [:]
+        /// Sliced weights.
+        var slices: [SliceKey: String] = [:]
+        /// One-element tensors with the size of an axis.
+        var sizes: [SizeExpression: String] = [:]
+        /// The shapes of model inputs, by input.
+        var inputShapes: [Int: String] = [:]
+    }
+
+    init(_ graph: Graph, _ mask: Mask, _ shapes: ValueShapes) {
+        self.graph = graph
+        self.shapes = shapes
+        cuts = CutSlots(mask)
+        liveness = Liveness(of: graph, under: mask)
+        originals = OriginalConstants(graph, shapes)
+        names = UniqueNames(graph.model.model.graph)
+        forms = graph.values.map { $0.producer == nil ? .tensor($0.name) : nil }
+    }
+
+    /// Rewrites every live vertex.
+    mutating func rewriteAll() throws {
+        for index in graph.order where liveness.isLive[index] {
+            let vertex = graph.vertices[index]
+            try rewrite(vertex)
+            for case let output? in vertex.outputs where graph.isPinned[output] { try pin(output) }
+        }
+    }
+
+    /// Rewrites one vertex, by the first rule that applies.
+    private mutating func rewrite(_ vertex: Vertex) throws {
+        let operands = try operands(of: vertex)
+        if try bypass(vertex, operands) { return }
+        guard operands.contains(where: { $0?.isSpecial ?? false }) else {
+            return emit(vertex, inputs: operands.map { $0.map(name(of:)) })
+        }
+        if isStandard(vertex) {
+            if try rewriteShape(vertex, operands) { return }
+            if try rewriteConstant(vertex, operands) { return }
+            if try rewriteNeutral(vertex, operands) { return }
+            if try rewriteConcat(vertex, operands) { return }
+            if try rewritePartial(vertex, operands) { return }
+            if try rewriteElementwise(vertex, operands) { return }
+            if try rewriteProduct(vertex, operands) { return }
+            if try rewriteNarrow(vertex, operands) { return }
+        }
+        var inputs: [String?] = []
+        for operand in operands { inputs.append(try operand.map { try explicit($0) }) }
+        emit(vertex, inputs: inputs)
+    }
+
+    /// Whether rules may look inside: an operator of ai.onnx without subgraphs.
+    private func isStandard(_ vertex: Vertex) -> Bool {
+        (vertex.node.domain.isEmpty || vertex.node.domain == "ai.onnx") && vertex.captured.isEmpty
+            && vertex.node.subgraphs.isEmpty
+    }
+
+    /// What the vertex reads, slot by slot; `nil` where an optional input is left out.
+    private mutating func operands(of vertex: Vertex) throws -> [Operand?] {
+        var operands: [Operand?] = []
+        for (slot, value) in vertex.inputs.enumerated() {
+            guard let value else {
+                operands.append(nil)
+                continue
+            }
+            let type = graph.values[value].elementType
+            let extents = graph.values[value].hasDynamicShape ? nil : shapes.extents(of: value)
+            let isCut = cuts.contains(vertex.index, slot)
+            var operand = Operand(
+                value: value, isCut: isCut, form: .tensor(graph.values[value].name), extents: extents,
+                elementType: type)
+            if isCut {
+                let zero = Constant(type, rank: extents?.count ?? 0)
+                operand.form =
+                    extents == nil
+                    ? .tensor(try expanded(zero, toShapeOf: reference(value))) : .uniform(zero)
+            } else if let form = forms[value] {
+                operand.form = form
+            }
+            operands.append(operand)
+        }
+        return operands
+    }
+
+    /// The tensor that an operand with a plain form is in.
+    func name(of operand: Operand) -> String {
+        if case .tensor(let name) = operand.form { name } else { graph.values[operand.value].name }
+    }
+
+    /// Lets the consumers of an Identity, or of a Dropout that does nothing, read its input.
+    private mutating func bypass(_ vertex: Vertex, _ operands: [Operand?]) throws -> Bool {
+        guard isStandard(vertex), let output = vertex.outputs.first ?? nil, let operand = operands.first ?? nil else {
+            return false
+        }
+        switch vertex.operation {
+        case "Identity": break
+        case "Dropout":
+            if let mask = vertex.outputs.dropFirst().first ?? nil, isRead(mask) { return false }
+            if vertex.inputs.count > 2, let training = vertex.inputs[2] {
+                guard try originals.constant(training)?.isZero ?? false else { return false }
+            }
+        default: return false
+        }
+        forms[output] = operand.form
+        return true
+    }
+
+    /// Whether anything reads a value, or it is an output.
+    func isRead(_ value: Int) -> Bool { graph.isPinned[value] || !graph.consumers[value].isEmpty }
+
+    /// The outputs as constants, where evaluation gives them.
+    private mutating func rewriteConstant(_ vertex: Vertex, _ operands: [Operand?]) throws -> Bool {
+        guard let results = try evaluation(vertex, operands).results() else { return false }
+        let size = operands.reduce(0) { $0 + (elementCount($1) ?? 0) }
+        for (position, output) in vertex.outputs.enumerated() {
+            guard let output, isRead(output) else { continue }
+            guard results.indices.contains(position), results[position].count <= max(4096, size) else { return false }
+        }
+        for (output, result) in zip(vertex.outputs, results) { if let output { forms[output] = .uniform(result) } }
+        return true
+    }
+
+    /// The elements of a constant operand.
+    private func elementCount(_ operand: Operand?) -> Int? {
+        guard let operand else { return nil }
+        if let constant = operand.constant { return constant.count }
+        return graph.values[operand.value].constant?.count
+    }
+
+    /// The vertex as evaluation sees it, with the operands' forms.
+    func evaluation(_ vertex: Vertex, _ operands: [Operand?]) -> Evaluation {
+        Evaluation(
+            vertex: vertex,
+            inputs: operands.map { operand in
+                guard let operand else { return .init(source: .absent, extents: nil) }
+                return .init(source: source(of: operand), extents: operand.extents)
+            },
+            outputs: vertex.outputs.map { output in
+                .init(
+                    extents: output.flatMap { extents(of: $0) },
+                    elementType: output.map { graph.values[$0].elementType } ?? .float32)
+            },
+            originals: originals)
+    }
+
+    private func source(of operand: Operand) -> Evaluation.Input.Source {
+        switch operand.form {
+        case .uniform(let constant): .constant(constant)
+        case .tensor where !operand.isCut && isOriginalConstant(operand.value): .original(operand.value)
+        default: .live
+        }
+    }
+
+    /// Whether the value may follow from initialisers alone.
+    func isOriginalConstant(_ value: Int) -> Bool {
+        originals.isStored(value) || (graph.values[value].producer != nil && !graph.values[value].dependsOnData)
+    }
+
+    /// The sizes of a value's axes; `nil` when they follow from elements of an input, or no run tells.
+    func extents(of value: Int) -> [Extent]? {
+        graph.values[value].hasDynamicShape ? nil : shapes.extents(of: value)
+    }
+}
