@@ -114,7 +114,10 @@ let package = Package(
         .testTarget(
             name: "CoordinationTests", dependencies: ["Coordination", "Search", "ComputationGraph", "Datasets"],
             swiftSettings: swiftSettings),
-        .testTarget(name: "ClusterTests", dependencies: ["Cluster"], swiftSettings: swiftSettings),
+        .testTarget(
+            name: "ClusterTests",
+            dependencies: ["Cluster", "Coordination", "Search", "ComputationGraph", "Datasets", "ZeroMQ"],
+            swiftSettings: swiftSettings),
     ],
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: torchHome == nil ? .cxx17 : .cxx20
