@@ -62,11 +62,13 @@ import Testing
         #expect(try records(fronts["flops"]).map { $0["removed"] as? [String] } == [["1:1", "2:0"]])
 
         let settings = try #require(json["settings"] as? [String: Any])
-        #expect(
-            NSDictionary(dictionary: settings).isEqual(to: [
-                "search": ["strategy": ["beam": ["width": 2]], "steps": NSNull()] as [String: Any],
-                "seed": UInt64.max, "x": 0.1,
-            ]))
+        #expect(settings["strategy"] as? String == "beam:2")
+        #expect(settings["objective"] as? String == "absolute")
+        #expect(settings["until"] as? String == "flops=0.5")
+        #expect(settings["steps"] as? Int == 2)
+        #expect(settings["samples"] as? Int == 40)
+        #expect(settings["blockSize"] as? Int == 8)
+        #expect(settings["shards"] as? Int == 2)
         #expect(json["loss"] as? String == "cross-entropy")
     }
 

@@ -102,7 +102,7 @@ import Testing
         #expect(
             text.hasPrefix(
                 """
-                Pruned by exact loss (cross-entropy)
+                beam:2 pruning by exact loss (cross-entropy)
 
                 40 samples in blocks of 8, 2 shards, 4 workers, 1 min 05 s
 
@@ -128,7 +128,7 @@ import Testing
 
     @Test func theSummaryInMarkdownHasHeadingsAndTables() throws {
         let text = SummaryText(try sampleSummary(last: 2)).markdown
-        #expect(text.hasPrefix("# Pruned by exact loss (cross-entropy)\n\n40 samples"))
+        #expect(text.hasPrefix("# beam:2 pruning by exact loss (cross-entropy)\n\n40 samples"))
         #expect(text.contains("\n## Path\n\n| step | edge | tensor |"))
         #expect(
             text.contains(
