@@ -108,9 +108,9 @@ import Testing
 
                 Path
                 step  edge  tensor  consumer       loss  change  accuracy  parameters  of all      FLOPs  of all
-                0                                   0.5      +0    80.00%       2,000  100.0%  1,234,567  100.0%
-                1     1:1   x       sum            0.75   +0.25    60.00%       1,500   75.0%  1,000,000   81.0%
-                2     2:0   y       scale, "last"     2    +1.5    90.00%       1,000   50.0%    500,000   40.5%
+                   0                                0.5      +0    80.00%       2,000  100.0%  1,234,567  100.0%
+                   1  1:1   x       sum            0.75   +0.25    60.00%       1,500   75.0%  1,000,000   81.0%
+                   2  2:0   y       scale, "last"     2    +1.5    90.00%       1,000   50.0%    500,000   40.5%
 
                 """))
         #expect(text.contains("\nPareto front of loss and parameters\nremovals  loss  change"))
