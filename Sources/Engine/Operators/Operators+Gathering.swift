@@ -46,6 +46,12 @@ extension Operators {
         }
         return context.map { input, indices in
             let axis = try context.axis(axis, rank: input.rank)
+            // Whole rows are copied fastest by one operator, single elements by another.
+            if input.rank > 0 && input.shape[(axis + 1)...].reduce(1, *) >= 8 {
+                let positions = try indices.countedFromStart(input.shape[axis]).reshaped([indices.count])
+                return try input.gathering(axis, positions).reshaped(
+                    Array(input.shape[..<axis]) + indices.shape + input.shape[(axis + 1)...])
+            }
             let positions = try indices.converted(to: .int64)
             return try index(
                 .tensor(input), .optionalTensors([Tensor?](repeating: nil, count: axis) + [positions]))

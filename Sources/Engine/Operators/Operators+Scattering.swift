@@ -2,6 +2,7 @@ internal import ONNX
 internal import Torch
 
 private let scatter = Operation("aten::scatter.src")
+private let scatterAdd = Operation("aten::scatter_add")
 private let scatterReduce = Operation("aten::scatter_reduce.two")
 private let addScaled = Operation("aten::add.Tensor")
 private let select = Operation("aten::select.int")
@@ -39,6 +40,9 @@ extension Operators {
         {
             guard let name else {
                 return try scatter(.tensor(target), .int(axis), .tensor(indices), .tensor(updates))
+            }
+            if self == .add && target.scalarType != .bool {
+                return try scatterAdd(.tensor(target), .int(axis), .tensor(indices), .tensor(updates))
             }
             // libtorch does not combine truth values; as 0 and 1 they combine the same.
             let isBool = target.scalarType == .bool
