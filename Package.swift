@@ -80,14 +80,15 @@ let package = Package(
         .target(
             name: "Pruning",
             dependencies: [
-                "Cluster", "Report", "Engine", "Search", "Journal", "Datasets", "ComputationGraph", "ONNX",
+                "Cluster", "Coordination", "Report", "Engine", "Search", "Journal", "Datasets", "ComputationGraph", "ONNX",
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: swiftSettings),
         .executableTarget(
             name: "espalier",
             dependencies: [
-                "Pruning", "Cluster", "Report", "Engine", "Search", "Datasets", "ComputationGraph", "ONNX",
+                "Pruning", "Cluster", "Coordination", "Journal", "Report", "Engine", "Search", "Datasets", "ComputationGraph",
+                "ONNX",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],
