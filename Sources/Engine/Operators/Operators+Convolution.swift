@@ -17,11 +17,15 @@ extension Operators {
     private static func conv(_ context: OperatorContext) throws -> Kernel {
         let window = try SpatialWindow(context)
         let groups = try context.node.int("group", default: 1)
+        // The network lays weights out with the channels innermost. Outputs then are too, so only the first
+        // convolution has to rearrange its input.
+        let channelsLast = context.constant(1)?.isChannelsLast ?? false
         return { inputs in
-            let x = try context.required(inputs, 0)
+            var x = try context.required(inputs, 0)
             let weight = try context.required(inputs, 1)
             let bias = context.optional(inputs, 2)
             try requireRanks(x, weight, context)
+            if channelsLast, x.rank == 4 { x = try x.channelsLast() }
             let placement = try window.placed(
                 over: Array(x.shape.dropFirst(2)), kernel: window.kernel(ofWeight: weight.shape))
             // libtorch pads alike on both sides; what is left over on one side is added before.
