@@ -26,7 +26,9 @@ extension Operators {
             let offset: Argument = isPlain ? .optional(bias) : .none
             var results: [Tensor]
             if wantsStatistics {
-                results = try nativeLayerNorm.call([.tensor(x), .ints(sizes), weight, offset, .double(epsilon)])
+                results = try nativeLayerNorm.call([
+                    .tensor(x), .ints(sizes), weight, offset, .double(epsilon),
+                ])
                 let shape = Array(x.shape[..<first]) + sizes.map { _ in 1 }
                 results[1] = try results[1].reshaped(shape)
                 results[2] = try results[2].reshaped(shape)
@@ -58,7 +60,9 @@ extension Operators {
     static func lpNormalization(_ context: OperatorContext) throws -> Kernel {
         let axis = try context.node.int("axis", default: -1)
         let exponent = try context.node.int("p", default: 2)
-        guard exponent == 1 || exponent == 2 else { throw context.error("attribute p is \(exponent), neither 1 nor 2") }
+        guard exponent == 1 || exponent == 2 else {
+            throw context.error("attribute p is \(exponent), neither 1 nor 2")
+        }
         return { inputs in
             let x = try context.required(inputs, 0)
             let dimension = try context.axis(axis, rank: x.rank)

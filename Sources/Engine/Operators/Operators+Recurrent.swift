@@ -22,7 +22,8 @@ extension Operators {
         let hasBias = context.vertex.inputs.count > 3 && context.vertex.inputs[3] != nil
         var prepared: [Tensor]?
         if layer.torchOperation != nil, let w = context.optional(context.constants, 1),
-            let r = context.optional(context.constants, 2), !hasBias || context.optional(context.constants, 3) != nil
+            let r = context.optional(context.constants, 2),
+            !hasBias || context.optional(context.constants, 3) != nil
         {
             try requireShapes(w, r, context.optional(context.constants, 3), layer, size)
             prepared = try layer.torchWeights(w, r, context.optional(context.constants, 3))
@@ -80,7 +81,8 @@ extension Operators {
     }
 
     /// The outputs, from (sequence, directions, batch, hidden) and (directions, batch, hidden), in the node's layout.
-    private static func arranged(_ y: Tensor, _ states: [Tensor], _ layer: RecurrentLayer) throws -> [Tensor?] {
+    private static func arranged(_ y: Tensor, _ states: [Tensor], _ layer: RecurrentLayer) throws -> [Tensor?]
+    {
         guard layer.batchFirst else { return [y] + states }
         return try [y.permuted([2, 0, 1, 3])] + states.map { try $0.transposed(0, 1) }
     }
@@ -95,7 +97,9 @@ extension Operators {
     }
 
     /// The sequences' lengths; `nil` when all are as long as the input.
-    private static func sequenceLengths(_ given: [Int]?, _ x: Tensor, _ context: OperatorContext) throws -> [Int]? {
+    private static func sequenceLengths(_ given: [Int]?, _ x: Tensor, _ context: OperatorContext) throws
+        -> [Int]?
+    {
         guard let given else { return nil }
         guard given.count == x.shape[1], given.allSatisfy({ (0...x.shape[0]).contains($0) }) else {
             throw context.error("sequence_lens \(given) for \(x.shape[1]) sequences of \(x.shape[0]) steps")

@@ -28,12 +28,15 @@ extension Operators {
         let isOneSided = try context.flag("onesided")
         let length = try context.integers(in: 1)
         let attribute = try context.node.int("axis", default: 1)
-        let axisInput: IntegerReader = try context.version >= 20 ? context.integers(in: 2) : { _ in [attribute] }
+        let axisInput: IntegerReader =
+            try context.version >= 20 ? context.integers(in: 2) : { _ in [attribute] }
         return { inputs in
             let signal = try context.required(inputs, 0)
             try requirePairs(signal, context)
             let axis = try context.axis(axisInput(inputs)?.first ?? -2, rank: signal.rank)
-            guard axis < signal.rank - 1 else { throw context.error("axis \(axis) is that of the complex pairs") }
+            guard axis < signal.rank - 1 else {
+                throw context.error("axis \(axis) is that of the complex pairs")
+            }
             let count = try length(inputs)?.first ?? signal.shape[axis]
             guard count > 0 else { throw context.error("a transform of length \(count)") }
             let samples = min(count, signal.shape[axis])
@@ -58,11 +61,13 @@ extension Operators {
             let length = try frameLength(inputs)?.first ?? window?.count ?? signal.shape[1]
             let samples = window?.count ?? length
             guard length > 0, samples > 0, samples <= length, length <= signal.shape[1] else {
-                throw context.error("frames of \(length) with a window of \(samples) over \(signal.shape[1]) samples")
+                throw context.error(
+                    "frames of \(length) with a window of \(samples) over \(signal.shape[1]) samples")
             }
             let frames = 1 + (signal.shape[1] - length) / step
             // (batch, frames, pair, sample)
-            var parts = try unfold(.tensor(signal), 1, .int(samples), .int(step)).narrowed(1, from: 0, length: frames)
+            var parts = try unfold(.tensor(signal), 1, .int(samples), .int(step)).narrowed(
+                1, from: 0, length: frames)
             if let window { parts = try parts * window }
             let transform = try FourierTransform(
                 length: length, samples: samples, isOneSided: isOneSided, isInverse: false)
@@ -71,7 +76,8 @@ extension Operators {
     }
 
     private static func requirePairs(_ signal: Tensor, _ context: OperatorContext) throws {
-        guard signal.rank >= 2, signal.shape[signal.rank - 1] == 1 || signal.shape[signal.rank - 1] == 2 else {
+        guard signal.rank >= 2, signal.shape[signal.rank - 1] == 1 || signal.shape[signal.rank - 1] == 2
+        else {
             throw context.error("a signal of shape \(signal.shape); its last dimension must be 1 or 2")
         }
     }
@@ -87,7 +93,9 @@ extension Operators {
                 throw context.error("the window's size is missing or out of range")
             }
             let period = isPeriodic ? count : count - 1
-            return [try Tensor((0..<count).map { Float(period == 0 ? 1 : shape(Double($0) / Double(period))) })]
+            return [
+                try Tensor((0..<count).map { Float(period == 0 ? 1 : shape(Double($0) / Double(period))) })
+            ]
         }
     }
 
@@ -106,18 +114,22 @@ extension Operators {
             let mels = hertz.map { 2595 * log10(1 + $0 / 700) }
             let corners = (0..<bins + 2).map { index in
                 let mel = mels[0] + Double(index) * (mels[1] - mels[0]) / Double(bins + 2)
-                return Int((Double(length + 1) * 700 * (pow(10, mel / 2595) - 1) / Double(rate)).rounded(.down))
+                return Int(
+                    (Double(length + 1) * 700 * (pow(10, mel / 2595) - 1) / Double(rate)).rounded(.down))
             }
             let rows = length / 2 + 1
             guard corners.allSatisfy({ (0..<rows).contains($0) }), corners == corners.sorted() else {
-                throw context.error("the edges \(hertz) Hz do not lie below half the sample rate \(rate) in order")
+                throw context.error(
+                    "the edges \(hertz) Hz do not lie below half the sample rate \(rate) in order")
             }
             var weights = [Float](repeating: 0, count: rows * bins)
             for bin in 0..<bins {
                 let (low, centre, high) = (corners[bin], corners[bin + 1], corners[bin + 2])
                 for row in low..<centre { weights[row * bins + bin] = Float(row - low) / Float(centre - low) }
                 weights[centre * bins + bin] = 1
-                for row in centre..<high { weights[row * bins + bin] = Float(high - row) / Float(high - centre) }
+                for row in centre..<high {
+                    weights[row * bins + bin] = Float(high - row) / Float(high - centre)
+                }
             }
             return [try Tensor(weights, shape: [rows, bins])]
         }

@@ -12,7 +12,8 @@ private let softplus = Operation("aten::softplus")
 /// An activation function of a recurrent layer, as ONNX names it, with its parameters.
 struct RecurrentActivation: Equatable {
     private enum Function: String {
-        case relu, tanh, sigmoid, affine, leakyrelu, thresholdedrelu, scaledtanh, hardsigmoid, elu, softsign, softplus
+        case relu, tanh, sigmoid, affine, leakyrelu, thresholdedrelu, scaledtanh, hardsigmoid, elu, softsign,
+            softplus
 
         /// The defaults of alpha and beta; `nil` where the function takes none.
         var defaults: (alpha: Double?, beta: Double?) {

@@ -51,7 +51,9 @@ struct RecurrentCell {
     ///   - h, c: the state before the first step, (batch, hidden).
     ///   - lengths: the number of steps of every sample; `nil` when all take all steps.
     /// - Returns: the outputs (sequence, batch, hidden), 0 behind a sample's last step, and the state after it.
-    func run(_ x: Tensor, h: Tensor, c: Tensor?, lengths: [Int]?) throws(TorchError) -> (y: Tensor, h: Tensor, c: Tensor?) {
+    func run(_ x: Tensor, h: Tensor, c: Tensor?, lengths: [Int]?) throws(TorchError) -> (
+        y: Tensor, h: Tensor, c: Tensor?
+    ) {
         let (steps, batch) = (x.shape[0], x.shape[1])
         guard steps > 0 else { return (try Tensor.filled(0, shape: [0, batch, hidden]), h, c) }
         let ordered = try layer.reversed[direction] ? reversed(x, lengths) : x
@@ -94,7 +96,9 @@ struct RecurrentCell {
         }
     }
 
-    private func longShortTermStep(_ x: Tensor, _ h: Tensor, _ c: Tensor) throws(TorchError) -> (Tensor, Tensor) {
+    private func longShortTermStep(_ x: Tensor, _ h: Tensor, _ c: Tensor) throws(TorchError) -> (
+        Tensor, Tensor
+    ) {
         let all = try x + linear(h, rows: 0..<4)
         var (i, o, f) = (try gate(all, 0), try gate(all, 1), try gate(all, 2))
         if let peepholes {
@@ -120,7 +124,8 @@ struct RecurrentCell {
     /// The part of the gates `rows` that follows from the hidden state, with its bias.
     private func linear(_ h: Tensor, rows: Range<Int>) throws(TorchError) -> Tensor {
         let (start, length) = (rows.lowerBound * hidden, rows.count * hidden)
-        let product = try h.matrixProduct(hiddenWeight.narrowed(0, from: start, length: length).transposed(0, 1))
+        let product = try h.matrixProduct(
+            hiddenWeight.narrowed(0, from: start, length: length).transposed(0, 1))
         guard let hiddenBias else { return product }
         return try product + hiddenBias.narrowed(0, from: start, length: length)
     }

@@ -63,7 +63,9 @@ struct RecurrentLayer {
         let count = kind.activations.count
         if let names = try node.strings("activations", default: nil), !names.isEmpty {
             guard names.count == count * reversed.count else {
-                throw context.error("attribute activations has \(names.count) names where \(count * reversed.count) are needed")
+                throw context.error(
+                    "attribute activations has \(names.count) names where \(count * reversed.count) are needed"
+                )
             }
             let all = try RecurrentActivation.list(
                 names, alphas: node.floats("activation_alpha", default: []),

@@ -62,7 +62,8 @@ struct SpatialWindow {
     func steps(_ count: Int) throws -> (strides: [Int], dilations: [Int], begin: [Int], end: [Int]) {
         let pads = try list("pads", pads, 2 * count, default: 0)
         return (
-            try list("strides", strides, count, default: 1), try list("dilations", dilations, count, default: 1),
+            try list("strides", strides, count, default: 1),
+            try list("dilations", dilations, count, default: 1),
             Array(pads[..<count]), Array(pads[count...])
         )
     }
@@ -82,7 +83,9 @@ struct SpatialWindow {
             case .notSet:
                 let room = size + begin[index] + end[index] - extent
                 var count = room < 0 ? 0 : room / stride + 1
-                if ceilMode && room > 0 && room % stride != 0 && count * stride < size + begin[index] { count += 1 }
+                if ceilMode && room > 0 && room % stride != 0 && count * stride < size + begin[index] {
+                    count += 1
+                }
                 output.append(count)
             case .valid:
                 (begin[index], end[index]) = (0, 0)
@@ -96,7 +99,8 @@ struct SpatialWindow {
             }
             guard output[index] > 0 || size == 0 else {
                 throw context.error(
-                    "a window of \(extent) does not fit into \(size) + \(begin[index]) + \(end[index]) positions")
+                    "a window of \(extent) does not fit into \(size) + \(begin[index]) + \(end[index]) positions"
+                )
             }
         }
         return WindowPlacement(

@@ -43,7 +43,9 @@ extension Tensor {
     }
 
     /// Without `dimension`, when its size is 1.
-    func squeezed(_ dimension: Int) throws(TorchError) -> Tensor { try squeeze(.tensor(self), .int(dimension)) }
+    func squeezed(_ dimension: Int) throws(TorchError) -> Tensor {
+        try squeeze(.tensor(self), .int(dimension))
+    }
 
     /// Repeated along dimensions of size 1, without a copy.
     func expanded(_ shape: [Int]) throws(TorchError) -> Tensor { try expand(.tensor(self), .ints(shape)) }
@@ -76,7 +78,9 @@ extension Tensor {
     }
 
     /// A tensor that holds `value` everywhere.
-    static func filled(_ value: Double, shape: [Int], type: ScalarType = .float32) throws(TorchError) -> Tensor {
+    static func filled(_ value: Double, shape: [Int], type: ScalarType = .float32) throws(TorchError)
+        -> Tensor
+    {
         try full(.ints(shape), type.isFloatingPoint ? .double(value) : .int(Int(value)), .type(type))
     }
 }
