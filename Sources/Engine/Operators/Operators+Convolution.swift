@@ -16,7 +16,7 @@ extension Operators {
     /// Conv: X (N, C, D1…), W (M, C/group, k1…), optional B (M).
     private static func conv(_ context: OperatorContext) throws -> Kernel {
         let window = try SpatialWindow(context)
-        let groups = try context.node.int("group", default: 1)
+        let groups = try window.groups()
         return { inputs in
             let x = try context.required(inputs, 0)
             let weight = try context.required(inputs, 1)
@@ -41,7 +41,7 @@ extension Operators {
     /// ConvTranspose: X (N, C, D1…), W (C, M/group, k1…), optional B (M).
     private static func convTranspose(_ context: OperatorContext) throws -> Kernel {
         let window = try SpatialWindow(context)
-        let groups = try context.node.int("group", default: 1)
+        let groups = try window.groups()
         let outputPadding = try context.node.ints("output_padding", default: nil)
         let outputShape = try context.node.ints("output_shape", default: nil)
         return { inputs in
@@ -104,6 +104,10 @@ private struct TransposedPlacement {
         guard extra.count == input.count else {
             throw context.error(
                 "attribute output_padding has \(extra.count) numbers where \(input.count) are needed")
+        }
+        for list in [extra, outputShape ?? []]
+        where !list.allSatisfy({ (0...SpatialWindow.largest).contains($0) }) {
+            throw context.error("attribute output_padding or output_shape is out of range: \(list)")
         }
         // Some models give the batch and channel sizes as well.
         let wanted = outputShape.map { Array($0.suffix(input.count)) }
