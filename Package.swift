@@ -76,7 +76,7 @@ let package = Package(
             ],
             swiftSettings: swiftSettings),
         .target(
-            name: "Report", dependencies: ["Journal", "Search", "ComputationGraph"], swiftSettings: swiftSettings),
+            name: "Report", dependencies: ["Journal", "Search", "ComputationGraph", "Datasets"], swiftSettings: swiftSettings),
         .target(
             name: "Pruning",
             dependencies: [
@@ -107,6 +107,9 @@ let package = Package(
             swiftSettings: swiftSettings),
         .testTarget(
             name: "JournalTests", dependencies: ["Journal", "Search", "ComputationGraph", "Datasets"],
+            swiftSettings: swiftSettings),
+        .testTarget(
+            name: "ReportTests", dependencies: ["Report", "Search", "ComputationGraph", "Datasets", "ONNX"],
             swiftSettings: swiftSettings),
         .testTarget(
             name: "CoordinationTests", dependencies: ["Coordination", "Search", "ComputationGraph", "Datasets"],

@@ -32,7 +32,8 @@ extension Coordinator {
         }) {
             return overdue.key
         }
-        if let task = race?.nextTask(sharing: readyCount, admits: { peer.shards.contains($0) }) {
+        let sharers = readyCount
+        if let task = race?.nextTask(sharing: sharers, admits: { peer.shards.contains($0) }) {
             let id = newTaskID()
             flights[id] = Flight(task: task)
             return id

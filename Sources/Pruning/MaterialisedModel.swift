@@ -2,6 +2,7 @@ internal import ComputationGraph
 internal import Datasets
 internal import Engine
 internal import ONNX
+internal import Search
 
 /// The real model of a mask, checked by running it.
 struct MaterialisedModel {

@@ -23,6 +23,14 @@ extension Workload {
     }
 }
 
+extension Workload {
+    /// Writes the model without the edges of `mask`, checked by running it.
+    public func writePruned(_ mask: Mask, to path: String) throws {
+        try graph.checkRemovable(mask)
+        try MaterialisedModel(mask, workload: self).write(to: path)
+    }
+}
+
 extension Graph {
     /// Checks that every edge of `mask` may be removed, and that together they leave every output its input.
     public func checkRemovable(_ mask: Mask) throws(GraphError) {

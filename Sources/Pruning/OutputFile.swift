@@ -18,11 +18,4 @@ enum OutputFile {
             throw InputError("cannot write \(path): it is a folder")
         }
     }
-
-    /// Writes text, whole or not at all.
-    static func write(_ text: String, to path: String) throws(InputError) {
-        do { try Data(text.utf8).write(to: URL(filePath: path), options: .atomic) } catch {
-            throw InputError("cannot write \(path): \(error)")
-        }
-    }
 }

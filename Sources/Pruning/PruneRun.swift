@@ -1,8 +1,7 @@
 internal import Cluster
-public import ComputationGraph
+internal import ComputationGraph
 internal import Datasets
 internal import Engine
-internal import FoundationEssentials
 internal import Journal
 internal import ONNX
 public import Report
@@ -58,13 +57,14 @@ public final class PruneRun {
         let found = try await search()
         let mask = found.path.last?.mask ?? .empty
         let path = try write(mask)
-        let seconds = Double((clock.now - start).components.seconds) + Double((clock.now - start).components.attoseconds) * 1e-18
+        let seconds = (clock.now - start) / .seconds(1)
         let summary = RunSummary(
-            result: found, graph: workload.graph, division: workload.division, countedLabels: workload.countedLabels,
-            loss: workload.loss.rawValue, settings: try RunIdentity.json(of: RunSettings(options, workload)),
-            seconds: seconds, workers: options.workers)
+            result: found, graph: workload.graph, division: workload.division, settings: options.search,
+            loss: workload.loss.rawValue, countedLabels: workload.countedLabels, seconds: seconds,
+            workers: options.workers)
         try JSONOutput.write(summary, to: options.folder + "/summary.json")
-        try OutputFile.write(summary.text, to: options.folder + "/summary.txt")
+        try TextOutput.write(SummaryText(summary).plain, to: options.folder + "/summary.txt")
+        try TextOutput.write(PathCSV(summary).description, to: options.folder + "/path.csv")
         try journal.complete(RunOutcome(path: found.path, seconds: seconds, workers: options.workers))
         return Result(search: found, summary: summary, model: path)
     }

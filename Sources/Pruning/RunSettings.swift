@@ -1,4 +1,5 @@
 internal import ComputationGraph
+internal import Datasets
 internal import Engine
 internal import Search
 

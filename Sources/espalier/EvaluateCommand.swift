@@ -13,16 +13,42 @@ struct EvaluateCommand: AsyncParsableCommand {
             """)
 
     @OptionGroup var model: ModelArgument
-    @OptionGroup var data: DataOptions
+    @OptionGroup(title: "Data") var data: DataOptions
     @OptionGroup var removal: RemovalOptions
+    @Option(
+        name: .customLong("masks"),
+        help: ArgumentHelp(
+            "Measure many masks: a text file with one mask per line, its edges separated by blanks.",
+            valueName: "file"))
+    var list: String?
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Write the pruned model too; with --masks a folder, which gets 0.onnx, 1.onnx, and so on.",
+            valueName: "file"))
+    var output: String?
     @OptionGroup var json: JSONOption
+
+    func validate() throws {
+        if list != nil && !removal.edges.isEmpty {
+            throw ValidationError("--remove and --masks exclude each other")
+        }
+        _ = try data.measurement(for: model.model)
+    }
 
     func run() async throws {
         try await reporting {
             let workload = try Workload(model: model.model, options: data.measurement(for: model.model))
-            let report = try await Evaluation(of: removal.mask, in: workload)
-            if let path = json.path { try JSONOutput.write(report, to: path) }
-            if !json.takesStandardOutput { print(report.text, terminator: "") }
+            let evaluations: [Evaluation]
+            if let list {
+                evaluations = try await Evaluation.all(ofMasksIn: list, in: workload, writingTo: output)
+                if let path = json.path { try JSONOutput.write(evaluations, to: path) }
+            } else {
+                evaluations = [try await Evaluation(of: removal.mask, in: workload)]
+                if let output { try workload.writePruned(removal.mask, to: output) }
+                if let path = json.path { try JSONOutput.write(evaluations[0], to: path) }
+            }
+            if !json.takesStandardOutput { for evaluation in evaluations { print(evaluation.text, terminator: "") } }
         }
     }
 }

@@ -1,3 +1,4 @@
+internal import ComputationGraph
 internal import Pruning
 internal import Search
 internal import Synchronization

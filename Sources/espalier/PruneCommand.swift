@@ -97,7 +97,7 @@ struct PruneCommand: AsyncParsableCommand {
             let run = try PruneRun(options, interruption: interruption, observer: ProgressDisplay())
             let result = try await run.perform()
             if let path = json.path { try JSONOutput.write(result.summary, to: path) }
-            if !json.takesStandardOutput { print(result.summary.text + "\nmodel: \(result.model)\nrun:   \(options.folder)\n", terminator: "") }
+            if !json.takesStandardOutput { print(SummaryText(result.summary).plain + "\nmodel: \(result.model)\nrun:   \(options.folder)\n", terminator: "") }
         }
     }
 }
