@@ -16,7 +16,7 @@ extension Operators {
     /// Conv: X (N, C, D1…), W (M, C/group, k1…), optional B (M).
     private static func conv(_ context: OperatorContext) throws -> Kernel {
         let window = try SpatialWindow(context)
-        let groups = try context.node.int("group", default: 1)
+        let groups = try window.groups()
         // The network lays weights out with the channels innermost. Outputs then are too, so only the first
         // convolution has to rearrange its input.
         let channelsLast = context.constant(1)?.isChannelsLast ?? false
@@ -45,7 +45,7 @@ extension Operators {
     /// ConvTranspose: X (N, C, D1…), W (C, M/group, k1…), optional B (M).
     private static func convTranspose(_ context: OperatorContext) throws -> Kernel {
         let window = try SpatialWindow(context)
-        let groups = try context.node.int("group", default: 1)
+        let groups = try window.groups()
         let outputPadding = try context.node.ints("output_padding", default: nil)
         let outputShape = try context.node.ints("output_shape", default: nil)
         return { inputs in
@@ -108,6 +108,10 @@ private struct TransposedPlacement {
         guard extra.count == input.count else {
             throw context.error(
                 "attribute output_padding has \(extra.count) numbers where \(input.count) are needed")
+        }
+        for list in [extra, outputShape ?? []]
+        where !list.allSatisfy({ (0...SpatialWindow.largest).contains($0) }) {
+            throw context.error("attribute output_padding or output_shape is out of range: \(list)")
         }
         // Some models give the batch and channel sizes as well.
         let wanted = outputShape.map { Array($0.suffix(input.count)) }
