@@ -19,3 +19,11 @@ enum OutputFile {
         }
     }
 }
+
+/// Paths that another process understands too.
+enum AbsolutePath {
+    /// `path` from the root, so that it means the same in any folder.
+    static func of(_ path: String) -> String {
+        path.hasPrefix("/") ? path : FileManager.default.currentDirectoryPath + "/" + path
+    }
+}

@@ -1,10 +1,13 @@
 internal import ArgumentParser
+internal import Cluster
 internal import ComputationGraph
+internal import Coordination
 internal import Datasets
 internal import Engine
-internal import FoundationEssentials
+internal import Journal
 internal import ONNX
 internal import Pruning
+internal import Report
 internal import Search
 
 /// The documented exit codes.
@@ -17,7 +20,14 @@ enum ExitStatus {
     /// The code for an error.
     static func code(for error: any Error) -> ExitCode {
         switch error {
-        case is InputError, is ModelError, is GraphError, is DatasetError, is EngineError, is SearchError: badInput
+        case is InputError, is ModelError, is GraphError, is DatasetError, is EngineError, is SearchError, is JournalError,
+            is ReportError, is ContentHashError:
+            badInput
+        case is Interrupted: interrupted
+        case CoordinationError.noWorkers, CoordinationError.noWorkerForShards, ClusterError.workersDie,
+            ClusterError.cannotStart:
+            noWorkers
+        case CoordinationError.cannotLoad, CoordinationError.taskFailed: badInput
         default: `internal`
         }
     }
