@@ -61,3 +61,28 @@ extension RunSummary.Step: Encodable {
         try measurement.encode(into: &container)
     }
 }
+
+/// The settings in the words of the command line.
+private struct SettingsRecord: Encodable {
+    let strategy: String
+    let objective: Objective
+    let steps: Int?
+    let until: String?
+    let maximumLossIncrease: Double?
+    let usesBounds: Bool
+    let samples: Int
+    let blockSize: Int
+    let shards: Int
+
+    init(_ settings: SearchSettings, samples: Int, blockSize: Int, shards: Int) {
+        strategy = settings.strategy.description
+        objective = settings.objective
+        steps = settings.steps
+        until = settings.until?.description
+        maximumLossIncrease = settings.maximumLossIncrease.flatMap { $0.isFinite ? $0 : nil }
+        usesBounds = settings.usesBounds
+        self.samples = samples
+        self.blockSize = blockSize
+        self.shards = shards
+    }
+}
