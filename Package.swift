@@ -87,7 +87,7 @@ let package = Package(
         .executableTarget(
             name: "espalier",
             dependencies: [
-                "Pruning", "Cluster", "Report", "Engine", "Search", "Datasets", "ComputationGraph", "ONNX",
+                "Pruning", "Cluster", "Report", "Journal", "Engine", "Search", "Datasets", "ComputationGraph", "ONNX",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],

@@ -3,8 +3,10 @@ internal import ComputationGraph
 internal import Datasets
 internal import Engine
 internal import FoundationEssentials
+internal import Journal
 internal import ONNX
 internal import Pruning
+internal import Report
 internal import Search
 
 /// The documented exit codes.
@@ -17,7 +19,11 @@ enum ExitStatus {
     /// The code for an error.
     static func code(for error: any Error) -> ExitCode {
         switch error {
-        case is InputError, is ModelError, is GraphError, is DatasetError, is EngineError, is SearchError: badInput
+        case is InputError, is ModelError, is GraphError, is DatasetError, is EngineError, is SearchError:
+            badInput
+        case JournalError.differentOutcome, JournalError.mismatchedScores: `internal`
+        case is JournalError, is ReportError: badInput
+        case is Interrupted: interrupted
         default: `internal`
         }
     }
@@ -25,7 +31,9 @@ enum ExitStatus {
 
 /// Runs a command's work: an error becomes one sentence on standard error and the documented exit code.
 func reporting<Result>(_ body: () async throws -> Result) async throws -> Result {
-    do { return try await body() } catch let error as ExitCode { throw error } catch let error as ValidationError {
+    do { return try await body() } catch let error as ExitCode { throw error } catch let error
+        as ValidationError
+    {
         throw error
     } catch {
         StandardError.write("espalier: \(error)\n")
