@@ -36,6 +36,7 @@ public final class PruneRun {
         self.interruption = interruption
         self.observer = observer
         if let output = options.output { try OutputFile.checkWritable(output) }
+        try OutputFile.checkFolder(options.folder)
         workload = try Workload(model: options.model, options: options.measurement)
         let candidates = try Candidates(of: workload.graph, selection: options.candidates)
         problem = SearchProblem(
@@ -45,7 +46,8 @@ public final class PruneRun {
             dataPath: options.measurement.data, dataSHA256: ContentHash.ofFile(workload.dataPath),
             settings: RunIdentity.json(of: RunSettings(options, workload)), version: Espalier.version,
             commandLine: CommandLine.arguments)
-        journal = try options.resumes
+        journal =
+            try options.resumes
             ? RunJournal.resume(in: options.folder, identity: identity)
             : RunJournal.create(in: options.folder, identity: identity)
     }
@@ -73,7 +75,8 @@ public final class PruneRun {
     private func search() async throws -> SearchResult {
         var baseLoss = 0.0
         return try await withEvaluator { evaluator in
-            try await Search(self.problem, settings: self.options.search, evaluator: evaluator).run { level, outcome in
+            try await Search(self.problem, settings: self.options.search, evaluator: evaluator).run {
+                level, outcome in
                 if level == 0, let base = outcome.best.first { baseLoss = base.loss }
                 try self.journal.finish(
                     level: level, states: outcome.best, work: outcome.work, dropped: outcome.dropped)
