@@ -104,7 +104,7 @@ let package = Package(
         .testTarget(
             name: "EngineTests", dependencies: ["Engine", "ComputationGraph", "ONNX", "Datasets", "Torch"],
             swiftSettings: swiftSettings),
-        .testTarget(name: "SearchTests", dependencies: ["Search", "ComputationGraph", "Datasets"],
+        .testTarget(name: "SearchTests", dependencies: ["Search", "ComputationGraph", "Datasets", "ONNX"],
             swiftSettings: swiftSettings),
         .testTarget(
             name: "JournalTests", dependencies: ["Journal", "Search", "ComputationGraph", "Datasets"],
