@@ -7,6 +7,9 @@
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/api/include/torch/version.h>
 
+#include <malloc.h>
+
+#include <climits>
 #include <cstring>
 #include <string>
 #include <vector>
@@ -128,6 +131,13 @@ void ct_set_threads(int32_t count) {
     guarded([&] { at::set_num_threads(count); });
 }
 
+void ct_keep_freed_memory(void) {
+    // glibc: no separate mappings, one arena for all threads, and nothing handed back before 1 GiB lies free.
+    mallopt(M_MMAP_MAX, 0);
+    mallopt(M_ARENA_MAX, 1);
+    mallopt(M_TRIM_THRESHOLD, 1 << 30);
+}
+
 void ct_set_gradients(bool enabled) { gradients_enabled = enabled; }
 bool ct_gradients(void) { return gradients_enabled; }
 
@@ -154,7 +164,10 @@ int32_t ct_call(const ct_operator *op, const ct_value *arguments, int32_t argume
         stack.reserve(formal.size());
         for (size_t i = 0; i < formal.size(); i++) {
             bool given = i < static_cast<size_t>(argument_count) && arguments[i].kind != CT_DEFAULT;
-            if (given) {
+            if (given && arguments[i].kind == CT_INT && formal[i].type()->kind() == c10::TypeKind::FloatType) {
+                // Unlike Python's, the boxed call does not turn whole numbers into reals.
+                stack.push_back(static_cast<double>(arguments[i].as.integer));
+            } else if (given) {
                 stack.push_back(value_of(arguments[i]));
             } else if (formal[i].default_value()) {
                 stack.push_back(*formal[i].default_value());

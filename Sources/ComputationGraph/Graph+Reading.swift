@@ -5,12 +5,15 @@ extension Graph {
     ///
     /// - Throws: `ModelError` for an initialiser that cannot be decoded, `GraphError` for a graph with no data input
     ///   or no output that depends on one.
-    public init(_ model: ModelFile) throws {
+    ///
+    /// - Parameter requiresInputs: whether a model without any input is refused: there is nothing to prune in it.
+    public init(_ model: ModelFile, requiresInputs: Bool = true) throws {
         var builder = GraphBuilder(model)
         try builder.addInitializers()
         builder.addInputs()
         try builder.addVertices()
         self = try builder.graph()
+        guard !requiresInputs || !inputs.isEmpty else { throw GraphError.unusable("it has no input") }
     }
 }
 
@@ -35,7 +38,9 @@ private struct GraphBuilder {
     init(_ model: ModelFile) {
         self.model = model
         for info in model.model.graph.valueInfo + model.model.graph.output {
-            if let type = ElementType(rawValue: Int(info.type.tensorType.elemType)) { declared[info.name] = type }
+            if let type = ElementType(rawValue: Int(info.type.tensorType.elemType)) {
+                declared[info.name] = type
+            }
         }
     }
 
@@ -86,9 +91,10 @@ private struct GraphBuilder {
             }
             for value in vertex.captured { isPinned[value] = true }
         }
-        let outputs = model.model.graph.output.compactMap { info in index[info.name].map { port(info, value: $0) } }
+        let outputs = model.model.graph.output.compactMap { info in
+            index[info.name].map { port(info, value: $0) }
+        }
         for output in outputs { isPinned[output.value] = true }
-        guard !inputs.isEmpty else { throw GraphError.unusable("it has no input") }
         return Graph(
             model: model,
             values: drafts.map {
@@ -111,7 +117,8 @@ private struct GraphBuilder {
             reads.contains { drafts[$0].hasDynamicShape }
             || depends && ElementRules.shapeFollowsElements(vertex.operation)
             || ElementRules.shapeOperands(vertex.operation).contains { slot in
-                vertex.inputs.indices.contains(slot) && vertex.inputs[slot].map { drafts[$0].dependsOnData } ?? false
+                vertex.inputs.indices.contains(slot)
+                    && vertex.inputs[slot].map { drafts[$0].dependsOnData } ?? false
             }
         for (position, output) in vertex.outputs.enumerated() {
             guard let output else { continue }

@@ -17,9 +17,13 @@ struct FunctionCall {
     }
 
     /// The nodes that do what the call does.
-    /// - Parameter names: gives the body's own values new names.
+    /// - Parameters:
+    ///   - names: gives the body's own values new names.
+    ///   - nodeNames: gives its nodes new names.
     /// - Throws: ``ModelError`` if the call does not fit the function.
-    mutating func body(_ names: inout FreshNames) throws(ModelError) -> [NodeProto] {
+    mutating func body(
+        _ names: inout FreshNames, _ nodeNames: inout FreshNames
+    ) throws(ModelError) -> [NodeProto] {
         guard call.input.count <= function.input.count, call.output.count <= function.output.count else {
             throw ModelError(
                 .invalid,
@@ -48,7 +52,7 @@ struct FunctionCall {
         }
         var nodes: [NodeProto] = []
         nodes.reserveCapacity(function.node.count + aliases.count)
-        for node in function.node { nodes.append(try substituted(node, renamed, &names)) }
+        for node in function.node { nodes.append(try substituted(node, renamed, &names, &nodeNames)) }
         for (name, output) in aliases {
             guard let source = renamed[name], !source.isEmpty else {
                 throw ModelError(
@@ -56,20 +60,19 @@ struct FunctionCall {
                 )
             }
             nodes.append(
-                NodeProto("Identity", inputs: [source], outputs: [output], name: "\(prefix)/\(name)"))
+                NodeProto("Identity", inputs: [source], outputs: [output], name: nodeNames.make(prefix, name))
+            )
         }
         return nodes
     }
 
     /// A node of the body with new names and the caller's attributes.
     private func substituted(
-        _ node: NodeProto, _ renamed: [String: String], _ names: inout FreshNames
+        _ node: NodeProto, _ renamed: [String: String], _ names: inout FreshNames,
+        _ nodeNames: inout FreshNames
     ) throws(ModelError) -> NodeProto {
         var node = node
-        if !node.name.isEmpty {
-            node.name = "\(prefix)/\(node.name)"
-            names.spend(node.name)
-        }
+        if !node.name.isEmpty { node.name = nodeNames.make(prefix, node.name) }
         node.input = node.input.map { renamed[$0] ?? $0 }
         node.output = node.output.map { renamed[$0] ?? $0 }
         var attributes: [AttributeProto] = []
@@ -78,9 +81,10 @@ struct FunctionCall {
                 if let value = try callersValue(of: attribute) { attributes.append(value) }
                 continue
             }
-            if attribute.hasG { attribute.g = try substituted(attribute.g, renamed, &names) }
+            if attribute.hasG { attribute.g = try substituted(attribute.g, renamed, &names, &nodeNames) }
             for index in attribute.graphs.indices {
-                attribute.graphs[index] = try substituted(attribute.graphs[index], renamed, &names)
+                attribute.graphs[index] = try substituted(
+                    attribute.graphs[index], renamed, &names, &nodeNames)
             }
             attributes.append(attribute)
         }
@@ -105,7 +109,8 @@ struct FunctionCall {
 
     /// A subgraph of the body: its own names become new ones, those of the body are the body's.
     private func substituted(
-        _ graph: GraphProto, _ outer: [String: String], _ names: inout FreshNames
+        _ graph: GraphProto, _ outer: [String: String], _ names: inout FreshNames,
+        _ nodeNames: inout FreshNames
     ) throws(ModelError) -> GraphProto {
         var graph = graph
         var renamed = outer
@@ -124,7 +129,7 @@ struct FunctionCall {
             }
         }
         for index in graph.node.indices {
-            graph.node[index] = try substituted(graph.node[index], renamed, &names)
+            graph.node[index] = try substituted(graph.node[index], renamed, &names, &nodeNames)
         }
         return graph
     }

@@ -7,6 +7,7 @@ struct FunctionInliner {
     private var model: ModelProto
     private let functions: [FunctionKey: FunctionProto]
     private var names: FreshNames
+    private var nodeNames: FreshNames
     private var used: [FunctionKey] = []
     private var isUsed: Set<FunctionKey> = []
     /// Nodes that may still be made: calls can double at every level, and files come from strangers.
@@ -20,6 +21,7 @@ struct FunctionInliner {
         functions = Dictionary(
             model.functions.map { (FunctionKey($0), $0) }, uniquingKeysWith: { first, _ in first })
         names = FreshNames(model.functions.isEmpty ? [] : model.graph.allNames)
+        nodeNames = FreshNames(model.functions.isEmpty ? [] : model.graph.allNodeNames)
     }
 
     /// The model without functions.
@@ -80,14 +82,14 @@ struct FunctionInliner {
             }
             if isUsed.insert(key).inserted { used.append(key) }
             budget -= 1 + function.node.reduce(0) { $0 + $1.nodeCount }
-            guard budget >= 0, names.budget >= 0 else {
+            guard budget >= 0, names.budget >= 0, nodeNames.budget >= 0 else {
                 throw ModelError(
                     .unsupported, "would have more than 200,000 nodes once its functions are inlined")
             }
             let body = try locating(node: .init(node, index: stack.isEmpty ? index : nil)) {
                 () throws(ModelError) in
                 var call = FunctionCall(node, of: function)
-                let body = try call.body(&names)
+                let body = try call.body(&names, &nodeNames)
                 types += call.types
                 return body
             }
@@ -129,6 +131,14 @@ extension GraphProto {
         }
         return names
     }
+
+    /// The names of the nodes of the graph and its subgraphs; runtimes refuse two nodes with one name.
+    fileprivate var allNodeNames: Set<String> {
+        node.reduce(into: []) { names, node in
+            names.insert(node.name)
+            for subgraph in node.subgraphs { names.formUnion(subgraph.allNodeNames) }
+        }
+    }
 }
 
 /// Names that nothing else has.
@@ -151,12 +161,7 @@ struct FreshNames {
             counts[wanted, default: 0] += 1
             result = "\(wanted)_\(counts[wanted, default: 0])"
         }
-        spend(result)
+        budget -= result.utf8.count
         return result
-    }
-
-    /// Counts a text that was made of others.
-    mutating func spend(_ text: String) {
-        budget -= text.utf8.count
     }
 }

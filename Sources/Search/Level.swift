@@ -9,9 +9,9 @@ public struct Parent: Sendable {
     /// Σ weight · loss of each block under the parent, where it is known: an estimate for its expansions.
     public let subtotals: [Double]
 
-    /// The full model before anything is known of it.
-    public init(unmeasured division: SampleDivision) {
-        mask = .empty
+    /// A state before anything is known of it: the data's own order.
+    public init(unmeasured mask: Mask = .empty, _ division: SampleDivision) {
+        self.mask = mask
         blocks = BlockList(naturalOrder: division.sharding)
         subtotals = [Double](repeating: 0, count: blocks.ids.count)
     }
@@ -19,7 +19,9 @@ public struct Parent: Sendable {
     /// A measured state: its hardest samples come first.
     public init(_ state: State, _ division: SampleDivision) {
         mask = state.mask
-        let weighted = zip(state.sampleLosses, division.weights).map { loss, weight in weight > 0 ? loss * weight : 0 }
+        let weighted = zip(state.sampleLosses, division.weights).map { loss, weight in
+            weight > 0 ? loss * weight : 0
+        }
         blocks = BlockList(hardestFirst: weighted, division.sharding)
         subtotals = blocks.samples.map { samples in
             division.subtotal(of: samples.map { state.sampleLosses[$0] }, samples: samples)
@@ -63,7 +65,8 @@ public struct Level: Sendable {
 
     /// A level of the search.
     public init(
-        number: Int, parents: [Parent], expansions: [Expansion], keep: Int, baseLoss: Double, objective: Objective,
+        number: Int, parents: [Parent], expansions: [Expansion], keep: Int, baseLoss: Double,
+        objective: Objective,
         maximumIncrease: Double = .infinity
     ) {
         self.number = number

@@ -65,24 +65,28 @@ public struct Search {
 
     /// Runs to the end.
     ///
-    /// - Parameter finished: called after each level with its number, its best states and its work; level 0 is the
-    ///   full model.
-    public func run(finished: (Int, [State], WorkCount) -> Void = { _, _, _ in }) async throws -> SearchResult {
-        let (base, baseWork) = try await measureBase()
-        finished(0, [base], baseWork)
-        var works = [baseWork]
+    /// - Parameter finished: called after each level with its number and its outcome; level 0 is the full model. What
+    ///   it throws ends the search.
+    public func run(finished: (Int, LevelOutcome) throws -> Void = { _, _ in }) async throws -> SearchResult {
+        let (base, baseOutcome) = try await measureBase()
+        try finished(0, baseOutcome)
+        var works = [baseOutcome.work]
         var levels: [[State]] = []
         var frontier = [base]
         var random = SplitMix64(seed: settings.strategy.seed)
         while levels.count < settings.steps ?? .max {
-            guard let level = nextLevel(levels.count + 1, from: frontier, base: base, random: &random) else { break }
+            guard let level = nextLevel(levels.count + 1, from: frontier, base: base, random: &random) else {
+                break
+            }
             let outcome = try await evaluator.evaluate(
                 level, division: problem.division, usesBounds: settings.usesBounds)
             works.append(outcome.work)
             guard !outcome.best.isEmpty else { break }
-            finished(level.number, outcome.best, outcome.work)
+            try finished(level.number, outcome)
             // The per-sample losses are needed until the next level is laid out, and no longer.
-            if !levels.isEmpty { levels[levels.count - 1] = levels[levels.count - 1].map { $0.forgettingSamples() } }
+            if !levels.isEmpty {
+                levels[levels.count - 1] = levels[levels.count - 1].map { $0.forgettingSamples() }
+            }
             levels.append(outcome.best)
             frontier = outcome.best
             if reachedBudget(in: outcome.best, base: base) != nil { break }
@@ -91,9 +95,9 @@ public struct Search {
     }
 
     /// Measures the full model, on the samples in their own order.
-    private func measureBase() async throws -> (State, WorkCount) {
+    private func measureBase() async throws -> (State, LevelOutcome) {
         let level = Level(
-            number: 0, parents: [Parent(unmeasured: problem.division)],
+            number: 0, parents: [Parent(unmeasured: .empty, problem.division)],
             expansions: [Expansion(parent: 0, edge: nil, mask: .empty, cost: problem.costs.cost(of: .empty))],
             keep: 1, baseLoss: 0, objective: settings.objective)
         let outcome = try await evaluator.evaluate(level, division: problem.division, usesBounds: false)
@@ -103,11 +107,13 @@ public struct Search {
             mask: .empty, edge: nil, loss: measured.loss, objective: 0, correct: measured.correct,
             sampleLosses: measured.sampleLosses, cost: measured.cost)
         guard base.loss.isFinite else { throw SearchError.baseNotFinite(samples: base.nonFiniteLosses) }
-        return (base, outcome.work)
+        return (base, LevelOutcome(best: [base], work: outcome.work, dropped: []))
     }
 
     /// All expansions of the frontier; a set that several parents reach belongs to the best of them.
-    private func nextLevel(_ number: Int, from frontier: [State], base: State, random: inout SplitMix64) -> Level? {
+    private func nextLevel(_ number: Int, from frontier: [State], base: State, random: inout SplitMix64)
+        -> Level?
+    {
         var seen: Set<Mask> = []
         var parents: [Parent] = []
         var expansions: [Expansion] = []
@@ -118,9 +124,12 @@ public struct Search {
                 let mask = state.mask.removing(edge)
                 guard seen.insert(mask).inserted else { continue }
                 own.append(
-                    Expansion(parent: parents.count, edge: edge, mask: mask, cost: problem.costs.cost(of: mask)))
+                    Expansion(
+                        parent: parents.count, edge: edge, mask: mask, cost: problem.costs.cost(of: mask)))
             }
-            if case .random = settings.strategy, let chosen = own.randomElement(using: &random) { own = [chosen] }
+            if case .random = settings.strategy, let chosen = own.randomElement(using: &random) {
+                own = [chosen]
+            }
             guard !own.isEmpty else { continue }
             parents.append(Parent(state, problem.division))
             expansions += own
@@ -140,7 +149,9 @@ public struct Search {
 
     /// The states that lead to the result: the best of the last level, or the best within the budget.
     private func path(through levels: [[State]], base: State) -> [State] {
-        guard let last = levels.last, var state = reachedBudget(in: last, base: base) ?? last.first else { return [] }
+        guard let last = levels.last, var state = reachedBudget(in: last, base: base) ?? last.first else {
+            return []
+        }
         var path = [state]
         for level in levels.dropLast().reversed() {
             let parentMask = Mask(state.mask.edges.filter { $0 != state.edge })
@@ -174,7 +185,8 @@ extension Strategy {
 extension State {
     fileprivate func forgettingSamples() -> State {
         State(
-            mask: mask, edge: edge, loss: loss, objective: objective, correct: correct, sampleLosses: [], cost: cost,
+            mask: mask, edge: edge, loss: loss, objective: objective, correct: correct, sampleLosses: [],
+            cost: cost,
             nonFiniteLosses: nonFiniteLosses)
     }
 }

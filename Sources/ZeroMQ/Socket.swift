@@ -77,6 +77,9 @@ public final class Socket {
 
     /// Listens on an endpoint: `tcp://*:0`, `ipc:///path`, `inproc://name`.
     ///
+    /// An `ipc://` path is taken even if another process listens there, and its file stays behind: use a private
+    /// folder that is removed with the process.
+    ///
     /// - Throws: `ZeroMQError`, e.g. `isAddressInUse`.
     public func bind(to endpoint: String) throws(ZeroMQError) {
         try Self.checkPort(of: endpoint, "bind to \(endpoint)")

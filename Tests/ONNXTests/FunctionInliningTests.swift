@@ -116,6 +116,13 @@ struct FunctionInliningTests {
         #expect(Set(graph.node.flatMap(\.output)).count == 5)
     }
 
+    @Test("nodes keep different names, as runtimes want them, where a function is called twice")
+    func nodeNames() throws {
+        let f = function("F", [NodeProto("Relu", inputs: ["a"], outputs: ["b"], name: "relu")])
+        let graph = try read(model([call("F", "x", "m"), call("F", "m", "y")], functions: [f])).model.graph
+        #expect(graph.node.map(\.name) == ["F/relu", "F/relu_1"])
+    }
+
     @Test("operator sets that only functions use are imported")
     func operatorSets() throws {
         var f = function("F", [NodeProto("Gelu", inputs: ["a"], outputs: ["b"], domain: "com.microsoft")])

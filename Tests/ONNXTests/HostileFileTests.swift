@@ -24,7 +24,8 @@ struct HostileFileTests {
             let pipe = folder + "/pipe"
             #expect(mkfifo(pipe, 0o600) == 0)
             #expect(throws: ModelError.self) { try ModelFile(contentsOf: pipe) }
-            let huge = folder + "/huge.onnx"  // sparse: 3 GiB without a byte on the disk
+            // sparse: 3 GiB without a byte on the disk
+            let huge = folder + "/huge.onnx"
             #expect(FileManager.default.createFile(atPath: huge, contents: nil))
             #expect(truncate(huge, 3 << 30) == 0)
             let error = #expect(throws: ModelError.self) { try ModelFile(contentsOf: huge) }
@@ -35,9 +36,12 @@ struct HostileFileTests {
     @Test("bytes that are no model")
     func noMessage() {
         let cases: [[UInt8]] = [
-            [], [0], [0xFF], Array("<html>".utf8), [8], [0x3A, 0xFF, 0xFF, 0xFF, 0xFF, 0x07],  // 2 GiB of graph
+            [], [0], [0xFF], Array("<html>".utf8), [8],
+            // 2 GiB of graph
+            [0x3A, 0xFF, 0xFF, 0xFF, 0xFF, 0x07],
             [0x3A, 0x05, 0x2A, 0x03, 0x4A, 0xFF, 0x7F], [8, 10], [8, 10, 0x42, 2, 16, 18],
-            Array(repeating: 0x0B, count: 10_000),  // groups within groups
+            // groups within groups
+            Array(repeating: 0x0B, count: 10_000),
             Array(repeating: 0x80, count: 1000),
         ]
         for bytes in cases {

@@ -51,5 +51,11 @@ final class Shared<Value: Sendable>: Sendable {
     func change(_ body: (inout Value) -> Void) { mutex.withLock { body(&$0) } }
 }
 
-/// An endpoint of its own for a test.
-func temporaryEndpoint() -> String { "ipc:///tmp/espalier-\(UUID().uuidString.prefix(8)).sock" }
+/// Calls `body` with an `ipc://` endpoint in a folder of its own, which is removed afterwards: libzmq leaves the
+/// socket's file behind.
+func withTemporaryEndpoint<R>(_ body: (String) throws -> R) throws -> R {
+    let folder = URL(fileURLWithPath: "/tmp/espalier-\(UUID().uuidString.prefix(8))")
+    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: false)
+    defer { try? FileManager.default.removeItem(at: folder) }
+    return try body("ipc://\(folder.path)/socket")
+}

@@ -26,5 +26,7 @@ extension Operators {
         linearAlgebra,
         losses,
         resampling,
+        recurrent,
+        signal,
     ]
 }

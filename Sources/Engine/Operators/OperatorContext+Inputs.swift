@@ -50,7 +50,9 @@ extension OperatorContext {
     /// The attribute `name`, 0 or 1.
     func flag(_ name: String, default value: Bool = false) throws -> Bool {
         let number = try node.int(name, default: value ? 1 : 0)
-        guard number == 0 || number == 1 else { throw error("attribute \(name) is \(number), neither 0 nor 1") }
+        guard number == 0 || number == 1 else {
+            throw error("attribute \(name) is \(number), neither 0 nor 1")
+        }
         return number == 1
     }
 }

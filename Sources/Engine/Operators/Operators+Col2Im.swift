@@ -14,14 +14,22 @@ extension Operators {
             guard let image = try imageShape(inputs), let kernel = try blockShape(inputs) else {
                 throw context.error("image_shape or block_shape is missing")
             }
+            guard (image + kernel).allSatisfy({ (1...SpatialWindow.largest).contains($0) }), image.count <= 3
+            else {
+                throw context.error("image_shape \(image) or block_shape \(kernel) is out of range")
+            }
             let place = try window.placed(over: image, kernel: kernel)
             let windows = place.output.reduce(1, *)
-            guard blocks.rank == 3, blocks.shape[1] % place.kernelCount == 0, blocks.shape[2] == windows else {
+            guard blocks.rank == 3, blocks.shape[1] % place.kernelCount == 0, blocks.shape[2] == windows
+            else {
                 throw context.error(
-                    "blocks of shape \(blocks.shape), where \(place.kernelCount) cells and \(windows) windows belong")
+                    "blocks of shape \(blocks.shape), where \(place.kernelCount) cells and \(windows) windows belong"
+                )
             }
             // The image with room for every cell of every window.
-            let padded = image.indices.map { image[$0] + place.begin[$0] + max(place.end[$0], place.reach[$0]) }
+            let padded = image.indices.map {
+                image[$0] + place.begin[$0] + max(place.end[$0], place.reach[$0])
+            }
             let targets = try Tensor(flatTargets(place, padded: padded))
             let channels = blocks.shape[1] / place.kernelCount
             let flat = try blocks.reshaped([blocks.shape[0] * channels, place.kernelCount * windows])

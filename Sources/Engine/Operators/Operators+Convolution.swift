@@ -16,20 +16,27 @@ extension Operators {
     /// Conv: X (N, C, D1…), W (M, C/group, k1…), optional B (M).
     private static func conv(_ context: OperatorContext) throws -> Kernel {
         let window = try SpatialWindow(context)
-        let groups = try context.node.int("group", default: 1)
+        let groups = try window.groups()
+        // The network lays weights out with the channels innermost. Outputs then are too, so only the first
+        // convolution has to rearrange its input.
+        let channelsLast = context.constant(1)?.isChannelsLast ?? false
         return { inputs in
-            let x = try context.required(inputs, 0)
+            var x = try context.required(inputs, 0)
             let weight = try context.required(inputs, 1)
             let bias = context.optional(inputs, 2)
             try requireRanks(x, weight, context)
-            let placement = try window.placed(over: Array(x.shape.dropFirst(2)), kernel: window.kernel(ofWeight: weight.shape))
+            if channelsLast, x.rank == 4 { x = try x.channelsLast() }
+            let placement = try window.placed(
+                over: Array(x.shape.dropFirst(2)), kernel: window.kernel(ofWeight: weight.shape))
             // libtorch pads alike on both sides; what is left over on one side is added before.
             let common = zip(placement.begin, placement.end).map { min($0, $1) }
             let padded = try x.padded(
-                begin: zip(placement.begin, common).map { $0 - $1 }, end: zip(placement.end, common).map { $0 - $1 })
+                begin: zip(placement.begin, common).map { $0 - $1 },
+                end: zip(placement.end, common).map { $0 - $1 })
             return [
                 try convolution(
-                    .tensor(padded), .tensor(weight), .optional(bias), .ints(placement.strides), .ints(common),
+                    .tensor(padded), .tensor(weight), .optional(bias), .ints(placement.strides),
+                    .ints(common),
                     .ints(placement.dilations), false, .ints(common.map { _ in 0 }), .int(groups))
             ]
         }
@@ -38,7 +45,7 @@ extension Operators {
     /// ConvTranspose: X (N, C, D1…), W (C, M/group, k1…), optional B (M).
     private static func convTranspose(_ context: OperatorContext) throws -> Kernel {
         let window = try SpatialWindow(context)
-        let groups = try context.node.int("group", default: 1)
+        let groups = try window.groups()
         let outputPadding = try context.node.ints("output_padding", default: nil)
         let outputShape = try context.node.ints("output_shape", default: nil)
         return { inputs in
@@ -58,10 +65,12 @@ extension Operators {
             }
             let zeros = place.strides.map { _ in 0 }
             let whole = try convolution(
-                .tensor(x), .tensor(weight), .none, .ints(place.strides), .ints(zeros), .ints(place.dilations), true,
+                .tensor(x), .tensor(weight), .none, .ints(place.strides), .ints(zeros),
+                .ints(place.dilations), true,
                 .ints(zeros), .int(groups))
             let cut = try whole.padded(
-                begin: place.begin.map { -$0 }, end: zip(place.output, zip(place.whole, place.begin)).map { $0 - ($1.0 - $1.1) })
+                begin: place.begin.map { -$0 },
+                end: zip(place.output, zip(place.whole, place.begin)).map { $0 - ($1.0 - $1.1) })
             guard let bias else { return [cut] }
             return [try add(.tensor(cut), .tensor(bias.alongDimension(1, rank: x.rank)))]
         }
@@ -97,12 +106,18 @@ private struct TransposedPlacement {
         whole = input.indices.map { (input[$0] - 1) * strides[$0] + dilations[$0] * (kernel[$0] - 1) + 1 }
         let extra = outputPadding ?? input.map { _ in 0 }
         guard extra.count == input.count else {
-            throw context.error("attribute output_padding has \(extra.count) numbers where \(input.count) are needed")
+            throw context.error(
+                "attribute output_padding has \(extra.count) numbers where \(input.count) are needed")
+        }
+        for list in [extra, outputShape ?? []]
+        where !list.allSatisfy({ (0...SpatialWindow.largest).contains($0) }) {
+            throw context.error("attribute output_padding or output_shape is out of range: \(list)")
         }
         // Some models give the batch and channel sizes as well.
         let wanted = outputShape.map { Array($0.suffix(input.count)) }
         if let outputShape, outputShape.count != input.count && outputShape.count != input.count + 2 {
-            throw context.error("attribute output_shape is \(outputShape) for \(input.count) spatial dimensions")
+            throw context.error(
+                "attribute output_shape is \(outputShape) for \(input.count) spatial dimensions")
         }
         for index in input.indices {
             let size: Int

@@ -26,7 +26,9 @@ extension Operators {
             let offset: Argument = isPlain ? .optional(bias) : .none
             var results: [Tensor]
             if wantsStatistics {
-                results = try nativeLayerNorm.call([.tensor(x), .ints(sizes), weight, offset, .double(epsilon)])
+                results = try nativeLayerNorm.call([
+                    .tensor(x), .ints(sizes), weight, offset, .double(epsilon),
+                ])
                 let shape = Array(x.shape[..<first]) + sizes.map { _ in 1 }
                 results[1] = try results[1].reshaped(shape)
                 results[2] = try results[2].reshaped(shape)
@@ -58,7 +60,9 @@ extension Operators {
     static func lpNormalization(_ context: OperatorContext) throws -> Kernel {
         let axis = try context.node.int("axis", default: -1)
         let exponent = try context.node.int("p", default: 2)
-        guard exponent == 1 || exponent == 2 else { throw context.error("attribute p is \(exponent), neither 1 nor 2") }
+        guard exponent == 1 || exponent == 2 else {
+            throw context.error("attribute p is \(exponent), neither 1 nor 2")
+        }
         return { inputs in
             let x = try context.required(inputs, 0)
             let dimension = try context.axis(axis, rank: x.rank)
@@ -75,7 +79,9 @@ extension Operators {
         let beta = Double(try node.float("beta", default: 0.75))
         let bias = Double(try node.float("bias", default: 1))
         let size = try node.int("size")
-        guard size > 0 else { throw context.error("attribute size is \(size); it must be positive") }
+        guard (1...SpatialWindow.largest).contains(size) else {
+            throw context.error("attribute size is \(size); it must be positive, and not absurdly large")
+        }
         return { inputs in
             let x = try context.required(inputs, 0)
             guard x.rank >= 2 else { throw context.error("an input of shape \(x.shape) has no channels") }

@@ -14,7 +14,9 @@ extension Operators {
         "MatMul": { context in
             { inputs in
                 let (left, right) = (try context.required(inputs, 0), try context.required(inputs, 1))
-                guard left.rank > 0 && right.rank > 0 else { throw context.error("an input without dimensions") }
+                guard left.rank > 0 && right.rank > 0 else {
+                    throw context.error("an input without dimensions")
+                }
                 return [try product(.tensor(left), .tensor(right))]
             }
         },

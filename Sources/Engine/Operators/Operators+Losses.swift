@@ -10,7 +10,10 @@ extension Operators {
         "NegativeLogLikelihoodLoss": { context in
             let loss = try LikelihoodLoss(context)
             return { inputs in
-                [try loss(context.required(inputs, 0), context.required(inputs, 1), context.optional(inputs, 2))]
+                [
+                    try loss(
+                        context.required(inputs, 0), context.required(inputs, 1), context.optional(inputs, 2))
+                ]
             }
         },
         "SoftmaxCrossEntropyLoss": { context in
@@ -19,7 +22,8 @@ extension Operators {
                 let scores = try context.required(inputs, 0)
                 let logarithms = try logSoftmax(.tensor(scores), 1)
                 return [
-                    try loss(logarithms, context.required(inputs, 1), context.optional(inputs, 2)), logarithms,
+                    try loss(logarithms, context.required(inputs, 1), context.optional(inputs, 2)),
+                    logarithms,
                 ]
             }
         },
@@ -56,12 +60,14 @@ private struct LikelihoodLoss {
     ///   - labels: class numbers (N, d1…).
     ///   - weights: one per class.
     func callAsFunction(_ logarithms: Tensor, _ labels: Tensor, _ weights: Tensor?) throws -> Tensor {
-        guard logarithms.rank >= 2, labels.shape == [logarithms.shape[0]] + logarithms.shape.dropFirst(2) else {
+        guard logarithms.rank >= 2, labels.shape == [logarithms.shape[0]] + logarithms.shape.dropFirst(2)
+        else {
             throw context.error("scores of shape \(logarithms.shape) with labels of shape \(labels.shape)")
         }
         // A number that is no class, so that without the attribute nothing is ignored.
         return try likelihood(
-            .tensor(logarithms), .tensor(labels.converted(to: .int64)), .optional(weights), .int(reduction.code),
+            .tensor(logarithms), .tensor(labels.converted(to: .int64)), .optional(weights),
+            .int(reduction.code),
             .int(ignored ?? -1_000_000_007))
     }
 }

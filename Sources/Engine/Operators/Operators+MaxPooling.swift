@@ -21,11 +21,14 @@ extension Operators {
             let place = try window.placed(over: spatialShape(x, context), kernel: kernel)
             let pool: MaxPooling
             if place.begin == place.end && place.fitsPadding {
-                pool = MaxPooling(place, image: x, padding: place.begin, origin: kernel.map { _ in 0 })
+                pool = MaxPooling(
+                    place: place, image: x, padding: place.begin, hangsOver: place.overhangs,
+                    origin: kernel.map { _ in 0 })
             } else {
                 pool = MaxPooling(
-                    place, image: try x.padded(begin: place.begin, end: place.reach, value: -.infinity),
-                    padding: kernel.map { _ in 0 }, origin: place.begin)
+                    place: place,
+                    image: try x.padded(begin: place.begin, end: place.reach, value: -.infinity),
+                    padding: kernel.map { _ in 0 }, hangsOver: false, origin: place.begin)
             }
             guard wantsIndices else { return [try pool.maxima().converted(to: given.scalarType), nil] }
             let (maxima, indices) = try pool.maximaWithIndices(shape: x.shape, columnMajor: columnMajor)
@@ -46,8 +49,14 @@ extension Operators {
             guard try spatialShape(x, context).count == kernel.count, indices.shape == x.shape else {
                 throw context.error("an input of shape \(x.shape) with indices of shape \(indices.shape)")
             }
-            let inferred = Array(x.shape[..<2])
-                + kernel.indices.map { (x.shape[$0 + 2] - 1) * strides[$0] - begin[$0] - end[$0] + kernel[$0] }
+            let inferred =
+                Array(x.shape[..<2])
+                + kernel.indices.map {
+                    (x.shape[$0 + 2] - 1) * strides[$0] - begin[$0] - end[$0] + kernel[$0]
+                }
+            guard inferred.allSatisfy({ $0 >= 0 }) else {
+                throw context.error("the output would have the shape \(inferred)")
+            }
             let empty = try Tensor.filled(0, shape: [inferred.reduce(1, *)], type: x.scalarType)
             let filled = try scatter(
                 .tensor(empty), 0, .tensor(indices.reshaped([-1])), .tensor(x.reshaped([-1])))
@@ -56,7 +65,9 @@ extension Operators {
             guard wanted.count == inferred.count else {
                 throw context.error("output_shape \(wanted) for an input of shape \(x.shape)")
             }
-            return [try image.padded(begin: wanted.map { _ in 0 }, end: zip(wanted, inferred).map { $0 - $1 })]
+            return [
+                try image.padded(begin: wanted.map { _ in 0 }, end: zip(wanted, inferred).map { $0 - $1 })
+            ]
         }
     }
 }
@@ -67,25 +78,19 @@ private struct MaxPooling {
     let image: Tensor
     /// Padding that libtorch adds.
     let padding: [Int]
+    /// Whether a window reaches over that padding.
+    let hangsOver: Bool
     /// Where the input lies in `image`.
     let origin: [Int]
-
-    init(_ place: WindowPlacement, image: Tensor, padding: [Int], origin: [Int]) {
-        self.place = place
-        self.image = image
-        self.padding = padding
-        self.origin = origin
-    }
 
     private var isFlat: Bool { place.kernel.count == 1 }
 
     private func arguments() throws(TorchError) -> [Argument] {
         let lead = isFlat ? [1] : []
-        // With explicit padding the image was already padded to what hangs over.
-        let ceil = origin == place.begin ? false : place.overhangs
         return [
-            .tensor(isFlat ? try image.unsqueezed(2) : image), .ints(lead + place.kernel), .ints(lead + place.strides),
-            .ints(lead.map { _ in 0 } + padding), .ints(lead + place.dilations), .bool(ceil),
+            .tensor(isFlat ? try image.unsqueezed(2) : image), .ints(lead + place.kernel),
+            .ints(lead + place.strides),
+            .ints(lead.map { _ in 0 } + padding), .ints(lead + place.dilations), .bool(hangsOver),
         ]
     }
 
@@ -120,7 +125,9 @@ private struct MaxPooling {
             coordinates.insert(try coordinate - Tensor(scalar: start), at: 0)
             rest = try divide(.tensor(rest), .int(size), .string("floor"))
         }
-        let ordered = columnMajor ? Array(zip(coordinates, place.input).reversed()) : Array(zip(coordinates, place.input))
+        let ordered =
+            columnMajor
+            ? Array(zip(coordinates, place.input).reversed()) : Array(zip(coordinates, place.input))
         var result = ordered[0].0
         for (coordinate, size) in ordered.dropFirst() {
             result = try result * Tensor(scalar: size) + coordinate

@@ -27,7 +27,9 @@ extension Operators {
         let training = try context.version >= 14 && context.flag("training_mode")
         if try context.node.int("spatial", default: 1) != 1 { throw context.unsupported("with spatial = 0") }
         let wantsStatistics = context.wants(output: 1) || context.wants(output: 2)
-        if wantsStatistics && !training { throw context.unsupported("with statistics as outputs, but no training_mode") }
+        if wantsStatistics && !training {
+            throw context.unsupported("with statistics as outputs, but no training_mode")
+        }
         return { inputs in
             let x = try context.required(inputs, 0)
             let (scale, bias) = (try context.required(inputs, 1), try context.required(inputs, 2))
@@ -35,16 +37,17 @@ extension Operators {
             guard x.rank >= 1 else { throw context.error("an input without dimensions") }
             // A lone dimension is the batch, with one channel.
             let image = x.rank == 1 ? try x.unsqueezed(1) : x
-            let y = try batchNorm(
+            let normalized = try batchNorm(
                 .tensor(image), .tensor(scale), .tensor(bias), training ? .none : .tensor(mean),
-                training ? .none : .tensor(spread), .bool(training), 0, .double(epsilon), false
-            ).reshaped(x.shape)
+                training ? .none : .tensor(spread), .bool(training), 0.0, .double(epsilon), false)
+            let y = x.rank == 1 ? try normalized.squeezed(1) : normalized
             guard training, wantsStatistics else { return [y, nil, nil] }
             let others = (0..<image.rank).filter { $0 != 1 }
             let newMean = try image.averaged(over: others)
             let newSpread = try variance(.tensor(image), .ints(others), false)
             return [
-                y, try mean * momentum + newMean * (1 - momentum), try spread * momentum + newSpread * (1 - momentum),
+                y, try mean * momentum + newMean * (1 - momentum),
+                try spread * momentum + newSpread * (1 - momentum),
             ]
         }
     }
@@ -56,8 +59,9 @@ extension Operators {
             let x = try context.required(inputs, 0)
             return [
                 try instanceNorm(
-                    .tensor(x), .tensor(context.required(inputs, 1)), .tensor(context.required(inputs, 2)), .none, .none,
-                    true, 0, .double(epsilon), false)
+                    .tensor(x), .tensor(context.required(inputs, 1)), .tensor(context.required(inputs, 2)),
+                    .none, .none,
+                    true, 0.0, .double(epsilon), false)
             ]
         }
     }
@@ -67,7 +71,9 @@ extension Operators {
     private static func groupNormalization(_ context: OperatorContext) throws -> Kernel {
         let epsilon = Double(try context.node.float("epsilon", default: 1e-5))
         let groups = try context.node.int("num_groups")
-        guard groups > 0 else { throw context.error("attribute num_groups is \(groups); it must be positive") }
+        guard groups > 0 else {
+            throw context.error("attribute num_groups is \(groups); it must be positive")
+        }
         return { inputs in
             let x = try context.required(inputs, 0)
             guard x.rank >= 2, x.shape[1] % groups == 0 else {
@@ -75,15 +81,20 @@ extension Operators {
             }
             func perChannel(_ slot: Int) throws -> Tensor {
                 let given = try context.required(inputs, slot)
-                if given.count == x.shape[1] && (context.version >= 21 || groups == x.shape[1]) { return given }
+                if given.count == x.shape[1] && (context.version >= 21 || groups == x.shape[1]) {
+                    return given
+                }
                 guard given.count == groups else {
                     throw context.error("input \(slot) has \(given.count) numbers for \(groups) groups")
                 }
-                return try given.reshaped([groups, 1]).expanded([groups, x.shape[1] / groups]).reshaped([x.shape[1]])
+                return try given.reshaped([groups, 1]).expanded([groups, x.shape[1] / groups]).reshaped([
+                    x.shape[1]
+                ])
             }
             return [
                 try groupNorm(
-                    .tensor(x), .int(groups), .tensor(perChannel(1)), .tensor(perChannel(2)), .double(epsilon), false)
+                    .tensor(x), .int(groups), .tensor(perChannel(1)), .tensor(perChannel(2)),
+                    .double(epsilon), false)
             ]
         }
     }

@@ -46,7 +46,10 @@ extension Operators {
             let x = try context.required(inputs, 0)
             let place = try window.placed(over: spatialShape(x, context), kernel: kernel)
             if place.begin == place.end, place.dilations.allSatisfy({ $0 == 1 }), place.fitsPadding {
-                return [try place.average(x, padding: place.begin, hangsOver: place.overhangs, countsPadding: countsPadding)]
+                return [
+                    try place.average(
+                        x, padding: place.begin, hangsOver: place.overhangs, countsPadding: countsPadding)
+                ]
             }
             let sums = try place.sums(of: x)
             return [try sums / place.counts(includingPadding: countsPadding)]
@@ -76,7 +79,9 @@ extension Operators {
 
     /// The sizes of the spatial dimensions of `x`.
     static func spatialShape(_ x: Tensor, _ context: OperatorContext) throws -> [Int] {
-        guard x.rank >= 3 else { throw context.error("an input of shape \(x.shape) has no spatial dimensions") }
+        guard x.rank >= 3 else {
+            throw context.error("an input of shape \(x.shape) has no spatial dimensions")
+        }
         return Array(x.shape.dropFirst(2))
     }
 
@@ -108,10 +113,12 @@ extension WindowPlacement {
             ).squeezed(2)
         case 2:
             return try averagePool2d(
-                .tensor(x), .ints(kernel), .ints(strides), .ints(padding), .bool(hangsOver), .bool(countsPadding))
+                .tensor(x), .ints(kernel), .ints(strides), .ints(padding), .bool(hangsOver),
+                .bool(countsPadding))
         default:
             return try averagePool3d(
-                .tensor(x), .ints(kernel), .ints(strides), .ints(padding), .bool(hangsOver), .bool(countsPadding))
+                .tensor(x), .ints(kernel), .ints(strides), .ints(padding), .bool(hangsOver),
+                .bool(countsPadding))
         }
     }
 
@@ -120,12 +127,14 @@ extension WindowPlacement {
         let padded = try x.padded(begin: begin, end: reach)
         let zeros = kernel.map { _ in 0 }
         if dilations.allSatisfy({ $0 == 1 }) {
-            return try average(padded, padding: zeros, hangsOver: false, countsPadding: true) * Double(kernelCount)
+            return try average(padded, padding: zeros, hangsOver: false, countsPadding: true)
+                * Double(kernelCount)
         }
         let planes = try padded.reshaped([padded.shape[0] * padded.shape[1], 1] + padded.shape.dropFirst(2))
         let ones = try Tensor.filled(1, shape: [1, 1] + kernel, type: x.scalarType)
         return try convolution(
-            .tensor(planes), .tensor(ones), .none, .ints(strides), .ints(zeros), .ints(dilations), false, .ints(zeros),
+            .tensor(planes), .tensor(ones), .none, .ints(strides), .ints(zeros), .ints(dilations), false,
+            .ints(zeros),
             1
         ).reshaped(Array(x.shape[..<2]) + output)
     }
@@ -139,7 +148,8 @@ extension WindowPlacement {
             let along = (0..<output[axis]).map { index in
                 let start = index * strides[axis] - begin[axis]
                 return Float(
-                    (0..<kernel[axis]).count { (low..<max(low, high)).contains(start + $0 * dilations[axis]) })
+                    (0..<kernel[axis]).count { (low..<max(low, high)).contains(start + $0 * dilations[axis]) }
+                )
             }
             counts = counts.flatMap { outer in along.map { outer * $0 } }
         }

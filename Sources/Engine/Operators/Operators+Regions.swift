@@ -10,31 +10,41 @@ extension Operators {
     static func maxRoiPool(_ context: OperatorContext) throws -> Kernel {
         let pooled = try context.node.ints("pooled_shape")
         let scale = try context.node.float("spatial_scale", default: 1)
-        guard pooled.count == 2, pooled.allSatisfy({ $0 > 0 }) else {
-            throw context.error("attribute pooled_shape is \(pooled); it must be two positive numbers")
+        guard scale.isFinite, abs(scale) < 1e6 else {
+            throw context.error("attribute spatial_scale is \(scale)")
+        }
+        guard pooled.count == 2, pooled.allSatisfy({ (1...4096).contains($0) }) else {
+            throw context.error("attribute pooled_shape is \(pooled); it must be two numbers from 1 to 4096")
         }
         return { inputs in
             let x = try context.required(inputs, 0)
             let regions = try regionRows(context.required(inputs, 1), width: 5, context)
-            guard x.rank == 4 else { throw context.error("an input of shape \(x.shape); it must have 4 dimensions") }
+            guard x.rank == 4 else {
+                throw context.error("an input of shape \(x.shape); it must have 4 dimensions")
+            }
             let nothing = try Tensor.filled(0, shape: [x.shape[1]])
             return [
                 try pool(regions, shape: [x.shape[1]] + pooled) { region in
                     let image = try x.selecting(0, at: imageIndex(Int(region[0]), of: x, context))
-                    let corners = region.dropFirst().map { Int(($0 * scale).rounded(.toNearestOrAwayFromZero)) }
+                    let corners = region.dropFirst().map {
+                        Int(($0 * scale).rounded(.toNearestOrAwayFromZero))
+                    }
                     let rows = bins(from: corners[1], to: corners[3], count: pooled[0], limit: x.shape[2])
                     let columns = bins(from: corners[0], to: corners[2], count: pooled[1], limit: x.shape[3])
                     var cells: [Tensor] = []
                     for row in rows {
-                        let band = row.isEmpty
-                            ? nil : try image.narrowed(1, from: row.lowerBound, length: row.count).maxima(over: [1])
+                        let band =
+                            row.isEmpty
+                            ? nil
+                            : try image.narrowed(1, from: row.lowerBound, length: row.count).maxima(over: [1])
                         for column in columns {
                             guard let band, !column.isEmpty else {
                                 cells.append(nothing)
                                 continue
                             }
                             cells.append(
-                                try band.narrowed(1, from: column.lowerBound, length: column.count).maxima(over: [1]))
+                                try band.narrowed(1, from: column.lowerBound, length: column.count).maxima(
+                                    over: [1]))
                         }
                     }
                     return try Tensor.stacked(cells, along: 1).reshaped([x.shape[1]] + pooled)
@@ -63,14 +73,17 @@ extension Operators {
         }
         let node = context.node
         let mode = try context.choice("mode", default: Mode.avg)
-        let halfPixel = try context.choice(
-            "coordinate_transformation_mode",
-            default: context.version >= 16 ? Coordinates.halfPixel : .outputHalfPixel) == .halfPixel
+        let halfPixel =
+            try context.choice(
+                "coordinate_transformation_mode",
+                default: context.version >= 16 ? Coordinates.halfPixel : .outputHalfPixel) == .halfPixel
         let height = try node.int("output_height", default: 1)
         let width = try node.int("output_width", default: 1)
         let ratio = try node.int("sampling_ratio", default: 0)
         let scale = try node.float("spatial_scale", default: 1)
-        guard height > 0, width > 0, ratio >= 0 else {
+        guard (1...4096).contains(height), (1...4096).contains(width), (0...4096).contains(ratio),
+            scale.isFinite
+        else {
             throw context.error("output_height, output_width or sampling_ratio is out of range")
         }
         let indices = try context.integers(in: 2)
@@ -78,7 +91,8 @@ extension Operators {
             let x = try context.required(inputs, 0)
             let regions = try regionRows(context.required(inputs, 1), width: 4, context)
             guard x.rank == 4, let images = try indices(inputs), images.count == regions.count else {
-                throw context.error("regions and batch_indices differ in number, or the input has not 4 dimensions")
+                throw context.error(
+                    "regions and batch_indices differ in number, or the input has not 4 dimensions")
             }
             var next = images.makeIterator()
             return [
@@ -86,15 +100,21 @@ extension Operators {
                     let image = try x.selecting(0, at: imageIndex(next.next() ?? 0, of: x, context))
                     let shift: Float = halfPixel ? 0.5 : 0
                     let corner = region.map { $0 * scale - shift }
+                    guard corner.allSatisfy({ abs($0) < 1e6 }) else {
+                        throw context.error("the region \(region) is out of range")
+                    }
                     let least: Float = halfPixel ? -.infinity : 1
                     let rows = RegionAxis(
-                        start: corner[1], length: max(corner[3] - corner[1], least), bins: height, ratio: ratio,
+                        start: corner[1], length: max(corner[3] - corner[1], least), bins: height,
+                        ratio: ratio,
                         size: x.shape[2])
                     let columns = RegionAxis(
-                        start: corner[0], length: max(corner[2] - corner[0], least), bins: width, ratio: ratio,
+                        start: corner[0], length: max(corner[2] - corner[0], least), bins: width,
+                        ratio: ratio,
                         size: x.shape[3])
                     return mode == .avg
-                        ? try rows.means().matrixProduct(image).matrixProduct(columns.means().transposed(0, 1))
+                        ? try rows.means().matrixProduct(image).matrixProduct(
+                            columns.means().transposed(0, 1))
                         : try maxima(image, rows, columns)
                 }
             ]
@@ -110,7 +130,9 @@ extension Operators {
         for (rowIndex, rowWeight) in try rows.corners() {
             for (columnIndex, columnWeight) in try columns.corners() {
                 let values = try image.gathering(1, rowIndex).gathering(2, columnIndex)
-                let weighted = try values * rowWeight.alongDimension(1, rank: 3) * columnWeight.alongDimension(2, rank: 3)
+                let weighted =
+                    try values * rowWeight.alongDimension(1, rank: 3)
+                    * columnWeight.alongDimension(2, rank: 3)
                 best = try best.map { try maximum(.tensor($0), .tensor(weighted)) } ?? weighted
             }
         }
@@ -125,7 +147,9 @@ extension Operators {
         return try Tensor.stacked(regions.map(one), along: 0)
     }
 
-    private static func regionRows(_ regions: Tensor, width: Int, _ context: OperatorContext) throws -> [[Float]] {
+    private static func regionRows(_ regions: Tensor, width: Int, _ context: OperatorContext) throws
+        -> [[Float]]
+    {
         guard regions.rank == 2, regions.shape[1] == width else {
             throw context.error("regions of shape \(regions.shape); \(width) numbers each are needed")
         }
@@ -158,7 +182,8 @@ private struct RegionAxis {
         let count = ratio > 0 ? ratio : max(0, Int(bin.rounded(.up)))
         samples = count
         points = (0..<bins * count).map { index in
-            let position = start + Float(index / count) * bin + (Float(index % count) + 0.5) * bin / Float(count)
+            let position =
+                start + Float(index / count) * bin + (Float(index % count) + 0.5) * bin / Float(count)
             guard position >= -1 && position <= Float(size) && size > 0 else { return (0, 0, 0, 0) }
             let inside = max(position, 0)
             let low = Int(inside)

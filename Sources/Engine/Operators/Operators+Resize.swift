@@ -22,7 +22,9 @@ extension Operators {
         return { inputs in
             let x = try context.required(inputs, 0)
             let (scales, sizes, region) = try settings.read(inputs)
-            if let last, last.shape == x.shape, last.scales == scales, last.sizes == sizes, last.region == region {
+            if let last, last.shape == x.shape, last.scales == scales, last.sizes == sizes,
+                last.region == region
+            {
                 return [try last.resampling(x)]
             }
             let axes = try settings.axes(of: x.shape, scales: scales, sizes: sizes, region: region)
@@ -77,7 +79,8 @@ private struct Resampling {
             case .copy(let axis, let indices): result = try result.gathering(axis, indices)
             case .mix(let axis, let matrix):
                 let lastAxis = axes.count - 1
-                result = axis == lastAxis
+                result =
+                    axis == lastAxis
                     ? try result.matrixProduct(matrix)
                     : try result.transposed(axis, lastAxis).matrixProduct(matrix).transposed(axis, lastAxis)
             }
@@ -106,7 +109,10 @@ private struct Resampling {
             }
             return same ? try nearest2d(.tensor(x), sizes, scales[0], scales[1]) : nil
         }
-        let corners = spatial.allSatisfy { $0.coordinates == .alignCorners && $0.scale * Double($0.input) == Double($0.output) }
+        let corners = spatial.allSatisfy {
+            $0.coordinates == .alignCorners
+                && (!$0.spansFraction || $0.scale * Double($0.input) == Double($0.output))
+        }
         let centres = spatial.allSatisfy {
             $0.coordinates == .halfPixel || ($0.coordinates == .pytorchHalfPixel && $0.output > 1)
         }

@@ -3,6 +3,7 @@ internal import Torch
 
 private let sample2d = Operation("aten::grid_sampler_2d")
 private let sample3d = Operation("aten::grid_sampler_3d")
+private let round = Operation("aten::round")
 private let affine = Operation("aten::affine_grid_generator")
 
 extension Operators {
@@ -32,10 +33,29 @@ extension Operators {
             guard (4...5).contains(x.rank), grid.rank == x.rank else {
                 throw context.unsupported("over \(x.rank - 2) spatial dimensions")
             }
-            if x.rank == 5 && modeCode == 2 { throw context.unsupported("with mode 'cubic' over 3 spatial dimensions") }
+            if x.rank == 5 && modeCode == 2 {
+                throw context.unsupported("with mode 'cubic' over 3 spatial dimensions")
+            }
             let sample = x.rank == 4 ? sample2d : sample3d
-            return [try sample(.tensor(x), .tensor(grid), .int(modeCode), .int(paddingCode), .bool(alignsCorners))]
+            // libtorch rounds halves away from zero over 3 dimensions; ONNX rounds them to the even side.
+            let places =
+                x.rank == 5 && modeCode == 1 ? try rounded(grid, over: x, alignsCorners: alignsCorners) : grid
+            return [
+                try sample(
+                    .tensor(x), .tensor(places), .int(modeCode), .int(paddingCode), .bool(alignsCorners))
+            ]
         }
+    }
+
+    /// The places of `grid` moved to the nearest element, halves to the even one.
+    private static func rounded(_ grid: Tensor, over x: Tensor, alignsCorners: Bool) throws(TorchError)
+        -> Tensor
+    {
+        let sizes = x.shape.dropFirst(2).reversed().map { Float(max($0, alignsCorners ? 2 : 1)) }
+        let extent = try Tensor(alignsCorners ? sizes.map { $0 - 1 } : sizes)
+        let shift = alignsCorners ? 0 : 0.5
+        let positions = try (grid + 1) * extent * 0.5 + -shift
+        return try (round(.tensor(positions)) + shift) * 2.0 / extent + -1
     }
 
     /// AffineGrid: the grid that transforms images of shape `size` by theta (N, 2, 3) or (N, 3, 4).
@@ -57,8 +77,11 @@ extension Operators {
         let target = try context.integers(in: 1)
         return { inputs in
             let x = try context.required(inputs, 0)
-            let dimensions = try axes.map { try $0.map { try context.axis($0, rank: x.rank) } } ?? Array(0..<x.rank)
-            guard let sizes = try target(inputs), sizes.count == dimensions.count, sizes.allSatisfy({ $0 >= 0 }) else {
+            let dimensions =
+                try axes.map { try $0.map { try context.axis($0, rank: x.rank) } } ?? Array(0..<x.rank)
+            guard let sizes = try target(inputs), sizes.count == dimensions.count,
+                sizes.allSatisfy({ $0 >= 0 })
+            else {
                 throw context.error("the target shape does not fit an input of shape \(x.shape)")
             }
             var begin = x.shape.map { _ in 0 }

@@ -2,6 +2,7 @@ internal import ONNX
 internal import Torch
 
 private let scatter = Operation("aten::scatter.src")
+private let scatterAdd = Operation("aten::scatter_add")
 private let scatterReduce = Operation("aten::scatter_reduce.two")
 private let addScaled = Operation("aten::add.Tensor")
 private let select = Operation("aten::select.int")
@@ -39,6 +40,9 @@ extension Operators {
         {
             guard let name else {
                 return try scatter(.tensor(target), .int(axis), .tensor(indices), .tensor(updates))
+            }
+            if self == .add && target.scalarType != .bool {
+                return try scatterAdd(.tensor(target), .int(axis), .tensor(indices), .tensor(updates))
             }
             // libtorch does not combine truth values; as 0 and 1 they combine the same.
             let isBool = target.scalarType == .bool
@@ -81,6 +85,9 @@ extension Operators {
             guard updates.count > 0 else { return [target] }
             // The tuples as row numbers of the data, seen as a matrix with one slice per row.
             let slices = target.shape[..<width].reduce(1, *)
+            guard slices > 0 else {
+                throw context.error("data of shape \(target.shape) has nothing to write to")
+            }
             let sliceSize = target.count / slices
             let count = indices.shape.dropLast().reduce(1, *)
             var rows = try Tensor.constant(0, shape: Array(indices.shape.dropLast()), type: .int64)

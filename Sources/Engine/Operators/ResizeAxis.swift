@@ -12,6 +12,8 @@ struct ResizeAxis {
         case alignCorners = "align_corners"
         case asymmetric
         case cropAndResize = "tf_crop_and_resize"
+        /// Opset 11 alone.
+        case halfPixelForNearest = "tf_half_pixel_for_nn"
     }
 
     /// How positions become whole numbers in mode `nearest`.
@@ -29,29 +31,41 @@ struct ResizeAxis {
     /// Output size by input size, as the model gives it: `output` may be rounded.
     let scale: Double
     /// The part of the input that is resized, 0 to 1 for the whole; read by ``Coordinates/cropAndResize`` alone.
-    var region: (start: Double, end: Double) = (0, 1)
+    var region: (start: Float, end: Float) = (0, 1)
     let coordinates: Coordinates
+    /// Whether ``Coordinates/alignCorners`` counts with the output's size before rounding, as since opset 19.
+    let spansFraction: Bool
 
     /// Whether every output element is the input element at its place.
     var isIdentity: Bool { input == output && scale == 1 && coordinates != .cropAndResize }
 
     /// The position in the input, counted in elements, of output element `index`.
+    ///
+    /// In single precision and this order of operations, as the runtimes do it: whether a position falls on an edge
+    /// or half way decides what an output element is.
     func position(_ index: Int) -> Double {
-        let x = Double(index)
-        let length = Double(input)
-        let resized = scale * length
-        switch coordinates {
-        case .halfPixel: return (x + 0.5) / scale - 0.5
-        case .pytorchHalfPixel: return resized == 1 ? -0.5 : (x + 0.5) / scale - 0.5
-        case .asymmetric: return x / scale
-        case .alignCorners: return resized == 1 ? 0 : x * (length - 1) / (resized - 1)
-        case .halfPixelSymmetric:
-            return length / 2 * (1 - Double(output) / resized) + (x + 0.5) / scale - 0.5
-        case .cropAndResize:
-            let extent = (region.end - region.start) * (length - 1)
-            return region.start * (length - 1) + (resized == 1 ? extent / 2 : x * extent / (resized - 1))
-        }
+        let x = Float(index)
+        let scale = Float(scale)
+        let last = Float(input - 1)
+        let position: Float =
+            switch coordinates {
+            case .halfPixel: (x + 0.5) / scale - 0.5
+            case .pytorchHalfPixel: output > 1 ? (x + 0.5) / scale - 0.5 : 0
+            case .halfPixelForNearest: (x + 0.5) / scale
+            case .asymmetric: x / scale
+            case .alignCorners: cornerLength == 1 ? 0 : x * last / (cornerLength - 1)
+            case .halfPixelSymmetric:
+                Float(input) / 2 * (1 - Float(output) / (scale * Float(input))) + (x + 0.5) / scale - 0.5
+            case .cropAndResize:
+                output > 1
+                    ? region.start * last + x * (region.end - region.start) * last / Float(output - 1)
+                    : 0.5 * (region.start + region.end) * last
+            }
+        return Double(position)
     }
+
+    /// The output's length between whose corners ``Coordinates/alignCorners`` spans the input.
+    private var cornerLength: Float { spansFraction ? Float(scale) * Float(input) : Float(output) }
 
     /// For every output element, whether it lies outside the input and so takes the extrapolation value.
     var outside: [Bool] {

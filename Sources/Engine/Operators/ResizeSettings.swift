@@ -31,15 +31,20 @@ struct ResizeSettings {
         let isOld = context.vertex.operation == "Upsample" || context.version < 11
         let modeName = try node.string("mode", default: "nearest")
         // The first versions of Upsample said "bilinear" as well.
-        let mode = isOld && modeName == "bilinear" ? .linear : try context.choice("mode", default: ResizeAxis.Mode.nearest)
+        let mode =
+            isOld && modeName == "bilinear"
+            ? .linear : try context.choice("mode", default: ResizeAxis.Mode.nearest)
         switch mode {
         case .nearest: filter = nil
         case .linear: filter = .linear
         case .cubic: filter = .cubic(Double(try node.float("cubic_coeff_a", default: -0.75)))
         }
-        coordinates = isOld
-            ? .asymmetric : try context.choice("coordinate_transformation_mode", default: ResizeAxis.Coordinates.halfPixel)
-        rounding = isOld ? .simple : try context.choice("nearest_mode", default: ResizeAxis.Rounding.preferFloor)
+        coordinates =
+            isOld
+            ? .asymmetric
+            : try context.choice("coordinate_transformation_mode", default: ResizeAxis.Coordinates.halfPixel)
+        rounding =
+            isOld ? .simple : try context.choice("nearest_mode", default: ResizeAxis.Rounding.preferFloor)
         antialias = try context.flag("antialias")
         excludesOutside = try context.flag("exclude_outside")
         extrapolation = Double(try node.float("extrapolation_value", default: 0))
@@ -66,11 +71,19 @@ struct ResizeSettings {
 
     /// One plan per dimension of an input of shape `shape`.
     func axes(of shape: [Int], scales: [Double]?, sizes: [Int]?, region: [Double]?) throws -> [ResizeAxis] {
-        let resized = try axes.map { try $0.map { try context.axis($0, rank: shape.count) } } ?? Array(shape.indices)
-        guard (scales?.count ?? resized.count) == resized.count, (sizes?.count ?? resized.count) == resized.count,
+        let resized =
+            try axes.map { try $0.map { try context.axis($0, rank: shape.count) } } ?? Array(shape.indices)
+        guard (scales?.count ?? resized.count) == resized.count,
+            (sizes?.count ?? resized.count) == resized.count,
             (region?.count ?? 2 * resized.count) == 2 * resized.count
         else { throw context.error("scales, sizes or roi do not fit an input of shape \(shape)") }
         if coordinates == .cropAndResize && region == nil { throw context.error("input roi is missing") }
+        if let region, !region.allSatisfy({ abs($0) < 1e6 }) {
+            throw context.error("input roi is out of range")
+        }
+        if let sizes, !sizes.allSatisfy({ (0..<1 << 31).contains($0) }) {
+            throw context.error("the sizes \(sizes) are out of range")
+        }
 
         var outputs = shape
         var factors = shape.map { _ in 1.0 }
@@ -84,7 +97,8 @@ struct ResizeSettings {
                 }
             for (position, axis) in resized.enumerated() {
                 factors[axis] = common ?? ratios[position]
-                outputs[axis] = common.map { Int(($0 * Double(shape[axis]) + 0.5).rounded(.down)) } ?? sizes[position]
+                outputs[axis] =
+                    common.map { Int(($0 * Double(shape[axis]) + 0.5).rounded(.down)) } ?? sizes[position]
             }
         } else if let scales {
             for (position, axis) in resized.enumerated() {
@@ -97,15 +111,19 @@ struct ResizeSettings {
         } else {
             throw context.error("neither scales nor sizes are given")
         }
-        guard outputs.allSatisfy({ $0 >= 0 }), zip(shape, outputs).allSatisfy({ $0 > 0 || $1 == 0 }) else {
+        guard outputs.allSatisfy({ (0..<1 << 31).contains($0) }),
+            zip(shape, outputs).allSatisfy({ ($0 > 0 || $1 == 0) && ($0 == $1 || $0 * $1 < 1 << 31) })
+        else {
             throw context.error("an input of shape \(shape) cannot become \(outputs)")
         }
         var plans = shape.indices.map {
-            ResizeAxis(input: shape[$0], output: outputs[$0], scale: factors[$0], coordinates: coordinates)
+            ResizeAxis(
+                input: shape[$0], output: outputs[$0], scale: factors[$0], coordinates: coordinates,
+                spansFraction: context.version >= 19)
         }
         if let region {
             for (position, axis) in resized.enumerated() {
-                plans[axis].region = (region[position], region[resized.count + position])
+                plans[axis].region = (Float(region[position]), Float(region[resized.count + position]))
             }
         }
         return plans

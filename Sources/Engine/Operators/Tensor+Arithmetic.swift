@@ -19,7 +19,9 @@ private let gather = Operation("aten::index_select")
 /// Arithmetic for operators that are put together from several of libtorch's. Shapes broadcast; all of it can be
 /// differentiated.
 extension Tensor {
-    static func + (left: Tensor, right: Tensor) throws(TorchError) -> Tensor { try add(.tensor(left), .tensor(right)) }
+    static func + (left: Tensor, right: Tensor) throws(TorchError) -> Tensor {
+        try add(.tensor(left), .tensor(right))
+    }
     static func + (left: Tensor, right: Double) throws(TorchError) -> Tensor {
         try addNumber(.tensor(left), .double(right))
     }
@@ -37,14 +39,18 @@ extension Tensor {
     }
 
     /// Every element to the power of `exponent`.
-    func raised(to exponent: Double) throws(TorchError) -> Tensor { try power(.tensor(self), .double(exponent)) }
+    func raised(to exponent: Double) throws(TorchError) -> Tensor {
+        try power(.tensor(self), .double(exponent))
+    }
     /// The square root of every element.
     func squareRooted() throws(TorchError) -> Tensor { try squareRoot(.tensor(self)) }
     /// The absolute value of every element.
     func magnitudes() throws(TorchError) -> Tensor { try absolute(.tensor(self)) }
 
     /// The matrix product over the last two dimensions, the others broadcast.
-    func matrixProduct(_ other: Tensor) throws(TorchError) -> Tensor { try product(.tensor(self), .tensor(other)) }
+    func matrixProduct(_ other: Tensor) throws(TorchError) -> Tensor {
+        try product(.tensor(self), .tensor(other))
+    }
 
     /// The sum over some dimensions.
     func summed(over dimensions: [Int], keeping: Bool = false) throws(TorchError) -> Tensor {

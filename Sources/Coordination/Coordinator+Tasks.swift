@@ -1,0 +1,160 @@
+internal import OrderedCollections
+internal import Datasets
+internal import Search
+
+/// Tasks are handed out, answered, and handed out again.
+extension Coordinator {
+    // MARK: Handing out
+
+    /// Gives every worker work up to its credit; those that have least come first.
+    mutating func dispatch(at now: Instant) -> [CoordinatorAction] {
+        var actions: [CoordinatorAction] = []
+        for load in 0..<settings.credit {
+            for (connection, peer) in peers
+            where peer.phase == .ready && peer.outstanding.count == load && (peer.restsUntil ?? now) <= now {
+                guard let task = nextTask(for: connection, peer, at: now) else { continue }
+                actions += lease(task, to: connection, at: now)
+            }
+        }
+        return actions
+    }
+
+    /// The most leases of one task at once.
+    private static let largestCopyCount = 4
+
+    private mutating func nextTask(for connection: ConnectionID, _ peer: Peer, at now: Instant) -> TaskID? {
+        func mayHave(_ flight: Flight) -> Bool {
+            flight.leases.count < Self.largestCopyCount && peer.shards.contains(flight.task.block.shard)
+                && !flight.leases.contains { $0.connection == connection }
+        }
+        if let overdue = flights.first(where: { _, flight in
+            mayHave(flight) && flight.leases.allSatisfy { $0.deadline < now }
+        }) {
+            return overdue.key
+        }
+        let sharers = readyCount
+        if let task = race?.nextTask(sharing: sharers, admits: { peer.shards.contains($0) }) {
+            let id = newTaskID()
+            flights[id] = Flight(task: task)
+            return id
+        }
+        guard peer.outstanding.isEmpty else { return nil }
+        return copyToRace(mayHave: mayHave, at: now)
+    }
+
+    /// The end of a level: a task that an idle worker may finish sooner than the one that has it.
+    private func copyToRace(mayHave: (Flight) -> Bool, at now: Instant) -> TaskID? {
+        let single = flights.filter { mayHave($0.value) && $0.value.leases.count == 1 }
+        // Tasks that still wait behind another one at their worker first, then the one that has run longest.
+        let waiting = single.first { id, flight in
+            guard let owner = flight.leases.first.flatMap({ peers[$0.connection] }) else { return false }
+            return owner.outstanding.first?.task != id
+        }
+        if let waiting { return waiting.key }
+        let slow = single.filter { _, flight in
+            guard let expected = cost.expected(expansions: flight.task.expansions.count),
+                let since = flight.leases.first?.handedOut
+            else { return false }
+            return now - since > .clamped(seconds: expected.inSeconds * settings.speculationFactor)
+        }
+        return slow.min { left, right in
+            (left.value.leases[0].handedOut, left.key) < (right.value.leases[0].handedOut, right.key)
+        }?.key
+    }
+
+    private mutating func lease(_ task: TaskID, to connection: ConnectionID, at now: Instant)
+        -> [CoordinatorAction]
+    {
+        guard var flight = flights[task] else { return [] }
+        var actions: [CoordinatorAction] = []
+        if let last = flight.leases.last, last.deadline < now {
+            let owner = peers[last.connection]?.name(last.connection) ?? "\(last.connection)"
+            actions.append(.log(.warning, "\(task) is overdue on \(owner), and goes to another worker too"))
+        }
+        flight.attempts += 1
+        let id = AttemptID(task, flight.attempts)
+        let duration = leaseDuration(of: flight.task, behind: peers[connection]?.outstanding ?? [])
+        flight.leases.append(
+            Lease(attempt: id.attempt, connection: connection, handedOut: now, deadline: now + duration))
+        flights[task] = flight
+        peers[connection]?.outstanding.append(id)
+        let assignment = Assignment(
+            id: id, state: flight.task.state, block: flight.task.block, samples: flight.task.samples,
+            edges: flight.task.edges, deadline: duration)
+        return actions + [.send(.task(assignment), to: connection)]
+    }
+
+    private func leaseDuration(of task: LevelTask, behind others: [AttemptID]) -> Duration {
+        let sizes = [task.expansions.count] + others.map { flights[$0.task]?.task.expansions.count ?? 1 }
+        let expected = sizes.map { cost.expected(expansions: $0) }
+        guard !expected.contains(nil) else { return settings.firstLease }
+        let seconds = expected.reduce(0) { $0 + ($1?.inSeconds ?? 0) }
+        return .clamped(seconds: seconds * settings.leaseFactor) + settings.leaseFloor
+    }
+
+    // MARK: Answers
+
+    mutating func take(_ result: TaskResult, from connection: ConnectionID, at now: Instant)
+        -> [CoordinatorAction]
+    {
+        let acknowledgement = CoordinatorAction.send(.acknowledged(result.id), to: connection)
+        guard let task = flights[result.id.task]?.task ?? lapsed[result.id.task],
+            let level = race?.level.number
+        else {
+            // Late, or a copy: the work is known.
+            endLease(result.id, of: connection)
+            return [acknowledgement]
+        }
+        guard result.scores.count == task.expansions.count,
+            result.scores.allSatisfy({
+                $0.losses.count == task.samples.count
+                    && ($0.correct.isEmpty || $0.correct.count == task.samples.count)
+            })
+        else {
+            return refuse(connection, because: "its result of \(result.id.task) has a wrong shape", at: now)
+        }
+        let copies = flights[result.id.task]?.leases.filter { $0.attempt != result.id.attempt } ?? []
+        flights[result.id.task] = nil
+        lapsed[result.id.task] = nil
+        endLease(result.id, of: connection)
+        race?.fold(task, result.scores)
+        cost.fold(seconds: result.seconds, expansions: task.expansions.count)
+        peers[connection]?.computed += 1
+        return [.journal(task, result.scores, level: level), acknowledgement]
+            + copies.map { .send(.cancel(result.id.task), to: $0.connection) }
+    }
+
+    mutating func take(_ failure: TaskFailure, from connection: ConnectionID, at now: Instant)
+        -> [CoordinatorAction]
+    {
+        var actions: [CoordinatorAction] = [.send(.acknowledged(failure.id), to: connection)]
+        let wasLeased = flights[failure.id.task]?.leases.contains { $0.connection == connection } ?? false
+        let task = flights[failure.id.task]?.task
+        endLease(failure.id, of: connection)
+        guard wasLeased, let task else { return actions }
+        let name = peers[connection]?.name(connection) ?? "\(connection)"
+        actions.append(.log(.warning, "\(failure.id.task) failed on \(name): \(failure.reason)"))
+        if failure.isPermanent {
+            return actions
+                + fail(
+                    .taskFailed(
+                        state: task.state, block: task.block, edges: task.edges, reason: failure.reason))
+        }
+        peers[connection]?.restsUntil = now + settings.restAfterFailure
+        return actions + strike(task, vanished: nil, reason: failure.reason)
+    }
+
+    /// An attempt is over. When no one else has the task, its work goes back to the race.
+    mutating func endLease(_ id: AttemptID, of connection: ConnectionID) {
+        peers[connection]?.outstanding.removeAll { $0 == id }
+        guard var flight = flights[id.task] else { return }
+        flight.leases.removeAll { $0.attempt == id.attempt && $0.connection == connection }
+        if flight.leases.isEmpty {
+            flights[id.task] = nil
+            race?.giveBack(flight.task)
+            lapsed[id.task] = flight.task
+        } else {
+            flights[id.task] = flight
+        }
+    }
+}

@@ -1,0 +1,127 @@
+internal import Datasets
+internal import OrderedCollections
+internal import ComputationGraph
+internal import Search
+
+/// Workers come, introduce themselves, and go.
+extension Coordinator {
+    mutating func admit(_ connection: ConnectionID, at now: Instant) {
+        if peers[connection] == nil { peers[connection] = Peer(at: now) }
+    }
+
+    mutating func receive(_ message: WorkerMessage, from connection: ConnectionID, at now: Instant)
+        -> [CoordinatorAction]
+    {
+        admit(connection, at: now)
+        peers[connection]?.lastHeard = now
+        if case .hello(let hello) = message { return greet(hello, from: connection, at: now) }
+        if case .goodbye(let reason, let failed) = message {
+            return sayGoodbye(to: connection, reason: reason, failed: failed, at: now)
+        }
+        // Whoever is unknown is asked who it is, and keeps its results until then.
+        guard let phase = peers[connection]?.phase, phase != .greeting else {
+            return [.send(.introduce, to: connection)]
+        }
+        switch message {
+        case .hello, .goodbye, .alive: return []
+        case .ready(let shards): return makeReady(connection, shards: shards, at: now)
+        case .result(let result): return take(result, from: connection, at: now)
+        case .failed(let failure): return take(failure, from: connection, at: now)
+        case .cancelled(let id):
+            endLease(id, of: connection)
+            return []
+        }
+    }
+
+    private mutating func greet(_ hello: Hello, from connection: ConnectionID, at now: Instant)
+        -> [CoordinatorAction]
+    {
+        guard hello.softwareVersion == settings.softwareVersion else {
+            return refuse(
+                connection,
+                because: "the worker's software version is \(hello.softwareVersion), the coordinator's "
+                    + settings.softwareVersion, at: now)
+        }
+        var actions: [CoordinatorAction] = []
+        // The same process on a new connection: the old one is dead, whatever the transport says.
+        for (other, peer) in peers where peer.hello?.identity == hello.identity {
+            actions += remove(other, blamed: false, because: "it connected again", at: now)
+            if other != connection { actions.append(.close(other)) }
+        }
+        strikes.forgive(hello.identity)
+        var peer = Peer(at: now)
+        peer.hello = hello
+        peer.phase = .loading
+        peers[connection] = peer
+        actions.append(.log(.info, "\(hello.name) came: \(hello.processor)"))
+        actions.append(.send(.welcome(settings.run), to: connection))
+        return actions
+    }
+
+    private mutating func makeReady(_ connection: ConnectionID, shards: [Int], at now: Instant)
+        -> [CoordinatorAction]
+    {
+        guard let peer = peers[connection], peer.phase == .loading else { return [] }
+        guard let last = shards.max(), last < settings.run.sharding.shards else {
+            return refuse(
+                connection,
+                because: "the worker claims shards that there are not among "
+                    + "\(settings.run.sharding.shards)", at: now)
+        }
+        peers[connection]?.phase = .ready
+        peers[connection]?.shards = Set(shards)
+        loadFailures = 0
+        return [.log(.debug, "\(peer.name(connection)) is ready with \(shards.count) shards")]
+    }
+
+    private mutating func sayGoodbye(
+        to connection: ConnectionID, reason: String, failed: Bool, at now: Instant
+    ) -> [CoordinatorAction] {
+        var actions = remove(connection, blamed: false, because: reason, at: now)
+        actions.append(.close(connection))
+        guard failed else { return actions }
+        loadFailures += 1
+        if loadFailures >= settings.strikeLimit { actions += fail(.cannotLoad(reason: reason)) }
+        return actions
+    }
+
+    /// Tells a peer that it is not wanted.
+    mutating func refuse(_ connection: ConnectionID, because reason: String, at now: Instant)
+        -> [CoordinatorAction]
+    {
+        admit(connection, at: now)
+        var actions: [CoordinatorAction] = [.send(.refused(reason: reason), to: connection)]
+        actions += remove(connection, blamed: false, because: "it was refused: \(reason)", at: now)
+        actions.append(.close(connection))
+        return actions
+    }
+
+    /// Forgets a worker and makes its work available again.
+    ///
+    /// - Parameter blamed: whether the task that it was computing may have been the cause.
+    mutating func remove(
+        _ connection: ConnectionID, blamed: Bool, because reason: String, at now: Instant
+    ) -> [CoordinatorAction] {
+        guard let peer = peers.removeValue(forKey: connection) else { return [] }
+        var actions: [CoordinatorAction] = []
+        if peer.hello != nil {
+            actions.append(.log(blamed ? .warning : .info, "\(peer.name(connection)) left: \(reason)"))
+        }
+        if blamed, let suspect = peer.outstanding.first, let flight = flights[suspect.task] {
+            actions += strike(flight.task, vanished: peer.hello?.identity, reason: reason)
+        }
+        for id in peer.outstanding { endLease(id, of: connection) }
+        return actions
+    }
+
+    /// Counts a strike against a task's work, and stops the run when there were too many.
+    mutating func strike(_ task: LevelTask, vanished worker: WorkerID?, reason: String) -> [CoordinatorAction]
+    {
+        let deadly = strikes.add(task, vanished: worker, limit: settings.strikeLimit)
+        guard !deadly.isEmpty else { return [] }
+        return fail(
+            .deadlyTask(
+                state: task.state, block: task.block, edges: deadly.map { task.edges[$0] },
+                workers: settings.strikeLimit, last: reason))
+    }
+}

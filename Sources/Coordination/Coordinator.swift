@@ -1,0 +1,153 @@
+internal import OrderedCollections
+internal import Datasets
+public import Search
+
+/// The coordinator's side of a run, as a pure state machine: events in, actions out; no I/O, no clock, no threads.
+///
+/// It owns the level's race and decides who computes what, for how long, and what happens when a worker is slow,
+/// silent, wrong or gone. What the level's outcome is does not depend on any of that.
+///
+/// ```swift
+/// var coordinator = Coordinator(settings)
+/// let actions = coordinator.handle(.received(.hello(hello), from: connection), at: now)
+/// // [.send(.welcome(run), to: connection), …]
+/// ```
+public struct Coordinator: Sendable {
+    /// How workers are treated.
+    public let settings: CoordinatorSettings
+    var peers: OrderedDictionary<ConnectionID, Peer> = [:]
+    /// The level's race, e.g. to show how far it is; `nil` between levels.
+    public internal(set) var race: LevelRace?
+    /// Tasks that at least one worker holds a lease of.
+    var flights: OrderedDictionary<TaskID, Flight> = [:]
+    /// Tasks of this level whose work was given back to the race, in case their results come after all.
+    var lapsed: [TaskID: LevelTask] = [:]
+    var strikes = Strikes()
+    var cost = CostEstimate()
+    private var lastTask: UInt64 = 0
+    private var lastEvent: Instant?
+    /// Since when work has been lying about with no one to take it.
+    private var stalledSince: Instant?
+    /// Workers that could not load since the last that could.
+    var loadFailures = 0
+
+    /// A coordinator that no worker has come to yet.
+    public init(_ settings: CoordinatorSettings) { self.settings = settings }
+
+    /// The workers, in the order in which they came.
+    public var workers: [WorkerStatus] {
+        peers.map { connection, peer in
+            WorkerStatus(
+                connection: connection, hello: peer.hello, phase: peer.phase,
+                outstanding: peer.outstanding.count,
+                computed: peer.computed)
+        }
+    }
+
+    var readyCount: Int { peers.values.count { $0.phase == .ready } }
+
+    /// Takes in what happened at `now`, which never goes back.
+    ///
+    /// - Returns: what is to be done, in this order.
+    public mutating func handle(_ event: CoordinatorEvent, at now: Instant) -> [CoordinatorAction] {
+        forgiveOwnSleep(until: now)
+        var actions: [CoordinatorAction] = []
+        switch event {
+        case .connected(let connection): admit(connection, at: now)
+        case .received(let message, let connection):
+            actions = receive(message, from: connection, at: now)
+        case .malformed(let error, let connection):
+            actions = refuse(connection, because: "\(error)", at: now)
+        case .disconnected(let connection):
+            if peers[connection] != nil {
+                actions = remove(connection, blamed: true, because: "its connection broke", at: now)
+            }
+        case .tick: actions = tick(at: now)
+        case .begin(let level, let division, let usesBounds, let recorded):
+            var race = LevelRace(level, division: division, usesBounds: usesBounds)
+            race.replay(recorded)
+            actions = abandonLevel()
+            self.race = race
+        case .abandon: actions = abandonLevel()
+        case .stop(let reason):
+            actions = abandonLevel()
+            actions += peers.keys.map { .send(.stop(reason: reason), to: $0) }
+        }
+        actions += settle(at: now)
+        for case .send(_, let connection) in actions { peers[connection]?.lastSent = now }
+        return actions
+    }
+
+    /// Hands out what can be handed out, or ends the level when its outcome is known.
+    private mutating func settle(at now: Instant) -> [CoordinatorAction] {
+        guard let isComplete = race?.isComplete else { return [] }
+        guard isComplete, let outcome = race?.outcome() else { return dispatch(at: now) }
+        return abandonLevel() + [.levelFinished(outcome)]
+    }
+
+    /// Ends the level: what its workers have queued is not wanted any more.
+    mutating func abandonLevel() -> [CoordinatorAction] {
+        var actions: [CoordinatorAction] = []
+        for (task, flight) in flights {
+            for lease in flight.leases { actions.append(.send(.cancel(task), to: lease.connection)) }
+        }
+        race = nil
+        flights = [:]
+        lapsed = [:]
+        strikes = Strikes()
+        stalledSince = nil
+        return actions
+    }
+
+    mutating func fail(_ error: CoordinationError) -> [CoordinatorAction] {
+        guard race != nil else { return [] }
+        return abandonLevel() + [.fail(error)]
+    }
+
+    mutating func newTaskID() -> TaskID {
+        lastTask += 1
+        return TaskID(lastTask)
+    }
+
+    // MARK: Time
+
+    /// A coordinator that was itself stopped for a while must not take its workers' silence for death.
+    private mutating func forgiveOwnSleep(until now: Instant) {
+        defer { lastEvent = now }
+        guard let lastEvent, now - lastEvent > settings.run.heartbeat * 2 else { return }
+        let gap = now - lastEvent
+        for connection in peers.keys {
+            if let heard = peers[connection]?.lastHeard {
+                peers[connection]?.lastHeard = min(now, heard + gap)
+            }
+        }
+    }
+
+    private mutating func tick(at now: Instant) -> [CoordinatorAction] {
+        var actions: [CoordinatorAction] = []
+        for (connection, peer) in peers where now - peer.lastHeard > settings.run.silenceLimit {
+            actions += remove(
+                connection, blamed: true, because: "it has been silent for \(settings.run.silenceLimit)",
+                at: now)
+            actions.append(.close(connection))
+        }
+        for (connection, peer) in peers where now - peer.lastSent >= settings.run.heartbeat {
+            actions.append(.send(.alive, to: connection))
+        }
+        return actions + checkStall(at: now)
+    }
+
+    private mutating func checkStall(at now: Instant) -> [CoordinatorAction] {
+        guard race != nil, flights.isEmpty, !peers.values.contains(where: { $0.phase == .loading }) else {
+            stalledSince = nil
+            return []
+        }
+        guard let since = stalledSince else {
+            stalledSince = now
+            return []
+        }
+        let waited = now - since
+        guard waited >= settings.noWorkersLimit else { return [] }
+        return fail(readyCount == 0 ? .noWorkers(waited: waited) : .noWorkerForShards(waited: waited))
+    }
+}

@@ -1,0 +1,55 @@
+public import Datasets
+public import Search
+
+/// What a coordinator is told.
+public enum CoordinatorEvent: Sendable {
+    /// A connection came about. Transports that cannot tell need not say so: the first message does.
+    case connected(ConnectionID)
+    case received(WorkerMessage, from: ConnectionID)
+    /// Something came that is no message.
+    case malformed(WireError, from: ConnectionID)
+    /// A connection broke, or its worker's process ended.
+    case disconnected(ConnectionID)
+    /// Some time has passed: to be told a few times per heartbeat.
+    case tick
+    /// A level is to be raced; `recorded` are results of an earlier run.
+    case begin(Level, division: SampleDivision, usesBounds: Bool, recorded: [RecordedResult])
+    /// The level is not wanted any more.
+    case abandon
+    /// The run is over: workers go home.
+    case stop(reason: String)
+}
+
+/// How much a log entry matters.
+public enum LogLevel: String, Hashable, Sendable {
+    case debug, info, warning, error
+}
+
+/// What a coordinator wants done, in this order.
+///
+/// The order is a promise: a result's `journal` stands before its acknowledgement. When keeping it fails, the rest
+/// of the list must not be done, so that the worker keeps the result.
+public enum CoordinatorAction: Sendable {
+    case send(CoordinatorMessage, to: ConnectionID)
+    /// Nothing from or to this connection counts any more.
+    case close(ConnectionID)
+    /// Keep a task's scores. Some may have been kept before, with the same values.
+    case journal(LevelTask, [SampleScores], level: Int)
+    case levelFinished(LevelOutcome)
+    /// The level cannot be finished.
+    case fail(CoordinationError)
+    case log(LogLevel, String)
+}
+
+/// What is known of a worker.
+public struct WorkerStatus: Hashable, Sendable {
+    public enum Phase: String, Hashable, Sendable { case greeting, loading, ready }
+    public let connection: ConnectionID
+    /// `nil` until it has introduced itself.
+    public let hello: Hello?
+    public let phase: Phase
+    /// Tasks that it has not answered yet.
+    public let outstanding: Int
+    /// Tasks whose scores it has sent.
+    public let computed: Int
+}

@@ -1,0 +1,46 @@
+/// How a coordinator treats its workers.
+public struct CoordinatorSettings: Sendable {
+    /// What every worker is told.
+    public let run: RunDescription
+    /// The version of the program, which workers must have too: other versions may compute other bits.
+    public let softwareVersion: String
+    /// Tasks that a worker has at once: one that it computes, and others so that it need not wait for the next.
+    public var credit = 2
+    /// How long work may lie about with no worker to take it.
+    public var noWorkersLimit: Duration = .seconds(60)
+    /// How many workers a piece of work may kill, or fail on, before the run stops.
+    public var strikeLimit = 3
+    /// A lease lasts this many times the expected cost of its task, and of those queued before it, …
+    public var leaseFactor = 4.0
+    /// … and this much longer.
+    public var leaseFloor: Duration = .seconds(5)
+    /// How long a lease lasts while no cost has been measured.
+    public var firstLease: Duration = .seconds(600)
+    /// At the end of a level an idle worker gets a copy of a task that has taken this many times its expected cost.
+    public var speculationFactor = 1.5
+    /// How long a worker on which a task failed gets nothing, so that others may try.
+    public var restAfterFailure: Duration = .seconds(3)
+
+    /// The usual treatment.
+    public init(run: RunDescription, softwareVersion: String) {
+        self.run = run
+        self.softwareVersion = softwareVersion
+    }
+}
+
+/// What tasks cost, learnt from those that were computed.
+struct CostEstimate: Sendable {
+    /// Seconds for one pass over a block. A task takes one for the state, and at most one for each expansion.
+    private(set) var secondsPerPass: Double?
+
+    mutating func fold(seconds: Double, expansions: Int) {
+        let measured = seconds / Double(expansions + 1)
+        // Recent tasks count most: the masks of later levels make passes cheaper.
+        secondsPerPass = secondsPerPass.map { 0.8 * $0 + 0.2 * measured } ?? measured
+    }
+
+    /// The expected cost of a task; `nil` while nothing has been measured.
+    func expected(expansions: Int) -> Duration? {
+        secondsPerPass.map { .clamped(seconds: $0 * Double(expansions + 1)) }
+    }
+}

@@ -1,0 +1,119 @@
+public import ComputationGraph
+public import Datasets
+public import Search
+
+/// Who a worker is.
+public struct Hello: Hashable, Sendable {
+    /// The version of the worker's program.
+    public let softwareVersion: String
+    public let identity: WorkerID
+    /// The machine's name.
+    public let host: String
+    /// The process number there.
+    public let process: Int32
+    /// The processor's name, in free text.
+    public let processor: String
+
+    /// A worker's introduction.
+    public init(softwareVersion: String, identity: WorkerID, host: String, process: Int32, processor: String)
+    {
+        self.softwareVersion = softwareVersion
+        self.identity = identity
+        self.host = host
+        self.process = process
+        self.processor = processor
+    }
+
+    /// How the worker is called in logs: identity, process and host.
+    public var name: String { "worker \(identity) (process \(process) on \(host))" }
+}
+
+/// A task as it is handed to a worker.
+public struct Assignment: Hashable, Sendable {
+    public let id: AttemptID
+    /// The edges that are removed in every expansion.
+    public let state: Mask
+    public let block: BlockID
+    /// The block's samples, indices into the whole data set.
+    public let samples: [Int]
+    /// The edges to remove besides the state's; `nil` for the state itself.
+    public let edges: [Edge?]
+    /// How long the coordinator waits before it hands the task to another worker too.
+    public let deadline: Duration
+
+    /// A task for a worker.
+    public init(
+        id: AttemptID, state: Mask, block: BlockID, samples: [Int], edges: [Edge?], deadline: Duration
+    ) {
+        self.id = id
+        self.state = state
+        self.block = block
+        self.samples = samples
+        self.edges = edges
+        self.deadline = deadline
+    }
+}
+
+/// What a worker computed.
+public struct TaskResult: Hashable, Sendable {
+    public let id: AttemptID
+    /// One score list per expansion, in the assignment's order.
+    public let scores: [SampleScores]
+    /// Seconds of computing.
+    public let seconds: Double
+
+    /// A task's scores.
+    public init(id: AttemptID, scores: [SampleScores], seconds: Double) {
+        self.id = id
+        self.scores = scores
+        self.seconds = seconds
+    }
+}
+
+/// Why a worker could not compute a task.
+public struct TaskFailure: Hashable, Sendable {
+    public let id: AttemptID
+    /// The error's sentence.
+    public let reason: String
+    /// Whether every other worker would fail in the same way.
+    public let isPermanent: Bool
+
+    /// A task's failure.
+    public init(id: AttemptID, reason: String, isPermanent: Bool) {
+        self.id = id
+        self.reason = reason
+        self.isPermanent = isPermanent
+    }
+}
+
+/// What a worker says.
+public enum WorkerMessage: Hashable, Sendable {
+    case hello(Hello)
+    /// Model and shards are loaded.
+    case ready(shards: [Int])
+    case result(TaskResult)
+    case failed(TaskFailure)
+    /// A queued task was dropped, as asked.
+    case cancelled(AttemptID)
+    /// The worker lives, and has computed so many tasks.
+    case alive(computed: UInt64)
+    /// The worker leaves; `failed` when it cannot do this run's work.
+    case goodbye(reason: String, failed: Bool)
+}
+
+/// What a coordinator says.
+public enum CoordinatorMessage: Hashable, Sendable {
+    case welcome(RunDescription)
+    /// The worker is not wanted, and need not try again.
+    case refused(reason: String)
+    case task(Assignment)
+    /// The answer to an attempt has arrived, and is kept if it was needed.
+    case acknowledged(AttemptID)
+    /// A task is not needed any more.
+    case cancel(TaskID)
+    /// The run is over.
+    case stop(reason: String)
+    case alive
+    /// The coordinator does not know the sender (any more): say hello.
+    case introduce
+}

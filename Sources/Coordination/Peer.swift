@@ -1,0 +1,70 @@
+internal import Search
+
+/// What the coordinator knows of one connection.
+struct Peer: Sendable {
+    var hello: Hello?
+    var phase: WorkerStatus.Phase = .greeting
+    /// The shards that the worker holds.
+    var shards: Set<Int> = []
+    /// Attempts that the worker has not answered, in the order in which it computes them.
+    var outstanding: [AttemptID] = []
+    var lastHeard: Instant
+    var lastSent: Instant
+    /// Until when others are given the chance to do better.
+    var restsUntil: Instant?
+    var computed = 0
+
+    init(at now: Instant) {
+        lastHeard = now
+        lastSent = now
+    }
+
+    /// What the worker is called in logs.
+    func name(_ connection: ConnectionID) -> String { hello?.name ?? "connection \(connection)" }
+}
+
+/// A task handed to a worker until a deadline.
+struct Lease: Sendable {
+    let attempt: UInt32
+    let connection: ConnectionID
+    let handedOut: Instant
+    /// From then on another worker may have the task too.
+    let deadline: Instant
+}
+
+/// A task that workers hold leases of.
+struct Flight: Sendable {
+    let task: LevelTask
+    var leases: [Lease] = []
+    var attempts: UInt32 = 0
+}
+
+/// Counts how often each piece of work ended a worker, or failed on one.
+///
+/// A task's work may come back in other company, so every expansion of it is counted for itself.
+struct Strikes: Sendable {
+    private struct Piece: Hashable {
+        let expansion: Int
+        let block: BlockID
+    }
+
+    private var counts: [Piece: Int] = [:]
+    /// What vanished workers were computing: it is forgiven if they come back.
+    private var vanished: [WorkerID: [Piece]] = [:]
+
+    /// Counts a strike against a task's work.
+    ///
+    /// - Parameter worker: the worker that vanished; `nil` for one that lives and said that it failed.
+    /// - Returns: the places in the task of those expansions that have reached `limit`.
+    mutating func add(_ task: LevelTask, vanished worker: WorkerID?, limit: Int) -> [Int] {
+        let pieces = task.expansions.map { Piece(expansion: $0, block: task.block) }
+        for piece in pieces { counts[piece, default: 0] += 1 }
+        if let worker { vanished[worker, default: []] += pieces }
+        return pieces.indices.filter { counts[pieces[$0], default: 0] >= limit }
+    }
+
+    /// A worker that was thought dead is alive.
+    mutating func forgive(_ worker: WorkerID) {
+        for piece in vanished.removeValue(forKey: worker) ?? [] { counts[piece, default: 1] -= 1 }
+    }
+}

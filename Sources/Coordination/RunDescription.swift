@@ -1,0 +1,53 @@
+public import Datasets
+
+/// What a worker has to know of a run to compute for it.
+public struct RunDescription: Hashable, Sendable {
+    /// Drawn when the coordinator starts; task numbers mean nothing beyond it.
+    public let session: UInt64
+    /// The model file's path.
+    public let modelPath: String
+    /// SHA-256 of the model file, 32 bytes.
+    public let modelSHA256: [UInt8]
+    /// The data file's path.
+    public let dataPath: String
+    /// SHA-256 of the data file, 32 bytes.
+    public let dataSHA256: [UInt8]
+    /// How many of the file's samples are taken, from the first on; `nil` for all.
+    public let sampleLimit: Int?
+    /// The loss's name.
+    public let loss: String
+    /// How samples fall into shards and blocks.
+    public let sharding: Sharding
+    /// Bytes of memory that a worker may use; `nil` for no limit.
+    public let memoryBudget: Int?
+    /// How often each side shows that it is alive.
+    public let heartbeat: Duration
+
+    /// Describes a run.
+    public init(
+        session: UInt64, modelPath: String, modelSHA256: [UInt8], dataPath: String, dataSHA256: [UInt8],
+        sampleLimit: Int?, loss: String, sharding: Sharding, memoryBudget: Int? = nil,
+        heartbeat: Duration = .seconds(1)
+    ) {
+        self.session = session
+        self.modelPath = modelPath
+        self.modelSHA256 = modelSHA256
+        self.dataPath = dataPath
+        self.dataSHA256 = dataSHA256
+        self.sampleLimit = sampleLimit
+        self.loss = loss
+        self.sharding = sharding
+        self.memoryBudget = memoryBudget
+        self.heartbeat = heartbeat
+    }
+
+    /// Whether a worker that has loaded `other` has loaded this run too.
+    public func needsTheSameFiles(as other: RunDescription) -> Bool {
+        modelSHA256 == other.modelSHA256 && dataSHA256 == other.dataSHA256 && modelPath == other.modelPath
+            && dataPath == other.dataPath && sampleLimit == other.sampleLimit && loss == other.loss
+            && sharding == other.sharding && memoryBudget == other.memoryBudget
+    }
+
+    /// After so long without a word the other side is taken for dead.
+    var silenceLimit: Duration { heartbeat * 3 }
+}

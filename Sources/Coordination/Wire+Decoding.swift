@@ -1,0 +1,205 @@
+internal import ComputationGraph
+internal import Datasets
+public import Foundation
+internal import Search
+internal import SwiftProtobuf
+
+extension Wire {
+    /// Reads what a worker sent.
+    ///
+    /// - Throws: `WireError` for bytes that are no message of a worker.
+    public func decodeWorkerMessage(_ bytes: Data) throws(WireError) -> WorkerMessage {
+        switch try message(in: bytes) {
+        case .hello(let hello):
+            return .hello(
+                Hello(
+                    softwareVersion: try text(hello.softwareVersion, "hello", "software_version"),
+                    identity: WorkerID(high: hello.identityHigh, low: hello.identityLow),
+                    host: try text(hello.host, "hello", "host"), process: hello.process,
+                    processor: try text(hello.processor, "hello", "processor")))
+        case .ready(let ready):
+            try check(ready.shards, multipleOf: 4, atMost: limits.shards, "ready", "shards")
+            return .ready(shards: PackedArray.decode(ready.shards).map(Int.init))
+        case .result(let result): return .result(try decoded(result))
+        case .failed(let failed):
+            return .failed(
+                TaskFailure(
+                    id: AttemptID(TaskID(failed.task), failed.attempt),
+                    reason: try text(failed.reason, "failed", "reason"), isPermanent: failed.permanent))
+        case .cancelled(let cancelled):
+            return .cancelled(AttemptID(TaskID(cancelled.task), cancelled.attempt))
+        case .alive(let alive): return .alive(computed: alive.computed)
+        case .goodbye(let goodbye):
+            return .goodbye(reason: try text(goodbye.reason, "goodbye", "reason"), failed: goodbye.failed)
+        case let other: throw .unknownKind(Self.name(of: other))
+        }
+    }
+
+    /// Reads what a coordinator sent. A refusal is understood in every version of the protocol.
+    ///
+    /// - Throws: `WireError` for bytes that are no message of a coordinator.
+    public func decodeCoordinatorMessage(_ bytes: Data) throws(WireError) -> CoordinatorMessage {
+        switch try message(in: bytes) {
+        case .welcome(let welcome): return .welcome(try decoded(welcome))
+        case .refused(let refused): return .refused(reason: try text(refused.reason, "refused", "reason"))
+        case .task(let task): return .task(try decoded(task))
+        case .acknowledged(let acknowledged):
+            return .acknowledged(AttemptID(TaskID(acknowledged.task), acknowledged.attempt))
+        case .cancel(let cancel): return .cancel(TaskID(cancel.task))
+        case .stop(let stop): return .stop(reason: try text(stop.reason, "stop", "reason"))
+        case .alive: return .alive
+        case .introduce: return .introduce
+        case let other: throw .unknownKind(Self.name(of: other))
+        }
+    }
+
+    private func message(in bytes: Data) throws(WireError) -> ProtoFrame.OneOf_Message {
+        guard bytes.count <= limits.frameBytes else {
+            throw .tooLarge(bytes: bytes.count, limit: limits.frameBytes)
+        }
+        var options = BinaryDecodingOptions()
+        options.discardUnknownFields = true
+        options.messageDepthLimit = 4
+        guard let frame = try? ProtoFrame(serializedBytes: bytes, options: options) else { throw .malformed }
+        if frame.version != Self.version {
+            if case .refused = frame.message, frame.version != 0 {
+            } else {
+                throw frame.version == 0 ? .malformed : .wrongVersion(peer: frame.version, own: Self.version)
+            }
+        }
+        guard let message = frame.message else { throw .unknownKind("unknown") }
+        return message
+    }
+
+    private func decoded(_ result: ProtoResult) throws(WireError) -> TaskResult {
+        let expansions = Int(result.expansions)
+        guard (1...limits.expansions).contains(expansions) else {
+            throw .invalid(message: "result", field: "expansions", problem: "there cannot be \(expansions)")
+        }
+        let (samples, rest) = result.losses.count.quotientAndRemainder(dividingBy: expansions * 4)
+        guard rest == 0, samples <= limits.blockSamples else {
+            throw .invalid(
+                message: "result", field: "losses",
+                problem: "\(result.losses.count) bytes are no matrix of \(expansions) rows")
+        }
+        guard result.correct.isEmpty || result.correct.count == result.losses.count else {
+            throw .invalid(
+                message: "result", field: "correct",
+                problem: "\(result.correct.count) bytes are not as many as the losses' \(result.losses.count)"
+            )
+        }
+        guard result.seconds >= 0, result.seconds.isFinite else {
+            throw .invalid(message: "result", field: "seconds", problem: "it cannot be \(result.seconds)")
+        }
+        let losses = PackedArray.decodeFloats(result.losses)
+        let correct = PackedArray.decode(result.correct)
+        let scores = (0..<expansions).map { row in
+            SampleScores(
+                losses: Array(losses[row * samples..<(row + 1) * samples]),
+                correct: correct.isEmpty ? [] : Array(correct[row * samples..<(row + 1) * samples]))
+        }
+        return TaskResult(
+            id: AttemptID(TaskID(result.task), result.attempt), scores: scores, seconds: result.seconds)
+    }
+
+    private func decoded(_ task: ProtoTask) throws(WireError) -> Assignment {
+        try check(task.state, multipleOf: 8, atMost: limits.stateEdges, "task", "state")
+        try check(task.edges, multipleOf: 8, atMost: limits.expansions, "task", "edges")
+        try check(task.samples, multipleOf: 4, atMost: limits.blockSamples, "task", "samples")
+        guard !task.edges.isEmpty, !task.samples.isEmpty else {
+            throw .invalid(message: "task", field: "edges", problem: "a task needs expansions and samples")
+        }
+        let state = PackedArray.decodeEdges(task.state).compactMap(\.self)
+        guard state.count == task.state.count / 8 else {
+            throw .invalid(message: "task", field: "state", problem: "it removes an edge that is none")
+        }
+        guard task.deadlineSeconds >= 0, task.deadlineSeconds.isFinite else {
+            throw .invalid(
+                message: "task", field: "deadline_seconds", problem: "it cannot be \(task.deadlineSeconds)")
+        }
+        return Assignment(
+            id: AttemptID(TaskID(task.task), task.attempt), state: Mask(state),
+            block: BlockID(shard: Int(task.shard), index: Int(task.block)),
+            samples: PackedArray.decode(task.samples).map(Int.init),
+            edges: PackedArray.decodeEdges(task.edges),
+            deadline: .clamped(seconds: task.deadlineSeconds))
+    }
+
+    private func decoded(_ welcome: ProtoWelcome) throws(WireError) -> RunDescription {
+        for (hash, field) in [(welcome.modelSha256, "model_sha256"), (welcome.dataSha256, "data_sha256")]
+        where hash.count != 32 {
+            throw .invalid(
+                message: "welcome", field: field, problem: "a SHA-256 has 32 bytes, not \(hash.count)")
+        }
+        for (number, limit, field) in [
+            (welcome.samples, limits.samples, "samples"), (welcome.shards, limits.shards, "shards"),
+            (welcome.blockSize, limits.samples, "block_size"),
+            (welcome.sampleLimit, limits.samples, "sample_limit"),
+            (welcome.memoryBudget, .max, "memory_budget"),
+            (welcome.heartbeatNanoseconds, Int(3600e9), "heartbeat_nanoseconds"),
+        ] where number > UInt64(limit) {
+            throw .invalid(message: "welcome", field: field, problem: "\(number) exceeds \(limit)")
+        }
+        guard welcome.heartbeatNanoseconds >= 1_000_000 else {
+            throw .invalid(
+                message: "welcome", field: "heartbeat_nanoseconds", problem: "less than a millisecond")
+        }
+        guard
+            let sharding = try? Sharding(
+                samples: Int(welcome.samples), shards: Int(welcome.shards), blockSize: Int(welcome.blockSize))
+        else {
+            throw .invalid(
+                message: "welcome", field: "shards",
+                problem:
+                    "\(welcome.samples) samples in \(welcome.shards) shards of blocks of \(welcome.blockSize)"
+            )
+        }
+        return RunDescription(
+            session: welcome.session, modelPath: try text(welcome.modelPath, "welcome", "model_path"),
+            modelSHA256: Array(welcome.modelSha256),
+            dataPath: try text(welcome.dataPath, "welcome", "data_path"),
+            dataSHA256: Array(welcome.dataSha256),
+            sampleLimit: welcome.sampleLimit == 0 ? nil : Int(welcome.sampleLimit),
+            loss: try text(welcome.loss, "welcome", "loss"), sharding: sharding,
+            memoryBudget: welcome.memoryBudget == 0 ? nil : Int(welcome.memoryBudget),
+            heartbeat: .nanoseconds(Int64(welcome.heartbeatNanoseconds)))
+    }
+
+    private func check(
+        _ bytes: Data, multipleOf size: Int, atMost limit: Int, _ message: String, _ field: String
+    ) throws(WireError) {
+        guard bytes.count % size == 0, bytes.count / size <= limit else {
+            throw .invalid(
+                message: message, field: field,
+                problem: "\(bytes.count) bytes are no array of at most \(limit) elements of \(size) bytes")
+        }
+    }
+
+    private func text(_ text: String, _ message: String, _ field: String) throws(WireError) -> String {
+        guard text.utf8.count <= limits.textBytes else {
+            throw .invalid(
+                message: message, field: field,
+                problem: "a text of \(text.utf8.count) bytes exceeds \(limits.textBytes)")
+        }
+        return text
+    }
+
+    private static func name(of message: ProtoFrame.OneOf_Message) -> String {
+        switch message {
+        case .refused: "refused"
+        case .welcome: "welcome"
+        case .task: "task"
+        case .acknowledged: "acknowledged"
+        case .cancel: "cancel"
+        case .stop: "stop"
+        case .introduce: "introduce"
+        case .hello: "hello"
+        case .ready: "ready"
+        case .result: "result"
+        case .failed: "failed"
+        case .cancelled: "cancelled"
+        case .goodbye: "goodbye"
+        case .alive: "alive"
+        }
+    }
+}

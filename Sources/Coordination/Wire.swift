@@ -1,0 +1,160 @@
+internal import Datasets
+internal import ComputationGraph
+public import Foundation
+internal import Search
+internal import SwiftProtobuf
+
+/// Messages as bytes, and bytes as messages.
+///
+/// Decoding trusts nothing: sizes, counts and ranges are checked before anything is allocated for them, and what
+/// does not fit is an error that names message and field.
+public struct Wire: Sendable {
+    /// The version of the protocol.
+    public static let version: UInt32 = 1
+    /// How large messages may be.
+    public let limits: WireLimits
+
+    /// A codec with these limits.
+    public init(limits: WireLimits = WireLimits()) { self.limits = limits }
+
+    // MARK: Encoding
+
+    /// The bytes of a worker's message.
+    ///
+    /// - Throws: `invalid` for a message that the other side would have to refuse, e.g. too large a block.
+    public func encode(_ message: WorkerMessage) throws(WireError) -> Data {
+        var frame = ProtoFrame()
+        switch message {
+        case .hello(let hello):
+            frame.hello = .with {
+                $0.softwareVersion = clipped(hello.softwareVersion)
+                $0.identityHigh = hello.identity.high
+                $0.identityLow = hello.identity.low
+                $0.host = clipped(hello.host)
+                $0.process = hello.process
+                $0.processor = clipped(hello.processor)
+            }
+        case .ready(let shards):
+            frame.ready = .with { $0.shards = PackedArray.encode(shards.map { UInt32(clamping: $0) }) }
+        case .result(let result): frame.result = try encoded(result)
+        case .failed(let failure):
+            frame.failed = .with {
+                $0.task = failure.id.task.number
+                $0.attempt = failure.id.attempt
+                $0.reason = clipped(failure.reason)
+                $0.permanent = failure.isPermanent
+            }
+        case .cancelled(let id):
+            frame.cancelled = .with {
+                $0.task = id.task.number
+                $0.attempt = id.attempt
+            }
+        case .alive(let computed): frame.alive = .with { $0.computed = computed }
+        case .goodbye(let reason, let failed):
+            frame.goodbye = .with {
+                $0.reason = clipped(reason)
+                $0.failed = failed
+            }
+        }
+        return try bytes(of: frame)
+    }
+
+    /// The bytes of a coordinator's message.
+    ///
+    /// - Throws: `invalid` for a message that the other side would have to refuse, e.g. too large a block.
+    public func encode(_ message: CoordinatorMessage) throws(WireError) -> Data {
+        var frame = ProtoFrame()
+        switch message {
+        case .welcome(let run): frame.welcome = encoded(run)
+        case .refused(let reason): frame.refused = .with { $0.reason = clipped(reason) }
+        case .task(let assignment): frame.task = try encoded(assignment)
+        case .acknowledged(let id):
+            frame.acknowledged = .with {
+                $0.task = id.task.number
+                $0.attempt = id.attempt
+            }
+        case .cancel(let task): frame.cancel = .with { $0.task = task.number }
+        case .stop(let reason): frame.stop = .with { $0.reason = clipped(reason) }
+        case .alive: frame.alive = ProtoAlive()
+        case .introduce: frame.introduce = ProtoIntroduce()
+        }
+        return try bytes(of: frame)
+    }
+
+    private func encoded(_ result: TaskResult) throws(WireError) -> ProtoResult {
+        let samples = result.scores.first?.losses.count ?? 0
+        let hasCorrect = result.scores.first.map { !$0.correct.isEmpty } ?? false
+        guard result.scores.count <= limits.expansions, samples <= limits.blockSamples,
+            result.scores.allSatisfy({
+                $0.losses.count == samples && $0.correct.count == (hasCorrect ? samples : 0)
+            })
+        else {
+            throw .invalid(
+                message: "result", field: "losses", problem: "the expansions' lists do not form a matrix")
+        }
+        return .with {
+            $0.task = result.id.task.number
+            $0.attempt = result.id.attempt
+            $0.expansions = UInt32(result.scores.count)
+            $0.losses = PackedArray.encode(result.scores.map(\.losses))
+            if hasCorrect { $0.correct = PackedArray.encode(result.scores.flatMap(\.correct)) }
+            $0.seconds = result.seconds
+        }
+    }
+
+    private func encoded(_ assignment: Assignment) throws(WireError) -> ProtoTask {
+        guard assignment.state.count <= limits.stateEdges, assignment.edges.count <= limits.expansions,
+            assignment.samples.count <= limits.blockSamples
+        else {
+            throw .invalid(
+                message: "task", field: "samples",
+                problem: "\(assignment.samples.count) samples, \(assignment.edges.count) expansions and "
+                    + "\(assignment.state.count) removed edges are more than a message may carry")
+        }
+        return .with {
+            $0.task = assignment.id.task.number
+            $0.attempt = assignment.id.attempt
+            $0.state = PackedArray.encode(assignment.state.edges)
+            $0.shard = UInt32(clamping: assignment.block.shard)
+            $0.block = UInt32(clamping: assignment.block.index)
+            $0.samples = PackedArray.encode(assignment.samples.map { UInt32(clamping: $0) })
+            $0.edges = PackedArray.encode(assignment.edges)
+            $0.deadlineSeconds = assignment.deadline.inSeconds
+        }
+    }
+
+    private func encoded(_ run: RunDescription) -> ProtoWelcome {
+        .with {
+            $0.session = run.session
+            $0.modelPath = run.modelPath
+            $0.modelSha256 = Data(run.modelSHA256)
+            $0.dataPath = run.dataPath
+            $0.dataSha256 = Data(run.dataSHA256)
+            $0.sampleLimit = UInt64(run.sampleLimit ?? 0)
+            $0.loss = run.loss
+            $0.samples = UInt64(run.sharding.samples)
+            $0.shards = UInt64(run.sharding.shards)
+            $0.blockSize = UInt64(run.sharding.blockSize)
+            $0.memoryBudget = UInt64(run.memoryBudget ?? 0)
+            $0.heartbeatNanoseconds = UInt64(max(0, run.heartbeat.nanoseconds))
+        }
+    }
+
+    private func bytes(of frame: ProtoFrame) throws(WireError) -> Data {
+        var frame = frame
+        frame.version = Self.version
+        guard let bytes: Data = try? frame.serializedData() else { throw .malformed }
+        guard bytes.count <= limits.frameBytes else {
+            throw .tooLarge(bytes: bytes.count, limit: limits.frameBytes)
+        }
+        return bytes
+    }
+
+    /// Free text, cut where it is too long to be sent.
+    private func clipped(_ text: String) -> String {
+        guard text.utf8.count > limits.textBytes else { return text }
+        var clipped = text.prefix(limits.textBytes)
+        while clipped.utf8.count > limits.textBytes { clipped.removeLast() }
+        return String(clipped)
+    }
+}

@@ -1,0 +1,45 @@
+/// Why bytes from a peer are no message.
+public enum WireError: Error, Hashable, Sendable, CustomStringConvertible {
+    /// More bytes than a frame may have.
+    case tooLarge(bytes: Int, limit: Int)
+    /// The bytes are no protocol buffer.
+    case malformed
+    /// The peer speaks another version of the protocol.
+    case wrongVersion(peer: UInt32, own: UInt32)
+    /// A kind of message that this side does not know, or does not take.
+    case unknownKind(String)
+    /// A field whose value cannot be.
+    case invalid(message: String, field: String, problem: String)
+
+    public var description: String {
+        switch self {
+        case .tooLarge(let bytes, let limit): "a frame of \(bytes) bytes exceeds the limit of \(limit)"
+        case .malformed: "a frame is no protocol buffer"
+        case .wrongVersion(let peer, let own):
+            "the other side speaks version \(peer) of the protocol, this one version \(own)"
+        case .unknownKind(let kind): "a message of the kind '\(kind)' is not understood here"
+        case .invalid(let message, let field, let problem): "\(message).\(field): \(problem)"
+        }
+    }
+}
+
+/// How large messages may be. Everything is checked before anything is allocated for it.
+public struct WireLimits: Hashable, Sendable {
+    /// Bytes of one frame.
+    public var frameBytes = 64 << 20
+    /// Edges that a state may remove.
+    public var stateEdges = 1 << 16
+    /// Samples of one block.
+    public var blockSamples = 1 << 20
+    /// Expansions of one task.
+    public var expansions = 1 << 12
+    /// Samples of the whole data set.
+    public var samples = Int(UInt32.max) - 1
+    /// Shards of the data set.
+    public var shards = 1 << 20
+    /// Bytes of a path or a reason.
+    public var textBytes = 1 << 14
+
+    /// Limits that no sensible run reaches.
+    public init() {}
+}

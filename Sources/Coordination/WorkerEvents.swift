@@ -1,0 +1,81 @@
+public import Datasets
+
+/// Who a worker is, and how patient.
+public struct WorkerSettings: Sendable {
+    public let hello: Hello
+    /// How long to wait for a coordinator's first word before connecting anew.
+    public var greetingLimit: Duration = .seconds(5)
+    /// The first pause before connecting anew; it doubles with every failure.
+    public var firstPause: Duration = .milliseconds(100)
+    /// The longest pause.
+    public var longestPause: Duration = .seconds(10)
+
+    /// The usual patience.
+    public init(hello: Hello) { self.hello = hello }
+}
+
+/// What a worker is told.
+public enum WorkerEvent: Sendable {
+    /// A connection was begun; what is sent goes out once it is there.
+    case connected
+    case received(CoordinatorMessage)
+    /// Something came that is no message.
+    case malformed(WireError)
+    /// A run's model and data are there.
+    case loaded(RunDescription, shards: [Int])
+    /// A run's model and data cannot be used.
+    case loadFailed(RunDescription, reason: String)
+    case computed(AttemptID, scores: [SampleScores], seconds: Double)
+    case computeFailed(AttemptID, reason: String, isPermanent: Bool)
+    /// Some time has passed: to be told a few times per heartbeat.
+    case tick
+    /// The process was asked to end.
+    case terminate
+}
+
+/// What a worker wants done, in this order.
+public enum WorkerAction: Hashable, Sendable {
+    case send(WorkerMessage)
+    /// Load model and data; answer `loaded` or `loadFailed`. Earlier runs' are not needed any more.
+    case load(RunDescription)
+    /// Compute a task; answer `computed` or `computeFailed`. There is one at a time.
+    case compute(Assignment)
+    /// Close the connection, wait, begin another, and say `connected`.
+    case reconnect(after: Duration)
+    case log(LogLevel, String)
+    /// The worker's work is over: send what is still to be sent, and end.
+    case stop(WorkerEnding)
+}
+
+/// Why a worker ended.
+public enum WorkerEnding: Error, Hashable, Sendable, CustomStringConvertible {
+    /// The coordinator said that the run is over.
+    case finished(reason: String)
+    /// The coordinator did not want this worker.
+    case refused(reason: String)
+    /// The coordinator speaks something else.
+    case misunderstood(WireError)
+    /// Model or data could not be used.
+    case cannotLoad(reason: String)
+    /// The process was asked to end.
+    case terminated
+
+    /// The exit status that tells it: 0 for an end that was wanted, 65 for input that cannot be used, 69 otherwise.
+    public var exitStatus: Int32 {
+        switch self {
+        case .finished, .terminated: 0
+        case .cannotLoad: 65
+        case .refused, .misunderstood: 69
+        }
+    }
+
+    public var description: String {
+        switch self {
+        case .finished(let reason): "the run is over: \(reason)"
+        case .refused(let reason): "the coordinator refused this worker: \(reason)"
+        case .misunderstood(let error): "the coordinator cannot be understood: \(error)"
+        case .cannotLoad(let reason): "the run cannot be loaded: \(reason)"
+        case .terminated: "the worker was asked to end"
+        }
+    }
+}

@@ -1,0 +1,97 @@
+internal import Foundation
+internal import GRDB
+
+/// What can go wrong with a run's journal, as a sentence that names the file or folder.
+public enum JournalError: Error, Sendable, Hashable, CustomStringConvertible {
+    /// A new run was to start in a folder that holds one.
+    case alreadyHoldsRun(folder: String)
+    /// A run was to be resumed or read in a folder that holds none.
+    case noRun(folder: String)
+    /// Another coordinator works on the run; `process` is its id where the lock file tells.
+    case locked(folder: String, process: Int?)
+    /// The run was made from something else, so its results do not belong to this one.
+    case differentRun(folder: String, field: String, recorded: String, given: String)
+    /// The file is a database, but of another program.
+    case foreignFile(String)
+    /// The file has a layout that this version does not know.
+    case newerLayout(file: String, version: Int, supported: Int)
+    /// The disk has no room for another result.
+    case diskFull(file: String)
+    /// The folder or file cannot be written.
+    case notWritable(path: String, reason: String)
+    /// The folder or file cannot be read.
+    case notReadable(path: String, reason: String)
+    /// The file's contents contradict its format.
+    case damaged(file: String, reason: String)
+    /// Another process keeps the file busy.
+    case busy(file: String)
+    /// A finished level was finished again with other states.
+    case differentOutcome(file: String, level: Int)
+    /// A task came with another number of score lists than it has expansions.
+    case mismatchedScores(level: Int, expected: Int, given: Int)
+    /// What SQLite says, when it is none of the above.
+    case failed(file: String, reason: String)
+
+    public var description: String {
+        switch self {
+        case .alreadyHoldsRun(let folder):
+            "\(folder): the folder already holds a run; pass --resume to go on with it, or name another folder"
+        case .noRun(let folder):
+            "\(folder): the folder holds no run (there is no \(RunJournal.fileName) in it)"
+        case .locked(let folder, let process):
+            "\(folder): another coordinator is working on this run"
+                + (process.map { " (process \($0))" } ?? "") + "; only one may write to it"
+        case .differentRun(let folder, let field, let recorded, let given):
+            "\(folder): the run cannot be resumed with another \(field): it was started with \(recorded), "
+                + "and \(given) was given"
+        case .foreignFile(let file): "\(file): this is no journal of Espalier"
+        case .newerLayout(let file, let version, let supported):
+            "\(file): the journal has layout \(version), but this version of Espalier knows only up to \(supported)"
+        case .diskFull(let file): "\(file): the disk is full; make room and pass --resume to go on"
+        case .notWritable(let path, let reason): "\(path): it cannot be written: \(reason)"
+        case .notReadable(let path, let reason): "\(path): it cannot be read: \(reason)"
+        case .damaged(let file, let reason): "\(file): the journal is damaged: \(reason)"
+        case .busy(let file): "\(file): another process keeps the journal busy"
+        case .differentOutcome(let file, let level):
+            "\(file): level \(level) was finished before with other states, which must not happen for the same "
+                + "model, data and settings"
+        case .mismatchedScores(let level, let expected, let given):
+            "a task of level \(level) has \(expected) expansions, but \(given) score lists came for it"
+        case .failed(let file, let reason): "\(file): the journal could not be used: \(reason)"
+        }
+    }
+}
+
+extension JournalError {
+    /// The error of an access to `file`, in our terms.
+    init(_ error: any Error, file: String) {
+        switch error {
+        case let error as JournalError: self = error
+        case let error as DatabaseError: self.init(error, file: file)
+        default: self = .failed(file: file, reason: "\(error)")
+        }
+    }
+
+    private init(_ error: DatabaseError, file: String) {
+        let reason = error.message ?? "SQLite error \(error.extendedResultCode.rawValue)"
+        switch error.resultCode {
+        case .SQLITE_FULL: self = .diskFull(file: file)
+        case .SQLITE_READONLY, .SQLITE_PERM, .SQLITE_AUTH: self = .notWritable(path: file, reason: reason)
+        case .SQLITE_CANTOPEN: self = .notReadable(path: file, reason: reason)
+        case .SQLITE_IOERR:
+            // A file that ends within a page: what was there is gone.
+            self =
+                error.extendedResultCode == .SQLITE_IOERR_SHORT_READ
+                ? .damaged(file: file, reason: "it ends too early")
+                : .failed(file: file, reason: "\(reason) (code \(error.extendedResultCode.rawValue))")
+        case .SQLITE_CORRUPT, .SQLITE_NOTADB, .SQLITE_FORMAT: self = .damaged(file: file, reason: reason)
+        case .SQLITE_BUSY, .SQLITE_LOCKED: self = .busy(file: file)
+        // Tables or columns that the layout promises are not there.
+        case .SQLITE_ERROR, .SQLITE_CONSTRAINT, .SQLITE_MISMATCH: self = .damaged(file: file, reason: reason)
+        default: self = .failed(file: file, reason: reason)
+        }
+    }
+
+    /// What the system says about an error number.
+    static func message(_ code: Int32) -> String { String(cString: strerror(code)) }
+}

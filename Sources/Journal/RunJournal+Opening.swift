@@ -1,0 +1,120 @@
+internal import Foundation
+internal import GRDB
+
+extension RunJournal {
+    /// Starts the journal of a new run. The folder is made if need be.
+    ///
+    /// The file appears complete or not at all, so a crash here leaves a folder that holds no run.
+    ///
+    /// - Throws: `alreadyHoldsRun`, `locked`, `notWritable` or `diskFull`.
+    public static func create(in folder: String, identity: RunIdentity) throws(JournalError) -> RunJournal {
+        try create(in: folder, identity: identity, maximumPages: nil)
+    }
+
+    /// - Parameter maximumPages: the most pages of 4,096 bytes that the file may have, to see a disk fill up.
+    static func create(
+        in folder: String, identity: RunIdentity, maximumPages: Int?
+    ) throws(JournalError) -> RunJournal {
+        do {
+            try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        } catch {
+            throw .notWritable(path: folder, reason: reason(of: error))
+        }
+        let lock = try FolderLock(folder: folder)
+        let file = file(in: folder)
+        guard !FileManager.default.fileExists(atPath: file) else { throw .alreadyHoldsRun(folder: folder) }
+        let draft = file + ".new"
+        // Left behind by a crash; a log without its database must not be taken for the new one's.
+        for path in [draft, draft + "-journal", file + "-wal", file + "-shm"] { unlink(path) }
+        do {
+            let queue = try connect(draft)
+            try queue.write { database in
+                try JournalLayout.create(database)
+                try identity.insert(into: database)
+            }
+            try queue.close()
+        } catch {
+            unlink(draft)
+            throw JournalError(error, file: file)
+        }
+        guard rename(draft, file) == 0 else {
+            throw .notWritable(path: file, reason: JournalError.message(errno))
+        }
+        return try open(folder, lock: lock, maximumPages: maximumPages)
+    }
+
+    /// Goes on with a run that was stopped, however it was stopped.
+    ///
+    /// - Parameters:
+    ///   - folder: the run's folder.
+    ///   - identity: what the run is to be made from now.
+    /// - Throws: `noRun`, `locked`, `differentRun` when model, data or settings are not those of the run, `damaged`,
+    ///   `foreignFile` or `newerLayout`.
+    public static func resume(in folder: String, identity: RunIdentity) throws(JournalError) -> RunJournal {
+        guard FileManager.default.fileExists(atPath: file(in: folder)) else { throw .noRun(folder: folder) }
+        let journal = try open(folder, lock: try FolderLock(folder: folder), maximumPages: nil)
+        if let difference = journal.identity.firstDifference(from: identity) {
+            throw .differentRun(
+                folder: folder, field: difference.field, recorded: difference.own, given: difference.other)
+        }
+        return journal
+    }
+
+    /// Opens a run's journal to read it, also while a coordinator writes to it.
+    ///
+    /// - Throws: `noRun`, `damaged`, `foreignFile`, `newerLayout`, or `notReadable`, e.g. for an unfinished run in a
+    ///   folder that cannot be written.
+    public static func open(readOnlyIn folder: String) throws(JournalError) -> RunJournal {
+        let file = file(in: folder)
+        guard FileManager.default.fileExists(atPath: file) else { throw .noRun(folder: folder) }
+        do {
+            let queue = try connect(file, readOnly: true)
+            try queue.read { try JournalLayout.check($0, file: file) }
+            return try RunJournal(folder: folder, database: queue, lock: nil)
+        } catch {
+            throw JournalError(error, file: file)
+        }
+    }
+
+    private static func open(
+        _ folder: String, lock: FolderLock, maximumPages: Int?
+    ) throws(JournalError) -> RunJournal {
+        let file = file(in: folder)
+        do {
+            let queue = try connect(file)
+            try queue.writeWithoutTransaction { database in
+                try JournalLayout.check(database, file: file)
+                try JournalLayout.checkIntegrity(database, file: file)
+                let mode = try String.fetchOne(database, sql: "PRAGMA journal_mode = WAL")
+                guard mode == "wal" else {
+                    throw JournalError.failed(
+                        file: file, reason: "the file system has no shared memory for its log")
+                }
+                if let maximumPages { try database.execute(sql: "PRAGMA max_page_count = \(maximumPages)") }
+            }
+            return try RunJournal(folder: folder, database: queue, lock: lock)
+        } catch {
+            throw JournalError(error, file: file)
+        }
+    }
+
+    private static func connect(_ file: String, readOnly: Bool = false) throws -> DatabaseQueue {
+        var configuration = Configuration()
+        configuration.readonly = readOnly
+        configuration.foreignKeysEnabled = true
+        configuration.label = "journal"
+        // A reader and the writer may meet; each holds the file for moments only.
+        configuration.busyMode = .timeout(10)
+        configuration.prepareDatabase { database in
+            try database.execute(sql: "PRAGMA synchronous = FULL")
+        }
+        return try DatabaseQueue(path: file, configuration: configuration)
+    }
+
+    private static func reason(of error: any Error) -> String {
+        let underlying = (error as NSError).userInfo[NSUnderlyingErrorKey] as? NSError
+        let system = underlying ?? error as NSError
+        guard system.domain == NSPOSIXErrorDomain else { return error.localizedDescription }
+        return JournalError.message(Int32(system.code))
+    }
+}

@@ -1,0 +1,131 @@
+public import ComputationGraph
+internal import Datasets
+internal import Engine
+internal import Search
+
+/// What `evaluate` measured.
+public struct Evaluation: Encodable, Sendable {
+    /// The measurements of one model.
+    public struct Measured: Encodable, Sendable {
+        /// `nil` when a sample's loss is no finite number.
+        public let loss: Double?
+        public let accuracy: Double?
+        public let parameters: Int
+        public let flops: Int
+        public let nonFiniteLosses: Int
+
+        /// A loss or an accuracy that there is not is null, so that every key is always there.
+        public func encode(to encoder: any Encoder) throws {
+            var container = encoder.container(keyedBy: CodingKeys.self)
+            try container.encode(loss, forKey: .loss)
+            try container.encode(accuracy, forKey: .accuracy)
+            try container.encode(parameters, forKey: .parameters)
+            try container.encode(flops, forKey: .flops)
+            try container.encode(nonFiniteLosses, forKey: .nonFiniteLosses)
+        }
+
+        private enum CodingKeys: CodingKey { case loss, accuracy, parameters, flops, nonFiniteLosses }
+
+        init(_ state: State, labels: Int?) {
+            loss = state.loss.isFinite ? state.loss : nil
+            accuracy = state.correct.flatMap { correct in labels.map { Double(correct) / Double($0) } }
+            parameters = state.cost.parameters
+            flops = state.cost.flops
+            nonFiniteLosses = state.nonFiniteLosses
+        }
+    }
+
+    public let loss: Double?
+    public let lossChange: Double?
+    public let accuracy: Double?
+    public let parameters: Int
+    public let flops: Int
+    public let nonFiniteLosses: Int
+    public let samples: Int
+    public let lossFunction: String
+    public let removed: [String]
+    public let base: Measured
+
+    /// Measures the unpruned model and the mask.
+    public init(of mask: Mask, in workload: Workload) async throws {
+        try await self.init(of: mask, comparedWith: workload.measure(.empty), in: workload)
+    }
+
+    /// Measures every mask of a text file, one mask per line.
+    ///
+    /// - Parameter folder: where the pruned models go, numbered; none are written without it.
+    public static func all(
+        ofMasksIn path: String, in workload: Workload, writingTo folder: String?
+    ) async throws -> [Evaluation] {
+        let masks = try MaskList(contentsOf: path).masks
+        for mask in masks { try workload.graph.checkRemovable(mask) }
+        let unpruned = try await workload.measure(.empty)
+        var evaluations: [Evaluation] = []
+        for (number, mask) in masks.enumerated() {
+            evaluations.append(try await Evaluation(of: mask, comparedWith: unpruned, in: workload))
+            if let folder { try workload.writePruned(mask, to: "\(folder)/\(number).onnx") }
+        }
+        return evaluations
+    }
+
+    private init(of mask: Mask, comparedWith unpruned: State, in workload: Workload) async throws {
+        let labels = workload.countedLabels
+        let pruned = mask.isEmpty ? unpruned : try await workload.measure(mask)
+        let reference = Measured(unpruned, labels: labels)
+        let measured = Measured(pruned, labels: labels)
+        base = reference
+        loss = measured.loss
+        lossChange = measured.loss.flatMap { pruned in reference.loss.map { pruned - $0 } }
+        accuracy = measured.accuracy
+        parameters = measured.parameters
+        flops = measured.flops
+        nonFiniteLosses = measured.nonFiniteLosses
+        samples = workload.dataset.samples
+        lossFunction = workload.loss.rawValue
+        removed = mask.edges.map(\.description)
+    }
+
+    /// The same keys as those of `base`, and what was removed.
+    public func encode(to encoder: any Encoder) throws {
+        try Measured(
+            loss: loss, accuracy: accuracy, parameters: parameters, flops: flops,
+            nonFiniteLosses: nonFiniteLosses
+        ).encode(to: encoder)
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        try container.encode(lossChange, forKey: .lossChange)
+        try container.encode(samples, forKey: .samples)
+        try container.encode(lossFunction, forKey: .lossFunction)
+        try container.encode(removed, forKey: .removed)
+        try container.encode(base, forKey: .base)
+    }
+
+    private enum CodingKeys: CodingKey { case lossChange, samples, lossFunction, removed, base }
+
+    /// The result in a few lines.
+    public var text: String {
+        func line(_ name: String, _ measured: Measured) -> String {
+            let loss = measured.loss.map { "\($0)" } ?? "not finite (\(measured.nonFiniteLosses) samples)"
+            let accuracy = measured.accuracy.map { ", accuracy \($0)" } ?? ""
+            return
+                "\(name): loss \(loss)\(accuracy), \(measured.parameters) parameters, \(measured.flops) FLOPs\n"
+        }
+        var text = "\(lossFunction) on \(samples) samples\n" + line("unpruned", base)
+        if !removed.isEmpty {
+            let measured = Measured(
+                loss: loss, accuracy: accuracy, parameters: parameters, flops: flops,
+                nonFiniteLosses: nonFiniteLosses)
+            text += line("without " + removed.joined(separator: " "), measured)
+        }
+        return text
+    }
+}
+
+extension Evaluation.Measured {
+    fileprivate init(loss: Double?, accuracy: Double?, parameters: Int, flops: Int, nonFiniteLosses: Int) {
+        self.loss = loss
+        self.accuracy = accuracy
+        self.parameters = parameters
+        self.flops = flops
+        self.nonFiniteLosses = nonFiniteLosses
+    }
+}

@@ -1,0 +1,103 @@
+public import ComputationGraph
+internal import Datasets
+internal import Engine
+internal import ONNX
+
+/// What `inspect` tells of a model.
+public struct ModelSummary: Encodable, Sendable {
+    /// One vertex, in the file's node order.
+    public struct Node: Encodable, Sendable {
+        public let index: Int
+        public let name: String
+        public let `operator`: String
+        public let inputs: [String]
+        public let outputs: [String]
+        public let parameters: Int
+        public let flops: Int?
+        public let outputShape: [Int]?
+    }
+
+    /// One candidate, with the edges that are equivalent to it.
+    public struct Candidate: Encodable, Sendable {
+        public let node: Int
+        public let slot: Int
+        public let consumer: String
+        public let tensor: String
+        public let equivalents: [String]
+    }
+
+    /// A model input or output.
+    public struct Tensor: Encodable, Sendable {
+        public let name: String
+        public let elementType: String
+        public let shape: [String]
+    }
+
+    public let model: String
+    public let operatorSet: Int
+    public let inputs: [Tensor]
+    public let outputs: [Tensor]
+    public let vertices: Int
+    public let edges: Int
+    public let parameters: Int
+    /// For one sample; `nil` when the model could not be run on made-up inputs.
+    public let flops: Int?
+    /// Why there is no FLOP count.
+    public let flopsUnknownBecause: String?
+    public let candidates: [Candidate]
+    public let nodes: [Node]
+
+    /// Reads a model and tells what it consists of.
+    ///
+    /// - Parameters:
+    ///   - selection: which candidates to list.
+    ///   - shapes: shapes for inputs whose dimensions are symbolic, by name.
+    public init(model argument: String, selection: CandidateSelection, shapes given: [String: [Int]] = [:])
+        throws
+    {
+        let graph = try ModelSource.graph(argument)
+        for name in given.keys where !graph.inputs.contains(where: { $0.name == name }) {
+            throw InputError("the model has no input '\(name)' to give a shape for")
+        }
+        var reason: String?
+        var shapes: Network.Shapes?
+        do { shapes = try Network(graph).shapes(given: given) } catch { reason = "\(error)" }
+        let batch = shapes?.inputs.first?.first ?? 1
+        let costs = CostModel(
+            graph: graph, shapes: shapes?.values ?? Array(repeating: nil, count: graph.values.count),
+            samples: batch)
+        let found = try Candidates(of: graph, selection: selection)
+        let total = costs.cost(of: .empty)
+
+        self.model = graph.model.path
+        operatorSet = graph.model.operatorSet
+        inputs = graph.inputs.map(Tensor.init)
+        outputs = graph.outputs.map(Tensor.init)
+        vertices = graph.vertices.count
+        edges = graph.vertices.reduce(0) { $0 + $1.inputs.count { $0 != nil } }
+        parameters = total.parameters
+        flops = shapes == nil ? nil : total.flops
+        flopsUnknownBecause = reason
+        candidates = found.representatives.map { edge in
+            Candidate(
+                node: edge.node, slot: edge.slot, consumer: graph.vertices[edge.node].name,
+                tensor: graph.value(on: edge).map { graph.values[$0].name } ?? "",
+                equivalents: (found.equivalents[edge] ?? []).map(\.description))
+        }
+        nodes = graph.vertices.map { vertex in
+            Node(
+                index: vertex.index, name: vertex.name, operator: vertex.operation, inputs: vertex.node.input,
+                outputs: vertex.node.output, parameters: costs.parameters(of: vertex.index),
+                flops: shapes == nil ? nil : costs.flops(of: vertex.index),
+                outputShape: vertex.outputs.first.flatMap { $0 }.flatMap { shapes?.values[$0] })
+        }
+    }
+}
+
+extension ModelSummary.Tensor {
+    init(_ port: Port) {
+        name = port.name
+        elementType = port.elementType.name
+        shape = zip(port.shape, port.symbols).map { size, symbol in size.map(String.init) ?? symbol ?? "?" }
+    }
+}

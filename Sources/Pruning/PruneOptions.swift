@@ -1,0 +1,53 @@
+public import ComputationGraph
+public import Logging
+public import Search
+
+/// Everything that `prune` is asked to do.
+public struct PruneOptions: Sendable {
+    public var model: String
+    public var measurement: MeasurementOptions
+    public var candidates: CandidateSelection
+    public var search: SearchSettings
+    /// Worker processes on this machine; 0 searches in this process.
+    public var workers: Int
+    /// The folder that keeps the run.
+    public var folder: String
+    /// Whether to go on with the run in `folder`.
+    public var resumes: Bool
+    /// Where the pruned model goes besides the run's folder.
+    public var output: String?
+    /// Tells what happens among the workers.
+    public var logger: Logger
+
+    /// Options as the command line gives them.
+    public init(
+        model: String, measurement: MeasurementOptions, candidates: CandidateSelection,
+        search: SearchSettings,
+        workers: Int, folder: String, resumes: Bool, output: String?, logger: Logger
+    ) {
+        self.model = model
+        self.measurement = measurement
+        self.candidates = candidates
+        self.search = search
+        self.workers = workers
+        self.folder = folder
+        self.resumes = resumes
+        self.output = output
+        self.logger = logger
+    }
+}
+
+extension PruneOptions {
+    /// The run's folder when none is given: `espalier-run-` and the model's name.
+    public static func defaultFolder(for model: String) -> String {
+        let name = model.split(separator: "/").last.map(String.init) ?? model
+        let stem = name.hasSuffix(".onnx") ? String(name.dropLast(5)) : name
+        return "espalier-run-" + stem.replacing("example:", with: "")
+    }
+}
+
+/// Espalier itself.
+public enum Espalier {
+    /// The version of the program.
+    public static let version = "0.1.0"
+}

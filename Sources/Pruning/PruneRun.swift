@@ -1,0 +1,132 @@
+internal import Cluster
+internal import ComputationGraph
+internal import Coordination
+internal import Datasets
+internal import Engine
+internal import Journal
+internal import ONNX
+public import Report
+public import Search
+
+/// One `prune`: searches, keeps every result, writes the pruned model and checks it.
+public final class PruneRun {
+    private let options: PruneOptions
+    private let workload: Workload
+    private let problem: SearchProblem
+    private let journal: RunJournal
+    private let interruption: Interruption
+    private let observer: any PruneObserver
+    private let clock = ContinuousClock()
+
+    /// What a finished run leaves.
+    public struct Result {
+        /// What the search found.
+        public let search: SearchResult
+        /// The JSON form.
+        public let summary: RunSummary
+        /// The pruned model's file.
+        public let model: String
+    }
+
+    /// Loads model and data, and opens the run's folder.
+    ///
+    /// - Throws: errors that name the file, array, node, edge or folder.
+    public init(_ options: PruneOptions, interruption: Interruption, observer: any PruneObserver) throws {
+        self.options = options
+        self.interruption = interruption
+        self.observer = observer
+        if let output = options.output { try OutputFile.checkWritable(output) }
+        try OutputFile.checkFolder(options.folder)
+        workload = try Workload(model: options.model, options: options.measurement)
+        let candidates = try Candidates(of: workload.graph, selection: options.candidates)
+        problem = SearchProblem(
+            graph: workload.graph, candidates: candidates, costs: workload.costs, division: workload.division)
+        let identity = try RunIdentity(
+            modelPath: options.model, modelSHA256: ContentHash.ofFile(workload.graph.model.path),
+            dataPath: options.measurement.data, dataSHA256: ContentHash.ofFile(workload.dataPath),
+            settings: RunIdentity.json(of: RunSettings(options, workload)), version: Espalier.version,
+            commandLine: CommandLine.arguments)
+        journal =
+            try options.resumes
+            ? RunJournal.resume(in: options.folder, identity: identity)
+            : RunJournal.create(in: options.folder, identity: identity)
+    }
+
+    /// Searches, and writes the result.
+    ///
+    /// - Throws: `Interrupted` when the user stops the run; everything measured until then is kept.
+    public func perform() async throws -> Result {
+        let start = clock.now
+        let found = try await search()
+        let mask = found.path.last?.mask ?? .empty
+        let path = try write(mask)
+        let seconds = (clock.now - start) / .seconds(1)
+        let summary = RunSummary(
+            result: found, graph: workload.graph, division: workload.division, settings: options.search,
+            loss: workload.loss.rawValue, countedLabels: workload.countedLabels, seconds: seconds,
+            workers: options.workers)
+        try JSONOutput.write(summary, to: options.folder + "/summary.json")
+        try TextOutput.write(SummaryText(summary).plain, to: options.folder + "/summary.txt")
+        try TextOutput.write(PathCSV(summary).description, to: options.folder + "/path.csv")
+        try journal.complete(RunOutcome(path: found.path, seconds: seconds, workers: options.workers))
+        return Result(search: found, summary: summary, model: path)
+    }
+
+    private func search() async throws -> SearchResult {
+        var baseLoss = 0.0
+        return try await withEvaluator { evaluator in
+            try await Search(self.problem, settings: self.options.search, evaluator: evaluator).run {
+                level, outcome in
+                if level == 0, let base = outcome.best.first { baseLoss = base.loss }
+                try self.journal.finish(
+                    level: level, states: outcome.best, work: outcome.work, dropped: outcome.dropped)
+                self.observer.finished(level: level, outcome: outcome, baseLoss: baseLoss)
+            }
+        }
+    }
+
+    /// Gives `body` an evaluator in this process, or one over worker processes that live as long as it.
+    private func withEvaluator<Value>(_ body: (any LevelEvaluator) async throws -> Value) async throws
+        -> Value
+    {
+        let (observer, interruption) = (observer, interruption)
+        let progress: @Sendable (LevelRace) throws -> Void = { race in
+            observer.advanced(LevelProgress(race))
+            try interruption.check()
+        }
+        guard options.workers > 0 else {
+            let evaluator = try workload.evaluator()
+            return try await body(
+                LocalEvaluator(journal: journal, progress: progress) { task in
+                    try evaluator.evaluate(state: task.state, samples: task.samples, expansions: task.edges)
+                })
+        }
+        let cluster = try LocalCluster(
+            workers: options.workers,
+            settings: CoordinatorSettings(run: runDescription(), softwareVersion: Espalier.version),
+            journal: journal,
+            logger: options.logger, progress: progress)
+        defer { cluster.shutdown() }
+        interruption.onRequest { cluster.evaluator.interrupt() }
+        do { return try await body(cluster.evaluator) } catch ClusterError.interrupted { throw Interrupted() }
+    }
+
+    private func runDescription() throws -> RunDescription {
+        try RunDescription(
+            session: .random(in: .min ... .max), modelPath: AbsolutePath.of(workload.graph.model.path),
+            modelSHA256: ContentHash.digest(ofFile: workload.graph.model.path),
+            dataPath: AbsolutePath.of(workload.dataPath),
+            dataSHA256: ContentHash.digest(ofFile: workload.dataPath),
+            sampleLimit: options.measurement.samples, loss: workload.loss.rawValue,
+            sharding: workload.division.sharding, memoryBudget: options.measurement.memory)
+    }
+
+    /// Writes the model without the edges of `mask`, and checks by running it that it computes the same.
+    private func write(_ mask: Mask) throws -> String {
+        let inFolder = options.folder + "/pruned.onnx"
+        let model = try MaterialisedModel(mask, workload: workload)
+        try model.write(to: inFolder)
+        if let output = options.output { try model.write(to: output) }
+        return options.output ?? inFolder
+    }
+}

@@ -1,0 +1,36 @@
+/// The path as comma-separated values (RFC 4180): step 0 is the full model; doubles have all their digits.
+public struct PathCSV: Sendable, CustomStringConvertible {
+    private let summary: RunSummary
+
+    /// The path of a run.
+    public init(_ summary: RunSummary) { self.summary = summary }
+
+    public var description: String {
+        let titles = [
+            "step", "node", "slot", "consumer", "tensor", "loss", "lossChange", "accuracy", "parameters",
+            "flops",
+        ]
+        let base = ["0", "", "", "", ""] + PathCSV.cells(summary.base)
+        let steps = summary.path.map { step in
+            ["\(step.step)", "\(step.edge.node)", "\(step.edge.slot)", step.edge.consumer, step.edge.tensor]
+                + PathCSV.cells(step.measurement)
+        }
+        return ([titles, base] + steps).map { $0.map(PathCSV.quoted).joined(separator: ",") + "\r\n" }
+            .joined()
+    }
+
+    private static func cells(_ measurement: RunSummary.Measurement) -> [String] {
+        [
+            "\(measurement.loss)", "\(measurement.lossChange)", measurement.accuracy.map { "\($0)" } ?? "",
+            "\(measurement.parameters)", "\(measurement.flops)",
+        ]
+    }
+
+    private static func quoted(_ cell: String) -> String {
+        // "\r\n" is one Character, so look at scalars.
+        guard cell.unicodeScalars.contains(where: { [",", "\"", "\r", "\n"].contains($0) }) else {
+            return cell
+        }
+        return "\"" + cell.replacing("\"", with: "\"\"") + "\""
+    }
+}

@@ -1,0 +1,157 @@
+public import ComputationGraph
+internal import Datasets
+public import Search
+
+/// What a run found and what it took: the content of `prune --json`, of `summary.txt` and of the path's CSV.
+public struct RunSummary: Sendable {
+    /// An edge with the names that the model gives to its ends.
+    public struct NamedEdge: Sendable, Hashable, Encodable {
+        /// The consumer's index in the file's node order.
+        public let node: Int
+        /// The consumer's input slot.
+        public let slot: Int
+        /// The consumer's name.
+        public let consumer: String
+        /// The name of the tensor that enters.
+        public let tensor: String
+
+        /// Looks up the names of `edge`.
+        public init(_ edge: Edge, in graph: Graph) {
+            node = edge.node
+            slot = edge.slot
+            consumer = graph.vertices.indices.contains(edge.node) ? graph.vertices[edge.node].name : ""
+            tensor = graph.value(on: edge).map { graph.values[$0].name } ?? ""
+        }
+    }
+
+    /// What was measured of one state.
+    public struct Measurement: Sendable, Hashable {
+        /// The removed edges, in canonical order.
+        public let removed: [Edge]
+        /// The weighted mean loss; infinite when a sample's is no number.
+        public let loss: Double
+        /// L′ − L, signed.
+        public let lossChange: Double
+        /// Correct predictions per counted label, 0 to 1; `nil` without labels.
+        public let accuracy: Double?
+        /// Parameters of the pruned model.
+        public let parameters: Int
+        /// Floating-point operations of the pruned model for one sample.
+        public let flops: Int
+        /// Samples whose loss is no finite number.
+        public let nonFiniteLosses: Int
+
+        init(_ state: State, baseLoss: Double, countedLabels: Int?) {
+            removed = state.mask.edges
+            loss = state.loss
+            lossChange = state.loss - baseLoss
+            accuracy = state.correct.flatMap { correct in
+                countedLabels.flatMap { $0 > 0 ? Double(correct) / Double($0) : nil }
+            }
+            parameters = state.cost.parameters
+            flops = state.cost.flops
+            nonFiniteLosses = state.nonFiniteLosses
+        }
+    }
+
+    /// One removal of the path.
+    public struct Step: Sendable, Hashable {
+        /// The number of the removal, from 1.
+        public let step: Int
+        /// The edge that was removed.
+        public let edge: NamedEdge
+        /// The model after it.
+        public let measurement: Measurement
+    }
+
+    /// What a level kept, and its work.
+    public struct LevelSummary: Sendable, Hashable, Encodable {
+        /// The number of removals; 0 is the measurement of the full model.
+        public let number: Int
+        /// The work of the level.
+        public let work: WorkCount
+        /// The kept states, best first.
+        public let kept: [Measurement]
+    }
+
+    /// The full model.
+    public let base: Measurement
+    /// From the first removal to the result.
+    public let path: [Step]
+    /// The work of all levels.
+    public let work: WorkCount
+    /// Wall time, seconds.
+    public let seconds: Double
+    /// How many workers took part.
+    public let workers: Int
+    /// Samples that the losses are averaged over.
+    public let samples: Int
+    /// Samples per block.
+    public let blockSize: Int
+    /// Shards that the samples are divided into.
+    public let shards: Int
+    /// What was asked for.
+    public let settings: SearchSettings
+    /// The loss function's name.
+    public let loss: String
+    /// Level by level.
+    public let levels: [LevelSummary]
+    /// The kept states that no other beats in both loss and parameters, from the full model down.
+    public let parameterFront: [Measurement]
+    /// The same for floating-point operations.
+    public let flopsFront: [Measurement]
+
+    /// The summary of a search.
+    ///
+    /// - Parameters:
+    ///   - result: what the search found.
+    ///   - graph: the graph that was searched.
+    ///   - division: the samples and how they were divided.
+    ///   - settings: what was asked for.
+    ///   - loss: the loss function's name.
+    ///   - countedLabels: how many labels count towards the accuracy, over all samples; `nil` without labels.
+    ///   - seconds: the wall time.
+    ///   - workers: how many workers took part.
+    public init(
+        result: SearchResult, graph: Graph, division: SampleDivision, settings: SearchSettings, loss: String,
+        countedLabels: Int?, seconds: Double, workers: Int
+    ) {
+        func measurement(_ state: State) -> Measurement {
+            Measurement(state, baseLoss: result.base.loss, countedLabels: countedLabels)
+        }
+        base = measurement(result.base)
+        path = result.path.enumerated().compactMap { index, state in
+            state.edge.map {
+                Step(step: index + 1, edge: NamedEdge($0, in: graph), measurement: measurement(state))
+            }
+        }
+        work = result.totalWork
+        self.seconds = seconds
+        self.workers = workers
+        samples = division.sharding.samples
+        blockSize = division.sharding.blockSize
+        shards = division.sharding.shards
+        self.settings = settings
+        self.loss = loss
+        // The last level may have kept nothing.
+        levels = result.work.enumerated().map { number, work in
+            let kept =
+                number == 0 ? [result.base] : number <= result.levels.count ? result.levels[number - 1] : []
+            return LevelSummary(number: number, work: work, kept: kept.map(measurement))
+        }
+        parameterFront = result.paretoFront(of: .parameters).map(measurement)
+        flopsFront = result.paretoFront(of: .flops).map(measurement)
+    }
+
+    /// How many times fewer block evaluations the search took than brute force; `nil` before anything was evaluated.
+    public var savingOverBruteForce: Double? {
+        work.blockEvaluations > 0
+            ? Double(work.bruteForceBlockEvaluations) / Double(work.blockEvaluations) : nil
+    }
+
+    /// How many times more block evaluations it took than with the best totals known in advance.
+    public var ratioToClairvoyant: Double? {
+        work.clairvoyantBlockEvaluations > 0
+            ? Double(work.blockEvaluations) / Double(work.clairvoyantBlockEvaluations) : nil
+    }
+}

@@ -1,0 +1,89 @@
+internal import ComputationGraph
+internal import Foundation
+internal import Search
+
+/// A run for people to read: the path, the Pareto fronts, and the work that was saved.
+public struct SummaryText: Sendable {
+    private let summary: RunSummary
+
+    /// The text of a run.
+    public init(_ summary: RunSummary) { self.summary = summary }
+
+    /// Plain text, for terminals and `summary.txt`.
+    public var plain: String {
+        render(title: { $0 + "\n" }, heading: { "\n" + $0 + "\n" }, table: { $0.description })
+    }
+
+    /// Markdown.
+    public var markdown: String {
+        render(title: { "# " + $0 + "\n" }, heading: { "\n## " + $0 + "\n\n" }, table: { $0.markdown })
+    }
+
+    private func render(
+        title: (String) -> String, heading: (String) -> String, table: (TextTable) -> String
+    ) -> String {
+        var text = title("\(summary.settings.strategy) pruning by exact loss (\(summary.loss))") + "\n"
+        text += conditions + "\n"
+        text += heading("Path") + table(pathTable)
+        for (name, front) in [("parameters", summary.parameterFront), ("FLOPs", summary.flopsFront)]
+        where front.count > 1 {
+            text += heading("Pareto front of loss and \(name)") + table(frontTable(front))
+        }
+        return text + heading("Work") + work + "\n"
+    }
+
+    private var conditions: String {
+        let shards = summary.shards == 1 ? "1 shard" : "\(summary.shards) shards"
+        let workers = summary.workers == 1 ? "1 worker" : "\(summary.workers) workers"
+        return "\(NumberText.grouped(summary.samples)) samples in blocks of \(summary.blockSize), \(shards), "
+            + "\(workers), \(NumberText.duration(summary.seconds))"
+    }
+
+    private static let measured = ["loss", "change", "accuracy", "parameters", "of all", "FLOPs", "of all"]
+
+    private func cells(_ measurement: RunSummary.Measurement) -> [String] {
+        [
+            NumberText.significant(measurement.loss), NumberText.change(measurement.lossChange),
+            NumberText.percent(measurement.accuracy), NumberText.grouped(measurement.parameters),
+            NumberText.share(measurement.parameters, of: summary.base.parameters),
+            NumberText.grouped(measurement.flops),
+            NumberText.share(measurement.flops, of: summary.base.flops),
+        ]
+    }
+
+    private var pathTable: TextTable {
+        var table = TextTable(["step", "edge", "tensor", "consumer"] + SummaryText.measured)
+        table.append(["0", "", "", ""] + cells(summary.base))
+        for step in summary.path {
+            table.append(
+                ["\(step.step)", "\(step.edge.node):\(step.edge.slot)", step.edge.tensor, step.edge.consumer]
+                    + cells(step.measurement))
+        }
+        return table
+    }
+
+    private func frontTable(_ front: [RunSummary.Measurement]) -> TextTable {
+        var table = TextTable(["removals"] + SummaryText.measured + ["removed"])
+        for point in front {
+            table.append(
+                ["\(point.removed.count)"] + cells(point)
+                    + [point.removed.map(\.description).joined(separator: " ")])
+        }
+        return table
+    }
+
+    private var work: String {
+        let count = summary.work
+        var text =
+            "\(NumberText.grouped(count.blockEvaluations)) of \(NumberText.grouped(count.bruteForceBlockEvaluations)) "
+            + "block evaluations (\(NumberText.share(count.blockEvaluations, of: count.bruteForceBlockEvaluations)))"
+        if let saving = summary.savingOverBruteForce {
+            text += String(format: ", %.2f times fewer than brute force", saving)
+        }
+        if let ratio = summary.ratioToClairvoyant {
+            text += String(format: ", %.2f times as many as with the totals known in advance", ratio)
+        }
+        return text
+            + "; \(NumberText.grouped(count.candidates)) expansions in \(NumberText.grouped(count.tasks)) tasks."
+    }
+}

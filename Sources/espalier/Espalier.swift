@@ -1,0 +1,27 @@
+internal import ArgumentParser
+
+/// The command line. One file per command; what commands do is in `Pruning`.
+@main
+struct Espalier: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "espalier",
+        abstract: "Prune the structure of trained neural networks by the exact change of the loss.",
+        discussion: """
+            Espalier reads an ONNX model as a graph, removes the edges (skip connections, residual branches, attention \
+            and MLP blocks) whose removal changes the loss on your data least, measured exactly, and writes a smaller \
+            valid ONNX model.
+
+              espalier inspect example:digits-resnet
+              espalier prune example:digits-resnet --steps 5 --workers 2 --output pruned.onnx
+
+            An EDGE is NODE:SLOT, the consumer's index in the file's node order and its input slot; 'inspect' lists them.
+            Data is an .npz file with one array per model input, by name, and 'labels'.
+
+            Exit codes: 0 done, 64 bad usage, 65 bad input data or model, 69 no workers, 70 internal error, \
+            130 interrupted (resumable).
+            """,
+        version: "0.1.0",
+        subcommands: [
+            InspectCommand.self, RunCommand.self, EvaluateCommand.self, PruneCommand.self, WorkerCommand.self,
+        ])
+}

@@ -1,0 +1,55 @@
+internal import ArgumentParser
+internal import Cluster
+internal import ComputationGraph
+internal import Coordination
+internal import Datasets
+internal import Engine
+internal import Journal
+internal import ONNX
+internal import Pruning
+internal import Report
+internal import Search
+
+/// The documented exit codes.
+enum ExitStatus {
+    static let badInput = ExitCode(65)
+    static let noWorkers = ExitCode(69)
+    static let `internal` = ExitCode(70)
+    static let interrupted = ExitCode(130)
+
+    /// The code for an error.
+    static func code(for error: any Error) -> ExitCode {
+        switch error {
+        case JournalError.differentOutcome, JournalError.mismatchedScores: `internal`
+        case is InputError, is ModelError, is GraphError, is DatasetError, is EngineError, is SearchError,
+            is JournalError,
+            is ReportError, is ContentHashError:
+            badInput
+        case is Interrupted: interrupted
+        case CoordinationError.noWorkers, CoordinationError.noWorkerForShards, ClusterError.workersDie,
+            ClusterError.cannotStart:
+            noWorkers
+        case CoordinationError.cannotLoad, CoordinationError.taskFailed: badInput
+        default: `internal`
+        }
+    }
+}
+
+/// Runs a command's work: an error becomes one sentence on standard error and the documented exit code.
+func reporting<Result>(_ body: () async throws -> Result) async throws -> Result {
+    do { return try await body() } catch let error as ExitCode { throw error } catch let error
+        as ValidationError
+    {
+        throw error
+    } catch {
+        StandardError.write("espalier: \(error)\n")
+        throw ExitStatus.code(for: error)
+    }
+}
+
+/// Standard error, for messages and progress.
+enum StandardError {
+    static func write(_ text: String) { FileHandleWriter.write(text, to: 2) }
+    /// Whether a person is watching.
+    static var isTerminal: Bool { FileHandleWriter.isTerminal(2) }
+}

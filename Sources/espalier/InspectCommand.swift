@@ -1,0 +1,89 @@
+internal import ArgumentParser
+internal import Pruning
+internal import Report
+
+struct InspectCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "inspect",
+        abstract: "Show a model's vertices, edges, candidates, parameters and FLOPs.",
+        discussion: """
+            Lists the candidates: the edges that a search may remove, each as NODE:SLOT with the consumer's and the \
+            tensor's name. Edges whose removal provably computes the same are shown as one.
+            """)
+
+    @OptionGroup var model: ModelArgument
+    @Option(
+        name: .long,
+        help: "Which edges to list: all, branches, or a regular expression on names and operators.")
+    var candidates = "branches"
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "The shape of an input with symbolic dimensions, e.g. image=1x3x224x224; may be given several times.",
+            valueName: "input=shape"))
+    var shape: [InputShape] = []
+    @Flag(name: .long, help: "List every vertex too.")
+    var nodes = false
+    @OptionGroup var json: JSONOption
+
+    func run() async throws {
+        try await reporting {
+            try json.checkWritable()
+            let summary = try ModelSummary(
+                model: model.model, selection: .init(argument: candidates),
+                shapes: Dictionary(shape.map { ($0.name, $0.sizes) }) { $1 })
+            if let path = json.path { try JSONOutput.write(summary, to: path) }
+            if !json.takesStandardOutput { print(text(summary), terminator: "") }
+        }
+    }
+
+    private func text(_ summary: ModelSummary) -> String {
+        var text = "\(summary.model): ai.onnx \(summary.operatorSet)\n"
+        for port in summary.inputs {
+            text += "  input   \(port.name): \(port.elementType) [\(port.shape.joined(separator: ", "))]\n"
+        }
+        for port in summary.outputs {
+            text += "  output  \(port.name): \(port.elementType) [\(port.shape.joined(separator: ", "))]\n"
+        }
+        text += "\(summary.vertices) vertices, \(summary.edges) edges, \(summary.parameters) parameters, "
+        text +=
+            summary.flops.map { "\($0) FLOPs per sample\n" }
+            ?? "FLOPs unknown: \(summary.flopsUnknownBecause ?? "")\n"
+        if nodes {
+            var table = TextTable(["node", "operator", "parameters", "FLOPs", "output", "name"])
+            for node in summary.nodes {
+                table.append([
+                    "\(node.index)", node.operator, "\(node.parameters)", node.flops.map(String.init) ?? "?",
+                    node.outputShape.map { $0.map(String.init).joined(separator: "x") } ?? "?", node.name,
+                ])
+            }
+            text += "\n" + table.description
+        }
+        text += "\n\(summary.candidates.count) candidates (\(candidates))\n"
+        var table = TextTable(["edge", "consumer", "tensor", "same as"])
+        for candidate in summary.candidates {
+            table.append([
+                "\(candidate.node):\(candidate.slot)", candidate.consumer, candidate.tensor,
+                candidate.equivalents.joined(separator: " "),
+            ])
+        }
+        return text + table.description
+    }
+}
+
+/// `INPUT=1x3x224x224`.
+struct InputShape: ExpressibleByArgument {
+    let name: String
+    let sizes: [Int]
+
+    init?(argument: String) {
+        guard let equals = argument.lastIndex(of: "=") else { return nil }
+        let sizes = argument[argument.index(after: equals)...].split(
+            separator: "x", omittingEmptySubsequences: false
+        )
+        .map { Int($0) }
+        guard sizes.allSatisfy({ ($0 ?? -1) >= 0 }) else { return nil }
+        name = String(argument[..<equals])
+        self.sizes = sizes.compactMap { $0 }
+    }
+}

@@ -1,0 +1,155 @@
+public import ArgumentParser
+public import ComputationGraph
+public import Engine
+internal import Logging
+internal import Pruning
+
+/// The model argument that every command begins with.
+struct ModelArgument: ParsableArguments {
+    @Argument(help: "The ONNX model: a path, or example:NAME for a bundled one (digits-resnet, digits-vit).")
+    var model: String
+}
+
+/// The options that say what is measured on which data.
+struct DataOptions: ParsableArguments {
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "The data: an .npz file with one array per model input, by name, and 'labels' (int64), or 'targets'.",
+            discussion:
+                "For a bundled example: example:NAME/calibration (the default) or example:NAME/held-out."))
+    var data: String?
+
+    @Option(name: .long, help: "Use only the first N samples.")
+    var samples: Int?
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Samples that are computed at once. (default: 64, or fewer to fit the memory budget)",
+            valueName: "B"))
+    var blockSize: Int?
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Parts that the data is divided into; a worker holds whole parts. Decides the order of summation.",
+            valueName: "S"))
+    var shards = 1
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "The loss: cross-entropy, next-token, mse, kl or self-mse.",
+            discussion: """
+                By default cross-entropy where there are labels (next-token where they are the model's own input \
+                tokens), mse where there are targets, and otherwise kl, the divergence from the unpruned model.
+                """))
+    var loss: Loss?
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp("Memory that one worker may take, e.g. 512M or 4G.", valueName: "bytes"))
+    var memory = ByteCount(MeasurementOptions.defaultMemory)
+
+    func validate() throws {
+        if let samples, samples < 1 { throw ValidationError("--samples must be at least 1") }
+        if let blockSize, blockSize < 1 { throw ValidationError("--block-size must be at least 1") }
+        if shards < 1 { throw ValidationError("--shards must be at least 1") }
+    }
+
+    /// The options for a model; examples bring their own data.
+    func measurement(for model: String) throws -> MeasurementOptions {
+        guard let data = data ?? ModelSource.defaultData(for: model) else {
+            throw ValidationError("--data is needed: an .npz file with one array per model input")
+        }
+        return MeasurementOptions(
+            data: data, samples: samples, blockSize: blockSize, shards: shards, loss: loss,
+            memory: memory.bytes)
+    }
+}
+
+/// The edges to remove.
+struct RemovalOptions: ParsableArguments {
+    @Option(
+        name: .customLong("remove"),
+        help: ArgumentHelp("An edge to remove, NODE:SLOT; may be given several times.", valueName: "edge"))
+    var edges: [Edge] = []
+
+    var mask: Mask { Mask(edges) }
+}
+
+/// Where the machine-readable result goes.
+struct JSONOption: ParsableArguments {
+    @Option(
+        name: .customLong("json"),
+        help: ArgumentHelp("Write the result as JSON to a file, or - for standard output.", valueName: "file")
+    )
+    var path: String?
+
+    /// Checks before any work that the result can be written.
+    func checkWritable() throws { if let path { try OutputFile.checkWritable(path) } }
+
+    /// Whether standard output is taken by JSON.
+    var takesStandardOutput: Bool { path == "-" }
+}
+
+/// How much is told on standard error about workers and connections.
+struct LogOption: ParsableArguments {
+    @Option(
+        name: .long,
+        help:
+            "What to tell about workers and connections: trace, debug, info, notice, warning, error or critical.",
+        transform: { text in
+            guard let level = Logger.Level(rawValue: text) else {
+                throw ValidationError("there is no log level '\(text)'")
+            }
+            return level
+        })
+    var logLevel = Logger.Level.warning
+
+    /// A logger that writes to standard error.
+    func logger(_ label: String) -> Logger {
+        var logger = Logger(label: label) { StreamLogHandler.standardError(label: $0) }
+        logger.logLevel = logLevel
+        return logger
+    }
+}
+
+/// A number of bytes, written plainly or with K, M or G.
+struct ByteCount: ExpressibleByArgument, CustomStringConvertible {
+    let bytes: Int
+
+    init(_ bytes: Int) { self.bytes = bytes }
+
+    init?(argument: String) {
+        let units: [Character: Int] = ["K": 1 << 10, "M": 1 << 20, "G": 1 << 30]
+        let unit = argument.last.flatMap { units[Character($0.uppercased())] }
+        guard let number = Int(unit == nil ? argument : String(argument.dropLast())), number > 0 else {
+            return nil
+        }
+        let (product, overflow) = number.multipliedReportingOverflow(by: unit ?? 1)
+        guard !overflow else { return nil }
+        bytes = product
+    }
+
+    var description: String {
+        bytes % (1 << 30) == 0 ? "\(bytes >> 30)G" : bytes % (1 << 20) == 0 ? "\(bytes >> 20)M" : "\(bytes)"
+    }
+    var defaultValueDescription: String { description }
+}
+
+// Edges are read as they are written: NODE:SLOT.
+extension Edge: ExpressibleByArgument {}
+extension Loss: ExpressibleByArgument {}
+
+extension CandidateSelection {
+    /// Reads `all`, `branches` or a regular expression.
+    init(argument: String) {
+        switch argument {
+        case "all": self = .all
+        case "branches": self = .branches
+        default: self = .matching(argument)
+        }
+    }
+}

@@ -1,0 +1,180 @@
+import ComputationGraph
+import Datasets
+import Foundation
+import Search
+import Testing
+
+@testable import Coordination
+
+@Suite struct WireTests {
+    private let wire = Wire()
+
+    @Test func everyMessageOfAWorkerComesBackAsItWas() throws {
+        let id = AttemptID(TaskID(1 << 40), 3)
+        let odd: [Float] = [0, -0.0, Float.leastNonzeroMagnitude, .infinity, 3.5, .greatestFiniteMagnitude]
+        let messages: [WorkerMessage] = [
+            .hello(
+                Hello(
+                    softwareVersion: "0.1", identity: WorkerID(high: .max, low: 1), host: "node-7",
+                    process: 4711,
+                    processor: "a processor")),
+            .ready(shards: [0, 2, 1]), .alive(computed: 12), .cancelled(id),
+            .result(
+                TaskResult(
+                    id: id,
+                    scores: [
+                        SampleScores(losses: odd, correct: [0, 1, 2, .max, 4, 5]),
+                        SampleScores(losses: odd.reversed(), correct: [6, 5, 4, 3, 2, 1]),
+                    ], seconds: 0.25)),
+            .result(TaskResult(id: id, scores: [SampleScores(losses: [1], correct: [])], seconds: 0)),
+            .failed(TaskFailure(id: id, reason: "node 3 (conv): no", isPermanent: true)),
+            .goodbye(reason: "asked to", failed: false),
+        ]
+        for message in messages { #expect(try wire.decodeWorkerMessage(wire.encode(message)) == message) }
+    }
+
+    @Test func everyMessageOfACoordinatorComesBackAsItWas() throws {
+        let id = AttemptID(TaskID(9), 1)
+        let run = try SmallProblem(samples: 10, shards: 2, blockSize: 3, edges: 1, keep: 1).run()
+        let messages: [CoordinatorMessage] = [
+            .welcome(run), .refused(reason: "no"), .acknowledged(id), .cancel(TaskID(7)),
+            .stop(reason: "done"),
+            .alive, .introduce,
+            .task(
+                Assignment(
+                    id: id, state: Mask([Edge(node: 3, slot: 1), Edge(node: 0, slot: 0)]),
+                    block: BlockID(shard: 1, index: 2), samples: [9, 0, 5],
+                    edges: [nil, Edge(node: 70000, slot: 2)],
+                    deadline: .milliseconds(1500))),
+        ]
+        for message in messages {
+            #expect(try wire.decodeCoordinatorMessage(wire.encode(message)) == message)
+        }
+    }
+
+    @Test func lossesKeepTheirBitsThoughTheyAreNoNumbers() throws {
+        let patterns: [UInt32] = [0x7FC0_0001, 0xFFC0_0000, 0x7F80_0001, 0x8000_0000]
+        let result = TaskResult(
+            id: AttemptID(TaskID(1), 1),
+            scores: [SampleScores(losses: patterns.map(Float.init(bitPattern:)), correct: [])], seconds: 1)
+        guard case .result(let found) = try wire.decodeWorkerMessage(wire.encode(.result(result))) else {
+            Issue.record("it came back as something else")
+            return
+        }
+        #expect(found.scores[0].losses.map(\.bitPattern) == patterns)
+    }
+
+    /// Field numbers and types by hand, as another implementation of protocol buffers would write them.
+    @Test func theLayoutIsThatOfTheSchema() throws {
+        // version = 1 (field 1, varint); result = field 22 (tag 0xB2 0x01): task 5, attempt 2, 1 expansion,
+        // losses = 1.0f, no correct, seconds = 2.0.
+        let bytes: [UInt8] = [
+            0x08, 0x01, 0xB2, 0x01, 0x15, 0x08, 0x05, 0x10, 0x02, 0x18, 0x01, 0x22, 0x04, 0x00, 0x00, 0x80,
+            0x3F, 0x31,
+            0, 0, 0, 0, 0, 0, 0x00, 0x40,
+        ]
+        let expected = WorkerMessage.result(
+            TaskResult(
+                id: AttemptID(TaskID(5), 2), scores: [SampleScores(losses: [1], correct: [])], seconds: 2))
+        #expect(try wire.decodeWorkerMessage(Data(bytes)) == expected)
+        #expect(try wire.encode(expected) == Data(bytes))
+    }
+
+    @Test func otherVersionsAreNamed() throws {
+        // version = 9, alive = field 40.
+        let frame = Data([0x08, 0x09, 0xC2, 0x02, 0x00])
+        #expect(throws: WireError.wrongVersion(peer: 9, own: 1)) { try wire.decodeWorkerMessage(frame) }
+        #expect(throws: WireError.wrongVersion(peer: 9, own: 1)) { try wire.decodeCoordinatorMessage(frame) }
+    }
+
+    @Test func aRefusalIsUnderstoodInEveryVersion() throws {
+        // version = 9, refused = field 2 with reason "no".
+        let frame = Data([0x08, 0x09, 0x12, 0x04, 0x0A, 0x02, 0x6E, 0x6F])
+        #expect(try wire.decodeCoordinatorMessage(frame) == .refused(reason: "no"))
+    }
+
+    @Test func messagesOfTheWrongSideAndOfNoKindAreNamed() throws {
+        let stop = try wire.encode(CoordinatorMessage.stop(reason: ""))
+        #expect(throws: WireError.unknownKind("stop")) { try wire.decodeWorkerMessage(stop) }
+        let ready = try wire.encode(WorkerMessage.ready(shards: [0]))
+        #expect(throws: WireError.unknownKind("ready")) { try wire.decodeCoordinatorMessage(ready) }
+        // version = 1, field 99 that nobody knows.
+        #expect(throws: WireError.unknownKind("unknown")) {
+            try wire.decodeWorkerMessage(Data([0x08, 0x01, 0x9A, 0x06, 0x00]))
+        }
+    }
+
+    @Test func sizesAndCountsBeyondTheLimitsAreErrors() throws {
+        var limits = WireLimits()
+        limits.frameBytes = 200
+        limits.stateEdges = 2
+        limits.blockSamples = 4
+        limits.expansions = 3
+        limits.textBytes = 8
+        let narrow = Wire(limits: limits)
+        #expect(throws: WireError.tooLarge(bytes: 201, limit: 200)) {
+            try narrow.decodeWorkerMessage(Data(repeating: 0, count: 201))
+        }
+        func task(state: Int = 0, samples: Int = 1, edges: Int = 1) throws -> Data {
+            try wire.encode(
+                .task(
+                    Assignment(
+                        id: AttemptID(TaskID(1), 1), state: Mask((0..<state).map { Edge(node: $0, slot: 0) }),
+                        block: BlockID(shard: 0, index: 0), samples: Array(0..<samples),
+                        edges: [Edge?](repeating: nil, count: edges), deadline: .seconds(1))))
+        }
+        #expect(throws: Never.self) {
+            try narrow.decodeCoordinatorMessage(task(state: 2, samples: 4, edges: 3))
+        }
+        for (bytes, field) in [
+            (try task(state: 3), "state"), (try task(samples: 5), "samples"), (try task(edges: 4), "edges"),
+            (try task(edges: 0), "edges"),
+        ] {
+            #expect {
+                try narrow.decodeCoordinatorMessage(bytes)
+            } throws: { error in
+                if case WireError.invalid("task", field, _) = error { true } else { false }
+            }
+        }
+        let long = try wire.encode(CoordinatorMessage.stop(reason: "nine chars"))
+        #expect(throws: WireError.self) { try narrow.decodeCoordinatorMessage(long) }
+        let scores = [SampleScores](repeating: SampleScores(losses: [1], correct: []), count: 4)
+        let result = TaskResult(id: AttemptID(TaskID(1), 1), scores: scores, seconds: 1)
+        #expect(throws: WireError.self) { try narrow.decodeWorkerMessage(wire.encode(.result(result))) }
+        #expect(throws: WireError.self) { try narrow.encode(.result(result)) }
+    }
+
+    @Test func damagedBytesNeverTrap() throws {
+        let run = try SmallProblem(samples: 10, shards: 2, blockSize: 3, edges: 1, keep: 1).run()
+        let whole = [
+            try wire.encode(.welcome(run)),
+            try wire.encode(
+                .result(
+                    TaskResult(
+                        id: AttemptID(TaskID(1), 1),
+                        scores: [SampleScores(losses: [1, 2, 3], correct: [1, 0, 1])], seconds: 1))),
+            try wire.encode(
+                .task(
+                    Assignment(
+                        id: AttemptID(TaskID(1), 1), state: Mask([Edge(node: 1, slot: 0)]),
+                        block: BlockID(shard: 0, index: 1), samples: [1, 2], edges: [nil],
+                        deadline: .seconds(1)))),
+        ]
+        var random = SplitMix64(seed: 7)
+        for bytes in whole {
+            for length in 0..<bytes.count {
+                _ = try? wire.decodeWorkerMessage(bytes.prefix(length))
+                _ = try? wire.decodeCoordinatorMessage(bytes.prefix(length))
+            }
+            for _ in 0..<3000 {
+                var damaged = bytes
+                for _ in 0..<Int.random(in: 1...4, using: &random) {
+                    damaged[Int.random(in: 0..<damaged.count, using: &random)] = .random(
+                        in: 0...255, using: &random)
+                }
+                _ = try? wire.decodeWorkerMessage(damaged)
+                _ = try? wire.decodeCoordinatorMessage(damaged)
+            }
+        }
+    }
+}
