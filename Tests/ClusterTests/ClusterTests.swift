@@ -122,10 +122,12 @@ import ZeroMQ
         let first = try ClusterEvaluator(
             problem.settings(), endpoint: uniqueEndpoint(), journal: journal, logger: quiet)
         let slow = try WorkerThread(first.endpoint) { FakeComputation($0, delay: .milliseconds(100)) }
-        async let outcome = first.evaluate(problem.base, division: problem.division, usesBounds: false)
+        let outcome = Task {
+            _ = try await first.evaluate(problem.base, division: problem.division, usesBounds: false)
+        }
         while journal.count < 3 { try await Task.sleep(for: .milliseconds(10)) }
         first.interrupt()
-        await #expect(throws: ClusterError.interrupted) { try await outcome }
+        await #expect(throws: ClusterError.interrupted) { try await outcome.value }
         first.shutdown()
         #expect(try await slow.end() != nil)
         let kept = journal.count

@@ -38,8 +38,11 @@ import ZeroMQ
     }
 
     private static func receive(_ socket: Socket) throws -> CoordinatorMessage? {
-        guard let frames = try socket.receive(blocking: true) else { return nil }
-        return try Wire().decodeCoordinatorMessage(frames[0].data)
+        while let frames = try socket.receive(blocking: true) {
+            let message = try Wire().decodeCoordinatorMessage(frames[0].data)
+            if message != .alive { return message }
+        }
+        return nil
     }
 
     @Test func garbageIsRefusedAndHarmsNobody() async throws {
