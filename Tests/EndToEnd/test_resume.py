@@ -116,7 +116,7 @@ def test_a_folder_that_holds_a_run_is_not_started_over_and_not_resumed_with_othe
         refused(search, folder, "run", "--resume")
         # An option, its other value and the words that have to name it.
         other = {
-            "--steps": ("2", "steps"), "--samples": ("32", "samples"), "--block-size": ("8", "block"),
+            "--steps": ("2", "steps"), "--samples": ("128", "samples"), "--block-size": ("8", "block"),
             "--shards": ("2", "shards"), "--objective": ("signed", "objective"), "--loss": ("kl", "loss"),
             "--candidates": ("all", "candidates"), "--strategy": ("beam", "strategy"),
             "--max-loss-increase": ("1", "oss")}
