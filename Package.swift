@@ -80,14 +80,15 @@ let package = Package(
         .target(
             name: "Pruning",
             dependencies: [
-                "Cluster", "Report", "Engine", "Search", "Journal", "Datasets", "ComputationGraph", "ONNX",
+                "Cluster", "Coordination", "Report", "Engine", "Search", "Journal", "Datasets", "ComputationGraph", "ONNX",
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: swiftSettings),
         .executableTarget(
             name: "espalier",
             dependencies: [
-                "Pruning", "Cluster", "Report", "Journal", "Engine", "Search", "Datasets", "ComputationGraph", "ONNX",
+                "Pruning", "Cluster", "Coordination", "Journal", "Report", "Engine", "Search", "Datasets", "ComputationGraph",
+                "ONNX",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -103,7 +104,7 @@ let package = Package(
         .testTarget(
             name: "EngineTests", dependencies: ["Engine", "ComputationGraph", "ONNX", "Datasets", "Torch"],
             swiftSettings: swiftSettings),
-        .testTarget(name: "SearchTests", dependencies: ["Search", "ComputationGraph", "Datasets"],
+        .testTarget(name: "SearchTests", dependencies: ["Search", "ComputationGraph", "Datasets", "ONNX"],
             swiftSettings: swiftSettings),
         .testTarget(
             name: "JournalTests", dependencies: ["Journal", "Search", "ComputationGraph", "Datasets"],
@@ -114,7 +115,10 @@ let package = Package(
         .testTarget(
             name: "CoordinationTests", dependencies: ["Coordination", "Search", "ComputationGraph", "Datasets"],
             swiftSettings: swiftSettings),
-        .testTarget(name: "ClusterTests", dependencies: ["Cluster"], swiftSettings: swiftSettings),
+        .testTarget(
+            name: "ClusterTests",
+            dependencies: ["Cluster", "Coordination", "Search", "ComputationGraph", "Datasets", "ZeroMQ"],
+            swiftSettings: swiftSettings),
     ],
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: torchHome == nil ? .cxx17 : .cxx20

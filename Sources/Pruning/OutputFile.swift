@@ -40,3 +40,11 @@ public enum OutputFile {
         return slash == path.startIndex ? "/" : String(path[..<slash])
     }
 }
+
+/// Paths that another process understands too.
+enum AbsolutePath {
+    /// `path` from the root, so that it means the same in any folder.
+    static func of(_ path: String) -> String {
+        path.hasPrefix("/") ? path : FileManager.default.currentDirectoryPath + "/" + path
+    }
+}

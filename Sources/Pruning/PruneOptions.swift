@@ -1,4 +1,5 @@
 public import ComputationGraph
+public import Logging
 public import Search
 
 /// Everything that `prune` is asked to do.
@@ -15,12 +16,13 @@ public struct PruneOptions: Sendable {
     public var resumes: Bool
     /// Where the pruned model goes besides the run's folder.
     public var output: String?
+    /// Tells what happens among the workers.
+    public var logger: Logger
 
     /// Options as the command line gives them.
     public init(
-        model: String, measurement: MeasurementOptions, candidates: CandidateSelection,
-        search: SearchSettings,
-        workers: Int, folder: String, resumes: Bool, output: String?
+        model: String, measurement: MeasurementOptions, candidates: CandidateSelection, search: SearchSettings,
+        workers: Int, folder: String, resumes: Bool, output: String?, logger: Logger
     ) {
         self.model = model
         self.measurement = measurement
@@ -30,6 +32,7 @@ public struct PruneOptions: Sendable {
         self.folder = folder
         self.resumes = resumes
         self.output = output
+        self.logger = logger
     }
 }
 

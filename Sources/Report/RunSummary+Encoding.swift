@@ -12,7 +12,7 @@ extension RunSummary: Encodable {
     public func encode(to encoder: any Encoder) throws {
         var container = encoder.container(keyedBy: Key.self)
         var full = container.nestedContainer(keyedBy: Measurement.Key.self, forKey: .base)
-        try base.encode(into: &full)
+        try base.encode(into: &full, isChange: false)
         try full.encode(samples, forKey: .samples)
         try container.encode(path, forKey: .path)
         try container.encode(work, forKey: .work)
@@ -42,9 +42,9 @@ extension RunSummary.Measurement: Encodable {
     }
 
     /// Adds the measured numbers. JSON has no infinity: a loss that is none is null, with `"finite": false`.
-    func encode(into container: inout KeyedEncodingContainer<Key>) throws {
+    func encode(into container: inout KeyedEncodingContainer<Key>, isChange: Bool = true) throws {
         try container.encode(loss.isFinite ? loss : nil, forKey: .loss)
-        try container.encode(lossChange.isFinite ? lossChange : nil, forKey: .lossChange)
+        if isChange { try container.encode(lossChange.isFinite ? lossChange : nil, forKey: .lossChange) }
         try container.encode(accuracy, forKey: .accuracy)
         try container.encode(parameters, forKey: .parameters)
         try container.encode(flops, forKey: .flops)

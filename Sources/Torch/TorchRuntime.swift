@@ -8,6 +8,11 @@ public enum TorchRuntime {
     /// Sets the number of compute threads of this process.
     public static func setThreads(_ count: Int) { ct_set_threads(Int32(count)) }
 
+    /// Makes the C library keep freed memory for the next tensor.
+    ///
+    /// By default every large block is mapped anew, so a pass would spend much of its time on page faults.
+    public static func keepFreedMemory() { ct_keep_freed_memory() }
+
     /// Runs `body` while operators on this thread are recorded for backward.
     public static func withGradients<Result>(_ body: () throws -> Result) rethrows -> Result {
         let before = ct_gradients()

@@ -1,8 +1,9 @@
 internal import ArgumentParser
+internal import Cluster
 internal import ComputationGraph
+internal import Coordination
 internal import Datasets
 internal import Engine
-internal import FoundationEssentials
 internal import Journal
 internal import ONNX
 internal import Pruning
@@ -19,11 +20,15 @@ enum ExitStatus {
     /// The code for an error.
     static func code(for error: any Error) -> ExitCode {
         switch error {
-        case is InputError, is ModelError, is GraphError, is DatasetError, is EngineError, is SearchError:
-            badInput
         case JournalError.differentOutcome, JournalError.mismatchedScores: `internal`
-        case is JournalError, is ReportError: badInput
+        case is InputError, is ModelError, is GraphError, is DatasetError, is EngineError, is SearchError, is JournalError,
+            is ReportError, is ContentHashError:
+            badInput
         case is Interrupted: interrupted
+        case CoordinationError.noWorkers, CoordinationError.noWorkerForShards, ClusterError.workersDie,
+            ClusterError.cannotStart:
+            noWorkers
+        case CoordinationError.cannotLoad, CoordinationError.taskFailed: badInput
         default: `internal`
         }
     }

@@ -1,6 +1,7 @@
 public import ArgumentParser
 public import ComputationGraph
 public import Engine
+internal import Logging
 internal import Pruning
 
 /// The model argument that every command begins with.
@@ -91,6 +92,25 @@ struct JSONOption: ParsableArguments {
 
     /// Whether standard output is taken by JSON.
     var takesStandardOutput: Bool { path == "-" }
+}
+
+/// How much is told on standard error about workers and connections.
+struct LogOption: ParsableArguments {
+    @Option(
+        name: .long,
+        help: "What to tell about workers and connections: trace, debug, info, notice, warning, error or critical.",
+        transform: { text in
+            guard let level = Logger.Level(rawValue: text) else { throw ValidationError("there is no log level '\(text)'") }
+            return level
+        })
+    var logLevel = Logger.Level.warning
+
+    /// A logger that writes to standard error.
+    func logger(_ label: String) -> Logger {
+        var logger = Logger(label: label) { StreamLogHandler.standardError(label: $0) }
+        logger.logLevel = logLevel
+        return logger
+    }
 }
 
 /// A number of bytes, written plainly or with K, M or G.

@@ -71,6 +71,7 @@ struct PruneCommand: AsyncParsableCommand {
         help: ArgumentHelp(
             "Where to write the pruned model. (default: pruned.onnx in the run's folder)", valueName: "file"))
     var output: String?
+    @OptionGroup var log: LogOption
     @OptionGroup var json: JSONOption
 
     func validate() throws {
@@ -96,8 +97,8 @@ struct PruneCommand: AsyncParsableCommand {
                 model: model.model, measurement: try data.measurement(for: model.model),
                 candidates: .init(argument: candidates), search: settings,
                 workers: workers ?? ProcessInfo.processInfo.activeProcessorCount,
-                folder: folder ?? PruneOptions.defaultFolder(for: model.model), resumes: resume,
-                output: output)
+                folder: folder ?? PruneOptions.defaultFolder(for: model.model), resumes: resume, output: output,
+                logger: log.logger("espalier"))
             let interruption = Interruption()
 
             let run = try PruneRun(options, interruption: interruption, observer: ProgressDisplay())

@@ -124,7 +124,7 @@ extension Evaluation {
         return Constant(.float64, shape: [data.shape[0], outputs, taps], sums)
     }
 
-    /// The convolution at every position, where that gives fewer elements than the weights have.
+    /// The convolution at every position, where that has no more elements than the weights.
     private func borderedConvolution(
         _ data: Constant, _ weight: Constant, bias: Constant, groups: Int, isUniform: Bool
     ) throws -> Constant? {
@@ -136,7 +136,7 @@ extension Evaluation {
         let (outputs, depth, kernel) = (weight.shape[0], weight.shape[1], Array(weight.shape[2...]))
         let taps = kernel.reduce(1, *)
         let count = positions.reduce(data.shape[0] * outputs, *)
-        guard count <= max(4096, weight.count), isUniform || count * taps * depth <= Self.largestWork,
+        guard count <= weight.count + data.count, isUniform || count * taps * depth <= Self.largestWork,
             data.shape[0] * weight.count <= Self.largestWork, count * taps <= Self.largestWork,
             let whole = isUniform ? data : data.expanded(to: Array(data.shape[..<2]) + sizes)
         else { return nil }
