@@ -86,7 +86,9 @@ public final class PruneRun {
     }
 
     /// Gives `body` an evaluator in this process, or one over worker processes that live as long as it.
-    private func withEvaluator<Value>(_ body: (any LevelEvaluator) async throws -> Value) async throws -> Value {
+    private func withEvaluator<Value>(_ body: (any LevelEvaluator) async throws -> Value) async throws
+        -> Value
+    {
         let (observer, interruption) = (observer, interruption)
         let progress: @Sendable (LevelRace) throws -> Void = { race in
             observer.advanced(LevelProgress(race))
@@ -101,7 +103,8 @@ public final class PruneRun {
         }
         let cluster = try LocalCluster(
             workers: options.workers,
-            settings: CoordinatorSettings(run: runDescription(), softwareVersion: Espalier.version), journal: journal,
+            settings: CoordinatorSettings(run: runDescription(), softwareVersion: Espalier.version),
+            journal: journal,
             logger: options.logger, progress: progress)
         defer { cluster.shutdown() }
         interruption.onRequest { cluster.evaluator.interrupt() }
@@ -112,7 +115,8 @@ public final class PruneRun {
         try RunDescription(
             session: .random(in: .min ... .max), modelPath: AbsolutePath.of(workload.graph.model.path),
             modelSHA256: ContentHash.digest(ofFile: workload.graph.model.path),
-            dataPath: AbsolutePath.of(workload.dataPath), dataSHA256: ContentHash.digest(ofFile: workload.dataPath),
+            dataPath: AbsolutePath.of(workload.dataPath),
+            dataSHA256: ContentHash.digest(ofFile: workload.dataPath),
             sampleLimit: options.measurement.samples, loss: workload.loss.rawValue,
             sharding: workload.division.sharding, memoryBudget: options.measurement.memory)
     }

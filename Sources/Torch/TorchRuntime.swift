@@ -35,7 +35,8 @@ extension Tensor {
     ///   - createGraph: whether the gradients can themselves be differentiated.
     /// - Returns: one gradient per input; `nil` where no output depends on it.
     public static func gradients(
-        of outputs: [Tensor], seeds: [Tensor?]? = nil, withRespectTo inputs: [Tensor], keepGraph: Bool = false,
+        of outputs: [Tensor], seeds: [Tensor?]? = nil, withRespectTo inputs: [Tensor],
+        keepGraph: Bool = false,
         createGraph: Bool = false
     ) throws(TorchError) -> [Tensor?] {
         let outputHandles: [OpaquePointer?] = outputs.map(\.handle)
@@ -48,7 +49,9 @@ extension Tensor {
         withExtendedLifetime((outputs, seeds, inputs)) {}
         try check(status, "gradients(of:)")
         var gradients: [Tensor?] = []
-        for result in results { gradients.append(try result.map { handle throws(TorchError) in try Tensor(owning: handle) }) }
+        for result in results {
+            gradients.append(try result.map { handle throws(TorchError) in try Tensor(owning: handle) })
+        }
         return gradients
     }
 }

@@ -21,7 +21,8 @@ enum ExitStatus {
     static func code(for error: any Error) -> ExitCode {
         switch error {
         case JournalError.differentOutcome, JournalError.mismatchedScores: `internal`
-        case is InputError, is ModelError, is GraphError, is DatasetError, is EngineError, is SearchError, is JournalError,
+        case is InputError, is ModelError, is GraphError, is DatasetError, is EngineError, is SearchError,
+            is JournalError,
             is ReportError, is ContentHashError:
             badInput
         case is Interrupted: interrupted

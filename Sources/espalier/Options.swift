@@ -98,9 +98,12 @@ struct JSONOption: ParsableArguments {
 struct LogOption: ParsableArguments {
     @Option(
         name: .long,
-        help: "What to tell about workers and connections: trace, debug, info, notice, warning, error or critical.",
+        help:
+            "What to tell about workers and connections: trace, debug, info, notice, warning, error or critical.",
         transform: { text in
-            guard let level = Logger.Level(rawValue: text) else { throw ValidationError("there is no log level '\(text)'") }
+            guard let level = Logger.Level(rawValue: text) else {
+                throw ValidationError("there is no log level '\(text)'")
+            }
             return level
         })
     var logLevel = Logger.Level.warning

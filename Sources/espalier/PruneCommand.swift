@@ -97,7 +97,8 @@ struct PruneCommand: AsyncParsableCommand {
                 model: model.model, measurement: try data.measurement(for: model.model),
                 candidates: .init(argument: candidates), search: settings,
                 workers: workers ?? ProcessInfo.processInfo.activeProcessorCount,
-                folder: folder ?? PruneOptions.defaultFolder(for: model.model), resumes: resume, output: output,
+                folder: folder ?? PruneOptions.defaultFolder(for: model.model), resumes: resume,
+                output: output,
                 logger: log.logger("espalier"))
             let interruption = Interruption()
 
