@@ -131,6 +131,8 @@ def data_cases():
     yield "no-labels", spliced(image, None), ["labels"], ["--loss", "cross-entropy"]
     yield "no-targets", good, ["targets"], ["--loss", "mse"]
     yield "too-many-shards", good, ["shards"], ["--shards", 33]
+    yield "absurd-blocks", good, ["--block-size"], ["--block-size", 9 * 10**18]
+    yield "absurd-shards", good, ["shards"], ["--shards", 9 * 10**18]
     yield "too-little-memory", good, ["memory"], ["--memory", "1M"]
     yield "truncated", good[: len(good) // 2], ["truncated.npz"], []
     yield "random", np.random.default_rng(3).bytes(3000), ["random.npz"], []
