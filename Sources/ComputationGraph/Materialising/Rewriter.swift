@@ -17,6 +17,8 @@ struct Rewriter {
     var initializers: [(name: String, data: TensorData)] = []
     var names: UniqueNames
     var caches = Caches()
+    /// Where sizes that follow from no input can be read.
+    var sizeSources: [SizeKey: SizeSource] = [:]
 
     /// What has been emitted already and can be read again.
     struct Caches {
@@ -32,6 +34,8 @@ struct Rewriter {
         var slices: [SliceKey: String] = [:]
         /// One-element tensors with the size of an axis.
         var sizes: [SizeExpression: String] = [:]
+        /// Shapes that follow from the inputs'.
+        var shapes: [[Extent]: String] = [:]
         /// The shapes of model inputs, by input.
         var inputShapes: [Int: String] = [:]
     }
@@ -51,12 +55,15 @@ struct Rewriter {
         for index in graph.order where liveness.isLive[index] {
             let vertex = graph.vertices[index]
             try rewrite(vertex)
-            for case let output? in vertex.outputs where graph.isPinned[output] { try pin(output) }
+            for case let output? in vertex.outputs {
+                if graph.isPinned[output] { try pin(output) }
+                registerSizes(of: output)
+            }
         }
     }
 
     /// Rewrites one vertex, by the first rule that applies.
-    private mutating func rewrite(_ vertex: Vertex) throws {
+    mutating func rewrite(_ vertex: Vertex) throws {
         let operands = try operands(of: vertex)
         if try bypass(vertex, operands) { return }
         guard operands.contains(where: { $0?.isSpecial ?? false }) else {
