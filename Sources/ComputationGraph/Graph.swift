@@ -76,7 +76,8 @@ public struct Graph: Sendable {
 
     /// The value that enters through `edge`; `nil` when there is no such edge.
     public func value(on edge: Edge) -> Int? {
-        guard vertices.indices.contains(edge.node), vertices[edge.node].inputs.indices.contains(edge.slot) else {
+        guard vertices.indices.contains(edge.node), vertices[edge.node].inputs.indices.contains(edge.slot)
+        else {
             return nil
         }
         return vertices[edge.node].inputs[edge.slot]

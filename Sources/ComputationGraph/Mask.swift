@@ -51,5 +51,7 @@ extension [Edge] {
 
 extension Mask: Comparable {
     /// Lexicographic by canonical edge order: the rule that breaks the last ties.
-    public static func < (left: Mask, right: Mask) -> Bool { left.edges.lexicographicallyPrecedes(right.edges) }
+    public static func < (left: Mask, right: Mask) -> Bool {
+        left.edges.lexicographicallyPrecedes(right.edges)
+    }
 }

@@ -31,7 +31,8 @@ public struct ValueShapes: Sendable {
             guard probe.shapes.indices.contains(value), let shape = probe.shapes[value] else { return nil }
             shapes.append(shape)
         }
-        guard let first = shapes.first, shapes.allSatisfy({ $0.count == first.count && !$0.contains(0) }) else {
+        guard let first = shapes.first, shapes.allSatisfy({ $0.count == first.count && !$0.contains(0) })
+        else {
             return nil
         }
         return first.indices.map { axis in Extent(sizes: shapes.map { $0[axis] }) }
@@ -90,7 +91,9 @@ extension ValueShapes {
             }
         }
         for (axis, size) in axes {
-            if let divisor = quotient(size, extent) { return .computed([axis], by: 1, over: divisor, plus: 0) }
+            if let divisor = quotient(size, extent) {
+                return .computed([axis], by: 1, over: divisor, plus: 0)
+            }
             let differences = Set(zip(extent.sizes, size.sizes).map { $0 - $1 })
             if differences.count == 1, let difference = differences.first {
                 return .computed([axis], by: 1, over: 1, plus: difference)

@@ -83,7 +83,9 @@ final class Plan {
             for input in vertex.inputs {
                 guard let input else { continue }
                 pending[input] -= 1
-                if pending[input] == 0 && !pinned.contains(input) && constants[input] == nil { values[input] = nil }
+                if pending[input] == 0 && !pinned.contains(input) && constants[input] == nil {
+                    values[input] = nil
+                }
             }
         }
         self.steps = steps

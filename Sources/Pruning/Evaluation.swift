@@ -14,6 +14,18 @@ public struct Evaluation: Encodable, Sendable {
         public let flops: Int
         public let nonFiniteLosses: Int
 
+        /// A loss or an accuracy that there is not is null, so that every key is always there.
+        public func encode(to encoder: any Encoder) throws {
+            var container = encoder.container(keyedBy: CodingKeys.self)
+            try container.encode(loss, forKey: .loss)
+            try container.encode(accuracy, forKey: .accuracy)
+            try container.encode(parameters, forKey: .parameters)
+            try container.encode(flops, forKey: .flops)
+            try container.encode(nonFiniteLosses, forKey: .nonFiniteLosses)
+        }
+
+        private enum CodingKeys: CodingKey { case loss, accuracy, parameters, flops, nonFiniteLosses }
+
         init(_ state: State, labels: Int?) {
             loss = state.loss.isFinite ? state.loss : nil
             accuracy = state.correct.flatMap { correct in labels.map { Double(correct) / Double($0) } }
@@ -73,17 +85,35 @@ public struct Evaluation: Encodable, Sendable {
         removed = mask.edges.map(\.description)
     }
 
+    /// The same keys as those of `base`, and what was removed.
+    public func encode(to encoder: any Encoder) throws {
+        try Measured(
+            loss: loss, accuracy: accuracy, parameters: parameters, flops: flops,
+            nonFiniteLosses: nonFiniteLosses
+        ).encode(to: encoder)
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        try container.encode(lossChange, forKey: .lossChange)
+        try container.encode(samples, forKey: .samples)
+        try container.encode(lossFunction, forKey: .lossFunction)
+        try container.encode(removed, forKey: .removed)
+        try container.encode(base, forKey: .base)
+    }
+
+    private enum CodingKeys: CodingKey { case lossChange, samples, lossFunction, removed, base }
+
     /// The result in a few lines.
     public var text: String {
         func line(_ name: String, _ measured: Measured) -> String {
             let loss = measured.loss.map { "\($0)" } ?? "not finite (\(measured.nonFiniteLosses) samples)"
             let accuracy = measured.accuracy.map { ", accuracy \($0)" } ?? ""
-            return "\(name): loss \(loss)\(accuracy), \(measured.parameters) parameters, \(measured.flops) FLOPs\n"
+            return
+                "\(name): loss \(loss)\(accuracy), \(measured.parameters) parameters, \(measured.flops) FLOPs\n"
         }
         var text = "\(lossFunction) on \(samples) samples\n" + line("unpruned", base)
         if !removed.isEmpty {
             let measured = Measured(
-                loss: loss, accuracy: accuracy, parameters: parameters, flops: flops, nonFiniteLosses: nonFiniteLosses)
+                loss: loss, accuracy: accuracy, parameters: parameters, flops: flops,
+                nonFiniteLosses: nonFiniteLosses)
             text += line("without " + removed.joined(separator: " "), measured)
         }
         return text

@@ -52,7 +52,9 @@ public struct ModelSummary: Encodable, Sendable {
     /// - Parameters:
     ///   - selection: which candidates to list.
     ///   - shapes: shapes for inputs whose dimensions are symbolic, by name.
-    public init(model argument: String, selection: CandidateSelection, shapes given: [String: [Int]] = [:]) throws {
+    public init(model argument: String, selection: CandidateSelection, shapes given: [String: [Int]] = [:])
+        throws
+    {
         let graph = try ModelSource.graph(argument)
         for name in given.keys where !graph.inputs.contains(where: { $0.name == name }) {
             throw InputError("the model has no input '\(name)' to give a shape for")
@@ -62,7 +64,8 @@ public struct ModelSummary: Encodable, Sendable {
         do { shapes = try Network(graph).shapes(given: given) } catch { reason = "\(error)" }
         let batch = shapes?.inputs.first?.first ?? 1
         let costs = CostModel(
-            graph: graph, shapes: shapes?.values ?? Array(repeating: nil, count: graph.values.count), samples: batch)
+            graph: graph, shapes: shapes?.values ?? Array(repeating: nil, count: graph.values.count),
+            samples: batch)
         let found = try Candidates(of: graph, selection: selection)
         let total = costs.cost(of: .empty)
 

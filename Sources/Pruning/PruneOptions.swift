@@ -21,7 +21,8 @@ public struct PruneOptions: Sendable {
 
     /// Options as the command line gives them.
     public init(
-        model: String, measurement: MeasurementOptions, candidates: CandidateSelection, search: SearchSettings,
+        model: String, measurement: MeasurementOptions, candidates: CandidateSelection,
+        search: SearchSettings,
         workers: Int, folder: String, resumes: Bool, output: String?, logger: Logger
     ) {
         self.model = model

@@ -36,6 +36,7 @@ public final class PruneRun {
         self.interruption = interruption
         self.observer = observer
         if let output = options.output { try OutputFile.checkWritable(output) }
+        try OutputFile.checkFolder(options.folder)
         workload = try Workload(model: options.model, options: options.measurement)
         let candidates = try Candidates(of: workload.graph, selection: options.candidates)
         problem = SearchProblem(
@@ -45,7 +46,8 @@ public final class PruneRun {
             dataPath: options.measurement.data, dataSHA256: ContentHash.ofFile(workload.dataPath),
             settings: RunIdentity.json(of: RunSettings(options, workload)), version: Espalier.version,
             commandLine: CommandLine.arguments)
-        journal = try options.resumes
+        journal =
+            try options.resumes
             ? RunJournal.resume(in: options.folder, identity: identity)
             : RunJournal.create(in: options.folder, identity: identity)
     }
@@ -73,7 +75,8 @@ public final class PruneRun {
     private func search() async throws -> SearchResult {
         var baseLoss = 0.0
         return try await withEvaluator { evaluator in
-            try await Search(self.problem, settings: self.options.search, evaluator: evaluator).run { level, outcome in
+            try await Search(self.problem, settings: self.options.search, evaluator: evaluator).run {
+                level, outcome in
                 if level == 0, let base = outcome.best.first { baseLoss = base.loss }
                 try self.journal.finish(
                     level: level, states: outcome.best, work: outcome.work, dropped: outcome.dropped)
@@ -83,7 +86,9 @@ public final class PruneRun {
     }
 
     /// Gives `body` an evaluator in this process, or one over worker processes that live as long as it.
-    private func withEvaluator<Value>(_ body: (any LevelEvaluator) async throws -> Value) async throws -> Value {
+    private func withEvaluator<Value>(_ body: (any LevelEvaluator) async throws -> Value) async throws
+        -> Value
+    {
         let (observer, interruption) = (observer, interruption)
         let progress: @Sendable (LevelRace) throws -> Void = { race in
             observer.advanced(LevelProgress(race))
@@ -98,7 +103,8 @@ public final class PruneRun {
         }
         let cluster = try LocalCluster(
             workers: options.workers,
-            settings: CoordinatorSettings(run: runDescription(), softwareVersion: Espalier.version), journal: journal,
+            settings: CoordinatorSettings(run: runDescription(), softwareVersion: Espalier.version),
+            journal: journal,
             logger: options.logger, progress: progress)
         defer { cluster.shutdown() }
         interruption.onRequest { cluster.evaluator.interrupt() }
@@ -109,7 +115,8 @@ public final class PruneRun {
         try RunDescription(
             session: .random(in: .min ... .max), modelPath: AbsolutePath.of(workload.graph.model.path),
             modelSHA256: ContentHash.digest(ofFile: workload.graph.model.path),
-            dataPath: AbsolutePath.of(workload.dataPath), dataSHA256: ContentHash.digest(ofFile: workload.dataPath),
+            dataPath: AbsolutePath.of(workload.dataPath),
+            dataSHA256: ContentHash.digest(ofFile: workload.dataPath),
             sampleLimit: options.measurement.samples, loss: workload.loss.rawValue,
             sharding: workload.division.sharding, memoryBudget: options.measurement.memory)
     }

@@ -19,7 +19,9 @@ public struct Parent: Sendable {
     /// A measured state: its hardest samples come first.
     public init(_ state: State, _ division: SampleDivision) {
         mask = state.mask
-        let weighted = zip(state.sampleLosses, division.weights).map { loss, weight in weight > 0 ? loss * weight : 0 }
+        let weighted = zip(state.sampleLosses, division.weights).map { loss, weight in
+            weight > 0 ? loss * weight : 0
+        }
         blocks = BlockList(hardestFirst: weighted, division.sharding)
         subtotals = blocks.samples.map { samples in
             division.subtotal(of: samples.map { state.sampleLosses[$0] }, samples: samples)
@@ -63,7 +65,8 @@ public struct Level: Sendable {
 
     /// A level of the search.
     public init(
-        number: Int, parents: [Parent], expansions: [Expansion], keep: Int, baseLoss: Double, objective: Objective,
+        number: Int, parents: [Parent], expansions: [Expansion], keep: Int, baseLoss: Double,
+        objective: Objective,
         maximumIncrease: Double = .infinity
     ) {
         self.number = number

@@ -19,7 +19,9 @@ public final class LocalEvaluator: LevelEvaluator {
         self.compute = compute
     }
 
-    public func evaluate(_ level: Level, division: SampleDivision, usesBounds: Bool) async throws -> LevelOutcome {
+    public func evaluate(_ level: Level, division: SampleDivision, usesBounds: Bool) async throws
+        -> LevelOutcome
+    {
         var race = LevelRace(level, division: division, usesBounds: usesBounds)
         if let journal { race.replay(try journal.results(of: level)) }
         while !race.isComplete, let task = race.nextTask() {

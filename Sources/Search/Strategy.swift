@@ -58,7 +58,8 @@ public struct Budget: Sendable, Hashable, Codable, LosslessStringConvertible {
     /// Reads `parameters=0.5` or `flops=0.5`.
     public init?(_ description: String) {
         let parts = description.split(separator: "=", omittingEmptySubsequences: false)
-        guard parts.count == 2, let quantity = Quantity(rawValue: String(parts[0])), let fraction = Double(parts[1]),
+        guard parts.count == 2, let quantity = Quantity(rawValue: String(parts[0])),
+            let fraction = Double(parts[1]),
             fraction >= 0, fraction < 1
         else { return nil }
         self.quantity = quantity
@@ -91,7 +92,8 @@ public struct SearchSettings: Sendable, Hashable, Codable {
 
     /// Settings of a search; greedy on the absolute change unless told otherwise.
     public init(
-        strategy: Strategy = .greedy, objective: Objective = .absolute, steps: Int? = nil, until: Budget? = nil,
+        strategy: Strategy = .greedy, objective: Objective = .absolute, steps: Int? = nil,
+        until: Budget? = nil,
         maximumLossIncrease: Double? = nil, usesBounds: Bool = true
     ) {
         self.strategy = strategy

@@ -20,7 +20,9 @@ enum ExitStatus {
     /// The code for an error.
     static func code(for error: any Error) -> ExitCode {
         switch error {
-        case is InputError, is ModelError, is GraphError, is DatasetError, is EngineError, is SearchError, is JournalError,
+        case JournalError.differentOutcome, JournalError.mismatchedScores: `internal`
+        case is InputError, is ModelError, is GraphError, is DatasetError, is EngineError, is SearchError,
+            is JournalError,
             is ReportError, is ContentHashError:
             badInput
         case is Interrupted: interrupted
@@ -35,7 +37,9 @@ enum ExitStatus {
 
 /// Runs a command's work: an error becomes one sentence on standard error and the documented exit code.
 func reporting<Result>(_ body: () async throws -> Result) async throws -> Result {
-    do { return try await body() } catch let error as ExitCode { throw error } catch let error as ValidationError {
+    do { return try await body() } catch let error as ExitCode { throw error } catch let error
+        as ValidationError
+    {
         throw error
     } catch {
         StandardError.write("espalier: \(error)\n")

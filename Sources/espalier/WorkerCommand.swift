@@ -26,7 +26,8 @@ struct WorkerCommand: ParsableCommand {
         let service: WorkerService
         do {
             service = try WorkerService(
-                endpoint: connect, softwareVersion: Pruning.Espalier.version, logger: log.logger("espalier.worker"))
+                endpoint: connect, softwareVersion: Pruning.Espalier.version,
+                logger: log.logger("espalier.worker"))
         } catch {
             StandardError.write("espalier: \(error)\n")
             throw ExitStatus.badInput

@@ -19,16 +19,20 @@ extension Rewriter {
                 parts.append(try sizeTensor(expression))
             case nil:
                 try flush(&self)
-                let shape = emit("Shape", [try reference(value)], output: names("\(graph.values[value].name)/shape"))
+                let shape = emit(
+                    "Shape", [try reference(value)], output: names("\(graph.values[value].name)/shape"))
                 parts.append(
-                    emit("Gather", [shape, try integers([axis])], [.init(name: "axis", int: 0)], output: names("\(shape)/size")))
+                    emit(
+                        "Gather", [shape, try integers([axis])], [.init(name: "axis", int: 0)],
+                        output: names("\(shape)/size")))
             }
         }
         try flush(&self)
         if parts.count == 1 { return parts[0] }
         if parts.isEmpty { return try integers([], hint: "sizes") }
         return emit(
-            "Concat", parts, [.init(name: "axis", int: 0)], output: names("\(graph.values[value].name)/sizes"))
+            "Concat", parts, [.init(name: "axis", int: 0)], output: names("\(graph.values[value].name)/sizes")
+        )
     }
 
     /// A size that follows from the inputs', as a tensor with one element.
@@ -42,8 +46,12 @@ extension Rewriter {
                 output: names("\(graph.inputs[axis.input].name)/size"))
             name = name.isEmpty ? size : emit("Mul", [name, size], output: names("\(size)/product"))
         }
-        if factor != 1 { name = emit("Mul", [name, try integers([factor])], output: names("\(name)/multiple")) }
-        if divisor != 1 { name = emit("Div", [name, try integers([divisor])], output: names("\(name)/part")) }
+        if factor != 1 {
+            name = emit("Mul", [name, try integers([factor])], output: names("\(name)/multiple"))
+        }
+        if divisor != 1 {
+            name = emit("Div", [name, try integers([divisor])], output: names("\(name)/part"))
+        }
         if addend != 0 { name = emit("Add", [name, try integers([addend])], output: names("\(name)/sum")) }
         caches.sizes[expression] = name
         return name
@@ -51,7 +59,8 @@ extension Rewriter {
 
     private mutating func inputShape(_ input: Int) -> String {
         if let name = caches.inputShapes[input] { return name }
-        let name = emit("Shape", [graph.inputs[input].name], output: names("\(graph.inputs[input].name)/shape"))
+        let name = emit(
+            "Shape", [graph.inputs[input].name], output: names("\(graph.inputs[input].name)/shape"))
         caches.inputShapes[input] = name
         return name
     }
@@ -69,7 +78,8 @@ extension Rewriter {
                 continue
             }
             // Elements do not matter, so a cut slot may read the value itself.
-            inputs.append(cuts.contains(producer, slot) ? try reference(input) : try explicitOrReference(input))
+            inputs.append(
+                cuts.contains(producer, slot) ? try reference(input) : try explicitOrReference(input))
         }
         let outputs = vertex.outputs.map { output in
             output.map { names("\(graph.values[$0].name)/shaped") } ?? ""
@@ -81,7 +91,8 @@ extension Rewriter {
 
     private mutating func explicitOrReference(_ value: Int) throws -> String {
         // Integers may decide shapes, so they must be right; of other values only the shape matters.
-        let decidesShape = !graph.values[value].elementType.isFloatingPoint || graph.values[value].hasDynamicShape
+        let decidesShape =
+            !graph.values[value].elementType.isFloatingPoint || graph.values[value].hasDynamicShape
         return forms[value] != nil && decidesShape ? try explicit(value) : try reference(value)
     }
 

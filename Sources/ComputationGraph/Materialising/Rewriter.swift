@@ -117,7 +117,9 @@ struct Rewriter {
 
     /// Lets the consumers of an Identity, or of a Dropout that does nothing, read its input.
     private mutating func bypass(_ vertex: Vertex, _ operands: [Operand?]) throws -> Bool {
-        guard isStandard(vertex), let output = vertex.outputs.first ?? nil, let operand = operands.first ?? nil else {
+        guard isStandard(vertex), let output = vertex.outputs.first ?? nil,
+            let operand = operands.first ?? nil
+        else {
             return false
         }
         switch vertex.operation {
@@ -142,9 +144,13 @@ struct Rewriter {
         let size = operands.reduce(0) { $0 + (elementCount($1) ?? 0) }
         for (position, output) in vertex.outputs.enumerated() {
             guard let output, isRead(output) else { continue }
-            guard results.indices.contains(position), results[position].count <= max(4096, size) else { return false }
+            guard results.indices.contains(position), results[position].count <= max(4096, size) else {
+                return false
+            }
         }
-        for (output, result) in zip(vertex.outputs, results) { if let output { forms[output] = .uniform(result) } }
+        for (output, result) in zip(vertex.outputs, results) {
+            if let output { forms[output] = .uniform(result) }
+        }
         return true
     }
 
@@ -181,7 +187,8 @@ struct Rewriter {
 
     /// Whether the value may follow from initialisers alone.
     func isOriginalConstant(_ value: Int) -> Bool {
-        originals.isStored(value) || (graph.values[value].producer != nil && !graph.values[value].dependsOnData)
+        originals.isStored(value)
+            || (graph.values[value].producer != nil && !graph.values[value].dependsOnData)
     }
 
     /// The sizes of a value's axes; `nil` when they follow from elements of an input, or no run tells.
