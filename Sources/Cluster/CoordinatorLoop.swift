@@ -108,7 +108,8 @@ final class CoordinatorLoop {
             continuation?.resume(returning: outcome)
             continuation = nil
         case .fail(let error): finish(throwing: error)
-        case .close: break  // A ROUTER cannot close one connection; whoever is still there is asked to introduce itself.
+        // A ROUTER cannot close one connection; whoever is still there is asked to introduce itself.
+        case .close: break
         case .log(let level, let text): logger.log(level: Logger.Level(level), "\(text)")
         }
     }

@@ -40,13 +40,21 @@ public struct MeasurementOptions: Sendable, Hashable {
 
 /// A model, data, and how the one is measured on the other.
 public struct Workload {
+    /// The model's graph.
     public let graph: Graph
+    /// The samples.
     public let dataset: Dataset
+    /// The model, ready to run.
     public let network: Network
+    /// What is measured.
     public let loss: Loss
+    /// The samples in shards and blocks, with their weights.
     public let division: SampleDivision
+    /// What each mask costs.
     public let costs: CostModel
+    /// The data file.
     public let dataPath: String
+    /// The options that it was made with.
     public let options: MeasurementOptions
 
     /// Loads everything and runs the unpruned model once, so that what does not fit is found before any search.

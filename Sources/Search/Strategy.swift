@@ -28,6 +28,7 @@ public enum Strategy: Sendable, Hashable, Codable, LosslessStringConvertible {
         }
     }
 
+    /// The text form, which the initialiser reads.
     public var description: String {
         switch self {
         case .greedy: "greedy"
@@ -51,6 +52,7 @@ public enum Strategy: Sendable, Hashable, Codable, LosslessStringConvertible {
 public struct Budget: Sendable, Hashable, Codable, LosslessStringConvertible {
     /// What is counted.
     public enum Quantity: String, Sendable, Codable { case parameters, flops }
+    /// What is to be reached a share of.
     public let quantity: Quantity
     /// The share of the full model's, between 0 and 1.
     public let fraction: Double
@@ -66,6 +68,7 @@ public struct Budget: Sendable, Hashable, Codable, LosslessStringConvertible {
         self.fraction = fraction
     }
 
+    /// The text form, which the initialiser reads.
     public var description: String { "\(quantity.rawValue)=\(fraction)" }
 
     /// Whether `cost` is within the budget, given the full model's.
@@ -79,7 +82,9 @@ public struct Budget: Sendable, Hashable, Codable, LosslessStringConvertible {
 
 /// What a search is asked to do. With the model and the data, it decides the result to the last bit.
 public struct SearchSettings: Sendable, Hashable, Codable {
+    /// How masks are searched.
     public var strategy: Strategy
+    /// What is made small.
     public var objective: Objective
     /// The most removals; `nil` for as many as there are.
     public var steps: Int?
