@@ -117,7 +117,8 @@ public struct Workload {
         let shapes = try network.shapes(for: dataset, samples: Array(0..<min(probe, dataset.samples)))
         func bytes(_ size: Int) -> Int {
             // Kept activations, as much again for the expansion in work, and the process itself.
-            let (activations, overflow) = (2 * shapes.activationBytes / probe).multipliedReportingOverflow(by: size)
+            let (activations, overflow) = (2 * shapes.activationBytes / probe).multipliedReportingOverflow(
+                by: size)
             return overflow || activations > 1 << 60
                 ? .max : network.weightBytes * 2 + activations + Workload.processBytes
         }
