@@ -4,7 +4,7 @@
 enum OldOperators {
     /// Defined by set 1 as set 7 has them.
     private static let sinceFirst: Set<String> = [
-        "ConstantOfShape", "Conv", "ConvTranspose", "DepthToSpace", "Flatten", "GlobalAveragePool", "GlobalMaxPool",
+        "Conv", "ConvTranspose", "DepthToSpace", "Flatten", "GlobalAveragePool", "GlobalMaxPool",
         "Identity", "LRN", "LogSoftmax", "Not", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum",
         "Shape", "Size", "Softmax", "Softplus", "Softsign", "SpaceToDepth", "Squeeze", "Transpose", "Unsqueeze",
     ]
