@@ -1,6 +1,6 @@
 internal import OrderedCollections
 internal import Datasets
-internal import Search
+public import Search
 
 /// The coordinator's side of a run, as a pure state machine: events in, actions out; no I/O, no clock, no threads.
 ///
@@ -16,7 +16,8 @@ public struct Coordinator: Sendable {
     /// How workers are treated.
     public let settings: CoordinatorSettings
     var peers: OrderedDictionary<ConnectionID, Peer> = [:]
-    var race: LevelRace?
+    /// The level's race, e.g. to show how far it is; `nil` between levels.
+    public internal(set) var race: LevelRace?
     /// Tasks that at least one worker holds a lease of.
     var flights: OrderedDictionary<TaskID, Flight> = [:]
     /// Tasks of this level whose work was given back to the race, in case their results come after all.
@@ -32,15 +33,6 @@ public struct Coordinator: Sendable {
 
     /// A coordinator that no worker has come to yet.
     public init(_ settings: CoordinatorSettings) { self.settings = settings }
-
-    /// How far the level is; `nil` between levels.
-    public var progress: LevelProgress? {
-        race.map { race in
-            LevelProgress(
-                level: race.level.number, running: race.progress.running, total: race.progress.total,
-                best: race.bestSoFar, work: race.workSoFar, workers: readyCount)
-        }
-    }
 
     /// The workers, in the order in which they came.
     public var workers: [WorkerStatus] {

@@ -14,6 +14,8 @@ public final class Evaluator {
     private let positions: Int
     /// Outputs of the unpruned model on recent blocks.
     private var references: [(samples: [Int], output: Tensor)] = []
+    /// Steps computed so far, but for the unpruned model's own outputs: what prefix reuse saves shows here.
+    private(set) var computedSteps = 0
 
     /// The model's graph.
     public var graph: Graph { network.graph }
@@ -42,25 +44,30 @@ public final class Evaluator {
         let plan = try network.plan(for: inputs)
         let reference = try reference(samples, inputs: inputs)
         let output = graph.outputs[0].value
-        let schedule = Schedule(plan: plan, mask: state, wanted: [output])
 
-        // What each expansion recomputes, and which values of the base pass it reads.
-        var kept = [Bool](repeating: false, count: graph.values.count)
-        kept[output] = true
+        // What each expansion recomputes. The base pass computes what they read besides, and no more: a task of one
+        // expansion costs no more than one pass.
+        var wanted: Set<Int> = []
         let work = expansions.map { edge -> Recomputation? in
-            guard let edge else { return nil }
+            guard let edge else {
+                wanted.insert(output)
+                return nil
+            }
             let recomputation = Recomputation(of: edge, state: state, plan: plan, output: output)
-            for value in recomputation.reads(of: plan) { kept[value] = true }
+            wanted.formUnion(recomputation.reads(of: plan))
             return recomputation
         }
+        let schedule = Schedule(plan: plan, mask: state, wanted: wanted)
         var base = Pass(plan: plan, inputs: inputs)
-        try base.compute(schedule.steps, cuts: schedule.cuts) { kept[$0] }
+        try base.compute(schedule.steps, cuts: schedule.cuts) { wanted.contains($0) }
+        computedSteps += schedule.steps.count
 
         return try work.map { recomputation in
             var tensor = base[output]
             if let recomputation {
                 var pass = Pass(expanding: base)
                 try pass.compute(recomputation.steps, cuts: recomputation.cuts) { $0 == output }
+                computedSteps += recomputation.steps.count
                 tensor = pass[output]
             }
             guard let tensor else { throw EngineError.data("the model's first output was not computed") }
@@ -90,14 +97,16 @@ public final class Evaluator {
 private struct Recomputation {
     let steps: [Int]
     let cuts: CutSlots
+    private let output: Int
 
     init(of edge: Edge, state: Mask, plan: Plan, output: Int) {
+        self.output = output
         let schedule = Schedule(plan: plan, mask: state.removing(edge), wanted: [output])
         cuts = schedule.cuts
         steps = schedule.descendants(of: edge.node, in: plan)
     }
 
-    /// The values that are read, and not recomputed here.
+    /// The values that are read, and not recomputed here; the output itself where the cut does not change it.
     func reads(of plan: Plan) -> [Int] {
         var written: Set<Int> = []
         var reads: [Int] = []
@@ -105,11 +114,15 @@ private struct Recomputation {
             let step = plan.steps[position]
             for (slot, input) in step.inputs.enumerated() {
                 guard let input, !written.contains(input) else { continue }
-                if !cuts.contains(step.vertex, slot) || plan.graph.values[input].hasDynamicShape { reads.append(input) }
+                if !cuts.contains(step.vertex, slot) || plan.graph.values[input].hasDynamicShape {
+                    reads.append(input)
+                }
             }
-            for value in plan.graph.vertices[step.vertex].captured where !written.contains(value) { reads.append(value) }
-            for output in step.outputs { if let output { written.insert(output) } }
+            for value in plan.graph.vertices[step.vertex].captured where !written.contains(value) {
+                reads.append(value)
+            }
+            for value in step.outputs { if let value { written.insert(value) } }
         }
-        return reads
+        return written.contains(output) ? reads : reads + [output]
     }
 }

@@ -19,13 +19,22 @@ public final class Network {
     /// - Throws: `EngineError` for an initialiser of an unsupported type.
     public init(_ graph: Graph) throws {
         self.graph = graph
-        weights = try graph.values.map { value in
+        TorchRuntime.setThreads(1)
+        TorchRuntime.keepFreedMemory()
+        // Images are convolved with the channels innermost: twice as fast or more on CPUs.
+        let kernels = Set(
+            graph.vertices.filter { $0.operation == "Conv" }.compactMap {
+                $0.inputs.count > 1 ? $0.inputs[1] : nil
+            })
+        weights = try graph.values.enumerated().map { index, value in
             guard let constant = value.constant else { return nil }
-            do { return try Tensor(constant) } catch {
+            do {
+                let tensor = try Tensor(constant)
+                return kernels.contains(index) && tensor.rank == 4 ? try tensor.channelsLast() : tensor
+            } catch {
                 throw EngineError.data("initialiser '\(value.name)': \(error)")
             }
         }
-        TorchRuntime.setThreads(1)
     }
 
     /// Bytes that the weights take.
@@ -47,7 +56,9 @@ public final class Network {
     /// - Throws: `EngineError` that names the node that failed, or the input that is missing.
     public func run(_ inputs: [String: NumpyArray], mask: Mask = .empty) throws -> [(String, NumpyArray)] {
         let tensors = try graph.inputs.map { port in
-            guard let array = inputs[port.name] else { throw EngineError.data("there is no input '\(port.name)'") }
+            guard let array = inputs[port.name] else {
+                throw EngineError.data("there is no input '\(port.name)'")
+            }
             return try Tensor(array)
         }
         let outputs = try outputs(of: tensors, mask: mask)

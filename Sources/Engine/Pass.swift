@@ -8,7 +8,7 @@ struct Schedule {
     let cuts: CutSlots
 
     /// The steps that reach `wanted` values when `mask` is removed.
-    init(plan: Plan, mask: Mask, wanted: [Int]) {
+    init(plan: Plan, mask: Mask, wanted: some Sequence<Int>) {
         cuts = CutSlots(mask)
         var needed = [Bool](repeating: false, count: plan.graph.values.count)
         for value in wanted { needed[value] = true }
@@ -78,12 +78,18 @@ struct Pass {
     /// Computes `steps`; values that none of them, and nothing in `kept`, reads any more are freed on the way.
     mutating func compute(_ steps: [Int], cuts: CutSlots, keeping kept: (Int) -> Bool) throws {
         var lastReader = [Int](repeating: -1, count: values.count)
-        for position in steps { for input in plan.steps[position].inputs { if let input { lastReader[input] = position } } }
+        for position in steps {
+            for input in plan.steps[position].inputs { if let input { lastReader[input] = position } }
+        }
         for position in steps {
             let step = plan.steps[position]
             let slots = cuts[step.vertex]
             if slots.isEmpty {
-                try store(step, Plan.compute(plan.graph.vertices[step.vertex], step.kernel, step.inputs.map { $0.flatMap { self[$0] } }))
+                try store(
+                    step,
+                    Plan.compute(
+                        plan.graph.vertices[step.vertex], step.kernel,
+                        step.inputs.map { $0.flatMap { self[$0] } }))
             } else if step.isPlainAddition, slots.count == 1, let other = step.inputs[1 - slots[0]] {
                 // x + 0 is x.
                 store(step, [self[other]])

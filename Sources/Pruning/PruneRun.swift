@@ -1,5 +1,6 @@
 internal import Cluster
 internal import ComputationGraph
+internal import Coordination
 internal import Datasets
 internal import Engine
 internal import Journal
@@ -35,6 +36,7 @@ public final class PruneRun {
         self.interruption = interruption
         self.observer = observer
         if let output = options.output { try OutputFile.checkWritable(output) }
+        try OutputFile.checkFolder(options.folder)
         workload = try Workload(model: options.model, options: options.measurement)
         let candidates = try Candidates(of: workload.graph, selection: options.candidates)
         problem = SearchProblem(
@@ -44,7 +46,8 @@ public final class PruneRun {
             dataPath: options.measurement.data, dataSHA256: ContentHash.ofFile(workload.dataPath),
             settings: RunIdentity.json(of: RunSettings(options, workload)), version: Espalier.version,
             commandLine: CommandLine.arguments)
-        journal = try options.resumes
+        journal =
+            try options.resumes
             ? RunJournal.resume(in: options.folder, identity: identity)
             : RunJournal.create(in: options.folder, identity: identity)
     }
@@ -72,7 +75,8 @@ public final class PruneRun {
     private func search() async throws -> SearchResult {
         var baseLoss = 0.0
         return try await withEvaluator { evaluator in
-            try await Search(self.problem, settings: self.options.search, evaluator: evaluator).run { level, outcome in
+            try await Search(self.problem, settings: self.options.search, evaluator: evaluator).run {
+                level, outcome in
                 if level == 0, let base = outcome.best.first { baseLoss = base.loss }
                 try self.journal.finish(
                     level: level, states: outcome.best, work: outcome.work, dropped: outcome.dropped)
@@ -82,18 +86,39 @@ public final class PruneRun {
     }
 
     /// Gives `body` an evaluator in this process, or one over worker processes that live as long as it.
-    private func withEvaluator<Value>(_ body: (any LevelEvaluator) async throws -> Value) async throws -> Value {
-        let evaluator = try workload.evaluator()
-        let local = LocalEvaluator(
+    private func withEvaluator<Value>(_ body: (any LevelEvaluator) async throws -> Value) async throws
+        -> Value
+    {
+        let (observer, interruption) = (observer, interruption)
+        let progress: @Sendable (LevelRace) throws -> Void = { race in
+            observer.advanced(LevelProgress(race))
+            try interruption.check()
+        }
+        guard options.workers > 0 else {
+            let evaluator = try workload.evaluator()
+            return try await body(
+                LocalEvaluator(journal: journal, progress: progress) { task in
+                    try evaluator.evaluate(state: task.state, samples: task.samples, expansions: task.edges)
+                })
+        }
+        let cluster = try LocalCluster(
+            workers: options.workers,
+            settings: CoordinatorSettings(run: runDescription(), softwareVersion: Espalier.version),
             journal: journal,
-            progress: { race in
-                self.observer.advanced(LevelProgress(race))
-                try self.interruption.check()
-            },
-            compute: { task in
-                try evaluator.evaluate(state: task.state, samples: task.samples, expansions: task.edges)
-            })
-        return try await body(local)
+            logger: options.logger, progress: progress)
+        defer { cluster.shutdown() }
+        interruption.onRequest { cluster.evaluator.interrupt() }
+        do { return try await body(cluster.evaluator) } catch ClusterError.interrupted { throw Interrupted() }
+    }
+
+    private func runDescription() throws -> RunDescription {
+        try RunDescription(
+            session: .random(in: .min ... .max), modelPath: AbsolutePath.of(workload.graph.model.path),
+            modelSHA256: ContentHash.digest(ofFile: workload.graph.model.path),
+            dataPath: AbsolutePath.of(workload.dataPath),
+            dataSHA256: ContentHash.digest(ofFile: workload.dataPath),
+            sampleLimit: options.measurement.samples, loss: workload.loss.rawValue,
+            sharding: workload.division.sharding, memoryBudget: options.measurement.memory)
     }
 
     /// Writes the model without the edges of `mask`, and checks by running it that it computes the same.

@@ -47,15 +47,17 @@ struct Entrant {
         cursor = 0
     }
 
-    /// Takes the scores of a block; a block that is known already changes nothing.
+    /// Takes the scores of a block; a block that is known already changes nothing. What comes after the expansion was
+    /// given up is counted as known, for it was evaluated, and changes nothing else.
     ///
     /// - Returns: whether they were new.
     mutating func fold(_ result: SampleScores, subtotal: Double, block: Int, expecting sum: Double) -> Bool {
         takeBack(block, expecting: sum)
-        guard status == .running, !isKnown[block] else { return false }
+        guard !isKnown[block] else { return false }
         isKnown[block] = true
         knownCount += 1
         subtotals[block] = subtotal
+        guard status == .running else { return true }
         scores[block] = result
         partialSum = subtotals.reduce(0, +)
         if knownCount == subtotals.count { status = .finished }

@@ -28,6 +28,7 @@ public enum Strategy: Sendable, Hashable, Codable, LosslessStringConvertible {
         }
     }
 
+    /// The text form, which the initialiser reads.
     public var description: String {
         switch self {
         case .greedy: "greedy"
@@ -51,6 +52,7 @@ public enum Strategy: Sendable, Hashable, Codable, LosslessStringConvertible {
 public struct Budget: Sendable, Hashable, Codable, LosslessStringConvertible {
     /// What is counted.
     public enum Quantity: String, Sendable, Codable { case parameters, flops }
+    /// What is to be reached a share of.
     public let quantity: Quantity
     /// The share of the full model's, between 0 and 1.
     public let fraction: Double
@@ -58,13 +60,15 @@ public struct Budget: Sendable, Hashable, Codable, LosslessStringConvertible {
     /// Reads `parameters=0.5` or `flops=0.5`.
     public init?(_ description: String) {
         let parts = description.split(separator: "=", omittingEmptySubsequences: false)
-        guard parts.count == 2, let quantity = Quantity(rawValue: String(parts[0])), let fraction = Double(parts[1]),
+        guard parts.count == 2, let quantity = Quantity(rawValue: String(parts[0])),
+            let fraction = Double(parts[1]),
             fraction >= 0, fraction < 1
         else { return nil }
         self.quantity = quantity
         self.fraction = fraction
     }
 
+    /// The text form, which the initialiser reads.
     public var description: String { "\(quantity.rawValue)=\(fraction)" }
 
     /// Whether `cost` is within the budget, given the full model's.
@@ -78,7 +82,9 @@ public struct Budget: Sendable, Hashable, Codable, LosslessStringConvertible {
 
 /// What a search is asked to do. With the model and the data, it decides the result to the last bit.
 public struct SearchSettings: Sendable, Hashable, Codable {
+    /// How masks are searched.
     public var strategy: Strategy
+    /// What is made small.
     public var objective: Objective
     /// The most removals; `nil` for as many as there are.
     public var steps: Int?
@@ -91,7 +97,8 @@ public struct SearchSettings: Sendable, Hashable, Codable {
 
     /// Settings of a search; greedy on the absolute change unless told otherwise.
     public init(
-        strategy: Strategy = .greedy, objective: Objective = .absolute, steps: Int? = nil, until: Budget? = nil,
+        strategy: Strategy = .greedy, objective: Objective = .absolute, steps: Int? = nil,
+        until: Budget? = nil,
         maximumLossIncrease: Double? = nil, usesBounds: Bool = true
     ) {
         self.strategy = strategy

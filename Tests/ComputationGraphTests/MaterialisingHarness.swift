@@ -22,7 +22,9 @@ struct MaterialisingHarness {
         let masks: [Entry]
     }
 
-    private static let jobs = ProcessInfo.processInfo.environment["MATERIALISE_JOB"].map { $0.split(separator: ":").map(String.init) }
+    private static let jobs = ProcessInfo.processInfo.environment["MATERIALISE_JOB"].map {
+        $0.split(separator: ":").map(String.init)
+    }
 
     @Test(.enabled(if: jobs != nil)) func materialisesTheJobsOfTheEnvironment() throws {
         for path in Self.jobs ?? [] {
@@ -30,7 +32,9 @@ struct MaterialisingHarness {
             let graph = try Graph(ModelFile(contentsOf: job.model))
             let shapes = ValueShapes(
                 probes: job.probes.map { probe in
-                    .init(inputShapes: probe.inputs, shapes: graph.values.map { $0.constant?.shape ?? probe.shapes[$0.name] })
+                    .init(
+                        inputShapes: probe.inputs,
+                        shapes: graph.values.map { $0.constant?.shape ?? probe.shapes[$0.name] })
                 })
             for entry in job.masks {
                 do {

@@ -6,8 +6,11 @@ internal import ONNX
 /// with padding it does not, so such a range is written out instead.
 extension Rewriter {
     /// Convolution: input channels of a plain one, whole groups of a grouped one.
-    mutating func rewriteConvolution(_ vertex: Vertex, _ operands: [Operand?], _ partial: Partial) throws -> Bool {
-        guard partial.axis == 1, let data = operands[0], let output = vertex.outputs.first ?? nil, operands.count >= 2,
+    mutating func rewriteConvolution(_ vertex: Vertex, _ operands: [Operand?], _ partial: Partial) throws
+        -> Bool
+    {
+        guard partial.axis == 1, let data = operands[0], let output = vertex.outputs.first ?? nil,
+            operands.count >= 2,
             let weight = operands[1], weight.form.isTensor, isOriginalConstant(weight.value),
             let weights = try originals.tensor(weight.value)
         else { return false }
@@ -36,7 +39,8 @@ extension Rewriter {
 
     /// The groups of a grouped convolution that are live, and the constants that the others give.
     private mutating func emitGroups(
-        _ vertex: Vertex, output: Int, data: Operand, kept: Partial, tensor: String, added: [Double], groups: Int,
+        _ vertex: Vertex, output: Int, data: Operand, kept: Partial, tensor: String, added: [Double],
+        groups: Int,
         outputsPerGroup: Int
     ) throws -> Bool {
         let depth = kept.length / groups
@@ -50,7 +54,8 @@ extension Rewriter {
         var inputs: [String?] = [tensor, slice]
         var biases = [Double](repeating: 0, count: outputsPerGroup * groups)
         if let bias {
-            guard let name = try sliced(bias, ranges, axis: 0), let vector = try originals.constant(bias) else {
+            guard let name = try sliced(bias, ranges, axis: 0), let vector = try originals.constant(bias)
+            else {
                 return false
             }
             inputs.append(name)
@@ -73,7 +78,10 @@ extension Rewriter {
             }
             let shape = [1, range.count] + [Int](repeating: 1, count: rank - 2)
             let constant = Constant(data.elementType, shape: shape, range.map { biases[$0] + added[$0] })
-            segments.append(.init(length: range.count, constant: constant.isZero ? Constant(data.elementType, rank: rank) : constant))
+            segments.append(
+                .init(
+                    length: range.count,
+                    constant: constant.isZero ? Constant(data.elementType, rank: rank) : constant))
         }
         let result = Partial(axis: 1, segments: segments, packing: .packed(name))
         forms[output] = .partial(result.repacked(name, axis: 1) { $0 })
@@ -85,7 +93,8 @@ extension Rewriter {
         _ vertex: Vertex, _ operands: [Operand?], _ partial: Partial
     ) throws -> Bool {
         guard partial.axis == 1, try vertex.node.int("group", default: 1) == 1, let data = operands[0],
-            operands.count >= 2, let weight = operands[1], weight.form.isTensor, isOriginalConstant(weight.value)
+            operands.count >= 2, let weight = operands[1], weight.form.isTensor,
+            isOriginalConstant(weight.value)
         else { return false }
         let (kept, tensor) = try writingOut(partial, value: data.value) { !$1.isZero }
         guard let slice = try sliced(weight.value, kept.liveRanges, axis: 0) else { return false }
@@ -98,7 +107,8 @@ extension Rewriter {
     mutating func rewriteGemm(_ vertex: Vertex, _ operands: [Operand?], _ partial: Partial) throws -> Bool {
         let beta = try Double(vertex.node.float("beta", default: 1))
         guard partial.axis == 1, try vertex.node.int("transA", default: 0) == 0, let data = operands[0],
-            operands.count >= 2, let weight = operands[1], weight.form.isTensor, isOriginalConstant(weight.value),
+            operands.count >= 2, let weight = operands[1], weight.form.isTensor,
+            isOriginalConstant(weight.value),
             let weights = try originals.tensor(weight.value), weights.shape.count == 2
         else { return false }
         let isTransposed = try vertex.node.int("transB", default: 0) != 0
@@ -107,20 +117,24 @@ extension Rewriter {
         let (kept, tensor) = try writingOut(partial, value: data.value) {
             !($1.isZero || canAdd && $1.shape[0] == 1)
         }
-        guard let slice = try sliced(weight.value, kept.liveRanges, axis: isTransposed ? 1 : 0) else { return false }
+        guard let slice = try sliced(weight.value, kept.liveRanges, axis: isTransposed ? 1 : 0) else {
+            return false
+        }
         let alpha = try Double(vertex.node.float("alpha", default: 1))
         let scale = bias == nil ? alpha : alpha / beta
         let added = try matrixResponse(weights, to: kept, isTransposed: isTransposed).map { $0 * scale }
         var attributes: [AttributeProto] = []
         if bias == nil, beta != 1 { attributes.append(.init(name: "beta", float: 1)) }
         emit(
-            vertex, inputs: [tensor, slice, try self.bias(bias, adding: added, like: data)], attributes: attributes)
+            vertex, inputs: [tensor, slice, try self.bias(bias, adding: added, like: data)],
+            attributes: attributes)
         return true
     }
 
     /// Matrix product with constant weights: their rows that constant positions of the last axis meet go.
     mutating func rewriteMatMul(_ vertex: Vertex, _ operands: [Operand?], _ partial: Partial) throws -> Bool {
-        guard let data = operands[0], let rank = data.extents?.count, partial.axis == rank - 1, operands.count == 2,
+        guard let data = operands[0], let rank = data.extents?.count, partial.axis == rank - 1,
+            operands.count == 2,
             let weight = operands[1], weight.form.isTensor, isOriginalConstant(weight.value),
             let weights = try originals.tensor(weight.value), weights.shape.count >= 2,
             let output = vertex.outputs.first ?? nil
@@ -129,7 +143,9 @@ extension Rewriter {
         let (kept, tensor) = try writingOut(partial, value: data.value) {
             !($1.isZero || isMatrix && $1.count == $1.shape[rank - 1])
         }
-        guard let slice = try sliced(weight.value, kept.liveRanges, axis: weights.shape.count - 2) else { return false }
+        guard let slice = try sliced(weight.value, kept.liveRanges, axis: weights.shape.count - 2) else {
+            return false
+        }
         let added = isMatrix ? try matrixResponse(weights, to: kept, isTransposed: false) : []
         guard added.contains(where: { $0 != 0 }) else {
             emit(vertex, inputs: [tensor, slice])
@@ -144,8 +160,11 @@ extension Rewriter {
 
     /// Reshaping that keeps the ranges of a partial value together.
     mutating func rewriteReshape(_ vertex: Vertex, _ operand: Operand, _ partial: Partial) throws -> Bool {
-        guard let before = operand.extents, let output = vertex.outputs.first ?? nil, let after = extents(of: output),
-            let group = AxisGroup.groups(from: before, to: after)?.first(where: { $0.before.contains(partial.axis) }),
+        guard let before = operand.extents, let output = vertex.outputs.first ?? nil,
+            let after = extents(of: output),
+            let group = AxisGroup.groups(from: before, to: after)?.first(where: {
+                $0.before.contains(partial.axis)
+            }),
             before[group.before.lowerBound..<partial.axis].allSatisfy({ $0.fixed == 1 }),
             let axis = group.after.first(where: { after[$0].fixed != 1 }),
             let length = after[axis].fixed
@@ -153,7 +172,9 @@ extension Rewriter {
         let innerBefore = before[(partial.axis + 1)..<group.before.upperBound].map(\.fixed)
         let innerAfter = after[(axis + 1)..<group.after.upperBound].map(\.fixed)
         guard !innerBefore.contains(nil), !innerAfter.contains(nil) else { return false }
-        let (times, over) = (innerBefore.reduce(1) { $0 * ($1 ?? 1) }, innerAfter.reduce(1) { $0 * ($1 ?? 1) })
+        let (times, over) = (
+            innerBefore.reduce(1) { $0 * ($1 ?? 1) }, innerAfter.reduce(1) { $0 * ($1 ?? 1) }
+        )
         guard partial.segments.allSatisfy({ $0.length * times % over == 0 }) else { return false }
         var segments: [Partial.Segment] = []
         for segment in partial.segments {
@@ -181,7 +202,8 @@ extension Rewriter {
             let unknown = target.indices.filter { target[$0].fixed == nil }
             let shape =
                 unknown.count <= 1
-                ? try integers(target.map { $0.fixed ?? -1 }, hint: "sizes") : try shapeTensor(target, of: output)
+                ? try integers(target.map { $0.fixed ?? -1 }, hint: "sizes")
+                : try shapeTensor(target, of: output)
             emit(copyOf: vertex, inputs: [tensor, shape], outputs: [name])
         }
         let result = Partial(axis: axis, segments: segments, packing: .packed(name))
@@ -197,7 +219,9 @@ extension Rewriter {
     }
 
     /// The bias with `added` to it, one number for each output channel.
-    private mutating func bias(_ operand: Operand?, adding added: [Double], like data: Operand) throws -> String? {
+    private mutating func bias(_ operand: Operand?, adding added: [Double], like data: Operand) throws
+        -> String?
+    {
         guard added.contains(where: { $0 != 0 }) else { return try operand.map { try explicit($0) } }
         var sums = added
         if let operand, let vector = try constantVector(operand) {
@@ -225,7 +249,9 @@ extension Rewriter {
     }
 
     /// What the constant positions add to each column of a matrix product.
-    private func matrixResponse(_ weights: TensorData, to partial: Partial, isTransposed: Bool) throws -> [Double] {
+    private func matrixResponse(_ weights: TensorData, to partial: Partial, isTransposed: Bool) throws
+        -> [Double]
+    {
         let columns = weights.shape[isTransposed ? 0 : 1]
         var added = [Double](repeating: 0, count: columns)
         let values = values(of: partial, axis: partial.axis)
@@ -233,7 +259,8 @@ extension Rewriter {
         let elements = try weights.doubles
         for (row, value) in values.enumerated() where value != 0 {
             for column in 0..<columns {
-                added[column] += value * elements[isTransposed ? column * values.count + row : row * columns + column]
+                added[column] +=
+                    value * elements[isTransposed ? column * values.count + row : row * columns + column]
             }
         }
         return added

@@ -1,0 +1,110 @@
+import ComputationGraph
+import Datasets
+import Foundation
+import Search
+
+/// Losses that are a hash of mask and sample: the same whoever asks, in whatever order.
+struct LossOracle: Sendable {
+    enum Kind: CaseIterable {
+        /// Log-normal base losses, which every removal raises or lowers a little, sample by sample.
+        case realistic
+        /// A handful of values, so that totals tie.
+        case ties
+        /// Now and then NaN or an infinity.
+        case broken
+        /// Mostly zeros.
+        case zeros
+        /// Half of them below zero: they count as zero.
+        case negative
+        /// One sample in ten outweighs all others.
+        case heavyTailed
+        /// Sums that lose their small terms to rounding.
+        case extreme
+    }
+
+    let seed: UInt64
+    let kind: Kind
+    let weights: [Float]
+    /// The full model's losses of a realistic oracle: most samples are easy, few are hard.
+    private let bases: [Float]
+
+    init(seed: UInt64, kind: Kind, weights: [Float]) {
+        self.seed = seed
+        self.kind = kind
+        self.weights = weights
+        bases =
+            kind != .realistic
+            ? []
+            : weights.indices.map { sample in
+                // e to a rough normal variate of standard deviation 1.5.
+                let normal = (0..<6).reduce(-3) {
+                    $0 + LossOracle.uniform(LossOracle.hash(seed, [], sample, 10 + UInt64($1)))
+                }
+                return 0.05 * Float(exp(Double(normal) * 1.5 / 0.707))
+            }
+    }
+
+    func scores(_ task: LevelTask) -> [SampleScores] {
+        task.edges.map { edge in
+            losses(edge.map { task.state.removing($0) } ?? task.state, samples: task.samples)
+        }
+    }
+
+    func losses(_ mask: Mask, samples: [Int]) -> SampleScores {
+        SampleScores(
+            losses: samples.map { loss(mask, $0) },
+            correct: seed % 2 == 0 ? [] : samples.map { UInt32(hash(mask, $0, 1) % 2) })
+    }
+
+    private func loss(_ mask: Mask, _ sample: Int) -> Float {
+        let h = hash(mask, sample, 2)
+        let u = LossOracle.uniform(h)
+        switch kind {
+        case .realistic:
+            var factor: Float = 1
+            for edge in mask.edges {
+                let strength = LossOracle.uniform(LossOracle.hash(seed, CollectionOfOne(edge), -1, 3))
+                let effect = LossOracle.uniform(LossOracle.hash(seed, CollectionOfOne(edge), sample, 4))
+                factor += strength * strength * 2 * (effect - 0.2)
+            }
+            return bases[sample] * max(factor, 0.01) + (mask.isEmpty ? 0 : 0.02 * u)
+        case .ties: return [0, 0, 0.5, 1][Int(h % 4)]
+        case .broken:
+            // The full model's loss has to be a number where it counts.
+            if !mask.isEmpty || weights[sample] == 0 {
+                switch h % 41 {
+                case 0: return .nan
+                case 1: return .infinity
+                case 2: return -.infinity
+                default: break
+                }
+            }
+            return u
+        case .zeros: return h % 9 == 0 ? u : 0
+        case .negative: return u - 0.5
+        case .heavyTailed: return h % 10 == 0 ? 100 * u : 0.01 * u
+        case .extreme: return [1e30, 1, 1e-30, 0, .leastNonzeroMagnitude, 16_777_216][Int(h % 6)] * u
+        }
+    }
+
+    private func hash(_ mask: Mask, _ sample: Int, _ purpose: UInt64) -> UInt64 {
+        LossOracle.hash(seed, mask.edges, sample, purpose)
+    }
+
+    private static func uniform(_ h: UInt64) -> Float { Float(h >> 40) / Float(1 << 24) }
+
+    private static func hash(_ seed: UInt64, _ edges: some Sequence<Edge>, _ sample: Int, _ purpose: UInt64)
+        -> UInt64
+    {
+        var state = seed &+ purpose &* 0x9E37_79B9_7F4A_7C15
+        for edge in edges { state = mixed(state ^ UInt64(edge.node * 31 + edge.slot + 1)) }
+        return mixed(state ^ UInt64(bitPattern: Int64(sample)) &* 0xD6E8_FEB8_6659_FD93)
+    }
+
+    private static func mixed(_ value: UInt64) -> UInt64 {
+        var z = value &+ 0x1234_5678_9ABC_DEF1
+        z = (z ^ (z >> 32)) &* 0xD6E8_FEB8_6659_FD93
+        z = (z ^ (z >> 29)) &* 0xD6E8_FEB8_6659_FD93
+        return z ^ (z >> 32)
+    }
+}

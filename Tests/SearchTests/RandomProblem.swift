@@ -1,0 +1,127 @@
+import ComputationGraph
+import Datasets
+import Foundation
+import ONNX
+import Search
+
+/// A made-up search problem: a random graph, random division of samples, and losses out of a hash.
+struct RandomProblem {
+    let problem: SearchProblem
+    let oracle: LossOracle
+    var graph: Graph { problem.graph }
+    var division: SampleDivision { problem.division }
+
+    /// - Parameters:
+    ///   - nodes: how many layers the graph has.
+    ///   - kind: what the losses are like; one of the seed's choice unless given.
+    init(
+        seed: UInt64, nodes: ClosedRange<Int> = 4...9, samples: ClosedRange<Int> = 3...40,
+        kind: LossOracle.Kind? = nil
+    )
+        throws
+    {
+        var random = SplitMix64(seed: seed)
+        let graph = try Graph.random(nodes: .random(in: nodes, using: &random), using: &random)
+        let count = Int.random(in: samples, using: &random)
+        let sharding = try Sharding(
+            samples: count, shards: .random(in: 1...min(4, count), using: &random),
+            blockSize: .random(in: 1...max(1, count / 3), using: &random))
+        let shapes: [[Int]?] = graph.values.map { $0.constant?.shape ?? [1, 4] }
+        problem = SearchProblem(
+            graph: graph, candidates: try Candidates(of: graph, selection: .all),
+            costs: CostModel(graph: graph, shapes: shapes, samples: 1),
+            division: SampleDivision(
+                sharding: sharding, weights: RandomProblem.weights(count, using: &random)))
+        oracle = LossOracle(
+            seed: random.next(),
+            kind: kind ?? LossOracle.Kind.allCases.randomElement(using: &random) ?? .realistic,
+            weights: problem.division.weights)
+    }
+
+    /// Ones, token counts, fractions, or mostly zeros.
+    private static func weights(_ count: Int, using random: inout SplitMix64) -> [Float] {
+        let kind = Int.random(in: 0..<4, using: &random)
+        var weights = (0..<count).map { _ -> Float in
+            switch kind {
+            case 0: 1
+            case 1: Float(Int.random(in: 0...7, using: &random))
+            case 2: Float.random(in: 0..<3, using: &random)
+            default: Int.random(in: 0..<4, using: &random) == 0 ? 1 : 0
+            }
+        }
+        if !weights.contains(where: { $0 > 0 }) { weights[count / 2] = 2 }
+        return weights
+    }
+
+    /// A level of all expansions of some random masks, the way a search would ask for it.
+    func level(
+        keep: Int, objective: Objective, maximumIncrease: Double = .infinity, using random: inout SplitMix64
+    ) -> Level {
+        let base = NaiveSearch(self, objective: objective).base
+        var parents: [Parent] = []
+        var expansions: [Expansion] = []
+        var seen: Set<Mask> = []
+        for size in [0, 0, 1, 2] {
+            var mask = Mask.empty
+            for _ in 0..<size {
+                guard
+                    let edge = problem.candidates.expansions(of: mask, in: graph).randomElement(
+                        using: &random)
+                else { break }
+                mask = mask.removing(edge)
+            }
+            let own = problem.candidates.expansions(of: mask, in: graph).map { ($0, mask.removing($0)) }
+                .filter { seen.insert($0.1).inserted }
+            guard !own.isEmpty, !parents.contains(where: { $0.mask == mask }) else { continue }
+            expansions += own.map { edge, mask in
+                Expansion(parent: parents.count, edge: edge, mask: mask, cost: problem.costs.cost(of: mask))
+            }
+            let losses = oracle.losses(mask, samples: Array(0..<division.sharding.samples)).losses
+            parents.append(
+                Parent(
+                    State(
+                        mask: mask, edge: nil, loss: 0, objective: 0, correct: nil, sampleLosses: losses,
+                        cost: problem.costs.cost(of: mask)), division))
+        }
+        return Level(
+            number: 1, parents: parents, expansions: expansions, keep: keep, baseLoss: base.loss,
+            objective: objective,
+            maximumIncrease: maximumIncrease)
+    }
+}
+
+extension Graph {
+    /// A chain with random skips: every layer reads the one before it or an earlier one, and no shapes matter.
+    static func random(nodes: Int, using random: inout SplitMix64) throws -> Graph {
+        var proto = ModelProto()
+        proto.opsetImport = [OperatorSetIdProto(domain: "", version: 17)]
+        proto.graph.input = [ValueInfoProto(name: "x", .float32, shape: [1, 4])]
+        var weight = TensorProto()
+        weight.name = "w"
+        weight.dataType = Int32(ElementType.float32.rawValue)
+        weight.dims = [4, 4]
+        weight.rawData = Data(count: 64)
+        proto.graph.initializer = [weight]
+        var names = ["x"]
+        for index in 0..<nodes {
+            let previous = names[names.count - 1]
+            let other = names.randomElement(using: &random) ?? previous
+            let (operation, inputs): (String, [String]) =
+                switch Int.random(in: 0..<8, using: &random) {
+                case 0, 1: ("Add", [previous, other])
+                case 2: ("Concat", [other, previous])
+                case 3: ("Mul", [previous, other])
+                case 4: ("Relu", [previous])
+                case 5: ("Sigmoid", [previous])
+                default: ("MatMul", [previous, "w"])
+                }
+            proto.graph.node.append(NodeProto(operation, inputs: inputs, outputs: ["v\(index)"]))
+            names.append("v\(index)")
+        }
+        // One addition at the end, so that there is always something to remove.
+        proto.graph.node.append(
+            NodeProto("Sum", inputs: [names[names.count - 1], names[1], "x"], outputs: ["y"]))
+        proto.graph.output = [ValueInfoProto(name: "y", .float32, shape: [1, 4])]
+        return try Graph(ModelFile(unchecked: proto))
+    }
+}
