@@ -119,7 +119,8 @@ final class Plan {
             throw EngineError.unsupported(
                 index: vertex.index, name: vertex.name, operation: domain + vertex.operation)
         }
-        guard !vertex.node.domain.isEmpty || OldOperators.holds(vertex.operation, version: vertex.version) else {
+        guard !vertex.node.domain.isEmpty || OldOperators.holds(vertex.operation, version: vertex.version)
+        else {
             throw EngineError.unsupported(
                 index: vertex.index, name: vertex.name,
                 operation: "\(vertex.operation) of operator set \(vertex.version)")
