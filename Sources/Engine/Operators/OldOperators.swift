@@ -5,13 +5,16 @@ enum OldOperators {
     /// Defined by set 1 as set 7 has them.
     private static let sinceFirst: Set<String> = [
         "Conv", "ConvTranspose", "DepthToSpace", "Flatten", "GlobalAveragePool", "GlobalMaxPool",
-        "Identity", "LRN", "LogSoftmax", "Not", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum",
-        "Shape", "Size", "Softmax", "Softplus", "Softsign", "SpaceToDepth", "Squeeze", "Transpose", "Unsqueeze",
+        "Identity", "LRN", "LogSoftmax", "Not", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd",
+        "ReduceSum",
+        "Shape", "Size", "Softmax", "Softplus", "Softsign", "SpaceToDepth", "Squeeze", "Transpose",
+        "Unsqueeze",
     ]
 
     /// Defined by set 6, in a form that set 7 has.
     private static let sinceSixth: Set<String> = [
-        "Abs", "Cast", "Ceil", "Clip", "Concat", "Elu", "Exp", "Floor", "HardSigmoid", "InstanceNormalization",
+        "Abs", "Cast", "Ceil", "Clip", "Concat", "Elu", "Exp", "Floor", "HardSigmoid",
+        "InstanceNormalization",
         "LeakyRelu", "Log", "Neg", "Reciprocal", "Relu", "Reshape", "Selu", "Sigmoid", "Sqrt", "Tanh",
     ]
 

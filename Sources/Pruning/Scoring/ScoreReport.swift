@@ -110,7 +110,7 @@ public struct ScoreReport: Encodable, Sendable {
     }
 
     /// The scores by the criterion asked for, or by the first of its fallbacks that the operators allow.
-    private static func scores(
+    static func scores(
         _ options: ScoreOptions, _ edges: [Edge], _ workload: Workload, _ interruption: Interruption?
     ) throws -> (Criterion, Scores, [String]) {
         var criterion = options.criterion
