@@ -21,6 +21,7 @@ public enum ClusterError: Error, Hashable, Sendable, CustomStringConvertible {
     /// The data set has another number of samples than the run.
     case sampleCount(path: String, expected: Int, found: Int)
 
+    /// The error as a sentence.
     public var description: String {
         switch self {
         case .interrupted: "interrupted; the run can be resumed"

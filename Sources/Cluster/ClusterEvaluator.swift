@@ -32,7 +32,7 @@ public final class ClusterEvaluator: LevelEvaluator, Sendable {
         service = try CoordinatorService(
             CoordinatorService.Configuration(
                 endpoint: endpoint, keys: keys, settings: settings, limits: limits,
-                context: try context ?? Context(), journal: journal, progress: progress, logger: logger))
+                context: context, journal: journal, progress: progress, logger: logger))
     }
 
     deinit { shutdown() }
@@ -51,7 +51,9 @@ public final class ClusterEvaluator: LevelEvaluator, Sendable {
         try await withTaskCancellationHandler {
             try Task.checkCancellation()
             return try await withCheckedThrowingContinuation { continuation in
-                service.mailbox.post(.begin(level, division, usesBounds: usesBounds, continuation))
+                let isTaken = service.mailbox.post(
+                    .begin(level, division, usesBounds: usesBounds, continuation))
+                if !isTaken { continuation.resume(throwing: ClusterError.shutDown) }
             }
         } onCancel: {
             interrupt()

@@ -43,5 +43,6 @@ public enum ContentHash {
 public struct ContentHashError: Error, Sendable, CustomStringConvertible {
     let path: String
     let code: Int32
+    /// The error as a sentence.
     public var description: String { "cannot read \(path): \(String(cString: strerror(code)))" }
 }

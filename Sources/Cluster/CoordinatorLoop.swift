@@ -32,12 +32,13 @@ final class CoordinatorLoop {
         logger = configuration.logger
         wire = Wire(limits: configuration.limits)
         coordinator = Coordinator(configuration.settings)
-        socket = try Socket(.router, in: configuration.context)
+        let context = try configuration.context ?? Context()
+        socket = try Socket(.router, in: context)
         try Transport.configure(socket, frameBytes: configuration.limits.frameBytes)
         // Without this a message to a worker that is gone would be dropped without a word.
         try socket.set(.routerMandatory, true)
         if let keys = configuration.keys {
-            let authenticator = try ZAPAuthenticator(context: configuration.context, allowed: keys.allowed) {
+            let authenticator = try ZAPAuthenticator(context: context, allowed: keys.allowed) {
                 [logger] denial in
                 logger.warning("a peer at \(denial.address) was turned away: its key is not on the list")
             }
@@ -75,6 +76,8 @@ final class CoordinatorLoop {
             report()
         }
         socket.close()
+        // libzmq leaves the file of a Unix socket behind.
+        if endpoint.hasPrefix("ipc:///") { unlink(String(endpoint.dropFirst("ipc://".count))) }
     }
 
     private func handle(_ event: CoordinatorEvent) {
@@ -105,7 +108,8 @@ final class CoordinatorLoop {
             continuation?.resume(returning: outcome)
             continuation = nil
         case .fail(let error): finish(throwing: error)
-        case .close: break  // A ROUTER cannot close one connection; whoever is still there is asked to introduce itself.
+        // A ROUTER cannot close one connection; whoever is still there is asked to introduce itself.
+        case .close: break
         case .log(let level, let text): logger.log(level: Logger.Level(level), "\(text)")
         }
     }

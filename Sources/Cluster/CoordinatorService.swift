@@ -24,7 +24,8 @@ final class CoordinatorService: Sendable {
         let keys: CoordinatorKeys?
         let settings: CoordinatorSettings
         let limits: WireLimits
-        let context: Context
+        /// `nil` for one of its own, which goes with the thread, once workers have heard the last message.
+        let context: Context?
         let journal: (any LevelJournal & Sendable)?
         let progress: @Sendable (LevelRace) throws -> Void
         let logger: Logger

@@ -7,6 +7,7 @@ internal import ONNX
 /// A run on the tensor engine. It holds the whole data set: local workers share its pages with the file cache.
 public struct EngineComputation: WorkerComputation {
     private let evaluator: Evaluator
+    /// The shards that are held.
     public let shards: [Int]
 
     /// Loads a run, after a check that model and data are the very files that the coordinator has.
@@ -32,6 +33,9 @@ public struct EngineComputation: WorkerComputation {
         shards = Array(0..<run.sharding.shards)
     }
 
+    /// Computes a task on the engine.
+    ///
+    /// - Throws: `PermanentFailure` for what every worker would fail in, `EngineError` where memory is short.
     public func scores(of assignment: Assignment) throws -> [SampleScores] {
         do {
             return try evaluator.evaluate(

@@ -2,7 +2,7 @@ internal import FoundationEssentials
 internal import Glibc
 
 /// A folder that only this user can enter, for the socket of local workers. It goes when its owner goes; what a
-/// killed owner left is removed by the next one.
+/// killed owner left is removed by its workers, or else by the next owner.
 final class PrivateFolder: Sendable {
     let path: String
     private let lock: Int32
@@ -58,11 +58,27 @@ final class PrivateFolder: Sendable {
                 let process = name.dropFirst(prefix.count).split(separator: "-").first.flatMap({ Int32($0) }),
                 kill(process, 0) != 0, errno == ESRCH
             else { continue }
-            let lock = open("\(base)/\(name)\(lockName)", O_RDWR | O_CLOEXEC)
-            guard lock >= 0 else { continue }
-            if flock(lock, LOCK_EX | LOCK_NB) == 0 { remove("\(base)/\(name)") }
-            close(lock)
+            _ = removeUnlocked("\(base)/\(name)")
         }
+    }
+
+    /// Removes the folder of a local endpoint whose owner was killed; that of a living owner stays.
+    ///
+    /// The system releases a killed owner's lock about when it closes the pipes by which workers notice.
+    static func removeAbandoned(endpoint: String) {
+        guard endpoint.hasPrefix("ipc://"), endpoint.hasSuffix(socketName) else { return }
+        let path = String(endpoint.dropFirst("ipc://".count).dropLast(socketName.count))
+        for _ in 0..<5 where !removeUnlocked(path) { usleep(20_000) }
+    }
+
+    /// Removes a folder unless someone holds its lock; whether it is gone.
+    private static func removeUnlocked(_ path: String) -> Bool {
+        let lock = open(path + lockName, O_RDWR | O_CLOEXEC)
+        guard lock >= 0 else { return true }
+        defer { close(lock) }
+        guard flock(lock, LOCK_EX | LOCK_NB) == 0 else { return false }
+        remove(path)
+        return true
     }
 
     /// Removes the two files that such a folder holds, and the folder; anything else in it stays.

@@ -8,7 +8,8 @@ final class WorkerLoop {
     private let endpoint: String
     private let keys: WorkerKeys?
     private let wire: Wire
-    private let context: Context
+    /// One of its own unless given: it goes with the loop, once the last message is sent or has lingered.
+    private var context: Context?
     private let logger: Logger
     private let mailbox: Mailbox<WorkerService.Note>
     private let jobs: JobQueue
@@ -22,7 +23,7 @@ final class WorkerLoop {
     private var ending: WorkerEnding?
 
     init(
-        endpoint: String, keys: WorkerKeys?, settings: WorkerSettings, wire: Wire, context: Context,
+        endpoint: String, keys: WorkerKeys?, settings: WorkerSettings, wire: Wire, context: Context?,
         logger: Logger, mailbox: Mailbox<WorkerService.Note>, jobs: JobQueue
     ) {
         self.endpoint = endpoint
@@ -70,6 +71,8 @@ final class WorkerLoop {
 
     private func open() throws {
         reopening = nil
+        let context = try self.context ?? Context()
+        self.context = context
         let socket = try Socket(.dealer, in: context)
         try Transport.configure(socket, frameBytes: wire.limits.frameBytes)
         try socket.set(.reconnectInterval, .milliseconds(100))

@@ -31,7 +31,7 @@ public final class WorkerService: Sendable {
     private let keys: WorkerKeys?
     private let settings: WorkerSettings
     private let limits: WireLimits
-    private let context: Context
+    private let context: Context?
     private let logger: Logger
     private let mailbox: Mailbox<Note>
     private let jobs = JobQueue()
@@ -51,7 +51,7 @@ public final class WorkerService: Sendable {
         self.endpoint = endpoint
         self.keys = keys
         self.limits = limits
-        self.context = try context ?? Context()
+        self.context = context
         self.logger = logger
         var settings = WorkerSettings(
             hello: Hello(

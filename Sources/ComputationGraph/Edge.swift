@@ -24,8 +24,10 @@ public struct Edge: Hashable, Comparable, Sendable, LosslessStringConvertible, C
         self.init(node: node, slot: slot)
     }
 
+    /// `NODE:SLOT`.
     public var description: String { "\(node):\(slot)" }
 
+    /// The canonical order: by node, then by slot.
     public static func < (left: Edge, right: Edge) -> Bool {
         (left.node, left.slot) < (right.node, right.slot)
     }

@@ -33,6 +33,7 @@ public struct Mask: Hashable, Sendable, CustomStringConvertible, Codable {
         return Mask(sorted: larger)
     }
 
+    /// The edges in canonical order, in braces.
     public var description: String { "{" + edges.map(\.description).joined(separator: ", ") + "}" }
 }
 

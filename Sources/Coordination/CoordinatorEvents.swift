@@ -43,10 +43,13 @@ public enum CoordinatorAction: Sendable {
 
 /// What is known of a worker.
 public struct WorkerStatus: Hashable, Sendable {
+    /// How far a worker has come: before its hello, loading model and data, or taking tasks.
     public enum Phase: String, Hashable, Sendable { case greeting, loading, ready }
+    /// Where messages to it go.
     public let connection: ConnectionID
     /// `nil` until it has introduced itself.
     public let hello: Hello?
+    /// How far it has come.
     public let phase: Phase
     /// Tasks that it has not answered yet.
     public let outstanding: Int

@@ -9,9 +9,13 @@ public struct Evaluation: Encodable, Sendable {
     public struct Measured: Encodable, Sendable {
         /// `nil` when a sample's loss is no finite number.
         public let loss: Double?
+        /// The share of the counted labels that are predicted; `nil` without labels.
         public let accuracy: Double?
+        /// Elements of the parameters that are left.
         public let parameters: Int
+        /// Floating-point operations for one sample.
         public let flops: Int
+        /// Samples whose loss is no finite number.
         public let nonFiniteLosses: Int
 
         /// A loss or an accuracy that there is not is null, so that every key is always there.
@@ -35,15 +39,25 @@ public struct Evaluation: Encodable, Sendable {
         }
     }
 
+    /// The loss without the removed edges; `nil` when it is not finite.
     public let loss: Double?
+    /// The loss minus the unpruned model's.
     public let lossChange: Double?
+    /// The share of the counted labels that are predicted; `nil` without labels.
     public let accuracy: Double?
+    /// Elements of the parameters that are left.
     public let parameters: Int
+    /// Floating-point operations for one sample.
     public let flops: Int
+    /// Samples whose loss is no finite number.
     public let nonFiniteLosses: Int
+    /// Samples that were measured.
     public let samples: Int
+    /// The loss's name.
     public let lossFunction: String
+    /// The removed edges, as `NODE:SLOT`.
     public let removed: [String]
+    /// The unpruned model.
     public let base: Measured
 
     /// Measures the unpruned model and the mask.

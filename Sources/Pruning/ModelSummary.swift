@@ -7,44 +7,69 @@ internal import ONNX
 public struct ModelSummary: Encodable, Sendable {
     /// One vertex, in the file's node order.
     public struct Node: Encodable, Sendable {
+        /// The place in the file's node order.
         public let index: Int
+        /// The name in the file.
         public let name: String
+        /// The operator, e.g. `Conv`.
         public let `operator`: String
+        /// Names of the tensors that it reads.
         public let inputs: [String]
+        /// Names of the tensors that it writes.
         public let outputs: [String]
+        /// Elements of the parameters that are read.
         public let parameters: Int
+        /// Operations for one sample; `nil` when shapes are not known.
         public let flops: Int?
+        /// The shape of the first output, for the shapes that were tried.
         public let outputShape: [Int]?
     }
 
     /// One candidate, with the edges that are equivalent to it.
     public struct Candidate: Encodable, Sendable {
+        /// The consumer's index.
         public let node: Int
+        /// The consumer's input slot.
         public let slot: Int
+        /// The consumer's name.
         public let consumer: String
+        /// The name of the tensor that the edge carries.
         public let tensor: String
+        /// Edges whose removal computes the same, as `NODE:SLOT`.
         public let equivalents: [String]
     }
 
     /// A model input or output.
     public struct Tensor: Encodable, Sendable {
+        /// The name in the file.
         public let name: String
+        /// The element type.
         public let elementType: String
+        /// The dimensions; symbolic ones by name, `?` where nothing is told.
         public let shape: [String]
     }
 
+    /// The model file.
     public let model: String
+    /// The version of the ai.onnx operator set.
     public let operatorSet: Int
+    /// The model's inputs.
     public let inputs: [Tensor]
+    /// The model's outputs.
     public let outputs: [Tensor]
+    /// How many nodes there are.
     public let vertices: Int
+    /// How many input slots are filled.
     public let edges: Int
+    /// Elements of all parameters.
     public let parameters: Int
     /// For one sample; `nil` when the model could not be run on made-up inputs.
     public let flops: Int?
     /// Why there is no FLOP count.
     public let flopsUnknownBecause: String?
+    /// The edges that a search would try.
     public let candidates: [Candidate]
+    /// Every node, in the file's order.
     public let nodes: [Node]
 
     /// Reads a model and tells what it consists of.

@@ -4,9 +4,13 @@ public import Search
 
 /// Everything that `prune` is asked to do.
 public struct PruneOptions: Sendable {
+    /// The model: a path, or an example's name.
     public var model: String
+    /// What is measured on which data.
     public var measurement: MeasurementOptions
+    /// Which edges may be removed.
     public var candidates: CandidateSelection
+    /// How to search, and when to stop.
     public var search: SearchSettings
     /// Worker processes on this machine; 0 searches in this process.
     public var workers: Int

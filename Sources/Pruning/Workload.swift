@@ -40,13 +40,21 @@ public struct MeasurementOptions: Sendable, Hashable {
 
 /// A model, data, and how the one is measured on the other.
 public struct Workload {
+    /// The model's graph.
     public let graph: Graph
+    /// The samples.
     public let dataset: Dataset
+    /// The model, ready to run.
     public let network: Network
+    /// What is measured.
     public let loss: Loss
+    /// The samples in shards and blocks, with their weights.
     public let division: SampleDivision
+    /// What each mask costs.
     public let costs: CostModel
+    /// The data file.
     public let dataPath: String
+    /// The options that it was made with.
     public let options: MeasurementOptions
 
     /// Loads everything and runs the unpruned model once, so that what does not fit is found before any search.
@@ -109,7 +117,10 @@ public struct Workload {
         let shapes = try network.shapes(for: dataset, samples: Array(0..<min(probe, dataset.samples)))
         func bytes(_ size: Int) -> Int {
             // Kept activations, as much again for the expansion in work, and the process itself.
-            network.weightBytes * 2 + 2 * shapes.activationBytes / probe * size + Workload.processBytes
+            let (activations, overflow) = (2 * shapes.activationBytes / probe).multipliedReportingOverflow(
+                by: size)
+            return overflow || activations > 1 << 60
+                ? .max : network.weightBytes * 2 + activations + Workload.processBytes
         }
         var size = largest
         if options.blockSize == nil && fixed == nil {

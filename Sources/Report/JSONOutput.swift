@@ -7,6 +7,7 @@ public enum ReportError: Error, Sendable, Hashable, CustomStringConvertible {
     /// The value has no form in JSON.
     case unencodable(path: String, reason: String)
 
+    /// The error as a sentence.
     public var description: String {
         switch self {
         case .unwritable(let path, let reason): "\(path): it cannot be written: \(reason)"

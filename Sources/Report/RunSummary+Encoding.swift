@@ -9,6 +9,7 @@ extension RunSummary: Encodable {
         case samples, parameters, flops
     }
 
+    /// Writes the documented keys; numbers that JSON lacks become null.
     public func encode(to encoder: any Encoder) throws {
         var container = encoder.container(keyedBy: Key.self)
         var full = container.nestedContainer(keyedBy: Measurement.Key.self, forKey: .base)
@@ -35,6 +36,7 @@ extension RunSummary.Measurement: Encodable {
         case loss, lossChange, accuracy, parameters, flops, finite, nonFiniteLosses
     }
 
+    /// Writes the documented keys; numbers that JSON lacks become null.
     public func encode(to encoder: any Encoder) throws {
         var container = encoder.container(keyedBy: Key.self)
         try container.encode(removed.map(\.description), forKey: .removed)
@@ -54,6 +56,7 @@ extension RunSummary.Measurement: Encodable {
 }
 
 extension RunSummary.Step: Encodable {
+    /// Writes the documented keys; numbers that JSON lacks become null.
     public func encode(to encoder: any Encoder) throws {
         var container = encoder.container(keyedBy: RunSummary.Measurement.Key.self)
         try container.encode(step, forKey: .step)

@@ -53,12 +53,15 @@ public struct Expansion: Sendable {
 public struct Level: Sendable {
     /// The number of removals that the expansions have.
     public let number: Int
+    /// The states that are expanded.
     public let parents: [Parent]
+    /// Everything that races for the places.
     public let expansions: [Expansion]
     /// How many of the best expansions are wanted: 1 for greedy, the width for a beam.
     public let keep: Int
     /// The loss of the full model; 0 while it is being measured.
     public let baseLoss: Double
+    /// What is made small.
     public let objective: Objective
     /// The largest L′ − L that is acceptable.
     public let maximumIncrease: Double

@@ -7,7 +7,9 @@ public struct RecordedResult: Sendable, Hashable {
     public let state: Mask
     /// The removed edge; `nil` for the state itself.
     public let edge: Edge?
+    /// The block that was evaluated.
     public let block: BlockID
+    /// Per-sample losses and correct predictions, in the block's order.
     public let scores: SampleScores
 
     /// A result as it was folded.

@@ -10,6 +10,7 @@ public import Datasets
 /// The smallest bound is always advanced first. For a given order of blocks no exact method then needs fewer block
 /// evaluations than one that knows the best totals in advance (see A*, Hart, Nilsson, Raphael 1968).
 public struct LevelRace: Sendable {
+    /// What is raced for.
     public let level: Level
     private let division: SampleDivision
     private let usesBounds: Bool

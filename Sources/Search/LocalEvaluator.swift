@@ -19,6 +19,9 @@ public final class LocalEvaluator: LevelEvaluator {
         self.compute = compute
     }
 
+    /// Runs the race to its end.
+    ///
+    /// - Throws: what computing, the journal or `progress` throws.
     public func evaluate(_ level: Level, division: SampleDivision, usesBounds: Bool) async throws
         -> LevelOutcome
     {

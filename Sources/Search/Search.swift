@@ -8,9 +8,13 @@ public protocol LevelEvaluator: AnyObject {
 
 /// What is searched: the graph, what may be removed, and what each mask costs.
 public struct SearchProblem: Sendable {
+    /// The model's graph.
     public let graph: Graph
+    /// What may be removed.
     public let candidates: Candidates
+    /// What each mask costs.
     public let costs: CostModel
+    /// The samples, in shards and blocks.
     public let division: SampleDivision
 
     /// A problem over the samples of `division`.
@@ -127,8 +131,12 @@ public struct Search {
                     Expansion(
                         parent: parents.count, edge: edge, mask: mask, cost: problem.costs.cost(of: mask)))
             }
-            if case .random = settings.strategy, let chosen = own.randomElement(using: &random) {
-                own = [chosen]
+            switch settings.strategy {
+            case .random: own = own.randomElement(using: &random).map { [$0] } ?? []
+            case .ranked(_, let order):
+                let first = order.first { edge in own.contains { $0.edge == edge } }
+                own = own.filter { $0.edge == first }
+            case .greedy, .beam, .exhaustive: break
             }
             guard !own.isEmpty else { continue }
             parents.append(Parent(state, problem.division))
@@ -169,6 +177,7 @@ public enum SearchError: Error, Sendable, CustomStringConvertible {
     /// The unpruned model's own loss is no number: there is nothing to compare with.
     case baseNotFinite(samples: Int)
 
+    /// The error as a sentence.
     public var description: String {
         switch self {
         case .baseNotMeasured: "the full model's loss was not measured"
@@ -199,6 +208,7 @@ public struct SplitMix64: RandomNumberGenerator, Sendable {
     /// A generator that gives the same numbers for the same seed.
     public init(seed: UInt64) { state = seed }
 
+    /// The next 64 bits.
     public mutating func next() -> UInt64 {
         state &+= 0x9E37_79B9_7F4A_7C15
         var z = state

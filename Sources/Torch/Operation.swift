@@ -24,8 +24,11 @@ public enum Argument {
 }
 
 extension Argument: ExpressibleByIntegerLiteral, ExpressibleByFloatLiteral, ExpressibleByBooleanLiteral {
+    /// A literal integer.
     public init(integerLiteral value: Int) { self = .int(value) }
+    /// A literal number.
     public init(floatLiteral value: Double) { self = .double(value) }
+    /// A literal flag.
     public init(booleanLiteral value: Bool) { self = .bool(value) }
 }
 

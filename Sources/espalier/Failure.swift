@@ -42,7 +42,9 @@ func reporting<Result>(_ body: () async throws -> Result) async throws -> Result
     {
         throw error
     } catch {
-        StandardError.write("espalier: \(error)\n")
+        // One line, whatever a file's contents or a library's message put into it.
+        let sentence = "\(error)".split(whereSeparator: \.isNewline).joined(separator: " ")
+        StandardError.write("espalier: \(sentence)\n")
         throw ExitStatus.code(for: error)
     }
 }

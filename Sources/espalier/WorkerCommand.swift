@@ -22,7 +22,7 @@ struct WorkerCommand: ParsableCommand {
     @OptionGroup var log: LogOption
 
     func run() throws {
-        if exitWithParent { ParentWatch.start() }
+        if exitWithParent { ParentWatch.start(endpoint: connect) }
         let service: WorkerService
         do {
             service = try WorkerService(

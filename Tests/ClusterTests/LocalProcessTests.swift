@@ -5,8 +5,9 @@ import Testing
 
 @testable import Cluster
 
-/// Real processes, though not of this program: shell scripts stand in for workers.
-@Suite(.timeLimit(.minutes(2))) struct LocalProcessTests {
+/// Real processes, though not of this program: shell scripts stand in for workers. One after the other: a script that
+/// is being written must not be open in a process that another test starts.
+@Suite(.serialized, .timeLimit(.minutes(2))) struct LocalProcessTests {
     private func script(_ text: String) throws -> String {
         let path = "/tmp/espalier-test-\(UInt64.random(in: 0 ... .max)).sh"
         try ("#!/bin/sh\n" + text).write(toFile: path, atomically: true, encoding: .utf8)

@@ -44,7 +44,7 @@ import Testing
 
     /// Seeds per combination; `ESPALIER_SIMULATION_SEEDS` asks for more than a quick check needs.
     private var seedCount: UInt64 {
-        ProcessInfo.processInfo.environment["ESPALIER_SIMULATION_SEEDS"].flatMap(UInt64.init) ?? 100
+        ProcessInfo.processInfo.environment["ESPALIER_SIMULATION_SEEDS"].flatMap(UInt64.init) ?? 60
     }
 
     /// A world whose faults depend on the seed.

@@ -43,18 +43,23 @@ class Answer:
         return "espalier " + " ".join(self.arguments)
 
 
-def environment():
-    return {**os.environ, "ESPALIER_EXAMPLES": str(EXAMPLES)}
+def environment(temporary=None):
+    """The environment of a call; `temporary` is the folder for its sockets and other temporary files."""
+    variables = {**os.environ, "ESPALIER_EXAMPLES": str(EXAMPLES)}
+    if temporary is not None:
+        variables.pop("XDG_RUNTIME_DIR", None)
+        variables["TMPDIR"] = str(temporary)
+    return variables
 
 
 def command(*arguments):
     return [os.environ["ESPALIER"], *(str(argument) for argument in arguments)]
 
 
-def espalier(*arguments, folder=None, seconds=300):
+def espalier(*arguments, folder=None, seconds=300, temporary=None):
     """Calls the program and waits for it; a negative code is the signal that ended it."""
     done = subprocess.run(
-        command(*arguments), cwd=folder, env=environment(), stdin=subprocess.DEVNULL, capture_output=True,
+        command(*arguments), cwd=folder, env=environment(temporary), stdin=subprocess.DEVNULL, capture_output=True,
         timeout=seconds)
     return Answer(
         tuple(str(argument) for argument in arguments), done.returncode, done.stdout.decode(errors="replace"),
@@ -66,10 +71,10 @@ def espalier_json(*arguments, folder=None):
     return json.loads(espalier(*arguments, "--json", "-", folder=folder).succeeded().output)
 
 
-def start(*arguments, folder=None):
+def start(*arguments, folder=None, temporary=None):
     """Starts the program in a process group of its own and goes on."""
     return subprocess.Popen(
-        command(*arguments), cwd=folder, env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        command(*arguments), cwd=folder, env=environment(temporary), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, start_new_session=True)
 
 

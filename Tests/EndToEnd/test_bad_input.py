@@ -112,16 +112,16 @@ def data_cases():
         copy[place] = value
         return copy
 
-    yield "no-input", archive(picture=image, labels=labels), ["image"], []
+    yield "no-input", archive(picture=image, scan=image, labels=labels), ["image"], []
     yield "wrong-rank", spliced(image[:, 0], labels), ["image"], []
     yield "wrong-size", spliced(image[..., :7], labels), ["image"], []
     yield "wrong-channels", spliced(np.repeat(image, 3, 1), labels), ["image"], []
-    yield "doubles", spliced(image.astype(np.float64), labels), ["image"], []
+    yield "complex", spliced(image.astype(np.complex64), labels), ["image"], []
     yield "strings", spliced(np.full(image.shape, "a"), labels), ["image"], []
     yield "objects", spliced(np.array([{}], object), labels), ["image"], []
     yield "not-a-number", spliced(broken((7, 0, 3, 3), np.nan), labels), ["image"], []
     yield "infinite", spliced(broken((7, 0, 3, 3), np.inf), labels), ["image"], []
-    yield "no-samples", spliced(image[:0], labels[:0]), ["image"], []
+    yield "no-samples", spliced(image[:0], labels[:0]), ["no-samples.npz"], []
     yield "fewer-labels", spliced(image, labels[:31]), ["labels"], []
     yield "float-labels", spliced(image, labels.astype(np.float32)), ["labels"], []
     yield "label-too-large", spliced(image, relabelled(5, 10)), ["label"], []
@@ -131,6 +131,8 @@ def data_cases():
     yield "no-labels", spliced(image, None), ["labels"], ["--loss", "cross-entropy"]
     yield "no-targets", good, ["targets"], ["--loss", "mse"]
     yield "too-many-shards", good, ["shards"], ["--shards", 33]
+    yield "absurd-blocks", good, ["--block-size"], ["--block-size", 9 * 10**18]
+    yield "absurd-shards", good, ["shards"], ["--shards", 9 * 10**18]
     yield "too-little-memory", good, ["memory"], ["--memory", "1M"]
     yield "truncated", good[: len(good) // 2], ["truncated.npz"], []
     yield "random", np.random.default_rng(3).bytes(3000), ["random.npz"], []

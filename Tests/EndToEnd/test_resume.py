@@ -1,36 +1,12 @@
 """A search that is stopped, however it is stopped, goes on where it was and ends with the same result."""
 
-import functools
 import json
 import shutil
 import signal
 
-from interrupted import alter_losses, results, rows, stopped
+from interrupted import (
+    SEARCH, alter_losses, results, rows, same_result, second_level_is_under_way, stopped, undisturbed)
 from program import edge_of, espalier, example, scratch, start, text_of
-
-# Small blocks and no bounds: enough results that a stop lands between them.
-SEARCH = (
-    "prune", example("digits-vit")[0], "--data", example("digits-vit")[1], "--samples", 192, "--block-size", 16,
-    "--steps", 3, "--workers", 0, "--no-bounds")
-
-
-@functools.cache
-def undisturbed():
-    """The search's JSON without any disturbance, and its kept results."""
-    with scratch() as folder:
-        answer = espalier(*SEARCH, "--run", "run", "--json", "-", folder=folder).succeeded()
-        return json.loads(answer.output), rows(folder / "run")
-
-
-def same_result(found):
-    wanted = undisturbed()[0]
-    assert found["path"] == wanted["path"], f"{found['path']}\nis not\n{wanted['path']}"
-    assert found["base"] == wanted["base"]
-
-
-def second_level_is_under_way(counts):
-    return counts.get(2, 0) >= 20
-
 
 def resumed(folder):
     return json.loads(espalier(*SEARCH, "--run", "run", "--resume", "--json", "-", folder=folder).succeeded().output)
@@ -116,7 +92,7 @@ def test_a_folder_that_holds_a_run_is_not_started_over_and_not_resumed_with_othe
         refused(search, folder, "run", "--resume")
         # An option, its other value and the words that have to name it.
         other = {
-            "--steps": ("2", "steps"), "--samples": ("32", "samples"), "--block-size": ("8", "block"),
+            "--steps": ("2", "steps"), "--samples": ("128", "samples"), "--block-size": ("8", "block"),
             "--shards": ("2", "shards"), "--objective": ("signed", "objective"), "--loss": ("kl", "loss"),
             "--candidates": ("all", "candidates"), "--strategy": ("beam", "strategy"),
             "--max-loss-increase": ("1", "oss")}
