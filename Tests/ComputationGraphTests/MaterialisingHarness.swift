@@ -35,7 +35,7 @@ struct MaterialisingHarness {
             for entry in job.masks {
                 do {
                     let model = try graph.materialise(Mask(entry.edges.compactMap(Edge.init)), shapes: shapes)
-                    try model.serializedBytes().write(to: URL(fileURLWithPath: entry.output))
+                    try ModelFile(unchecked: model).write(to: entry.output)
                 } catch { Issue.record("\(job.model) \(entry.edges): \(error)") }
             }
         }
