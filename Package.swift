@@ -43,7 +43,8 @@ let package = Package(
         .target(name: "ZeroMQ", dependencies: ["CZeroMQ"], swiftSettings: swiftSettings),
         .target(
             name: "ONNX",
-            dependencies: [.product(name: "SwiftProtobuf", package: "swift-protobuf")], exclude: ["onnx.proto"],
+            dependencies: [.product(name: "SwiftProtobuf", package: "swift-protobuf")],
+            exclude: ["onnx.proto"],
             swiftSettings: swiftSettings),
         .target(name: "ComputationGraph", dependencies: ["ONNX"], swiftSettings: swiftSettings),
         .target(name: "Datasets", dependencies: ["CZlib"], swiftSettings: swiftSettings),
@@ -52,11 +53,15 @@ let package = Package(
             swiftSettings: swiftSettings),
         .target(
             name: "Search",
-            dependencies: ["ComputationGraph", "Datasets", .product(name: "Collections", package: "swift-collections")],
+            dependencies: [
+                "ComputationGraph", "Datasets", .product(name: "Collections", package: "swift-collections"),
+            ],
             swiftSettings: swiftSettings),
         .target(
             name: "Journal",
-            dependencies: ["ComputationGraph", "Datasets", "Search", .product(name: "GRDB", package: "GRDB.swift")],
+            dependencies: [
+                "ComputationGraph", "Datasets", "Search", .product(name: "GRDB", package: "GRDB.swift"),
+            ],
             swiftSettings: swiftSettings),
         .target(
             name: "Coordination",
@@ -69,41 +74,50 @@ let package = Package(
         .target(
             name: "Cluster",
             dependencies: [
-                "Coordination", "Search", "Engine", "Journal", "Datasets", "ONNX", "ComputationGraph", "ZeroMQ",
+                "Coordination", "Search", "Engine", "Journal", "Datasets", "ONNX", "ComputationGraph",
+                "ZeroMQ",
                 "CSodium",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "Subprocess", package: "swift-subprocess"),
             ],
             swiftSettings: swiftSettings),
         .target(
-            name: "Report", dependencies: ["Journal", "Search", "ComputationGraph", "Datasets"], swiftSettings: swiftSettings),
+            name: "Report", dependencies: ["Journal", "Search", "ComputationGraph", "Datasets"],
+            swiftSettings: swiftSettings),
         .target(
             name: "Pruning",
             dependencies: [
-                "Cluster", "Report", "Engine", "Search", "Journal", "Datasets", "ComputationGraph", "ONNX",
+                "Cluster", "Coordination", "Report", "Engine", "Search", "Journal", "Datasets",
+                "ComputationGraph", "ONNX",
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: swiftSettings),
         .executableTarget(
             name: "espalier",
             dependencies: [
-                "Pruning", "Cluster", "Report", "Engine", "Search", "Datasets", "ComputationGraph", "ONNX",
+                "Pruning", "Cluster", "Coordination", "Journal", "Report", "Engine", "Search", "Datasets",
+                "ComputationGraph",
+                "ONNX",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: swiftSettings),
 
-        .testTarget(name: "ONNXTests", dependencies: ["ONNX"], exclude: ["Fixtures"], swiftSettings: swiftSettings),
         .testTarget(
-            name: "DatasetsTests", dependencies: ["Datasets"], exclude: ["Fixtures"], swiftSettings: swiftSettings),
+            name: "ONNXTests", dependencies: ["ONNX"], exclude: ["Fixtures"], swiftSettings: swiftSettings),
+        .testTarget(
+            name: "DatasetsTests", dependencies: ["Datasets"], exclude: ["Fixtures"],
+            swiftSettings: swiftSettings),
         .testTarget(name: "ZeroMQTests", dependencies: ["ZeroMQ"], swiftSettings: swiftSettings),
         .testTarget(name: "TorchTests", dependencies: ["Torch"], swiftSettings: swiftSettings),
         .testTarget(
-            name: "ComputationGraphTests", dependencies: ["ComputationGraph", "ONNX"], swiftSettings: swiftSettings),
+            name: "ComputationGraphTests", dependencies: ["ComputationGraph", "ONNX"],
+            swiftSettings: swiftSettings),
         .testTarget(
             name: "EngineTests", dependencies: ["Engine", "ComputationGraph", "ONNX", "Datasets", "Torch"],
             swiftSettings: swiftSettings),
-        .testTarget(name: "SearchTests", dependencies: ["Search", "ComputationGraph", "Datasets", "ONNX"],
+        .testTarget(
+            name: "SearchTests", dependencies: ["Search", "ComputationGraph", "Datasets", "ONNX"],
             swiftSettings: swiftSettings),
         .testTarget(
             name: "JournalTests", dependencies: ["Journal", "Search", "ComputationGraph", "Datasets"],
@@ -112,9 +126,13 @@ let package = Package(
             name: "ReportTests", dependencies: ["Report", "Search", "ComputationGraph", "Datasets", "ONNX"],
             swiftSettings: swiftSettings),
         .testTarget(
-            name: "CoordinationTests", dependencies: ["Coordination", "Search", "ComputationGraph", "Datasets"],
+            name: "CoordinationTests",
+            dependencies: ["Coordination", "Search", "ComputationGraph", "Datasets"],
             swiftSettings: swiftSettings),
-        .testTarget(name: "ClusterTests", dependencies: ["Cluster"], swiftSettings: swiftSettings),
+        .testTarget(
+            name: "ClusterTests",
+            dependencies: ["Cluster", "Coordination", "Search", "ComputationGraph", "Datasets", "ZeroMQ"],
+            swiftSettings: swiftSettings),
     ],
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: torchHome == nil ? .cxx17 : .cxx20

@@ -7,6 +7,13 @@ public enum ContentHash {
     ///
     /// - Throws: `ContentHashError` when the file cannot be read.
     public static func ofFile(_ path: String) throws(ContentHashError) -> String {
+        hexadecimal(try digest(ofFile: path))
+    }
+
+    /// The SHA-256 of a file's bytes, 32 bytes.
+    ///
+    /// - Throws: `ContentHashError` when the file cannot be read.
+    public static func digest(ofFile path: String) throws(ContentHashError) -> [UInt8] {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { throw ContentHashError(path: path, code: errno) }
         defer { close(descriptor) }
@@ -22,8 +29,13 @@ public enum ContentHash {
         }
         var digest = [UInt8](repeating: 0, count: Int(crypto_hash_sha256_BYTES))
         crypto_hash_sha256_final(&state, &digest)
+        return digest
+    }
+
+    /// Two hexadecimal digits for every byte.
+    public static func hexadecimal(_ bytes: [UInt8]) -> String {
         let digits = Array("0123456789abcdef")
-        return String(digest.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] })
+        return String(bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] })
     }
 }
 
@@ -31,5 +43,6 @@ public enum ContentHash {
 public struct ContentHashError: Error, Sendable, CustomStringConvertible {
     let path: String
     let code: Int32
+    /// The error as a sentence.
     public var description: String { "cannot read \(path): \(String(cString: strerror(code)))" }
 }

@@ -108,12 +108,14 @@ extension Graph {
         }
         let vertex = vertices[edge.node]
         guard let value = value(on: edge) else {
-            throw .unknownEdge(edge, reason: "node \(edge.node) (\(vertex.name)) has \(vertex.inputs.count) inputs")
+            throw .unknownEdge(
+                edge, reason: "node \(edge.node) (\(vertex.name)) has \(vertex.inputs.count) inputs")
         }
         guard Candidates.isCandidate(edge, in: self, liveness: Liveness(of: self, under: .empty)) else {
             throw .unknownEdge(
                 edge,
-                reason: "'\(values[value].name)' into node \(edge.node) (\(vertex.name)) is no floating-point value "
+                reason:
+                    "'\(values[value].name)' into node \(edge.node) (\(vertex.name)) is no floating-point value "
                     + "that depends on a model input and reaches an output")
         }
     }

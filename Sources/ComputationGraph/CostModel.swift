@@ -44,7 +44,9 @@ public struct CostModel: Sendable {
         for vertex in graph.vertices where liveness.isLive[vertex.index] {
             guard liveness.dependsOnData[vertex.index] || !dependedOnData(vertex) else { continue }
             total += flops[vertex.index]
-            for value in parameters[vertex.index] where counted.insert(value).inserted { elements += sizes[value] }
+            for value in parameters[vertex.index] where counted.insert(value).inserted {
+                elements += sizes[value]
+            }
         }
         return Cost(parameters: elements, flops: total)
     }

@@ -17,14 +17,17 @@ public struct Edge: Hashable, Comparable, Sendable, LosslessStringConvertible, C
     /// Reads `NODE:SLOT`; `nil` when the text has another form.
     public init?(_ description: String) {
         let parts = description.split(separator: ":", omittingEmptySubsequences: false)
-        guard parts.count == 2, let node = Int(parts[0]), let slot = Int(parts[1]), node >= 0, slot >= 0 else {
+        guard parts.count == 2, let node = Int(parts[0]), let slot = Int(parts[1]), node >= 0, slot >= 0
+        else {
             return nil
         }
         self.init(node: node, slot: slot)
     }
 
+    /// `NODE:SLOT`.
     public var description: String { "\(node):\(slot)" }
 
+    /// The canonical order: by node, then by slot.
     public static func < (left: Edge, right: Edge) -> Bool {
         (left.node, left.slot) < (right.node, right.slot)
     }

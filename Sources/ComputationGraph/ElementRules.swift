@@ -15,7 +15,8 @@ enum ElementRules {
         }
         switch vertex.operation {
         case "Shape", "Size", "ArgMax", "ArgMin", "NonZero", "NonMaxSuppression": return .int64
-        case "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "And", "Or", "Xor", "Not", "IsNaN", "IsInf":
+        case "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "And", "Or", "Xor", "Not", "IsNaN",
+            "IsInf":
             return .bool
         case "Cast": return attribute("to")
         case "CastLike": return input(1)

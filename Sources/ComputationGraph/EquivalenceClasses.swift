@@ -23,9 +23,12 @@ public struct EquivalenceClasses: Sendable {
 
     private func next(after edge: Edge) -> Edge? {
         let vertex = graph.vertices[edge.node]
-        let written = vertex.outputs.compactMap { $0 }.filter { graph.isPinned[$0] || !graph.consumers[$0].isEmpty }
+        let written = vertex.outputs.compactMap { $0 }.filter {
+            graph.isPinned[$0] || !graph.consumers[$0].isEmpty
+        }
         guard written.count == 1, let output = written.first, output == vertex.outputs.first ?? nil,
-            !graph.isPinned[output], graph.consumers[output].count == 1, preservesZeros(vertex, slot: edge.slot)
+            !graph.isPinned[output], graph.consumers[output].count == 1,
+            preservesZeros(vertex, slot: edge.slot)
         else { return nil }
         return graph.consumers[output][0]
     }
@@ -33,13 +36,18 @@ public struct EquivalenceClasses: Sendable {
     /// Whether zeros in `slot` give zeros, for every finite value in the other slots.
     func preservesZeros(_ vertex: Vertex, slot: Int) -> Bool {
         switch vertex.operation {
-        case "Relu", "LeakyRelu", "Elu", "Selu", "Celu", "Gelu", "Mish", "HardSwish", "Softsign", "ThresholdedRelu",
-            "Erf", "Tanh", "Sin", "Tan", "Asin", "Atan", "Sinh", "Asinh", "Atanh", "Abs", "Neg", "Sqrt", "Sign",
-            "Floor", "Ceil", "Round", "Identity", "Flatten", "Transpose", "GlobalAveragePool", "GlobalMaxPool",
+        case "Relu", "LeakyRelu", "Elu", "Selu", "Celu", "Gelu", "Mish", "HardSwish", "Softsign",
+            "ThresholdedRelu",
+            "Erf", "Tanh", "Sin", "Tan", "Asin", "Atan", "Sinh", "Asinh", "Atanh", "Abs", "Neg", "Sqrt",
+            "Sign",
+            "Floor", "Ceil", "Round", "Identity", "Flatten", "Transpose", "GlobalAveragePool",
+            "GlobalMaxPool",
             "MaxPool", "AveragePool", "DepthToSpace", "SpaceToDepth":
             return slot == 0
-        case "PRelu", "Reshape", "Squeeze", "Unsqueeze", "Slice", "Expand", "Tile", "Trilu", "CumSum", "Dropout",
-            "Gather", "GatherElements", "GatherND", "ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceL1",
+        case "PRelu", "Reshape", "Squeeze", "Unsqueeze", "Slice", "Expand", "Tile", "Trilu", "CumSum",
+            "Dropout",
+            "Gather", "GatherElements", "GatherND", "ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin",
+            "ReduceL1",
             "ReduceL2", "ReduceSumSquare":
             return slot == 0
         case "Mul", "MatMul", "Einsum": return true

@@ -30,13 +30,17 @@ struct FloatingPointOperations {
         case "MatMul":
             return 2 * elements(output) * (input(0)?.last ?? 0)
         case "Gemm":
-            guard let left = input(0), left.count == 2, let out = output, out.count == 2, out[0] > 0 else { return 0 }
+            guard let left = input(0), left.count == 2, let out = output, out.count == 2, out[0] > 0 else {
+                return 0
+            }
             let bias = input(2) == nil ? 0 : elements(out)
             return 2 * elements(out) * (elements(left) / out[0]) + bias
         case "Einsum": return einsum
         case "LSTM", "GRU", "RNN": return recurrent
         case "MaxPool", "AveragePool", "LpPool":
-            let kernel = vertex.node.attribute.first { $0.name == "kernel_shape" }?.ints.reduce(1) { $0 * Int($1) } ?? 1
+            let kernel =
+                vertex.node.attribute.first { $0.name == "kernel_shape" }?.ints.reduce(1) { $0 * Int($1) }
+                ?? 1
             return elements(output) * kernel
         case "GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool", "ReduceSum", "ReduceMean", "ReduceMax",
             "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSum",
@@ -50,7 +54,8 @@ struct FloatingPointOperations {
         case "Resize", "Upsample": return elements(output)
         case "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Slice", "Gather", "GatherElements",
             "GatherND", "Scatter", "ScatterElements", "ScatterND", "Split", "Concat", "Pad", "Expand", "Tile",
-            "Identity", "Dropout", "Shape", "Size", "Constant", "ConstantOfShape", "Range", "Cast", "CastLike",
+            "Identity", "Dropout", "Shape", "Size", "Constant", "ConstantOfShape", "Range", "Cast",
+            "CastLike",
             "DepthToSpace", "SpaceToDepth", "Trilu", "OneHot", "NonZero", "EyeLike", "Where", "Compress",
             "ReverseSequence", "TopK", "Unique":
             return 0
@@ -61,7 +66,10 @@ struct FloatingPointOperations {
 
     /// Two operations per combination of all labels.
     private var einsum: Int {
-        guard let equation = vertex.node.attribute.first(where: { $0.name == "equation" }).map({ String(decoding: $0.s, as: UTF8.self) })
+        guard
+            let equation = vertex.node.attribute.first(where: { $0.name == "equation" }).map({
+                String(decoding: $0.s, as: UTF8.self)
+            })
         else { return 0 }
         let terms = equation.split(separator: "-")[0].split(separator: ",").map { $0.filter { $0.isLetter } }
         var sizes: [Character: Int] = [:]
@@ -74,7 +82,8 @@ struct FloatingPointOperations {
 
     /// Both matrix products of every gate, at every step.
     private var recurrent: Int {
-        guard let sequence = input(0), sequence.count == 3, let weight = input(1), let recurrence = input(2) else {
+        guard let sequence = input(0), sequence.count == 3, let weight = input(1), let recurrence = input(2)
+        else {
             return 0
         }
         return 2 * sequence[0] * sequence[1] * (elements(weight) + elements(recurrence))

@@ -38,7 +38,9 @@ private struct GraphBuilder {
     init(_ model: ModelFile) {
         self.model = model
         for info in model.model.graph.valueInfo + model.model.graph.output {
-            if let type = ElementType(rawValue: Int(info.type.tensorType.elemType)) { declared[info.name] = type }
+            if let type = ElementType(rawValue: Int(info.type.tensorType.elemType)) {
+                declared[info.name] = type
+            }
         }
     }
 
@@ -89,7 +91,9 @@ private struct GraphBuilder {
             }
             for value in vertex.captured { isPinned[value] = true }
         }
-        let outputs = model.model.graph.output.compactMap { info in index[info.name].map { port(info, value: $0) } }
+        let outputs = model.model.graph.output.compactMap { info in
+            index[info.name].map { port(info, value: $0) }
+        }
         for output in outputs { isPinned[output.value] = true }
         return Graph(
             model: model,
@@ -113,7 +117,8 @@ private struct GraphBuilder {
             reads.contains { drafts[$0].hasDynamicShape }
             || depends && ElementRules.shapeFollowsElements(vertex.operation)
             || ElementRules.shapeOperands(vertex.operation).contains { slot in
-                vertex.inputs.indices.contains(slot) && vertex.inputs[slot].map { drafts[$0].dependsOnData } ?? false
+                vertex.inputs.indices.contains(slot)
+                    && vertex.inputs[slot].map { drafts[$0].dependsOnData } ?? false
             }
         for (position, output) in vertex.outputs.enumerated() {
             guard let output else { continue }

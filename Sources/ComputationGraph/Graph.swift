@@ -60,12 +60,15 @@ public struct Port: Sendable {
 public struct Graph: Sendable {
     /// The model that the graph was read from.
     public let model: ModelFile
+    /// Everything that a tensor name stands for: initialisers, inputs, then what vertices compute.
     public let values: [Value]
+    /// The layers, in the file's node order.
     public let vertices: [Vertex]
     /// Vertex indices such that each comes after those it reads from.
     public let order: [Int]
     /// The inputs that data must be given for (initialisers are none).
     public let inputs: [Port]
+    /// The model's outputs, in the file's order.
     public let outputs: [Port]
     /// For every value, the edges that read it.
     public let consumers: [[Edge]]
@@ -76,7 +79,8 @@ public struct Graph: Sendable {
 
     /// The value that enters through `edge`; `nil` when there is no such edge.
     public func value(on edge: Edge) -> Int? {
-        guard vertices.indices.contains(edge.node), vertices[edge.node].inputs.indices.contains(edge.slot) else {
+        guard vertices.indices.contains(edge.node), vertices[edge.node].inputs.indices.contains(edge.slot)
+        else {
             return nil
         }
         return vertices[edge.node].inputs[edge.slot]

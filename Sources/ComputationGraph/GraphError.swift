@@ -11,6 +11,7 @@ public enum GraphError: Error, Sendable, CustomStringConvertible {
     /// A model that has no graph to prune.
     case unusable(String)
 
+    /// The error as a sentence.
     public var description: String {
         switch self {
         case .unknownEdge(let edge, let reason): "edge \(edge) cannot be removed: \(reason)"

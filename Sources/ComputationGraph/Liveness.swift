@@ -21,7 +21,11 @@ public struct Liveness: Sendable {
             }
             depends[index] = any
             // Through Shape and its like only the shape passes on, not the elements.
-            if any { for output in vertex.outputs { if let output { reached[output] = graph.values[output].dependsOnData } } }
+            if any {
+                for output in vertex.outputs {
+                    if let output { reached[output] = graph.values[output].dependsOnData }
+                }
+            }
         }
 
         var live = [Bool](repeating: false, count: graph.vertices.count)

@@ -33,6 +33,7 @@ public struct Mask: Hashable, Sendable, CustomStringConvertible, Codable {
         return Mask(sorted: larger)
     }
 
+    /// The edges in canonical order, in braces.
     public var description: String { "{" + edges.map(\.description).joined(separator: ", ") + "}" }
 }
 
@@ -51,5 +52,7 @@ extension [Edge] {
 
 extension Mask: Comparable {
     /// Lexicographic by canonical edge order: the rule that breaks the last ties.
-    public static func < (left: Mask, right: Mask) -> Bool { left.edges.lexicographicallyPrecedes(right.edges) }
+    public static func < (left: Mask, right: Mask) -> Bool {
+        left.edges.lexicographicallyPrecedes(right.edges)
+    }
 }

@@ -1,8 +1,9 @@
 /// The concrete shape of every value of a graph in a few runs of the unmasked model.
 ///
-/// Runs differ in the sizes of the model's symbolic dimensions, e.g. batch 2 and 3; sizes within one run should
-/// differ from each other. A size that is the same in every run counts as fixed, one that follows an input's
-/// dimension in every run counts as computed from it.
+/// Runs differ in the sizes of the model's symbolic dimensions. A size that is the same in every run counts as
+/// fixed, one that is a multiple of an input's dimension in every run counts as that multiple. So the runs must not
+/// agree by chance: if the batch alone is symbolic, batches 2 and 3 will do; for symbolic heights and widths take
+/// three runs with sizes that at least double from one to the next, some odd, and differ from each other.
 public struct ValueShapes: Sendable {
     /// One run.
     public struct Probe: Sendable {
@@ -31,7 +32,8 @@ public struct ValueShapes: Sendable {
             guard probe.shapes.indices.contains(value), let shape = probe.shapes[value] else { return nil }
             shapes.append(shape)
         }
-        guard let first = shapes.first, shapes.allSatisfy({ $0.count == first.count && !$0.contains(0) }) else {
+        guard let first = shapes.first, shapes.allSatisfy({ $0.count == first.count && !$0.contains(0) })
+        else {
             return nil
         }
         return first.indices.map { axis in Extent(sizes: shapes.map { $0[axis] }) }
@@ -67,33 +69,26 @@ enum SizeExpression: Hashable, Sendable {
     }
 
     case fixed(Int)
-    /// The product of input axes, times `by`, over `over`, plus `plus`.
-    case computed([InputAxis], by: Int, over: Int, plus: Int)
+    /// The product of input axes, times `by`.
+    case computed([InputAxis], by: Int)
 }
 
 extension ValueShapes {
     /// How `extent` follows from the inputs' sizes; `nil` when no simple rule agrees with every probe.
     ///
-    /// Tried in this order: fixed, a multiple of an input's axis, a multiple of a product of two, a part, a sum
-    /// with a constant.
+    /// Tried in this order: fixed, a multiple of an input's axis, a multiple of a product of two. Parts and sums are
+    /// none: what a strided layer makes of an odd size is not theirs to say.
     func expression(for extent: Extent) -> SizeExpression? {
         if let size = extent.fixed { return .fixed(size) }
         let axes = inputAxes()
         for (axis, size) in axes {
-            if let factor = quotient(extent, size) { return .computed([axis], by: factor, over: 1, plus: 0) }
+            if let factor = quotient(extent, size) { return .computed([axis], by: factor) }
         }
         for (index, (first, firstSize)) in axes.enumerated() {
             for (second, secondSize) in axes[index...] {
                 if let factor = quotient(extent, firstSize * secondSize) {
-                    return .computed([first, second], by: factor, over: 1, plus: 0)
+                    return .computed([first, second], by: factor)
                 }
-            }
-        }
-        for (axis, size) in axes {
-            if let divisor = quotient(size, extent) { return .computed([axis], by: 1, over: divisor, plus: 0) }
-            let differences = Set(zip(extent.sizes, size.sizes).map { $0 - $1 })
-            if differences.count == 1, let difference = differences.first {
-                return .computed([axis], by: 1, over: 1, plus: difference)
             }
         }
         return nil

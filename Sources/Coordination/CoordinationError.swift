@@ -16,6 +16,7 @@ public enum CoordinationError: Error, Hashable, Sendable, CustomStringConvertibl
     /// A result could not be kept.
     case journal(String)
 
+    /// The error as a sentence.
     public var description: String {
         switch self {
         case .noWorkers(let waited): "there was no worker for \(Int(waited.inSeconds)) s, and work is left"
@@ -41,5 +42,6 @@ public struct InvariantViolation: Error, Hashable, Sendable, CustomStringConvert
     /// The promises that do not hold.
     public let problems: [String]
 
+    /// The error as a sentence.
     public var description: String { problems.joined(separator: "; ") }
 }

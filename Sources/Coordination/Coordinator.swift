@@ -1,6 +1,6 @@
 internal import OrderedCollections
 internal import Datasets
-internal import Search
+public import Search
 
 /// The coordinator's side of a run, as a pure state machine: events in, actions out; no I/O, no clock, no threads.
 ///
@@ -16,13 +16,16 @@ public struct Coordinator: Sendable {
     /// How workers are treated.
     public let settings: CoordinatorSettings
     var peers: OrderedDictionary<ConnectionID, Peer> = [:]
-    var race: LevelRace?
+    /// The level's race, e.g. to show how far it is; `nil` between levels.
+    public internal(set) var race: LevelRace?
     /// Tasks that at least one worker holds a lease of.
     var flights: OrderedDictionary<TaskID, Flight> = [:]
     /// Tasks of this level whose work was given back to the race, in case their results come after all.
     var lapsed: [TaskID: LevelTask] = [:]
     var strikes = Strikes()
     var cost = CostEstimate()
+    /// Whether the level drops expansions, so that later tasks depend on earlier results.
+    private(set) var usesBounds = false
     private var lastTask: UInt64 = 0
     private var lastEvent: Instant?
     /// Since when work has been lying about with no one to take it.
@@ -32,15 +35,6 @@ public struct Coordinator: Sendable {
 
     /// A coordinator that no worker has come to yet.
     public init(_ settings: CoordinatorSettings) { self.settings = settings }
-
-    /// How far the level is; `nil` between levels.
-    public var progress: LevelProgress? {
-        race.map { race in
-            LevelProgress(
-                level: race.level.number, running: race.progress.running, total: race.progress.total,
-                best: race.bestSoFar, work: race.workSoFar, workers: readyCount)
-        }
-    }
 
     /// The workers, in the order in which they came.
     public var workers: [WorkerStatus] {
@@ -76,6 +70,7 @@ public struct Coordinator: Sendable {
             race.replay(recorded)
             actions = abandonLevel()
             self.race = race
+            self.usesBounds = usesBounds
         case .abandon: actions = abandonLevel()
         case .stop(let reason):
             actions = abandonLevel()

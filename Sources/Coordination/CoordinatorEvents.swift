@@ -41,27 +41,15 @@ public enum CoordinatorAction: Sendable {
     case log(LogLevel, String)
 }
 
-/// How far a level is.
-public struct LevelProgress: Hashable, Sendable {
-    /// The level's number.
-    public let level: Int
-    /// Expansions that are neither finished nor dropped, of so many.
-    public let running: Int
-    public let total: Int
-    /// The best objective value of a finished expansion.
-    public let best: Double?
-    /// What was evaluated so far.
-    public let work: WorkCount
-    /// Workers that compute, or could.
-    public let workers: Int
-}
-
 /// What is known of a worker.
 public struct WorkerStatus: Hashable, Sendable {
+    /// How far a worker has come: before its hello, loading model and data, or taking tasks.
     public enum Phase: String, Hashable, Sendable { case greeting, loading, ready }
+    /// Where messages to it go.
     public let connection: ConnectionID
     /// `nil` until it has introduced itself.
     public let hello: Hello?
+    /// How far it has come.
     public let phase: Phase
     /// Tasks that it has not answered yet.
     public let outstanding: Int

@@ -52,8 +52,10 @@ public struct TaskID: Hashable, Comparable, Sendable, CustomStringConvertible {
     /// Task number `number`.
     public init(_ number: UInt64) { self.number = number }
 
+    /// In the order of handing out.
     public static func < (left: TaskID, right: TaskID) -> Bool { left.number < right.number }
 
+    /// As logs name it.
     public var description: String { "task \(number)" }
 }
 
@@ -70,5 +72,6 @@ public struct AttemptID: Hashable, Sendable, CustomStringConvertible {
         self.attempt = attempt
     }
 
+    /// As logs name it.
     public var description: String { "\(task), attempt \(attempt)" }
 }

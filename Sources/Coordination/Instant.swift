@@ -9,6 +9,7 @@ public struct Instant: Hashable, Comparable, Sendable, CustomStringConvertible {
     /// The origin.
     public static let zero = Instant(nanoseconds: 0)
 
+    /// Earlier is less.
     public static func < (left: Instant, right: Instant) -> Bool { left.nanoseconds < right.nanoseconds }
 
     /// The instant `duration` later; the last one that there is, where it would lie beyond.
@@ -22,6 +23,7 @@ public struct Instant: Hashable, Comparable, Sendable, CustomStringConvertible {
         .nanoseconds(later.nanoseconds.subtractingReportingOverflow(earlier.nanoseconds).partialValue)
     }
 
+    /// The time since the count began.
     public var description: String { "\(Duration.nanoseconds(nanoseconds))" }
 }
 

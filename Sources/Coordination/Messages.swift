@@ -6,6 +6,7 @@ public import Search
 public struct Hello: Hashable, Sendable {
     /// The version of the worker's program.
     public let softwareVersion: String
+    /// Drawn when the worker starts, so that it is known again after reconnecting.
     public let identity: WorkerID
     /// The machine's name.
     public let host: String
@@ -30,9 +31,11 @@ public struct Hello: Hashable, Sendable {
 
 /// A task as it is handed to a worker.
 public struct Assignment: Hashable, Sendable {
+    /// The task and the attempt at it.
     public let id: AttemptID
     /// The edges that are removed in every expansion.
     public let state: Mask
+    /// The block to evaluate.
     public let block: BlockID
     /// The block's samples, indices into the whole data set.
     public let samples: [Int]
@@ -56,6 +59,7 @@ public struct Assignment: Hashable, Sendable {
 
 /// What a worker computed.
 public struct TaskResult: Hashable, Sendable {
+    /// The task and the attempt at it.
     public let id: AttemptID
     /// One score list per expansion, in the assignment's order.
     public let scores: [SampleScores]
@@ -72,6 +76,7 @@ public struct TaskResult: Hashable, Sendable {
 
 /// Why a worker could not compute a task.
 public struct TaskFailure: Hashable, Sendable {
+    /// The task and the attempt at it.
     public let id: AttemptID
     /// The error's sentence.
     public let reason: String

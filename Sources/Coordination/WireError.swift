@@ -11,6 +11,7 @@ public enum WireError: Error, Hashable, Sendable, CustomStringConvertible {
     /// A field whose value cannot be.
     case invalid(message: String, field: String, problem: String)
 
+    /// The error as a sentence.
     public var description: String {
         switch self {
         case .tooLarge(let bytes, let limit): "a frame of \(bytes) bytes exceeds the limit of \(limit)"

@@ -83,6 +83,7 @@ public struct Worker: Sendable {
             // One hello is on its way already.
             guard phase != .greeting else { return [] }
             phase = .greeting
+            queue = []
             return [.send(.hello(settings.hello))]
         case .acknowledged(let id):
             unacknowledged[id] = nil

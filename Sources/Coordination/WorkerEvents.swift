@@ -2,6 +2,7 @@ public import Datasets
 
 /// Who a worker is, and how patient.
 public struct WorkerSettings: Sendable {
+    /// How the worker introduces itself.
     public let hello: Hello
     /// How long to wait for a coordinator's first word before connecting anew.
     public var greetingLimit: Duration = .seconds(5)
@@ -69,6 +70,7 @@ public enum WorkerEnding: Error, Hashable, Sendable, CustomStringConvertible {
         }
     }
 
+    /// The reason as a sentence.
     public var description: String {
         switch self {
         case .finished(let reason): "the run is over: \(reason)"

@@ -7,6 +7,7 @@ public enum EngineError: Error, Sendable, CustomStringConvertible {
     /// Data that does not fit the model.
     case data(String)
 
+    /// The error as a sentence.
     public var description: String {
         switch self {
         case .unsupported(let index, let name, let operation):

@@ -23,12 +23,15 @@ public enum Loss: String, Sendable, Hashable, CaseIterable, Codable {
     /// that the model reads), with targets the squared error, otherwise the divergence from the unpruned model.
     public static func natural(for dataset: Dataset) -> Loss {
         if let labels = dataset.labels {
-            let tokens = labels.shape.count == 2 && dataset.inputNames.contains { name in
-                guard let array = dataset.arrays[name], array.elementType.isInteger, array.shape == labels.shape,
-                    let inputs = try? array.int64s(), let outputs = try? labels.int64s()
-                else { return false }
-                return zip(inputs, outputs).allSatisfy { $0 == $1 || $1 == Dataset.ignoredLabel }
-            }
+            let tokens =
+                labels.shape.count == 2
+                && dataset.inputNames.contains { name in
+                    guard let array = dataset.arrays[name], array.elementType.isInteger,
+                        array.shape == labels.shape,
+                        let inputs = try? array.int64s(), let outputs = try? labels.int64s()
+                    else { return false }
+                    return zip(inputs, outputs).allSatisfy { $0 == $1 || $1 == Dataset.ignoredLabel }
+                }
             return tokens ? .nextToken : .crossEntropy
         }
         return dataset.targets != nil ? .meanSquaredError : .klDivergence
@@ -48,11 +51,14 @@ public enum Loss: String, Sendable, Hashable, CaseIterable, Codable {
                 let all = try labels.int64s()
                 for sample in 0..<dataset.samples {
                     let row = all[sample * positions..<(sample + 1) * positions]
-                    let counted = row.dropFirst(self == .nextToken ? 1 : 0).count { $0 != Dataset.ignoredLabel }
+                    let counted = row.dropFirst(self == .nextToken ? 1 : 0).count {
+                        $0 != Dataset.ignoredLabel
+                    }
                     weights[sample] *= Float(counted)
                 }
             } else if self == .nextToken {
-                throw EngineError.data("the loss next-token needs labels of shape [N, T], not \(labels.shape)")
+                throw EngineError.data(
+                    "the loss next-token needs labels of shape [N, T], not \(labels.shape)")
             } else if let ignored = try labels.int64s().firstIndex(of: Dataset.ignoredLabel) {
                 throw EngineError.data("labels: sample \(ignored) has the label −100")
             }

@@ -51,14 +51,18 @@ struct LossFunction {
 
     private func logProbabilities(_ output: Tensor, dimension: Int) throws -> Tensor {
         if outputsAreProbabilities {
-            return try log(.tensor(clampMinimum(.tensor(output), .double(Double(Float.leastNormalMagnitude)))))
+            return try log(
+                .tensor(clampMinimum(.tensor(output), .double(Double(Float.leastNormalMagnitude)))))
         }
         return try logSoftmax(.tensor(output), .int(dimension), .none)
     }
 
-    private func crossEntropy(_ output: Tensor, _ labels: [Int64], positions: Int, shifted: Bool) throws -> SampleScores {
+    private func crossEntropy(_ output: Tensor, _ labels: [Int64], positions: Int, shifted: Bool) throws
+        -> SampleScores
+    {
         guard output.rank >= 2 else {
-            throw EngineError.data("the output has shape \(output.shape): cross-entropy needs a dimension of classes")
+            throw EngineError.data(
+                "the output has shape \(output.shape): cross-entropy needs a dimension of classes")
         }
         let samples = output.shape[0]
         let dimension = classDimension(output)
@@ -66,9 +70,12 @@ struct LossFunction {
         let places = output.count / max(samples * classes, 1)
         guard places == positions else {
             throw EngineError.data(
-                "the output has shape \(output.shape): \(places) predictions per sample for \(positions) labels")
+                "the output has shape \(output.shape): \(places) predictions per sample for \(positions) labels"
+            )
         }
-        if let stray = labels.first(where: { $0 != Dataset.ignoredLabel && !(0..<Int64(classes)).contains($0) }) {
+        if let stray = labels.first(where: {
+            $0 != Dataset.ignoredLabel && !(0..<Int64(classes)).contains($0)
+        }) {
             throw EngineError.data("the label \(stray) is outside the model's \(classes) classes")
         }
         // Classes second, and contiguous where the model has them last: [N·T, C, 1] or [N, C, places].
@@ -92,7 +99,8 @@ struct LossFunction {
             var sum: Float = 0
             var counted: UInt32 = 0
             var correct: UInt32 = 0
-            for place in sample * positions..<(sample + 1) * positions where wanted[place] != Dataset.ignoredLabel {
+            for place in sample * positions..<(sample + 1) * positions
+            where wanted[place] != Dataset.ignoredLabel {
                 sum += values[place]
                 counted += 1
                 if best[place] == wanted[place] { correct += 1 }
@@ -117,7 +125,8 @@ struct LossFunction {
     /// Σ p·(log p − log q) over classes, averaged over the other positions of a sample.
     private func divergence(_ output: Tensor, from target: Tensor) throws -> [Float] {
         guard output.shape == target.shape, output.rank >= 2 else {
-            throw EngineError.data("the output has shape \(output.shape), the unpruned model's \(target.shape)")
+            throw EngineError.data(
+                "the output has shape \(output.shape), the unpruned model's \(target.shape)")
         }
         let dimension = classDimension(output)
         let base = try logProbabilities(target, dimension: dimension)

@@ -30,12 +30,14 @@ extension Network {
     public func shapes(given: [String: [Int]] = [:], batch: Int = 1, others: Int = 8) throws -> Shapes {
         let inputs = try graph.inputs.map { port in
             guard let type = ScalarType(holding: port.elementType) else {
-                throw EngineError.data("input '\(port.name)' has the unsupported type \(port.elementType.name)")
+                throw EngineError.data(
+                    "input '\(port.name)' has the unsupported type \(port.elementType.name)")
             }
             guard port.hasShape || given[port.name] != nil else {
                 throw EngineError.data("input '\(port.name)' has no declared shape")
             }
-            let shape = given[port.name]
+            let shape =
+                given[port.name]
                 ?? port.shape.enumerated().map { $1 ?? ($0 == 0 ? batch : others) }
             return try zeros(.ints(shape), .type(type))
         }

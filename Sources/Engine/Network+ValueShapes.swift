@@ -11,7 +11,9 @@ extension Network {
     /// - Throws: `EngineError` when the model does not run on the data.
     public func valueShapes(for dataset: Dataset) throws -> ValueShapes {
         if let fixed = graph.inputs.compactMap({ $0.shape.first ?? nil }).first {
-            return ValueShapes(probes: [probe(try shapes(for: dataset, samples: Array(0..<min(fixed, dataset.samples))))])
+            return ValueShapes(probes: [
+                probe(try shapes(for: dataset, samples: Array(0..<min(fixed, dataset.samples))))
+            ])
         }
         var probes: [ValueShapes.Probe] = []
         for size in [2, 3] {
@@ -29,9 +31,14 @@ extension Network {
                 var varied = sizes
                 varied[symbol] = sizes[symbol].map { $0 * factor }
                 let given = zip(graph.inputs, first.inputShapes).map { port, shape in
-                    (port.name, zip(port.symbols, shape).map { symbol, size in symbol.flatMap { varied[$0] } ?? size })
+                    (
+                        port.name,
+                        zip(port.symbols, shape).map { symbol, size in symbol.flatMap { varied[$0] } ?? size }
+                    )
                 }
-                if let found = try? shapes(given: Dictionary(uniqueKeysWithValues: given)) { probes.append(probe(found)) }
+                if let found = try? shapes(given: Dictionary(uniqueKeysWithValues: given)) {
+                    probes.append(probe(found))
+                }
             }
         }
         return ValueShapes(probes: probes)

@@ -23,13 +23,22 @@ public final class Network {
     public init(_ graph: Graph) throws {
         self.graph = graph
         classes = EquivalenceClasses(of: graph)
-        weights = try graph.values.map { value in
+        TorchRuntime.setThreads(1)
+        TorchRuntime.keepFreedMemory()
+        // Images are convolved with the channels innermost: twice as fast or more on CPUs.
+        let kernels = Set(
+            graph.vertices.filter { $0.operation == "Conv" }.compactMap {
+                $0.inputs.count > 1 ? $0.inputs[1] : nil
+            })
+        weights = try graph.values.enumerated().map { index, value in
             guard let constant = value.constant else { return nil }
-            do { return try Tensor(constant) } catch {
+            do {
+                let tensor = try Tensor(constant)
+                return kernels.contains(index) && tensor.rank == 4 ? try tensor.channelsLast() : tensor
+            } catch {
                 throw EngineError.data("initialiser '\(value.name)': \(error)")
             }
         }
-        TorchRuntime.setThreads(1)
     }
 
     /// Bytes that the weights take.

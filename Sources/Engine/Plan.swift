@@ -64,6 +64,11 @@ final class Plan {
                         index: index, name: vertex.name, operation: vertex.operation,
                         reason: "output \(position) is not computed")
                 }
+                guard Plan.isPlausible(tensor.shape) else {
+                    throw EngineError.node(
+                        index: index, name: vertex.name, operation: vertex.operation,
+                        reason: "output \(position) has the absurd shape \(tensor.shape)")
+                }
                 shapes[output] = tensor.shape
                 values[output] = tensor
                 if graph.values[output].dependsOnData || graph.values[output].hasDynamicShape {
@@ -83,7 +88,9 @@ final class Plan {
             for input in vertex.inputs {
                 guard let input else { continue }
                 pending[input] -= 1
-                if pending[input] == 0 && !pinned.contains(input) && constants[input] == nil { values[input] = nil }
+                if pending[input] == 0 && !pinned.contains(input) && constants[input] == nil {
+                    values[input] = nil
+                }
             }
         }
         self.steps = steps
@@ -93,12 +100,30 @@ final class Plan {
         probeOutputs = graph.outputs.compactMap { values[$0.value] }
     }
 
+    /// Whether a shape has at most 2^40 elements. An expanded value takes no memory of its own, so its elements could
+    /// otherwise be more than an integer counts.
+    private static func isPlausible(_ shape: [Int]) -> Bool {
+        var count = 1
+        for size in shape {
+            let (product, overflow) = count.multipliedReportingOverflow(by: size)
+            guard !overflow, product <= 1 << 40 else { return false }
+            count = product
+        }
+        return true
+    }
+
     /// Makes the kernel of a vertex.
     private static func kernel(of vertex: Vertex, constants: [Tensor?]) throws -> Kernel {
         guard let builder = Operators.builder(domain: vertex.node.domain, operation: vertex.operation) else {
             let domain = vertex.node.domain.isEmpty ? "" : vertex.node.domain + "."
             throw EngineError.unsupported(
                 index: vertex.index, name: vertex.name, operation: domain + vertex.operation)
+        }
+        guard !vertex.node.domain.isEmpty || OldOperators.holds(vertex.operation, version: vertex.version)
+        else {
+            throw EngineError.unsupported(
+                index: vertex.index, name: vertex.name,
+                operation: "\(vertex.operation) of operator set \(vertex.version)")
         }
         let context = OperatorContext(
             vertex: vertex, constants: vertex.inputs.map { $0.flatMap { constants[$0] } })

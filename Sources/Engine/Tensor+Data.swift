@@ -8,7 +8,8 @@ extension Torch.ScalarType {
     /// larger signed type that libtorch has; `nil` for types without a tensor form (strings, complex).
     init?(holding type: ONNX.ElementType) {
         switch type {
-        case .float32, .float64, .float16, .bfloat16, .float8E4M3FN, .float8E4M3FNUZ, .float8E5M2, .float8E5M2FNUZ:
+        case .float32, .float64, .float16, .bfloat16, .float8E4M3FN, .float8E4M3FNUZ, .float8E5M2,
+            .float8E5M2FNUZ:
             self = .float32
         case .int8, .int4: self = .int8
         case .uint8, .uint4: self = .uint8
@@ -31,7 +32,9 @@ extension Tensor {
         }
         switch data.elementType {
         case .float32, .int8, .uint8, .int16, .int32, .int64, .bool:
-            let made = try data.bytes.withUnsafeBytes { try Tensor(bytes: $0, shape: data.shape, scalarType: type) }
+            let made = try data.bytes.withUnsafeBytes {
+                try Tensor(bytes: $0, shape: data.shape, scalarType: type)
+            }
             try self.init(sharing: made)
         case .float64, .float16, .bfloat16, .float8E4M3FN, .float8E4M3FNUZ, .float8E5M2, .float8E5M2FNUZ:
             try self.init(data.floats, shape: data.shape)
@@ -62,7 +65,9 @@ extension Tensor {
     }
 
     private convenience init(_ array: NumpyArray, as type: ScalarType) throws {
-        let made = try array.bytes.withUnsafeBytes { try Tensor(bytes: $0, shape: array.shape, scalarType: type) }
+        let made = try array.bytes.withUnsafeBytes {
+            try Tensor(bytes: $0, shape: array.shape, scalarType: type)
+        }
         try self.init(sharing: made)
     }
 
@@ -78,7 +83,8 @@ extension Tensor {
             return try made(elements(as: Float.self))
         case .float64: return try made(elements(as: Double.self))
         case .float16: return try made(elements(as: Float.self).map { Float16($0) })
-        case .bool: return try NumpyArray(shape: shape, elementType: .bool, bytes: converted(to: .bool).bytes())
+        case .bool:
+            return try NumpyArray(shape: shape, elementType: .bool, bytes: converted(to: .bool).bytes())
         case .int8, .int4: return try made(elements(as: Int.self).map { Int8(truncatingIfNeeded: $0) })
         case .int16: return try made(elements(as: Int.self).map { Int16(truncatingIfNeeded: $0) })
         case .int32: return try made(elements(as: Int32.self))

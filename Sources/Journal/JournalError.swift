@@ -32,6 +32,7 @@ public enum JournalError: Error, Sendable, Hashable, CustomStringConvertible {
     /// What SQLite says, when it is none of the above.
     case failed(file: String, reason: String)
 
+    /// The error as a sentence.
     public var description: String {
         switch self {
         case .alreadyHoldsRun(let folder):

@@ -9,10 +9,26 @@ public struct Evaluation: Encodable, Sendable {
     public struct Measured: Encodable, Sendable {
         /// `nil` when a sample's loss is no finite number.
         public let loss: Double?
+        /// The share of the counted labels that are predicted; `nil` without labels.
         public let accuracy: Double?
+        /// Elements of the parameters that are left.
         public let parameters: Int
+        /// Floating-point operations for one sample.
         public let flops: Int
+        /// Samples whose loss is no finite number.
         public let nonFiniteLosses: Int
+
+        /// A loss or an accuracy that there is not is null, so that every key is always there.
+        public func encode(to encoder: any Encoder) throws {
+            var container = encoder.container(keyedBy: CodingKeys.self)
+            try container.encode(loss, forKey: .loss)
+            try container.encode(accuracy, forKey: .accuracy)
+            try container.encode(parameters, forKey: .parameters)
+            try container.encode(flops, forKey: .flops)
+            try container.encode(nonFiniteLosses, forKey: .nonFiniteLosses)
+        }
+
+        private enum CodingKeys: CodingKey { case loss, accuracy, parameters, flops, nonFiniteLosses }
 
         init(_ state: State, labels: Int?) {
             loss = state.loss.isFinite ? state.loss : nil
@@ -23,15 +39,25 @@ public struct Evaluation: Encodable, Sendable {
         }
     }
 
+    /// The loss without the removed edges; `nil` when it is not finite.
     public let loss: Double?
+    /// The loss minus the unpruned model's.
     public let lossChange: Double?
+    /// The share of the counted labels that are predicted; `nil` without labels.
     public let accuracy: Double?
+    /// Elements of the parameters that are left.
     public let parameters: Int
+    /// Floating-point operations for one sample.
     public let flops: Int
+    /// Samples whose loss is no finite number.
     public let nonFiniteLosses: Int
+    /// Samples that were measured.
     public let samples: Int
+    /// The loss's name.
     public let lossFunction: String
+    /// The removed edges, as `NODE:SLOT`.
     public let removed: [String]
+    /// The unpruned model.
     public let base: Measured
 
     /// Measures the unpruned model and the mask.
@@ -73,17 +99,35 @@ public struct Evaluation: Encodable, Sendable {
         removed = mask.edges.map(\.description)
     }
 
+    /// The same keys as those of `base`, and what was removed.
+    public func encode(to encoder: any Encoder) throws {
+        try Measured(
+            loss: loss, accuracy: accuracy, parameters: parameters, flops: flops,
+            nonFiniteLosses: nonFiniteLosses
+        ).encode(to: encoder)
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        try container.encode(lossChange, forKey: .lossChange)
+        try container.encode(samples, forKey: .samples)
+        try container.encode(lossFunction, forKey: .lossFunction)
+        try container.encode(removed, forKey: .removed)
+        try container.encode(base, forKey: .base)
+    }
+
+    private enum CodingKeys: CodingKey { case lossChange, samples, lossFunction, removed, base }
+
     /// The result in a few lines.
     public var text: String {
         func line(_ name: String, _ measured: Measured) -> String {
             let loss = measured.loss.map { "\($0)" } ?? "not finite (\(measured.nonFiniteLosses) samples)"
             let accuracy = measured.accuracy.map { ", accuracy \($0)" } ?? ""
-            return "\(name): loss \(loss)\(accuracy), \(measured.parameters) parameters, \(measured.flops) FLOPs\n"
+            return
+                "\(name): loss \(loss)\(accuracy), \(measured.parameters) parameters, \(measured.flops) FLOPs\n"
         }
         var text = "\(lossFunction) on \(samples) samples\n" + line("unpruned", base)
         if !removed.isEmpty {
             let measured = Measured(
-                loss: loss, accuracy: accuracy, parameters: parameters, flops: flops, nonFiniteLosses: nonFiniteLosses)
+                loss: loss, accuracy: accuracy, parameters: parameters, flops: flops,
+                nonFiniteLosses: nonFiniteLosses)
             text += line("without " + removed.joined(separator: " "), measured)
         }
         return text

@@ -52,5 +52,6 @@ public final class Interruption: Sendable {
 public struct Interrupted: Error, Sendable, CustomStringConvertible {
     /// The run was stopped.
     public init() {}
+    /// The error as a sentence.
     public var description: String { "interrupted" }
 }

@@ -7,8 +7,11 @@ struct MaskList {
 
     /// - Throws: `InputError` that names file and line.
     init(contentsOf path: String) throws(InputError) {
-        guard let bytes = FileManager.default.contents(atPath: path) else { throw InputError("cannot read \(path)") }
-        var lines = String(decoding: bytes, as: UTF8.self).split(separator: "\n", omittingEmptySubsequences: false)
+        guard let bytes = FileManager.default.contents(atPath: path) else {
+            throw InputError("cannot read \(path)")
+        }
+        var lines = String(decoding: bytes, as: UTF8.self).split(
+            separator: "\n", omittingEmptySubsequences: false)
         if lines.last?.isEmpty ?? false { lines.removeLast() }
         var masks: [Mask] = []
         for (number, line) in lines.enumerated() {

@@ -24,14 +24,17 @@ struct MaterialisedModel {
     private func check(_ mask: Mask, workload: Workload) throws {
         let block = Array(workload.division.sharding.naturalBlocks(of: 0)[0])
         var inputs: [String: NumpyArray] = [:]
-        for name in workload.dataset.inputNames { inputs[name] = try workload.dataset.gather(block, from: name) }
+        for name in workload.dataset.inputNames {
+            inputs[name] = try workload.dataset.gather(block, from: name)
+        }
         let masked = try workload.network.run(inputs, mask: mask)
         let pruned = try Network(Graph(file)).run(inputs)
         for ((name, wanted), (_, given)) in zip(masked, pruned) where wanted.elementType.isFloatingPoint {
             let (left, right) = (try wanted.floats(), try given.floats())
             let largest = left.reduce(0) { max($0, $1.isFinite ? $1.magnitude : 0) }
             let worst = zip(left, right).reduce(Float(0)) { worst, pair in
-                pair.0 == pair.1 || (pair.0.isNaN && pair.1.isNaN) ? worst : max(worst, (pair.0 - pair.1).magnitude)
+                pair.0 == pair.1 || (pair.0.isNaN && pair.1.isNaN)
+                    ? worst : max(worst, (pair.0 - pair.1).magnitude)
             }
             guard left.count == right.count, worst <= 1e-4 * max(largest, 1e-20) else {
                 throw MaterialisingError(output: name, difference: worst, largest: largest)

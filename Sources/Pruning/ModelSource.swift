@@ -67,6 +67,7 @@ public enum ModelSource {
 
 /// Something that a user gave is wrong.
 public struct InputError: Error, Sendable, CustomStringConvertible {
+    /// The error as a sentence.
     public let description: String
     /// An error that reads as `description`.
     public init(_ description: String) { self.description = description }

@@ -7,44 +7,69 @@ internal import ONNX
 public struct ModelSummary: Encodable, Sendable {
     /// One vertex, in the file's node order.
     public struct Node: Encodable, Sendable {
+        /// The place in the file's node order.
         public let index: Int
+        /// The name in the file.
         public let name: String
+        /// The operator, e.g. `Conv`.
         public let `operator`: String
+        /// Names of the tensors that it reads.
         public let inputs: [String]
+        /// Names of the tensors that it writes.
         public let outputs: [String]
+        /// Elements of the parameters that are read.
         public let parameters: Int
+        /// Operations for one sample; `nil` when shapes are not known.
         public let flops: Int?
+        /// The shape of the first output, for the shapes that were tried.
         public let outputShape: [Int]?
     }
 
     /// One candidate, with the edges that are equivalent to it.
     public struct Candidate: Encodable, Sendable {
+        /// The consumer's index.
         public let node: Int
+        /// The consumer's input slot.
         public let slot: Int
+        /// The consumer's name.
         public let consumer: String
+        /// The name of the tensor that the edge carries.
         public let tensor: String
+        /// Edges whose removal computes the same, as `NODE:SLOT`.
         public let equivalents: [String]
     }
 
     /// A model input or output.
     public struct Tensor: Encodable, Sendable {
+        /// The name in the file.
         public let name: String
+        /// The element type.
         public let elementType: String
+        /// The dimensions; symbolic ones by name, `?` where nothing is told.
         public let shape: [String]
     }
 
+    /// The model file.
     public let model: String
+    /// The version of the ai.onnx operator set.
     public let operatorSet: Int
+    /// The model's inputs.
     public let inputs: [Tensor]
+    /// The model's outputs.
     public let outputs: [Tensor]
+    /// How many nodes there are.
     public let vertices: Int
+    /// How many input slots are filled.
     public let edges: Int
+    /// Elements of all parameters.
     public let parameters: Int
     /// For one sample; `nil` when the model could not be run on made-up inputs.
     public let flops: Int?
     /// Why there is no FLOP count.
     public let flopsUnknownBecause: String?
+    /// The edges that a search would try.
     public let candidates: [Candidate]
+    /// Every node, in the file's order.
     public let nodes: [Node]
 
     /// Reads a model and tells what it consists of.
@@ -52,7 +77,9 @@ public struct ModelSummary: Encodable, Sendable {
     /// - Parameters:
     ///   - selection: which candidates to list.
     ///   - shapes: shapes for inputs whose dimensions are symbolic, by name.
-    public init(model argument: String, selection: CandidateSelection, shapes given: [String: [Int]] = [:]) throws {
+    public init(model argument: String, selection: CandidateSelection, shapes given: [String: [Int]] = [:])
+        throws
+    {
         let graph = try ModelSource.graph(argument)
         for name in given.keys where !graph.inputs.contains(where: { $0.name == name }) {
             throw InputError("the model has no input '\(name)' to give a shape for")
@@ -62,7 +89,8 @@ public struct ModelSummary: Encodable, Sendable {
         do { shapes = try Network(graph).shapes(given: given) } catch { reason = "\(error)" }
         let batch = shapes?.inputs.first?.first ?? 1
         let costs = CostModel(
-            graph: graph, shapes: shapes?.values ?? Array(repeating: nil, count: graph.values.count), samples: batch)
+            graph: graph, shapes: shapes?.values ?? Array(repeating: nil, count: graph.values.count),
+            samples: batch)
         let found = try Candidates(of: graph, selection: selection)
         let total = costs.cost(of: .empty)
 

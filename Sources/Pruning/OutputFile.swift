@@ -1,21 +1,50 @@
 internal import FoundationEssentials
 internal import Glibc
 
-/// Files that a run leaves.
-enum OutputFile {
-    /// Checks before any work that a file can be written.
+/// Files that a command leaves.
+public enum OutputFile {
+    /// Checks before any work that a file can be written; `-`, standard output, always can.
     ///
     /// - Throws: `InputError` that names the path.
-    static func checkWritable(_ path: String) throws(InputError) {
-        let folder = path.contains("/") ? String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)]) : "."
-        let place = folder.isEmpty ? "/" : folder
-        var isFolder: Bool = false
-        guard FileManager.default.fileExists(atPath: place, isDirectory: &isFolder), isFolder else {
-            throw InputError("cannot write \(path): there is no folder \(place)")
+    public static func checkWritable(_ path: String) throws(InputError) {
+        if path == "-" { return }
+        let place = folder(of: path)
+        guard isFolder(place) else { throw InputError("cannot write \(path): there is no folder \(place)") }
+        guard access(place, W_OK) == 0 else {
+            throw InputError("cannot write \(path): \(place) is not writable")
         }
-        guard access(place, W_OK) == 0 else { throw InputError("cannot write \(path): \(place) is not writable") }
-        if FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), isFolder {
-            throw InputError("cannot write \(path): it is a folder")
+        if isFolder(path) { throw InputError("cannot write \(path): it is a folder") }
+    }
+
+    /// Checks before any work that a folder can be made, with those that it lies in, or is there.
+    ///
+    /// - Throws: `InputError` that names the path.
+    static func checkFolder(_ path: String) throws(InputError) {
+        var place = path
+        while !FileManager.default.fileExists(atPath: place) && place != folder(of: place) {
+            place = folder(of: place)
         }
+        guard isFolder(place) else { throw InputError("cannot write to \(path): \(place) is no folder") }
+        guard access(place, W_OK) == 0 else {
+            throw InputError("cannot write to \(path): \(place) is not writable")
+        }
+    }
+
+    private static func isFolder(_ path: String) -> Bool {
+        var isFolder = false
+        return FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) && isFolder
+    }
+
+    private static func folder(of path: String) -> String {
+        guard let slash = path.lastIndex(of: "/") else { return "." }
+        return slash == path.startIndex ? "/" : String(path[..<slash])
+    }
+}
+
+/// Paths that another process understands too.
+enum AbsolutePath {
+    /// `path` from the root, so that it means the same in any folder.
+    static func of(_ path: String) -> String {
+        path.hasPrefix("/") ? path : FileManager.default.currentDirectoryPath + "/" + path
     }
 }

@@ -13,7 +13,8 @@ public enum OutputRun {
         let graph = try ModelSource.graph(model)
         try graph.checkRemovable(mask)
         let dataset = try Dataset(
-            contentsOf: ModelSource.dataPath(data), inputs: graph.inputs.map(InputSpecification.init), limit: samples)
+            contentsOf: ModelSource.dataPath(data), inputs: graph.inputs.map(InputSpecification.init),
+            limit: samples)
         let network = try Network(graph)
         let fixed = graph.inputs.compactMap { $0.shape.first ?? nil }.first
         let size = fixed ?? MeasurementOptions.preferredBlockSize

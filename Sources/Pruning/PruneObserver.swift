@@ -16,9 +16,11 @@ public struct LevelProgress: Sendable {
     public let level: Int
     /// Expansions that are still in the race, and all of them.
     public let running: Int
+    /// All expansions of the level.
     public let expansions: Int
     /// Block evaluations done, and the most that the level can take.
     public let evaluations: Int
+    /// The most block evaluations that the level can take.
     public let most: Int
     /// The best objective value so far.
     public let best: Double?

@@ -1,11 +1,16 @@
 public import ComputationGraph
+public import Logging
 public import Search
 
 /// Everything that `prune` is asked to do.
 public struct PruneOptions: Sendable {
+    /// The model: a path, or an example's name.
     public var model: String
+    /// What is measured on which data.
     public var measurement: MeasurementOptions
+    /// Which edges may be removed.
     public var candidates: CandidateSelection
+    /// How to search, and when to stop.
     public var search: SearchSettings
     /// Worker processes on this machine; 0 searches in this process.
     public var workers: Int
@@ -15,11 +20,14 @@ public struct PruneOptions: Sendable {
     public var resumes: Bool
     /// Where the pruned model goes besides the run's folder.
     public var output: String?
+    /// Tells what happens among the workers.
+    public var logger: Logger
 
     /// Options as the command line gives them.
     public init(
-        model: String, measurement: MeasurementOptions, candidates: CandidateSelection, search: SearchSettings,
-        workers: Int, folder: String, resumes: Bool, output: String?
+        model: String, measurement: MeasurementOptions, candidates: CandidateSelection,
+        search: SearchSettings,
+        workers: Int, folder: String, resumes: Bool, output: String?, logger: Logger
     ) {
         self.model = model
         self.measurement = measurement
@@ -29,6 +37,7 @@ public struct PruneOptions: Sendable {
         self.folder = folder
         self.resumes = resumes
         self.output = output
+        self.logger = logger
     }
 }
 

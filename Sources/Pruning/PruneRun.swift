@@ -35,6 +35,7 @@ public final class PruneRun {
         self.interruption = interruption
         self.observer = observer
         if let output = options.output { try OutputFile.checkWritable(output) }
+        try OutputFile.checkFolder(options.folder)
         workload = try Workload(model: options.model, options: options.measurement)
         let candidates = try Candidates(of: workload.graph, selection: options.candidates)
         problem = SearchProblem(
@@ -44,7 +45,8 @@ public final class PruneRun {
             dataPath: options.measurement.data, dataSHA256: ContentHash.ofFile(workload.dataPath),
             settings: RunIdentity.json(of: RunSettings(options, workload)), version: Espalier.version,
             commandLine: CommandLine.arguments)
-        journal = try options.resumes
+        journal =
+            try options.resumes
             ? RunJournal.resume(in: options.folder, identity: identity)
             : RunJournal.create(in: options.folder, identity: identity)
     }
@@ -71,29 +73,21 @@ public final class PruneRun {
 
     private func search() async throws -> SearchResult {
         var baseLoss = 0.0
-        return try await withEvaluator { evaluator in
-            try await Search(self.problem, settings: self.options.search, evaluator: evaluator).run { level, outcome in
+        let (observer, interruption) = (observer, interruption)
+        let team = Team(workers: options.workers, logger: options.logger, interruption: interruption) {
+            race in
+            observer.advanced(LevelProgress(race))
+            try interruption.check()
+        }
+        return try await team.evaluate(workload, journal: journal) { evaluator in
+            try await Search(self.problem, settings: self.options.search, evaluator: evaluator).run {
+                level, outcome in
                 if level == 0, let base = outcome.best.first { baseLoss = base.loss }
                 try self.journal.finish(
                     level: level, states: outcome.best, work: outcome.work, dropped: outcome.dropped)
                 self.observer.finished(level: level, outcome: outcome, baseLoss: baseLoss)
             }
         }
-    }
-
-    /// Gives `body` an evaluator in this process, or one over worker processes that live as long as it.
-    private func withEvaluator<Value>(_ body: (any LevelEvaluator) async throws -> Value) async throws -> Value {
-        let evaluator = try workload.evaluator()
-        let local = LocalEvaluator(
-            journal: journal,
-            progress: { race in
-                self.observer.advanced(LevelProgress(race))
-                try self.interruption.check()
-            },
-            compute: { task in
-                try evaluator.evaluate(state: task.state, samples: task.samples, expansions: task.edges)
-            })
-        return try await body(local)
     }
 
     /// Writes the model without the edges of `mask`, and checks by running it that it computes the same.

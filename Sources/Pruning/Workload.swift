@@ -40,13 +40,21 @@ public struct MeasurementOptions: Sendable, Hashable {
 
 /// A model, data, and how the one is measured on the other.
 public struct Workload {
+    /// The model's graph.
     public let graph: Graph
+    /// The samples.
     public let dataset: Dataset
+    /// The model, ready to run.
     public let network: Network
+    /// What is measured.
     public let loss: Loss
+    /// The samples in shards and blocks, with their weights.
     public let division: SampleDivision
+    /// What each mask costs.
     public let costs: CostModel
+    /// The data file.
     public let dataPath: String
+    /// The options that it was made with.
     public let options: MeasurementOptions
 
     /// Loads everything and runs the unpruned model once, so that what does not fit is found before any search.
@@ -69,7 +77,8 @@ public struct Workload {
             for shard in 0..<sharding.shards where sharding.shardRange(shard).count % fixed != 0 {
                 throw InputError(
                     "the model was exported for batches of exactly \(fixed): the number of samples in every shard must "
-                        + "be a multiple of that (--samples), and shard \(shard) has \(sharding.shardRange(shard).count)")
+                        + "be a multiple of that (--samples), and shard \(shard) has \(sharding.shardRange(shard).count)"
+                )
             }
         }
         division = SampleDivision(sharding: sharding, weights: weights)
@@ -85,7 +94,9 @@ public struct Workload {
 
     /// The number of labels that accuracy is a share of; `nil` without labels.
     public var countedLabels: Int? {
-        guard loss.needsLabels, let labels = dataset.labels, let all = try? labels.int64s() else { return nil }
+        guard loss.needsLabels, let labels = dataset.labels, let all = try? labels.int64s() else {
+            return nil
+        }
         let positions = labels.rowElementCount
         return all.enumerated().count { index, label in
             label != Dataset.ignoredLabel && !(loss == .nextToken && index % positions == 0)
@@ -96,18 +107,25 @@ public struct Workload {
     private static func blockSize(
         network: Network, dataset: Dataset, fixed: Int?, options: MeasurementOptions
     ) throws -> Int {
-        let largest = fixed ?? options.blockSize ?? min(MeasurementOptions.preferredBlockSize, dataset.samples)
+        let largest =
+            fixed ?? options.blockSize ?? min(MeasurementOptions.preferredBlockSize, dataset.samples)
         if let fixed, let asked = options.blockSize, asked != fixed {
-            throw InputError("the model was exported for batches of exactly \(fixed), so --block-size must be \(fixed)")
+            throw InputError(
+                "the model was exported for batches of exactly \(fixed), so --block-size must be \(fixed)")
         }
         let probe = fixed ?? 1
         let shapes = try network.shapes(for: dataset, samples: Array(0..<min(probe, dataset.samples)))
         func bytes(_ size: Int) -> Int {
             // Kept activations, as much again for the expansion in work, and the process itself.
-            network.weightBytes * 2 + 2 * shapes.activationBytes / probe * size + Workload.processBytes
+            let (activations, overflow) = (2 * shapes.activationBytes / probe).multipliedReportingOverflow(
+                by: size)
+            return overflow || activations > 1 << 60
+                ? .max : network.weightBytes * 2 + activations + Workload.processBytes
         }
         var size = largest
-        if options.blockSize == nil && fixed == nil { while size > 1 && bytes(size) > options.memory { size /= 2 } }
+        if options.blockSize == nil && fixed == nil {
+            while size > 1 && bytes(size) > options.memory { size /= 2 }
+        }
         guard bytes(size) <= options.memory else {
             throw InputError(
                 "a block of \(size) samples takes about \(bytes(size) >> 20) MiB, more than the budget of "

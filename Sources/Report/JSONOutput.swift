@@ -7,6 +7,7 @@ public enum ReportError: Error, Sendable, Hashable, CustomStringConvertible {
     /// The value has no form in JSON.
     case unencodable(path: String, reason: String)
 
+    /// The error as a sentence.
     public var description: String {
         switch self {
         case .unwritable(let path, let reason): "\(path): it cannot be written: \(reason)"
@@ -42,41 +43,5 @@ public enum JSONOutput {
         let field = context.codingPath.map { $0.intValue.map(String.init) ?? $0.stringValue }.joined(
             separator: ".")
         return field.isEmpty ? context.debugDescription : "\(field) is \(value)"
-    }
-}
-
-/// Text results: to a file, complete or not at all, or to standard output.
-public enum TextOutput {
-    /// Writes `text` to the file `path`, or to standard output when that is `-`.
-    ///
-    /// - Throws: `ReportError.unwritable`; a file that was there is then untouched.
-    public static func write(_ text: String, to path: String) throws(ReportError) {
-        if path == "-" {
-            try writeToStandardOutput(text)
-        } else {
-            // Written beside it and put in its place when complete.
-            do { try Data(text.utf8).write(to: URL(fileURLWithPath: path), options: .atomic) } catch {
-                throw .unwritable(path: path, reason: reason(of: error))
-            }
-        }
-    }
-
-    private static func writeToStandardOutput(_ text: String) throws(ReportError) {
-        var bytes = Array(text.utf8)[...]
-        while !bytes.isEmpty {
-            let written = bytes.withUnsafeBytes { Foundation.write(STDOUT_FILENO, $0.baseAddress, $0.count) }
-            if written > 0 {
-                bytes = bytes.dropFirst(written)
-            } else if written == 0 || errno != EINTR {
-                throw .unwritable(path: "standard output", reason: String(cString: strerror(errno)))
-            }
-        }
-    }
-
-    private static func reason(of error: any Error) -> String {
-        let underlying = (error as NSError).userInfo[NSUnderlyingErrorKey] as? NSError
-        let system = underlying ?? error as NSError
-        guard system.domain == NSPOSIXErrorDomain else { return error.localizedDescription }
-        return String(cString: strerror(Int32(system.code)))
     }
 }

@@ -5,6 +5,7 @@ public struct PathCSV: Sendable, CustomStringConvertible {
     /// The path of a run.
     public init(_ summary: RunSummary) { self.summary = summary }
 
+    /// The table, a header and one line per step.
     public var description: String {
         let titles = [
             "step", "node", "slot", "consumer", "tensor", "loss", "lossChange", "accuracy", "parameters",

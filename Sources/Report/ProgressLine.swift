@@ -35,6 +35,7 @@ public struct ProgressLine: Sendable, Hashable, CustomStringConvertible {
     /// The seconds that the rest will take at this rate; `nil` while that is not known.
     public var remaining: Double? { rate.map { Double(max(0, total - done)) / $0 } }
 
+    /// The line.
     public var description: String {
         var line = "\(label): \(NumberText.grouped(done)) of \(NumberText.grouped(total)) \(unit)"
         if total > 0 { line += " (\(NumberText.share(done, of: total)))" }

@@ -9,10 +9,11 @@ extension RunSummary: Encodable {
         case samples, parameters, flops
     }
 
+    /// Writes the documented keys; numbers that JSON lacks become null.
     public func encode(to encoder: any Encoder) throws {
         var container = encoder.container(keyedBy: Key.self)
         var full = container.nestedContainer(keyedBy: Measurement.Key.self, forKey: .base)
-        try base.encode(into: &full)
+        try base.encode(into: &full, isChange: false)
         try full.encode(samples, forKey: .samples)
         try container.encode(path, forKey: .path)
         try container.encode(work, forKey: .work)
@@ -35,6 +36,7 @@ extension RunSummary.Measurement: Encodable {
         case loss, lossChange, accuracy, parameters, flops, finite, nonFiniteLosses
     }
 
+    /// Writes the documented keys; numbers that JSON lacks become null.
     public func encode(to encoder: any Encoder) throws {
         var container = encoder.container(keyedBy: Key.self)
         try container.encode(removed.map(\.description), forKey: .removed)
@@ -42,9 +44,9 @@ extension RunSummary.Measurement: Encodable {
     }
 
     /// Adds the measured numbers. JSON has no infinity: a loss that is none is null, with `"finite": false`.
-    func encode(into container: inout KeyedEncodingContainer<Key>) throws {
+    func encode(into container: inout KeyedEncodingContainer<Key>, isChange: Bool = true) throws {
         try container.encode(loss.isFinite ? loss : nil, forKey: .loss)
-        try container.encode(lossChange.isFinite ? lossChange : nil, forKey: .lossChange)
+        if isChange { try container.encode(lossChange.isFinite ? lossChange : nil, forKey: .lossChange) }
         try container.encode(accuracy, forKey: .accuracy)
         try container.encode(parameters, forKey: .parameters)
         try container.encode(flops, forKey: .flops)
@@ -54,10 +56,36 @@ extension RunSummary.Measurement: Encodable {
 }
 
 extension RunSummary.Step: Encodable {
+    /// Writes the documented keys; numbers that JSON lacks become null.
     public func encode(to encoder: any Encoder) throws {
         var container = encoder.container(keyedBy: RunSummary.Measurement.Key.self)
         try container.encode(step, forKey: .step)
         try container.encode(edge, forKey: .edge)
         try measurement.encode(into: &container)
+    }
+}
+
+/// The settings in the words of the command line.
+private struct SettingsRecord: Encodable {
+    let strategy: String
+    let objective: Objective
+    let steps: Int?
+    let until: String?
+    let maximumLossIncrease: Double?
+    let usesBounds: Bool
+    let samples: Int
+    let blockSize: Int
+    let shards: Int
+
+    init(_ settings: SearchSettings, samples: Int, blockSize: Int, shards: Int) {
+        strategy = settings.strategy.description
+        objective = settings.objective
+        steps = settings.steps
+        until = settings.until?.description
+        maximumLossIncrease = settings.maximumLossIncrease.flatMap { $0.isFinite ? $0 : nil }
+        usesBounds = settings.usesBounds
+        self.samples = samples
+        self.blockSize = blockSize
+        self.shards = shards
     }
 }

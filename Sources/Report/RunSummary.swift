@@ -90,8 +90,8 @@ public struct RunSummary: Sendable {
     public let blockSize: Int
     /// Shards that the samples are divided into.
     public let shards: Int
-    /// What was asked for, as JSON text.
-    public let settings: String
+    /// What was asked for.
+    public let settings: SearchSettings
     /// The loss function's name.
     public let loss: String
     /// Level by level.
@@ -107,14 +107,14 @@ public struct RunSummary: Sendable {
     ///   - result: what the search found.
     ///   - graph: the graph that was searched.
     ///   - division: the samples and how they were divided.
-    ///   - countedLabels: how many labels count towards the accuracy, over all samples; `nil` without labels.
+    ///   - settings: what was asked for.
     ///   - loss: the loss function's name.
-    ///   - settings: what was asked for, as JSON text.
+    ///   - countedLabels: how many labels count towards the accuracy, over all samples; `nil` without labels.
     ///   - seconds: the wall time.
     ///   - workers: how many workers took part.
     public init(
-        result: SearchResult, graph: Graph, division: SampleDivision, countedLabels: Int?, loss: String,
-        settings: String, seconds: Double, workers: Int
+        result: SearchResult, graph: Graph, division: SampleDivision, settings: SearchSettings, loss: String,
+        countedLabels: Int?, seconds: Double, workers: Int
     ) {
         func measurement(_ state: State) -> Measurement {
             Measurement(state, baseLoss: result.base.loss, countedLabels: countedLabels)
@@ -142,9 +142,6 @@ public struct RunSummary: Sendable {
         parameterFront = result.paretoFront(of: .parameters).map(measurement)
         flopsFront = result.paretoFront(of: .flops).map(measurement)
     }
-
-    /// The run for people to read; see ``SummaryText``.
-    public var text: String { SummaryText(self).plain }
 
     /// How many times fewer block evaluations the search took than brute force; `nil` before anything was evaluated.
     public var savingOverBruteForce: Double? {

@@ -22,7 +22,7 @@ public struct SummaryText: Sendable {
     private func render(
         title: (String) -> String, heading: (String) -> String, table: (TextTable) -> String
     ) -> String {
-        var text = title("Pruned by exact loss (\(summary.loss))") + "\n"
+        var text = title("\(summary.settings.strategy) pruning by exact loss (\(summary.loss))") + "\n"
         text += conditions + "\n"
         text += heading("Path") + table(pathTable)
         for (name, front) in [("parameters", summary.parameterFront), ("FLOPs", summary.flopsFront)]

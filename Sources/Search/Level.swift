@@ -19,7 +19,9 @@ public struct Parent: Sendable {
     /// A measured state: its hardest samples come first.
     public init(_ state: State, _ division: SampleDivision) {
         mask = state.mask
-        let weighted = zip(state.sampleLosses, division.weights).map { loss, weight in weight > 0 ? loss * weight : 0 }
+        let weighted = zip(state.sampleLosses, division.weights).map { loss, weight in
+            weight > 0 ? loss * weight : 0
+        }
         blocks = BlockList(hardestFirst: weighted, division.sharding)
         subtotals = blocks.samples.map { samples in
             division.subtotal(of: samples.map { state.sampleLosses[$0] }, samples: samples)
@@ -51,19 +53,23 @@ public struct Expansion: Sendable {
 public struct Level: Sendable {
     /// The number of removals that the expansions have.
     public let number: Int
+    /// The states that are expanded.
     public let parents: [Parent]
+    /// Everything that races for the places.
     public let expansions: [Expansion]
     /// How many of the best expansions are wanted: 1 for greedy, the width for a beam.
     public let keep: Int
     /// The loss of the full model; 0 while it is being measured.
     public let baseLoss: Double
+    /// What is made small.
     public let objective: Objective
     /// The largest L′ − L that is acceptable.
     public let maximumIncrease: Double
 
     /// A level of the search.
     public init(
-        number: Int, parents: [Parent], expansions: [Expansion], keep: Int, baseLoss: Double, objective: Objective,
+        number: Int, parents: [Parent], expansions: [Expansion], keep: Int, baseLoss: Double,
+        objective: Objective,
         maximumIncrease: Double = .infinity
     ) {
         self.number = number

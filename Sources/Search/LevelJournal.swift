@@ -7,7 +7,9 @@ public struct RecordedResult: Sendable, Hashable {
     public let state: Mask
     /// The removed edge; `nil` for the state itself.
     public let edge: Edge?
+    /// The block that was evaluated.
     public let block: BlockID
+    /// Per-sample losses and correct predictions, in the block's order.
     public let scores: SampleScores
 
     /// A result as it was folded.
@@ -39,16 +41,20 @@ extension LevelRace {
         }
         var places: [Int: [BlockID: Int]] = [:]
         for result in results {
-            guard let parent = parents[result.state], let index = indices[parent]?[result.edge] else { continue }
+            guard let parent = parents[result.state], let index = indices[parent]?[result.edge] else {
+                continue
+            }
             let blocks = level.parents[parent].blocks
             if places[parent] == nil {
                 places[parent] = Dictionary(uniqueKeysWithValues: zip(blocks.ids, blocks.ids.indices))
             }
-            guard let place = places[parent]?[result.block], result.scores.losses.count == blocks.samples[place].count
+            guard let place = places[parent]?[result.block],
+                result.scores.losses.count == blocks.samples[place].count
             else { continue }
             fold(
                 LevelTask(
-                    state: result.state, block: result.block, samples: blocks.samples[place], edges: [result.edge],
+                    state: result.state, block: result.block, samples: blocks.samples[place],
+                    edges: [result.edge],
                     expansions: [index], parent: parent, place: place),
                 [result.scores])
         }

@@ -10,6 +10,7 @@ public import Datasets
 /// The smallest bound is always advanced first. For a given order of blocks no exact method then needs fewer block
 /// evaluations than one that knows the best totals in advance (see A*, Hart, Nilsson, Raphael 1968).
 public struct LevelRace: Sendable {
+    /// What is raced for.
     public let level: Level
     private let division: SampleDivision
     private let usesBounds: Bool
@@ -77,12 +78,16 @@ public struct LevelRace: Sendable {
     /// - Parameters:
     ///   - sharing: the number of workers that the work has to go round for.
     ///   - admits: whether a shard's blocks may be handed out to whoever asks.
-    public mutating func nextTask(sharing workers: Int = 1, admits: (Int) -> Bool = { _ in true }) -> LevelTask? {
+    public mutating func nextTask(sharing workers: Int = 1, admits: (Int) -> Bool = { _ in true })
+        -> LevelTask?
+    {
         var ready: [(index: Int, block: Int, priority: Double, sum: Double)] = []
         for index in running {
             let parent = level.parents[entrants[index].expansion.parent]
             let order = visitOrder[entrants[index].expansion.parent]
-            guard let block = entrants[index].nextBlock(in: order, admits: { admits(parent.blocks.ids[$0].shard) })
+            guard
+                let block = entrants[index].nextBlock(
+                    in: order, admits: { admits(parent.blocks.ids[$0].shard) })
             else { continue }
             let sum = entrants[index].partialSum + entrants[index].expectedSum
             ready.append((index, block, bound(sum), sum))
@@ -106,7 +111,8 @@ public struct LevelRace: Sendable {
 
         for index in chosen { entrants[index].handOut(lead.block, expecting: parent.subtotals[lead.block]) }
         return LevelTask(
-            state: parent.mask, block: parent.blocks.ids[lead.block], samples: parent.blocks.samples[lead.block],
+            state: parent.mask, block: parent.blocks.ids[lead.block],
+            samples: parent.blocks.samples[lead.block],
             edges: chosen.map { entrants[$0].expansion.edge }, expansions: chosen, parent: parentIndex,
             place: lead.block)
     }
@@ -129,7 +135,8 @@ public struct LevelRace: Sendable {
         let expected = level.parents[task.parent].subtotals[task.place]
         for (index, score) in zip(task.expansions, scores) {
             let subtotal = division.subtotal(of: score.losses, samples: task.samples)
-            guard entrants[index].fold(score, subtotal: subtotal, block: task.place, expecting: expected) else {
+            guard entrants[index].fold(score, subtotal: subtotal, block: task.place, expecting: expected)
+            else {
                 continue
             }
             work.blockEvaluations += 1
@@ -181,7 +188,8 @@ public struct LevelRace: Sendable {
             let loss = entrant.partialSum / division.totalWeight
             return State(
                 mask: expansion.mask, edge: expansion.edge, loss: loss,
-                objective: level.objective.value(loss: loss, base: level.baseLoss), correct: collected.correct,
+                objective: level.objective.value(loss: loss, base: level.baseLoss),
+                correct: collected.correct,
                 sampleLosses: collected.losses, cost: expansion.cost)
         }
         var total = work

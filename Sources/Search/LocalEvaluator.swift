@@ -19,7 +19,12 @@ public final class LocalEvaluator: LevelEvaluator {
         self.compute = compute
     }
 
-    public func evaluate(_ level: Level, division: SampleDivision, usesBounds: Bool) async throws -> LevelOutcome {
+    /// Runs the race to its end.
+    ///
+    /// - Throws: what computing, the journal or `progress` throws.
+    public func evaluate(_ level: Level, division: SampleDivision, usesBounds: Bool) async throws
+        -> LevelOutcome
+    {
         var race = LevelRace(level, division: division, usesBounds: usesBounds)
         if let journal { race.replay(try journal.results(of: level)) }
         while !race.isComplete, let task = race.nextTask() {

@@ -13,6 +13,7 @@ public struct BlockID: Hashable, Comparable, Sendable, Codable {
         self.index = index
     }
 
+    /// The canonical order: by shard, then by place.
     public static func < (left: BlockID, right: BlockID) -> Bool {
         (left.shard, left.index) < (right.shard, right.index)
     }

@@ -8,9 +8,13 @@ public protocol LevelEvaluator: AnyObject {
 
 /// What is searched: the graph, what may be removed, and what each mask costs.
 public struct SearchProblem: Sendable {
+    /// The model's graph.
     public let graph: Graph
+    /// What may be removed.
     public let candidates: Candidates
+    /// What each mask costs.
     public let costs: CostModel
+    /// The samples, in shards and blocks.
     public let division: SampleDivision
 
     /// A problem over the samples of `division`.
@@ -75,14 +79,18 @@ public struct Search {
         var frontier = [base]
         var random = SplitMix64(seed: settings.strategy.seed)
         while levels.count < settings.steps ?? .max {
-            guard let level = nextLevel(levels.count + 1, from: frontier, base: base, random: &random) else { break }
+            guard let level = nextLevel(levels.count + 1, from: frontier, base: base, random: &random) else {
+                break
+            }
             let outcome = try await evaluator.evaluate(
                 level, division: problem.division, usesBounds: settings.usesBounds)
             works.append(outcome.work)
             guard !outcome.best.isEmpty else { break }
             try finished(level.number, outcome)
             // The per-sample losses are needed until the next level is laid out, and no longer.
-            if !levels.isEmpty { levels[levels.count - 1] = levels[levels.count - 1].map { $0.forgettingSamples() } }
+            if !levels.isEmpty {
+                levels[levels.count - 1] = levels[levels.count - 1].map { $0.forgettingSamples() }
+            }
             levels.append(outcome.best)
             frontier = outcome.best
             if reachedBudget(in: outcome.best, base: base) != nil { break }
@@ -107,7 +115,9 @@ public struct Search {
     }
 
     /// All expansions of the frontier; a set that several parents reach belongs to the best of them.
-    private func nextLevel(_ number: Int, from frontier: [State], base: State, random: inout SplitMix64) -> Level? {
+    private func nextLevel(_ number: Int, from frontier: [State], base: State, random: inout SplitMix64)
+        -> Level?
+    {
         var seen: Set<Mask> = []
         var parents: [Parent] = []
         var expansions: [Expansion] = []
@@ -118,9 +128,16 @@ public struct Search {
                 let mask = state.mask.removing(edge)
                 guard seen.insert(mask).inserted else { continue }
                 own.append(
-                    Expansion(parent: parents.count, edge: edge, mask: mask, cost: problem.costs.cost(of: mask)))
+                    Expansion(
+                        parent: parents.count, edge: edge, mask: mask, cost: problem.costs.cost(of: mask)))
             }
-            if case .random = settings.strategy, let chosen = own.randomElement(using: &random) { own = [chosen] }
+            switch settings.strategy {
+            case .random: own = own.randomElement(using: &random).map { [$0] } ?? []
+            case .ranked(_, let order):
+                let first = order.first { edge in own.contains { $0.edge == edge } }
+                own = own.filter { $0.edge == first }
+            case .greedy, .beam, .exhaustive: break
+            }
             guard !own.isEmpty else { continue }
             parents.append(Parent(state, problem.division))
             expansions += own
@@ -140,7 +157,9 @@ public struct Search {
 
     /// The states that lead to the result: the best of the last level, or the best within the budget.
     private func path(through levels: [[State]], base: State) -> [State] {
-        guard let last = levels.last, var state = reachedBudget(in: last, base: base) ?? last.first else { return [] }
+        guard let last = levels.last, var state = reachedBudget(in: last, base: base) ?? last.first else {
+            return []
+        }
         var path = [state]
         for level in levels.dropLast().reversed() {
             let parentMask = Mask(state.mask.edges.filter { $0 != state.edge })
@@ -158,6 +177,7 @@ public enum SearchError: Error, Sendable, CustomStringConvertible {
     /// The unpruned model's own loss is no number: there is nothing to compare with.
     case baseNotFinite(samples: Int)
 
+    /// The error as a sentence.
     public var description: String {
         switch self {
         case .baseNotMeasured: "the full model's loss was not measured"
@@ -174,7 +194,8 @@ extension Strategy {
 extension State {
     fileprivate func forgettingSamples() -> State {
         State(
-            mask: mask, edge: edge, loss: loss, objective: objective, correct: correct, sampleLosses: [], cost: cost,
+            mask: mask, edge: edge, loss: loss, objective: objective, correct: correct, sampleLosses: [],
+            cost: cost,
             nonFiniteLosses: nonFiniteLosses)
     }
 }
@@ -187,6 +208,7 @@ public struct SplitMix64: RandomNumberGenerator, Sendable {
     /// A generator that gives the same numbers for the same seed.
     public init(seed: UInt64) { state = seed }
 
+    /// The next 64 bits.
     public mutating func next() -> UInt64 {
         state &+= 0x9E37_79B9_7F4A_7C15
         var z = state

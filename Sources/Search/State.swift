@@ -21,7 +21,8 @@ public struct State: Sendable {
 
     /// A state with its measurements.
     public init(
-        mask: Mask, edge: Edge?, loss: Double, objective: Double, correct: Int?, sampleLosses: [Float], cost: Cost,
+        mask: Mask, edge: Edge?, loss: Double, objective: Double, correct: Int?, sampleLosses: [Float],
+        cost: Cost,
         nonFiniteLosses: Int? = nil
     ) {
         self.mask = mask

@@ -10,6 +10,9 @@ public enum Strategy: Sendable, Hashable, Codable, LosslessStringConvertible {
     case exhaustive
     /// A random expansion at each step, measured: a baseline.
     case random(seed: UInt64)
+    /// One shot: edges go in an order that was fixed beforehand, by a surrogate; those that may not go any more are
+    /// passed over.
+    case ranked(name: String, edges: [Edge])
 
     /// Reads `greedy`, `beam:K`, `exhaustive`, `random` or `random:SEED`.
     public init?(_ description: String) {
@@ -28,19 +31,21 @@ public enum Strategy: Sendable, Hashable, Codable, LosslessStringConvertible {
         }
     }
 
+    /// The text form, which the initialiser reads; a ranking's is its name.
     public var description: String {
         switch self {
         case .greedy: "greedy"
         case .beam(let width): "beam:\(width)"
         case .exhaustive: "exhaustive"
         case .random(let seed): "random:\(seed)"
+        case .ranked(let name, _): name
         }
     }
 
     /// How many states of a level are kept for expansion.
     var width: Int {
         switch self {
-        case .greedy, .random: 1
+        case .greedy, .random, .ranked: 1
         case .beam(let width): width
         case .exhaustive: .max
         }
@@ -51,6 +56,7 @@ public enum Strategy: Sendable, Hashable, Codable, LosslessStringConvertible {
 public struct Budget: Sendable, Hashable, Codable, LosslessStringConvertible {
     /// What is counted.
     public enum Quantity: String, Sendable, Codable { case parameters, flops }
+    /// What is to be reached a share of.
     public let quantity: Quantity
     /// The share of the full model's, between 0 and 1.
     public let fraction: Double
@@ -58,13 +64,15 @@ public struct Budget: Sendable, Hashable, Codable, LosslessStringConvertible {
     /// Reads `parameters=0.5` or `flops=0.5`.
     public init?(_ description: String) {
         let parts = description.split(separator: "=", omittingEmptySubsequences: false)
-        guard parts.count == 2, let quantity = Quantity(rawValue: String(parts[0])), let fraction = Double(parts[1]),
+        guard parts.count == 2, let quantity = Quantity(rawValue: String(parts[0])),
+            let fraction = Double(parts[1]),
             fraction >= 0, fraction < 1
         else { return nil }
         self.quantity = quantity
         self.fraction = fraction
     }
 
+    /// The text form, which the initialiser reads; a ranking's is its name.
     public var description: String { "\(quantity.rawValue)=\(fraction)" }
 
     /// Whether `cost` is within the budget, given the full model's.
@@ -78,7 +86,9 @@ public struct Budget: Sendable, Hashable, Codable, LosslessStringConvertible {
 
 /// What a search is asked to do. With the model and the data, it decides the result to the last bit.
 public struct SearchSettings: Sendable, Hashable, Codable {
+    /// How masks are searched.
     public var strategy: Strategy
+    /// What is made small.
     public var objective: Objective
     /// The most removals; `nil` for as many as there are.
     public var steps: Int?
@@ -91,7 +101,8 @@ public struct SearchSettings: Sendable, Hashable, Codable {
 
     /// Settings of a search; greedy on the absolute change unless told otherwise.
     public init(
-        strategy: Strategy = .greedy, objective: Objective = .absolute, steps: Int? = nil, until: Budget? = nil,
+        strategy: Strategy = .greedy, objective: Objective = .absolute, steps: Int? = nil,
+        until: Budget? = nil,
         maximumLossIncrease: Double? = nil, usesBounds: Bool = true
     ) {
         self.strategy = strategy

@@ -24,8 +24,11 @@ public enum Argument {
 }
 
 extension Argument: ExpressibleByIntegerLiteral, ExpressibleByFloatLiteral, ExpressibleByBooleanLiteral {
+    /// A literal integer.
     public init(integerLiteral value: Int) { self = .int(value) }
+    /// A literal number.
     public init(floatLiteral value: Double) { self = .double(value) }
+    /// A literal flag.
     public init(booleanLiteral value: Bool) { self = .bool(value) }
 }
 
@@ -54,7 +57,9 @@ public struct Operation: Sendable {
     @discardableResult
     public func callAsFunction(_ arguments: Argument...) throws(TorchError) -> Tensor {
         let results = try call(arguments)
-        guard let first = results.first else { throw TorchError(operation: name, reason: "returned no tensor") }
+        guard let first = results.first else {
+            throw TorchError(operation: name, reason: "returned no tensor")
+        }
         return first
     }
 
@@ -63,7 +68,8 @@ public struct Operation: Sendable {
     /// - Parameter capacity: the largest number of tensors that it may return.
     public func call(_ arguments: [Argument], capacity: Int = 16) throws(TorchError) -> [Tensor] {
         guard let found else {
-            throw TorchError(operation: name, reason: "libtorch \(String(cString: ct_version())) has no such operator")
+            throw TorchError(
+                operation: name, reason: "libtorch \(String(cString: ct_version())) has no such operator")
         }
         var frame = ArgumentFrame(arguments)
         let handles: [OpaquePointer]
@@ -152,10 +158,13 @@ private struct ArgumentFrame {
                         for index in values.indices {
                             let offset = Int(values[index].as.integer)
                             switch values[index].kind {
-                            case CT_INTS, CT_BOOLS: values[index].as.integers = integers.baseAddress.map { $0 + offset }
+                            case CT_INTS, CT_BOOLS:
+                                values[index].as.integers = integers.baseAddress.map { $0 + offset }
                             case CT_DOUBLES: values[index].as.reals = reals.baseAddress.map { $0 + offset }
                             case CT_TENSORS, CT_OPTIONAL_TENSORS:
-                                values[index].as.tensors = tensors.baseAddress.map { UnsafePointer($0 + offset) }
+                                values[index].as.tensors = tensors.baseAddress.map {
+                                    UnsafePointer($0 + offset)
+                                }
                             case CT_STRING: values[index].as.string = text.baseAddress.map { $0 + offset }
                             default: break
                             }

@@ -36,10 +36,31 @@ public protocol TensorElement {
     static var scalarType: ScalarType { get }
 }
 
-extension Float: TensorElement { public static var scalarType: ScalarType { .float32 } }
-extension Double: TensorElement { public static var scalarType: ScalarType { .float64 } }
-extension Int: TensorElement { public static var scalarType: ScalarType { .int64 } }
-extension Int64: TensorElement { public static var scalarType: ScalarType { .int64 } }
-extension Int32: TensorElement { public static var scalarType: ScalarType { .int32 } }
-extension UInt8: TensorElement { public static var scalarType: ScalarType { .uint8 } }
-extension Bool: TensorElement { public static var scalarType: ScalarType { .bool } }
+extension Float: TensorElement {
+    /// libtorch's type of these elements.
+    public static var scalarType: ScalarType { .float32 }
+}
+extension Double: TensorElement {
+    /// libtorch's type of these elements.
+    public static var scalarType: ScalarType { .float64 }
+}
+extension Int: TensorElement {
+    /// libtorch's type of these elements.
+    public static var scalarType: ScalarType { .int64 }
+}
+extension Int64: TensorElement {
+    /// libtorch's type of these elements.
+    public static var scalarType: ScalarType { .int64 }
+}
+extension Int32: TensorElement {
+    /// libtorch's type of these elements.
+    public static var scalarType: ScalarType { .int32 }
+}
+extension UInt8: TensorElement {
+    /// libtorch's type of these elements.
+    public static var scalarType: ScalarType { .uint8 }
+}
+extension Bool: TensorElement {
+    /// libtorch's type of these elements.
+    public static var scalarType: ScalarType { .bool }
+}

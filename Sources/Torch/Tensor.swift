@@ -16,7 +16,8 @@ public final class Tensor {
         guard let type = ScalarType(rawValue: ct_type(handle)) else {
             let number = ct_type(handle)
             ct_release(handle)
-            throw TorchError(operation: "Tensor", reason: "libtorch's element type \(number) is not supported")
+            throw TorchError(
+                operation: "Tensor", reason: "libtorch's element type \(number) is not supported")
         }
         self.handle = handle
         scalarType = type
@@ -35,7 +36,9 @@ public final class Tensor {
     /// A tensor with a copy of `bytes`, the elements in C order.
     ///
     /// - Throws: `TorchError` when the number of bytes does not fit the shape.
-    public convenience init(bytes: UnsafeRawBufferPointer, shape: [Int], scalarType: ScalarType) throws(TorchError) {
+    public convenience init(bytes: UnsafeRawBufferPointer, shape: [Int], scalarType: ScalarType)
+        throws(TorchError)
+    {
         var made: OpaquePointer?
         let dimensions = shape.map(Int64.init)
         let status = ct_make(
@@ -47,13 +50,16 @@ public final class Tensor {
     /// A tensor of the given elements, in C order; the shape is `[elements.count]` unless given.
     ///
     ///     let eye = try Tensor([1, 0, 0, 1] as [Float], shape: [2, 2])
-    public convenience init<Element: TensorElement>(_ elements: [Element], shape: [Int]? = nil) throws(TorchError) {
+    public convenience init<Element: TensorElement>(_ elements: [Element], shape: [Int]? = nil)
+        throws(TorchError)
+    {
         var result: Result<OpaquePointer, TorchError>?
         elements.withUnsafeBytes { bytes in
             var made: OpaquePointer?
             let dimensions = (shape ?? [elements.count]).map(Int64.init)
             let status = ct_make(
-                Element.scalarType.rawValue, dimensions, Int32(dimensions.count), bytes.baseAddress, bytes.count,
+                Element.scalarType.rawValue, dimensions, Int32(dimensions.count), bytes.baseAddress,
+                bytes.count,
                 &made)
             do throws(TorchError) {
                 try check(status, "Tensor(_:shape:)")
@@ -92,7 +98,9 @@ public final class Tensor {
     }
 
     /// The elements in C order, converted to `Element` when they are of another type.
-    public func elements<Element: TensorElement>(as type: Element.Type = Element.self) throws(TorchError) -> [Element] {
+    public func elements<Element: TensorElement>(as type: Element.Type = Element.self) throws(TorchError)
+        -> [Element]
+    {
         let source = scalarType == Element.scalarType ? self : try self.converted(to: Element.scalarType)
         let size = source.byteCount
         let number = source.count
@@ -106,7 +114,9 @@ public final class Tensor {
     }
 
     /// The only element.
-    public func item<Element: TensorElement>(as type: Element.Type = Element.self) throws(TorchError) -> Element {
+    public func item<Element: TensorElement>(as type: Element.Type = Element.self) throws(TorchError)
+        -> Element
+    {
         let all = try elements(as: type)
         guard all.count == 1 else {
             throw TorchError(operation: "item(as:)", reason: "the tensor has \(all.count) elements, not one")

@@ -7,6 +7,7 @@ public struct TorchError: Error, CustomStringConvertible, Sendable {
     /// libtorch's own sentence.
     public let reason: String
 
+    /// The error as a sentence.
     public var description: String { "\(operation): \(reason)" }
 }
 

@@ -8,6 +8,11 @@ public enum TorchRuntime {
     /// Sets the number of compute threads of this process.
     public static func setThreads(_ count: Int) { ct_set_threads(Int32(count)) }
 
+    /// Makes the C library keep freed memory for the next tensor.
+    ///
+    /// By default every large block is mapped anew, so a pass would spend much of its time on page faults.
+    public static func keepFreedMemory() { ct_keep_freed_memory() }
+
     /// Runs `body` while operators on this thread are recorded for backward.
     public static func withGradients<Result>(_ body: () throws -> Result) rethrows -> Result {
         let before = ct_gradients()
@@ -30,7 +35,8 @@ extension Tensor {
     ///   - createGraph: whether the gradients can themselves be differentiated.
     /// - Returns: one gradient per input; `nil` where no output depends on it.
     public static func gradients(
-        of outputs: [Tensor], seeds: [Tensor?]? = nil, withRespectTo inputs: [Tensor], keepGraph: Bool = false,
+        of outputs: [Tensor], seeds: [Tensor?]? = nil, withRespectTo inputs: [Tensor],
+        keepGraph: Bool = false,
         createGraph: Bool = false
     ) throws(TorchError) -> [Tensor?] {
         let outputHandles: [OpaquePointer?] = outputs.map(\.handle)
@@ -43,7 +49,9 @@ extension Tensor {
         withExtendedLifetime((outputs, seeds, inputs)) {}
         try check(status, "gradients(of:)")
         var gradients: [Tensor?] = []
-        for result in results { gradients.append(try result.map { handle throws(TorchError) in try Tensor(owning: handle) }) }
+        for result in results {
+            gradients.append(try result.map { handle throws(TorchError) in try Tensor(owning: handle) })
+        }
         return gradients
     }
 }

@@ -7,7 +7,7 @@ struct EvaluateCommand: AsyncParsableCommand {
         commandName: "evaluate",
         abstract: "Measure the exact loss (and accuracy) of a model with some edges removed.",
         discussion: """
-              espalier evaluate example:digits-resnet --remove 4:1 --remove 16:0
+              espalier evaluate example:digits-resnet --remove 5:0 --remove 31:0
 
             Without --remove, measures the unpruned model.
             """)
@@ -38,6 +38,8 @@ struct EvaluateCommand: AsyncParsableCommand {
 
     func run() async throws {
         try await reporting {
+            try json.checkWritable()
+            if let output, list == nil { try OutputFile.checkWritable(output) }
             let workload = try Workload(model: model.model, options: data.measurement(for: model.model))
             let evaluations: [Evaluation]
             if let list {
@@ -48,7 +50,9 @@ struct EvaluateCommand: AsyncParsableCommand {
                 if let output { try workload.writePruned(removal.mask, to: output) }
                 if let path = json.path { try JSONOutput.write(evaluations[0], to: path) }
             }
-            if !json.takesStandardOutput { for evaluation in evaluations { print(evaluation.text, terminator: "") } }
+            if !json.takesStandardOutput {
+                for evaluation in evaluations { print(evaluation.text, terminator: "") }
+            }
         }
     }
 }

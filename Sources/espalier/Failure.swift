@@ -1,10 +1,13 @@
 internal import ArgumentParser
+internal import Cluster
 internal import ComputationGraph
+internal import Coordination
 internal import Datasets
 internal import Engine
-internal import FoundationEssentials
+internal import Journal
 internal import ONNX
 internal import Pruning
+internal import Report
 internal import Search
 
 /// The documented exit codes.
@@ -17,7 +20,16 @@ enum ExitStatus {
     /// The code for an error.
     static func code(for error: any Error) -> ExitCode {
         switch error {
-        case is InputError, is ModelError, is GraphError, is DatasetError, is EngineError, is SearchError: badInput
+        case JournalError.differentOutcome, JournalError.mismatchedScores: `internal`
+        case is InputError, is ModelError, is GraphError, is DatasetError, is EngineError, is SearchError,
+            is JournalError,
+            is ReportError, is ContentHashError:
+            badInput
+        case is Interrupted: interrupted
+        case CoordinationError.noWorkers, CoordinationError.noWorkerForShards, ClusterError.workersDie,
+            ClusterError.cannotStart:
+            noWorkers
+        case CoordinationError.cannotLoad, CoordinationError.taskFailed: badInput
         default: `internal`
         }
     }
@@ -25,10 +37,14 @@ enum ExitStatus {
 
 /// Runs a command's work: an error becomes one sentence on standard error and the documented exit code.
 func reporting<Result>(_ body: () async throws -> Result) async throws -> Result {
-    do { return try await body() } catch let error as ExitCode { throw error } catch let error as ValidationError {
+    do { return try await body() } catch let error as ExitCode { throw error } catch let error
+        as ValidationError
+    {
         throw error
     } catch {
-        StandardError.write("espalier: \(error)\n")
+        // One line, whatever a file's contents or a library's message put into it.
+        let sentence = "\(error)".split(whereSeparator: \.isNewline).joined(separator: " ")
+        StandardError.write("espalier: \(sentence)\n")
         throw ExitStatus.code(for: error)
     }
 }

@@ -13,7 +13,8 @@ struct InspectCommand: AsyncParsableCommand {
 
     @OptionGroup var model: ModelArgument
     @Option(
-        name: .long, help: "Which edges to list: all, branches, or a regular expression on names and operators.")
+        name: .long,
+        help: "Which edges to list: all, branches, or a regular expression on names and operators.")
     var candidates = "branches"
     @Option(
         name: .long,
@@ -27,6 +28,7 @@ struct InspectCommand: AsyncParsableCommand {
 
     func run() async throws {
         try await reporting {
+            try json.checkWritable()
             let summary = try ModelSummary(
                 model: model.model, selection: .init(argument: candidates),
                 shapes: Dictionary(shape.map { ($0.name, $0.sizes) }) { $1 })
@@ -44,7 +46,9 @@ struct InspectCommand: AsyncParsableCommand {
             text += "  output  \(port.name): \(port.elementType) [\(port.shape.joined(separator: ", "))]\n"
         }
         text += "\(summary.vertices) vertices, \(summary.edges) edges, \(summary.parameters) parameters, "
-        text += summary.flops.map { "\($0) FLOPs per sample\n" } ?? "FLOPs unknown: \(summary.flopsUnknownBecause ?? "")\n"
+        text +=
+            summary.flops.map { "\($0) FLOPs per sample\n" }
+            ?? "FLOPs unknown: \(summary.flopsUnknownBecause ?? "")\n"
         if nodes {
             var table = TextTable(["node", "operator", "parameters", "FLOPs", "output", "name"])
             for node in summary.nodes {
@@ -74,8 +78,10 @@ struct InputShape: ExpressibleByArgument {
 
     init?(argument: String) {
         guard let equals = argument.lastIndex(of: "=") else { return nil }
-        let sizes = argument[argument.index(after: equals)...].split(separator: "x", omittingEmptySubsequences: false)
-            .map { Int($0) }
+        let sizes = argument[argument.index(after: equals)...].split(
+            separator: "x", omittingEmptySubsequences: false
+        )
+        .map { Int($0) }
         guard sizes.allSatisfy({ ($0 ?? -1) >= 0 }) else { return nil }
         name = String(argument[..<equals])
         self.sizes = sizes.compactMap { $0 }

@@ -1,6 +1,7 @@
 public import ArgumentParser
 public import ComputationGraph
 public import Engine
+internal import Logging
 internal import Pruning
 
 /// The model argument that every command begins with.
@@ -15,7 +16,8 @@ struct DataOptions: ParsableArguments {
         name: .long,
         help: ArgumentHelp(
             "The data: an .npz file with one array per model input, by name, and 'labels' (int64), or 'targets'.",
-            discussion: "For a bundled example: example:NAME/calibration (the default) or example:NAME/held-out."))
+            discussion:
+                "For a bundled example: example:NAME/calibration (the default) or example:NAME/held-out."))
     var data: String?
 
     @Option(name: .long, help: "Use only the first N samples.")
@@ -24,7 +26,8 @@ struct DataOptions: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "Samples that are computed at once. (default: 64, or fewer to fit the memory budget)", valueName: "B"))
+            "Samples that are computed at once. (default: 64, or fewer to fit the memory budget)",
+            valueName: "B"))
     var blockSize: Int?
 
     @Option(
@@ -61,7 +64,8 @@ struct DataOptions: ParsableArguments {
             throw ValidationError("--data is needed: an .npz file with one array per model input")
         }
         return MeasurementOptions(
-            data: data, samples: samples, blockSize: blockSize, shards: shards, loss: loss, memory: memory.bytes)
+            data: data, samples: samples, blockSize: blockSize, shards: shards, loss: loss,
+            memory: memory.bytes)
     }
 }
 
@@ -78,11 +82,38 @@ struct RemovalOptions: ParsableArguments {
 /// Where the machine-readable result goes.
 struct JSONOption: ParsableArguments {
     @Option(
-        name: .customLong("json"), help: ArgumentHelp("Write the result as JSON to a file, or - for standard output.", valueName: "file"))
+        name: .customLong("json"),
+        help: ArgumentHelp("Write the result as JSON to a file, or - for standard output.", valueName: "file")
+    )
     var path: String?
+
+    /// Checks before any work that the result can be written.
+    func checkWritable() throws { if let path { try OutputFile.checkWritable(path) } }
 
     /// Whether standard output is taken by JSON.
     var takesStandardOutput: Bool { path == "-" }
+}
+
+/// How much is told on standard error about workers and connections.
+struct LogOption: ParsableArguments {
+    @Option(
+        name: .long,
+        help:
+            "What to tell about workers and connections: trace, debug, info, notice, warning, error or critical.",
+        transform: { text in
+            guard let level = Logger.Level(rawValue: text) else {
+                throw ValidationError("there is no log level '\(text)'")
+            }
+            return level
+        })
+    var logLevel = Logger.Level.warning
+
+    /// A logger that writes to standard error.
+    func logger(_ label: String) -> Logger {
+        var logger = Logger(label: label) { StreamLogHandler.standardError(label: $0) }
+        logger.logLevel = logLevel
+        return logger
+    }
 }
 
 /// A number of bytes, written plainly or with K, M or G.
@@ -94,7 +125,9 @@ struct ByteCount: ExpressibleByArgument, CustomStringConvertible {
     init?(argument: String) {
         let units: [Character: Int] = ["K": 1 << 10, "M": 1 << 20, "G": 1 << 30]
         let unit = argument.last.flatMap { units[Character($0.uppercased())] }
-        guard let number = Int(unit == nil ? argument : String(argument.dropLast())), number > 0 else { return nil }
+        guard let number = Int(unit == nil ? argument : String(argument.dropLast())), number > 0 else {
+            return nil
+        }
         let (product, overflow) = number.multipliedReportingOverflow(by: unit ?? 1)
         guard !overflow else { return nil }
         bytes = product

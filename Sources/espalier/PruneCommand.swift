@@ -49,24 +49,29 @@ struct PruneCommand: AsyncParsableCommand {
     @Option(name: .long, help: "What is made small: absolute (|L' - L|) or signed (L' - L).")
     var objective: Objective = .absolute
     @Flag(
-        name: .customLong("no-bounds"), help: "Evaluate everything, dropping nothing early. The result is the same.")
+        name: .customLong("no-bounds"),
+        help: "Evaluate everything, dropping nothing early. The result is the same.")
     var withoutBounds = false
 
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "Worker processes on this machine; 0 searches in this process. (default: one per core)", valueName: "N"))
+            "Worker processes on this machine; 0 searches in this process. (default: one per core)",
+            valueName: "N"))
     var workers: Int?
     @Option(
         name: .customLong("run"),
-        help: ArgumentHelp("The folder that keeps the run. (default: espalier-run-MODEL)", valueName: "folder"))
+        help: ArgumentHelp(
+            "The folder that keeps the run. (default: espalier-run-MODEL)", valueName: "folder"))
     var folder: String?
     @Flag(name: .long, help: "Go on with the run in the folder where it was stopped.")
     var resume = false
     @Option(
         name: .long,
-        help: ArgumentHelp("Where to write the pruned model. (default: pruned.onnx in the run's folder)", valueName: "file"))
+        help: ArgumentHelp(
+            "Where to write the pruned model. (default: pruned.onnx in the run's folder)", valueName: "file"))
     var output: String?
+    @OptionGroup var log: LogOption
     @OptionGroup var json: JSONOption
 
     func validate() throws {
@@ -87,17 +92,30 @@ struct PruneCommand: AsyncParsableCommand {
 
     func run() async throws {
         try await reporting {
+            try json.checkWritable()
             let options = PruneOptions(
                 model: model.model, measurement: try data.measurement(for: model.model),
                 candidates: .init(argument: candidates), search: settings,
                 workers: workers ?? ProcessInfo.processInfo.activeProcessorCount,
-                folder: folder ?? PruneOptions.defaultFolder(for: model.model), resumes: resume, output: output)
+                folder: folder ?? PruneOptions.defaultFolder(for: model.model), resumes: resume,
+                output: output,
+                logger: log.logger("espalier"))
             let interruption = Interruption()
 
             let run = try PruneRun(options, interruption: interruption, observer: ProgressDisplay())
-            let result = try await run.perform()
+            let result: PruneRun.Result
+            do { result = try await run.perform() } catch is Interrupted {
+                StandardError.write(
+                    "espalier: interrupted; everything measured is kept in \(options.folder): go on with the same "
+                        + "command and --resume\n")
+                throw ExitStatus.interrupted
+            }
             if let path = json.path { try JSONOutput.write(result.summary, to: path) }
-            if !json.takesStandardOutput { print(SummaryText(result.summary).plain + "\nmodel: \(result.model)\nrun:   \(options.folder)\n", terminator: "") }
+            if !json.takesStandardOutput {
+                print(
+                    SummaryText(result.summary).plain
+                        + "\nmodel: \(result.model)\nrun:   \(options.folder)\n", terminator: "")
+            }
         }
     }
 }

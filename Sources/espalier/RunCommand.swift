@@ -32,10 +32,12 @@ struct RunCommand: AsyncParsableCommand {
 
     func run() async throws {
         try await reporting {
+            if let output { try OutputFile.checkWritable(output) }
             if let list {
                 try OutputRun.runList(list) { print($0) }
             } else if let model, let data = data ?? ModelSource.defaultData(for: model), let output {
-                try OutputRun.run(model: model, data: data, mask: removal.mask, samples: samples, output: output)
+                try OutputRun.run(
+                    model: model, data: data, mask: removal.mask, samples: samples, output: output)
             }
         }
     }

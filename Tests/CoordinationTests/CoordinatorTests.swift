@@ -11,7 +11,8 @@ private struct Bench {
     let problem: SmallProblem
     var now = Instant.zero
 
-    init(shards: Int = 1, samples: Int = 8, configure: (inout CoordinatorSettings) -> Void = { _ in }) throws {
+    init(shards: Int = 1, samples: Int = 8, configure: (inout CoordinatorSettings) -> Void = { _ in }) throws
+    {
         problem = try SmallProblem(samples: samples, shards: shards, blockSize: 4, edges: 3, keep: 1)
         var settings = CoordinatorSettings(run: problem.run(), softwareVersion: "1")
         configure(&settings)
@@ -30,7 +31,9 @@ private struct Bench {
         var words: [String] = []
         let end = now + duration
         while now < end {
-            for connection in connections { words += try tell(.received(.alive(computed: 0), from: connection)) }
+            for connection in connections {
+                words += try tell(.received(.alive(computed: 0), from: connection))
+            }
             words += try tell(.tick, after: .milliseconds(500))
         }
         return words.filter { !$0.hasSuffix("alive") }
@@ -46,7 +49,9 @@ private struct Bench {
         try tell(.begin(problem.base, division: problem.division, usesBounds: false, recorded: []))
     }
 
-    mutating func result(_ task: UInt64, _ attempt: UInt32, from name: UInt8, samples: Int = 4, seconds: Double = 1)
+    mutating func result(
+        _ task: UInt64, _ attempt: UInt32, from name: UInt8, samples: Int = 4, seconds: Double = 1
+    )
         throws -> [String]
     {
         let scores = SampleScores(losses: [Float](repeating: 1, count: samples), correct: [])
@@ -58,7 +63,8 @@ private struct Bench {
 
     static func hello(_ name: UInt8, version: String = "1") -> Hello {
         Hello(
-            softwareVersion: version, identity: WorkerID(high: UInt64(name), low: 0), host: "here", process: 1,
+            softwareVersion: version, identity: WorkerID(high: UInt64(name), low: 0), host: "here",
+            process: 1,
             processor: "")
     }
 
@@ -115,7 +121,31 @@ private struct Bench {
         var bench = try Bench(samples: 12)
         _ = try bench.join(1)
         _ = try bench.join(2)
-        #expect(try bench.begin() == ["01: task 1/1 block 0", "02: task 2/1 block 1", "01: task 3/1 block 2"])
+        #expect(
+            try bench.begin() == ["01: task 1/1 block 0", "02: task 2/1 block 1", "01: task 3/1 block 2"])
+    }
+
+    @Test func withBoundsLongTasksAreNotChosenAhead() throws {
+        var bench = try Bench(samples: 12) { $0.prefetchLimit = .milliseconds(10) }
+        _ = try bench.join(1)
+        let begin = CoordinatorEvent.begin(
+            bench.problem.base, division: bench.problem.division, usesBounds: true, recorded: [])
+        #expect(try bench.tell(begin) == ["01: task 1/1 block 0"])
+        // A second for a task is much longer than the limit, a hundredth of a millisecond much shorter; the estimate
+        // follows by a fifth each time.
+        #expect(
+            try bench.result(1, 1, from: 1, seconds: 1)
+                == ["journal block 0 of level 0", "01: acknowledged 1/1", "01: task 2/1 block 1"])
+        var short = try Bench(samples: 16) { $0.prefetchLimit = .milliseconds(10) }
+        _ = try short.join(1)
+        _ = try short.tell(
+            .begin(short.problem.base, division: short.problem.division, usesBounds: true, recorded: []))
+        #expect(
+            try short.result(1, 1, from: 1, seconds: 0.00001)
+                == [
+                    "journal block 0 of level 0", "01: acknowledged 1/1", "01: task 2/1 block 1",
+                    "01: task 3/1 block 2",
+                ])
     }
 
     @Test func copiesOfAResultAreAcknowledgedAndDropped() throws {
@@ -130,7 +160,9 @@ private struct Bench {
         var bench = try Bench()
         _ = try bench.begin()
         _ = try bench.join(1)
-        #expect(try bench.join(2).contains("02: task 2/2 block 1"), "an idle worker gets a copy of what only waits")
+        #expect(
+            try bench.join(2).contains("02: task 2/2 block 1"),
+            "an idle worker gets a copy of what only waits")
         #expect(try bench.tell(.disconnected(first)) == ["02: task 3/1 block 0"])
     }
 
@@ -140,7 +172,8 @@ private struct Bench {
         _ = try bench.join(1)
         _ = try bench.join(2)
         #expect(try bench.wait(.seconds(3), hearing: [second]) == [])
-        #expect(try bench.wait(.milliseconds(500), hearing: [second]) == ["close 01", "02: task 2/1 block 0"])
+        #expect(
+            try bench.wait(.milliseconds(500), hearing: [second]) == ["close 01", "02: task 2/1 block 0"])
     }
 
     @Test func whatADeadWorkerFinishedAfterAllStillCounts() throws {
@@ -160,7 +193,9 @@ private struct Bench {
         var bench = try Bench()
         _ = try bench.begin()
         #expect(try bench.tell(.received(.alive(computed: 3), from: first)) == ["01: introduce"])
-        #expect(try bench.result(1, 1, from: 1) == ["01: introduce"], "without an acknowledgement it is kept there")
+        #expect(
+            try bench.result(1, 1, from: 1) == ["01: introduce"],
+            "without an acknowledgement it is kept there")
     }
 
     @Test func anOverdueTaskGoesToAnotherWorkerAndTheFirstResultWins() throws {
@@ -209,7 +244,8 @@ private struct Bench {
         let words = try bench.tell(
             .received(
                 .failed(
-                    TaskFailure(id: AttemptID(TaskID(1), 1), reason: "node 3 (conv1, Conv): no", isPermanent: true)),
+                    TaskFailure(
+                        id: AttemptID(TaskID(1), 1), reason: "node 3 (conv1, Conv): no", isPermanent: true)),
                 from: first))
         #expect(
             words == [
@@ -224,7 +260,8 @@ private struct Bench {
         for name in UInt8(1)...5 {
             #expect(try bench.join(name).last == "0\(name): task \(name)/1 block 0")
             #expect(
-                try bench.tell(.received(.goodbye(reason: "preempted", failed: false), from: ConnectionID([name])))
+                try bench.tell(
+                    .received(.goodbye(reason: "preempted", failed: false), from: ConnectionID([name])))
                     == ["close 0\(name)"])
         }
     }
@@ -253,7 +290,8 @@ private struct Bench {
         #expect(
             try bench.tell(.malformed(.wrongVersion(peer: 9, own: 1), from: first))
                 == [
-                    "01: refused, the other side speaks version 9 of the protocol, this one version 1", "close 01",
+                    "01: refused, the other side speaks version 9 of the protocol, this one version 1",
+                    "close 01",
                 ])
     }
 
@@ -279,7 +317,9 @@ private struct Bench {
         _ = try bench.tell(.tick)
         #expect(try bench.wait(.seconds(4.5), hearing: []) == [])
         #expect(
-            try bench.wait(.seconds(0.5), hearing: []) == ["fail: there was no worker for 5 s, and work is left"])
+            try bench.wait(.seconds(0.5), hearing: []) == [
+                "fail: there was no worker for 5 s, and work is left"
+            ])
     }
 
     @Test func workersThatCannotLoadStopTheRun() throws {
@@ -289,7 +329,8 @@ private struct Bench {
         for name in UInt8(1)...3 {
             let connection = ConnectionID([name])
             _ = try bench.tell(.received(.hello(Bench.hello(name)), from: connection))
-            words = try bench.tell(.received(.goodbye(reason: "data.npz: no such file", failed: true), from: connection))
+            words = try bench.tell(
+                .received(.goodbye(reason: "data.npz: no such file", failed: true), from: connection))
         }
         #expect(words == ["close 03", "fail: no worker can load the run: data.npz: no such file"])
     }

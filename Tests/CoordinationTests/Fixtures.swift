@@ -24,7 +24,9 @@ enum SyntheticLoss {
     }
 
     static func scores(_ assignment: Assignment, seed: UInt64) -> [SampleScores] {
-        assignment.edges.map { scores(state: assignment.state, edge: $0, samples: assignment.samples, seed: seed) }
+        assignment.edges.map {
+            scores(state: assignment.state, edge: $0, samples: assignment.samples, seed: seed)
+        }
     }
 
     static func scores(_ task: LevelTask, seed: UInt64) -> [SampleScores] {
@@ -56,8 +58,10 @@ struct SmallProblem {
     /// The measurement of the full model.
     var base: Level {
         Level(
-            number: 0, parents: [Parent(unmeasured: division)],
-            expansions: [Expansion(parent: 0, edge: nil, mask: .empty, cost: Cost(parameters: 100, flops: 100))],
+            number: 0, parents: [Parent(unmeasured: .empty, division)],
+            expansions: [
+                Expansion(parent: 0, edge: nil, mask: .empty, cost: Cost(parameters: 100, flops: 100))
+            ],
             keep: 1, baseLoss: 0, objective: .absolute)
     }
 
@@ -69,7 +73,8 @@ struct SmallProblem {
             for edge in edges where !state.mask.contains(edge) {
                 let mask = state.mask.removing(edge)
                 guard seen.insert(mask).inserted else { continue }
-                let cost = Cost(parameters: 100 - mask.count, flops: 100 - mask.edges.reduce(0) { $0 + $1.slot })
+                let cost = Cost(
+                    parameters: 100 - mask.count, flops: 100 - mask.edges.reduce(0) { $0 + $1.slot })
                 expansions.append(Expansion(parent: index, edge: edge, mask: mask, cost: cost))
             }
         }
@@ -103,7 +108,8 @@ struct Outcome: Equatable {
     init(_ outcome: LevelOutcome) {
         best = outcome.best.map {
             Best(
-                mask: $0.mask, loss: $0.loss.bitPattern, objective: $0.objective.bitPattern, correct: $0.correct,
+                mask: $0.mask, loss: $0.loss.bitPattern, objective: $0.objective.bitPattern,
+                correct: $0.correct,
                 sampleLosses: $0.sampleLosses.map(\.bitPattern))
         }
         candidates = outcome.work.candidates

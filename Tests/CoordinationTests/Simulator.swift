@@ -92,7 +92,9 @@ struct Simulator {
     }
 
     /// Runs a level to its end.
-    mutating func evaluate(_ level: Level, usesBounds: Bool, recorded: [RecordedResult] = []) throws -> LevelOutcome {
+    mutating func evaluate(_ level: Level, usesBounds: Bool, recorded: [RecordedResult] = []) throws
+        -> LevelOutcome
+    {
         outcome = nil
         failure = nil
         try tell(.begin(level, division: problem.division, usesBounds: usesBounds, recorded: recorded))
@@ -187,8 +189,10 @@ struct Simulator {
 
     private mutating func connect(_ index: Int) {
         counter += 1
-        let connection = ConnectionID([UInt8(index), UInt8(truncatingIfNeeded: counter >> 16),
-            UInt8(truncatingIfNeeded: counter >> 8), UInt8(truncatingIfNeeded: counter)])
+        let connection = ConnectionID([
+            UInt8(index), UInt8(truncatingIfNeeded: counter >> 16),
+            UInt8(truncatingIfNeeded: counter >> 8), UInt8(truncatingIfNeeded: counter),
+        ])
         nodes[index].connection = connection
         owners[connection] = index
     }
@@ -259,7 +263,8 @@ struct Simulator {
             }
         case .load(let run):
             let all = run.sharding.shards
-            let shards = world.partialShards && index > 0 ? (0..<all).filter { _ in draw(0...1) == 0 } : Array(0..<all)
+            let shards =
+                world.partialShards && index > 0 ? (0..<all).filter { _ in draw(0...1) == 0 } : Array(0..<all)
             schedule(
                 .work(index, generation: generation, .loaded(run, shards: shards.isEmpty ? [0] : shards)),
                 in: draw(world.loading))

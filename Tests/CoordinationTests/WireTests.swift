@@ -11,16 +11,18 @@ import Testing
 
     @Test func everyMessageOfAWorkerComesBackAsItWas() throws {
         let id = AttemptID(TaskID(1 << 40), 3)
-        let odd: [Float] = [0, -0.0, 1e-45, .infinity, 3.5, .greatestFiniteMagnitude]
+        let odd: [Float] = [0, -0.0, Float.leastNonzeroMagnitude, .infinity, 3.5, .greatestFiniteMagnitude]
         let messages: [WorkerMessage] = [
             .hello(
                 Hello(
-                    softwareVersion: "0.1", identity: WorkerID(high: .max, low: 1), host: "node-7", process: 4711,
+                    softwareVersion: "0.1", identity: WorkerID(high: .max, low: 1), host: "node-7",
+                    process: 4711,
                     processor: "a processor")),
             .ready(shards: [0, 2, 1]), .alive(computed: 12), .cancelled(id),
             .result(
                 TaskResult(
-                    id: id, scores: [
+                    id: id,
+                    scores: [
                         SampleScores(losses: odd, correct: [0, 1, 2, .max, 4, 5]),
                         SampleScores(losses: odd.reversed(), correct: [6, 5, 4, 3, 2, 1]),
                     ], seconds: 0.25)),
@@ -35,15 +37,19 @@ import Testing
         let id = AttemptID(TaskID(9), 1)
         let run = try SmallProblem(samples: 10, shards: 2, blockSize: 3, edges: 1, keep: 1).run()
         let messages: [CoordinatorMessage] = [
-            .welcome(run), .refused(reason: "no"), .acknowledged(id), .cancel(TaskID(7)), .stop(reason: "done"),
+            .welcome(run), .refused(reason: "no"), .acknowledged(id), .cancel(TaskID(7)),
+            .stop(reason: "done"),
             .alive, .introduce,
             .task(
                 Assignment(
                     id: id, state: Mask([Edge(node: 3, slot: 1), Edge(node: 0, slot: 0)]),
-                    block: BlockID(shard: 1, index: 2), samples: [9, 0, 5], edges: [nil, Edge(node: 70000, slot: 2)],
+                    block: BlockID(shard: 1, index: 2), samples: [9, 0, 5],
+                    edges: [nil, Edge(node: 70000, slot: 2)],
                     deadline: .milliseconds(1500))),
         ]
-        for message in messages { #expect(try wire.decodeCoordinatorMessage(wire.encode(message)) == message) }
+        for message in messages {
+            #expect(try wire.decodeCoordinatorMessage(wire.encode(message)) == message)
+        }
     }
 
     @Test func lossesKeepTheirBitsThoughTheyAreNoNumbers() throws {
@@ -63,7 +69,8 @@ import Testing
         // version = 1 (field 1, varint); result = field 22 (tag 0xB2 0x01): task 5, attempt 2, 1 expansion,
         // losses = 1.0f, no correct, seconds = 2.0.
         let bytes: [UInt8] = [
-            0x08, 0x01, 0xB2, 0x01, 0x15, 0x08, 0x05, 0x10, 0x02, 0x18, 0x01, 0x22, 0x04, 0x00, 0x00, 0x80, 0x3F, 0x31,
+            0x08, 0x01, 0xB2, 0x01, 0x15, 0x08, 0x05, 0x10, 0x02, 0x18, 0x01, 0x22, 0x04, 0x00, 0x00, 0x80,
+            0x3F, 0x31,
             0, 0, 0, 0, 0, 0, 0x00, 0x40,
         ]
         let expected = WorkerMessage.result(
@@ -116,7 +123,9 @@ import Testing
                         block: BlockID(shard: 0, index: 0), samples: Array(0..<samples),
                         edges: [Edge?](repeating: nil, count: edges), deadline: .seconds(1))))
         }
-        #expect(throws: Never.self) { try narrow.decodeCoordinatorMessage(task(state: 2, samples: 4, edges: 3)) }
+        #expect(throws: Never.self) {
+            try narrow.decodeCoordinatorMessage(task(state: 2, samples: 4, edges: 3))
+        }
         for (bytes, field) in [
             (try task(state: 3), "state"), (try task(samples: 5), "samples"), (try task(edges: 4), "edges"),
             (try task(edges: 0), "edges"),
@@ -148,7 +157,8 @@ import Testing
                 .task(
                     Assignment(
                         id: AttemptID(TaskID(1), 1), state: Mask([Edge(node: 1, slot: 0)]),
-                        block: BlockID(shard: 0, index: 1), samples: [1, 2], edges: [nil], deadline: .seconds(1)))),
+                        block: BlockID(shard: 0, index: 1), samples: [1, 2], edges: [nil],
+                        deadline: .seconds(1)))),
         ]
         var random = SplitMix64(seed: 7)
         for bytes in whole {
@@ -159,7 +169,8 @@ import Testing
             for _ in 0..<3000 {
                 var damaged = bytes
                 for _ in 0..<Int.random(in: 1...4, using: &random) {
-                    damaged[Int.random(in: 0..<damaged.count, using: &random)] = .random(in: 0...255, using: &random)
+                    damaged[Int.random(in: 0..<damaged.count, using: &random)] = .random(
+                        in: 0...255, using: &random)
                 }
                 _ = try? wire.decodeWorkerMessage(damaged)
                 _ = try? wire.decodeCoordinatorMessage(damaged)

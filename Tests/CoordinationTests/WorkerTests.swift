@@ -9,7 +9,8 @@ private struct Bench {
     var worker = Worker(
         WorkerSettings(
             hello: Hello(
-                softwareVersion: "1", identity: WorkerID(high: 1, low: 2), host: "here", process: 1, processor: "")))
+                softwareVersion: "1", identity: WorkerID(high: 1, low: 2), host: "here", process: 1,
+                processor: "")))
     var now = Instant.zero
     let run: RunDescription
     let other: RunDescription
@@ -36,7 +37,8 @@ private struct Bench {
 
 private func assignment(_ task: UInt64, _ attempt: UInt32 = 1) -> Assignment {
     Assignment(
-        id: AttemptID(TaskID(task), attempt), state: .empty, block: BlockID(shard: 0, index: 0), samples: [0, 1],
+        id: AttemptID(TaskID(task), attempt), state: .empty, block: BlockID(shard: 0, index: 0),
+        samples: [0, 1],
         edges: [nil], deadline: .seconds(5))
 }
 
@@ -72,7 +74,9 @@ private func result(_ task: UInt64, _ attempt: UInt32 = 1) -> WorkerMessage {
         #expect(try bench.tell(.received(.cancel(TaskID(1)))) == [])
         #expect(try bench.tell(.received(.cancel(TaskID(2)))) == [.send(.cancelled(AttemptID(TaskID(2), 1)))])
         #expect(
-            try bench.tell(.computed(AttemptID(TaskID(1), 1), scores: scores, seconds: 1)) == [.send(result(1))])
+            try bench.tell(.computed(AttemptID(TaskID(1), 1), scores: scores, seconds: 1)) == [
+                .send(result(1))
+            ])
     }
 
     @Test func whatWasNotAcknowledgedIsSentAgainToACoordinatorThatLostTheWorker() throws {

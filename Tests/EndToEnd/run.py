@@ -58,7 +58,7 @@ def main():
     counts = {"passed": 0, "failed": 0, "skipped": 0}
     for name, check in checks(re.compile(sys.argv[1] if len(sys.argv) > 1 else "")):
         began = time.monotonic()
-        reason = ""
+        reason, trace = "", ""
         signal.alarm(seconds)
         try:
             check()
@@ -66,13 +66,11 @@ def main():
         except unittest.SkipTest as skip:
             result, reason = "skipped", f": {skip}"
         except (Exception, SystemExit):  # a check that exits has failed too
-            result = "failed"
+            result, trace = "failed", "\n" + traceback.format_exc()
         finally:
             signal.alarm(0)
         counts[result] += 1
-        print(f"{result:7} {name} ({time.monotonic() - began:.1f} s){reason}", flush=True)
-        if result == "failed":
-            print(traceback.format_exc(), flush=True)
+        print(f"{result:7} {name} ({time.monotonic() - began:.1f} s){reason}{trace}", flush=True)
 
     skipped = f", {counts['skipped']} skipped" if counts["skipped"] else ""
     print(f"{counts['passed']} passed, {counts['failed']} failed{skipped}")

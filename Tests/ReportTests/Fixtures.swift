@@ -60,9 +60,7 @@ func sampleSummary(labels: Int? = 50, last: Double = 0.1 + 0.2, nonFinite: Int =
         sharding: try Sharding(samples: 40, shards: 2, blockSize: 8),
         weights: [Float](repeating: 1, count: 40))
     return RunSummary(
-        result: result, graph: try sampleGraph(), division: division, countedLabels: labels,
-        loss: "cross-entropy",
-        settings:
-            #"{"search":{"strategy":{"beam":{"width":2}},"steps":null},"seed":18446744073709551615,"x":0.1}"#,
-        seconds: 65.25, workers: 4)
+        result: result, graph: try sampleGraph(), division: division,
+        settings: SearchSettings(strategy: .beam(width: 2), steps: 2, until: Budget("flops=0.5")),
+        loss: "cross-entropy", countedLabels: labels, seconds: 65.25, workers: 4)
 }

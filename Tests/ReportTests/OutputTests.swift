@@ -36,4 +36,22 @@ import Testing
         #expect(error?.description == "\(path): the result cannot be written as JSON: loss is nan")
         #expect(FileManager.default.contents(atPath: path) == Data("old".utf8))
     }
+
+    @Test func aFileMayBeReadByWhomTheUsersMaskAllows() throws {
+        let path = folder + "/result.json"
+        try JSONOutput.write([1], to: path)
+        let attributes = try FileManager.default.attributesOfItem(atPath: path)
+        let mask = umask(0)
+        umask(mask)
+        #expect(attributes[.posixPermissions] as? Int == Int(0o666 & ~mask))
+    }
+
+    @Test func aDeviceIsWrittenToAndNotReplaced() throws {
+        try JSONOutput.write([1], to: "/dev/null")
+        var status = stat()
+        #expect(stat("/dev/null", &status) == 0)
+        #expect(status.st_mode & S_IFMT == S_IFCHR)
+        let error = #expect(throws: ReportError.self) { try JSONOutput.write([1], to: "/dev/full") }
+        #expect(error?.description == "/dev/full: it cannot be written: No space left on device")
+    }
 }

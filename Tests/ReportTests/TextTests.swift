@@ -102,15 +102,15 @@ import Testing
         #expect(
             text.hasPrefix(
                 """
-                Pruned by exact loss (cross-entropy)
+                beam:2 pruning by exact loss (cross-entropy)
 
                 40 samples in blocks of 8, 2 shards, 4 workers, 1 min 05 s
 
                 Path
                 step  edge  tensor  consumer       loss  change  accuracy  parameters  of all      FLOPs  of all
-                0                                   0.5      +0    80.00%       2,000  100.0%  1,234,567  100.0%
-                1     1:1   x       sum            0.75   +0.25    60.00%       1,500   75.0%  1,000,000   81.0%
-                2     2:0   y       scale, "last"     2    +1.5    90.00%       1,000   50.0%    500,000   40.5%
+                   0                                0.5      +0    80.00%       2,000  100.0%  1,234,567  100.0%
+                   1  1:1   x       sum            0.75   +0.25    60.00%       1,500   75.0%  1,000,000   81.0%
+                   2  2:0   y       scale, "last"     2    +1.5    90.00%       1,000   50.0%    500,000   40.5%
 
                 """))
         #expect(text.contains("\nPareto front of loss and parameters\nremovals  loss  change"))
@@ -128,7 +128,7 @@ import Testing
 
     @Test func theSummaryInMarkdownHasHeadingsAndTables() throws {
         let text = SummaryText(try sampleSummary(last: 2)).markdown
-        #expect(text.hasPrefix("# Pruned by exact loss (cross-entropy)\n\n40 samples"))
+        #expect(text.hasPrefix("# beam:2 pruning by exact loss (cross-entropy)\n\n40 samples"))
         #expect(text.contains("\n## Path\n\n| step | edge | tensor |"))
         #expect(
             text.contains(

@@ -30,7 +30,9 @@ import Torch
     @Test func reportsWhatLibtorchSaysInOneSentence() throws {
         let a = try Tensor([1, 2] as [Float])
         let b = try Tensor([1, 2, 3] as [Float])
-        let error = try #require(throws: TorchError.self) { try Operation("aten::add.Tensor")(.tensor(a), .tensor(b)) }
+        let error = try #require(throws: TorchError.self) {
+            try Operation("aten::add.Tensor")(.tensor(a), .tensor(b))
+        }
         #expect(error.description.contains("aten::add.Tensor"))
         #expect(error.description.contains("must match the size"))
         #expect(!error.description.contains("\n"))
@@ -48,7 +50,8 @@ import Torch
         let (first, second) = try TorchRuntime.withGradients {
             let multiply = Operation("aten::mul.Tensor")
             let cube = try multiply(.tensor(try multiply(.tensor(x), .tensor(x))), .tensor(x))
-            let gradient = try #require(try Tensor.gradients(of: [cube], withRespectTo: [x], createGraph: true)[0])
+            let gradient = try #require(
+                try Tensor.gradients(of: [cube], withRespectTo: [x], createGraph: true)[0])
             return (gradient, try #require(try Tensor.gradients(of: [gradient], withRespectTo: [x])[0]))
         }
         #expect(try first.item(as: Float.self) == 12)

@@ -49,6 +49,8 @@ const char *ct_version(void);
 
 // Compute threads of this process, for operators and for BLAS.
 void ct_set_threads(int32_t count);
+// Keeps freed memory in this process: large blocks are reused instead of mapped, and faulted in, anew.
+void ct_keep_freed_memory(void);
 // Turns recording for backward on or off for the calling thread (off at first).
 void ct_set_gradients(bool enabled);
 bool ct_gradients(void);

@@ -44,7 +44,8 @@ struct Cleanup {
         var renamed: [String: String] = [:]
         let isNeeded = Set(needed.flatMap(\.output))
         for var node in old {
-            if node.opType == "Shape", node.output.count == 1, isNeeded.contains(node.output[0]), let input = node.input.first,
+            if node.opType == "Shape", node.output.count == 1, isNeeded.contains(node.output[0]),
+                let input = node.input.first,
                 produced.contains(input), !read.contains(input), let value = graph.valueIndex[input],
                 let extents = rewriter.extents(of: value)
             {
@@ -90,8 +91,10 @@ struct Cleanup {
         var renamed: [String: String] = [:]
         let produced = Set(rewriter.nodes.flatMap(\.output))
         rewriter.nodes.removeAll { node in
-            guard node.opType == "Identity", outputs.contains(node.output[0]), produced.contains(node.input[0]),
-                !outputs.contains(node.input[0]), !captured.contains(node.input[0]), renamed[node.input[0]] == nil
+            guard node.opType == "Identity", outputs.contains(node.output[0]),
+                produced.contains(node.input[0]),
+                !outputs.contains(node.input[0]), !captured.contains(node.input[0]),
+                renamed[node.input[0]] == nil
             else { return false }
             renamed[node.input[0]] = node.output[0]
             return true
@@ -123,7 +126,9 @@ struct Cleanup {
             }
         }
         model.graph.valueInfo.removeAll { !produced.contains($0.name) || graph.valueIndex[$0.name] == nil }
-        model.graph.quantizationAnnotation.removeAll { !read.contains($0.tensorName) && !produced.contains($0.tensorName) }
+        model.graph.quantizationAnnotation.removeAll {
+            !read.contains($0.tensorName) && !produced.contains($0.tensorName)
+        }
         return model
     }
 }

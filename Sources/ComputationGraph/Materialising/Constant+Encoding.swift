@@ -67,7 +67,8 @@ extension TensorData {
             for block in 0..<outer {
                 for range in ranges {
                     kept.append(
-                        contentsOf: source[block * row + range.lowerBound * inner..<block * row + range.upperBound * inner])
+                        contentsOf: source[
+                            block * row + range.lowerBound * inner..<block * row + range.upperBound * inner])
                 }
             }
         }

@@ -53,7 +53,9 @@ struct Constant: Hashable, Sendable {
         }
         return Constant(
             raw: elementType, target,
-            Positions(target).map { position in elements[zip(position, strides).reduce(0) { $0 + $1.0 * $1.1 }] })
+            Positions(target).map { position in
+                elements[zip(position, strides).reduce(0) { $0 + $1.0 * $1.1 }]
+            })
     }
 
     /// The same elements in another shape with as many.
@@ -88,11 +90,15 @@ struct Constant: Hashable, Sendable {
     func transposed(_ permutation: [Int]) -> Constant {
         let sizes = permutation.map { shape[$0] }
         var strides = [Int](repeating: 1, count: rank)
-        for axis in shape.indices.dropLast().reversed() { strides[axis] = strides[axis + 1] * shape[axis + 1] }
+        for axis in shape.indices.dropLast().reversed() {
+            strides[axis] = strides[axis + 1] * shape[axis + 1]
+        }
         let permuted = permutation.map { strides[$0] }
         return Constant(
             raw: elementType, sizes,
-            Positions(sizes).map { position in elements[zip(position, permuted).reduce(0) { $0 + $1.0 * $1.1 }] })
+            Positions(sizes).map { position in
+                elements[zip(position, permuted).reduce(0) { $0 + $1.0 * $1.1 }]
+            })
     }
 
     /// The parts one after the other along `axis`, each repeated to the length given; `nil` when that fails.
@@ -101,7 +107,9 @@ struct Constant: Hashable, Sendable {
         if parts.allSatisfy({ $0.constant == first && first.shape[axis] == 1 }) { return first }
         var common = first.shape
         for (part, _) in parts {
-            for index in common.indices where index != axis { common[index] = max(common[index], part.shape[index]) }
+            for index in common.indices where index != axis {
+                common[index] = max(common[index], part.shape[index])
+            }
         }
         var expanded: [Constant] = []
         for (part, length) in parts {

@@ -15,10 +15,12 @@ extension Evaluation {
         }
         guard !constants.isEmpty else { return nil }
         let type = outputs[0].elementType
-        if constants.count == 1, type.isInteger, vertex.operation == "Identity" || vertex.operation == "Cast" {
+        if constants.count == 1, type.isInteger, vertex.operation == "Identity" || vertex.operation == "Cast"
+        {
             return constants[0].elementType.isInteger ? constants[0].converted(to: type) : nil
         }
-        guard type.isFloatingPoint || type == .bool, let function = try function(inputs: constants.count) else {
+        guard type.isFloatingPoint || type == .bool, let function = try function(inputs: constants.count)
+        else {
             return nil
         }
         return combine(constants, function)
@@ -29,7 +31,9 @@ extension Evaluation {
         let rank = max(outputRank, constants.map(\.rank).max() ?? 0)
         var shape = [Int](repeating: 1, count: rank)
         let padded = constants.map { $0.withRank(rank) }
-        for constant in padded { for axis in shape.indices { shape[axis] = max(shape[axis], constant.shape[axis]) } }
+        for constant in padded {
+            for axis in shape.indices { shape[axis] = max(shape[axis], constant.shape[axis]) }
+        }
         var expanded: [[Double]] = []
         for constant in padded {
             guard let whole = constant.expanded(to: shape) else { return nil }
@@ -37,7 +41,8 @@ extension Evaluation {
         }
         let count = shape.reduce(1, *)
         return Constant(
-            outputs[0].elementType, shape: shape, (0..<count).map { index in function(expanded.map { $0[index] }) })
+            outputs[0].elementType, shape: shape,
+            (0..<count).map { index in function(expanded.map { $0[index] }) })
     }
 
     private func whereElements() throws -> Constant? {
@@ -50,7 +55,9 @@ extension Evaluation {
             guard let yes = try constant(1), let no = try constant(2) else { return nil }
             return combine([condition, yes, no]) { $0[0] != 0 ? $0[1] : $0[2] }
         }
-        guard let yes = try constant(1), let no = try constant(2), let number = yes.single, no.single == number else {
+        guard let yes = try constant(1), let no = try constant(2), let number = yes.single,
+            no.single == number
+        else {
             return nil
         }
         return yes.withRank(outputRank)
@@ -62,10 +69,12 @@ extension Evaluation {
             // The limits may be left out one by one.
             let low =
                 vertex.version < 11
-                ? try Double(vertex.node.float("min", default: -.infinity)) : try constant(1)?.single ?? -.infinity
+                ? try Double(vertex.node.float("min", default: -.infinity))
+                : try constant(1)?.single ?? -.infinity
             let high =
                 vertex.version < 11
-                ? try Double(vertex.node.float("max", default: .infinity)) : try constant(2)?.single ?? .infinity
+                ? try Double(vertex.node.float("max", default: .infinity))
+                : try constant(2)?.single ?? .infinity
             return { min(max($0[0], low), high) }
         }
         if count == 1, let unary = try unary() { return { unary($0[0]) } }
@@ -130,7 +139,9 @@ extension Evaluation {
         case "Mish": return { $0 * tanh(log1p(exp(-abs($0))) + max($0, 0)) }
         case "Gelu":
             if try vertex.node.string("approximate", default: "none") == "tanh" {
-                return { 0.5 * $0 * (1 + tanh((2 / Double.pi).squareRoot() * ($0 + 0.044715 * $0 * $0 * $0))) }
+                return {
+                    0.5 * $0 * (1 + tanh((2 / Double.pi).squareRoot() * ($0 + 0.044715 * $0 * $0 * $0)))
+                }
             }
             return { 0.5 * $0 * (1 + erf($0 / 2.0.squareRoot())) }
         case "Shrink":

@@ -97,7 +97,9 @@ extension Evaluation {
             axes = isPresent(3) ? try integers(3) ?? [] : Array(starts.indices)
             steps = isPresent(4) ? try integers(4) ?? [] : starts.map { _ in 1 }
         }
-        guard starts.count == ends.count, axes.count == starts.count, steps.count == starts.count else { return nil }
+        guard starts.count == ends.count, axes.count == starts.count, steps.count == starts.count else {
+            return nil
+        }
         var result = data
         for (index, axis) in axes.enumerated() {
             let axis = axis < 0 ? axis + data.rank : axis

@@ -16,7 +16,8 @@ extension Evaluation {
                 ($0[0] - $0[3]) / ($0[4] + epsilon).squareRoot() * $0[1] + $0[2]
             }
         case "InstanceNormalization":
-            guard data.rank >= 3, let scale = try channels(1, data.rank), let bias = try channels(2, data.rank)
+            guard data.rank >= 3, let scale = try channels(1, data.rank),
+                let bias = try channels(2, data.rank)
             else { return nil }
             return try standardised(data, over: Array(2..<data.rank), scale: scale, bias: bias)
         case "LayerNormalization":
@@ -43,7 +44,8 @@ extension Evaluation {
         let mean = data.folded(over: axes, 0, +) { $0 / Double($1) }
         guard let centred = combine([data, mean], { $0[0] - $0[1] }) else { return nil }
         let variance = centred.mapped { $0 * $0 }.folded(over: axes, 0, +) { $0 / Double($1) }
-        guard let unit = combine([data, mean, variance], { ($0[0] - $0[1]) / ($0[2] + epsilon).squareRoot() })
+        guard
+            let unit = combine([data, mean, variance], { ($0[0] - $0[1]) / ($0[2] + epsilon).squareRoot() })
         else { return nil }
         let shift = bias ?? Constant(data.elementType, rank: 0)
         return combine([unit, scale, shift]) { $0[0] * $0[1] + $0[2] }
@@ -76,7 +78,8 @@ extension Evaluation {
         let spatial = Array(2..<data.rank)
         switch vertex.operation {
         case "GlobalAveragePool": return data.folded(over: spatial, 0, +) { $0 / Double($1) }
-        case "GlobalMaxPool": return data.folded(over: spatial, -.infinity, { max($0, $1) }) { total, _ in total }
+        case "GlobalMaxPool":
+            return data.folded(over: spatial, -.infinity, { max($0, $1) }) { total, _ in total }
         default: break
         }
         guard spatial.allSatisfy({ data.shape[$0] == 1 }) else { return nil }
@@ -88,7 +91,8 @@ extension Evaluation {
         default:
             let extrapolates =
                 try vertex.node.string("coordinate_transformation_mode", default: "") == "tf_crop_and_resize"
-            guard let before = inputs[0].extents, let after = outputs[0].extents, before.count == after.count else {
+            guard let before = inputs[0].extents, let after = outputs[0].extents, before.count == after.count
+            else {
                 return nil
             }
             let isSpatial = data.shape.indices.allSatisfy { data.shape[$0] == 1 || before[$0] == after[$0] }
@@ -115,12 +119,15 @@ extension Evaluation {
         let chosen = axes.isEmpty ? Array(0..<data.rank) : axes
         var times: Double? = 1
         for axis in chosen {
-            times = times.flatMap { times in extents[axis].fixed.map { times * Double($0) / Double(data.shape[axis]) } }
+            times = times.flatMap { times in
+                extents[axis].fixed.map { times * Double($0) / Double(data.shape[axis]) }
+            }
         }
         let result: Constant?
         switch vertex.operation {
         case "ReduceMean": result = data.folded(over: chosen, 0, +) { $0 / Double($1) }
-        case "ReduceMax": result = data.folded(over: chosen, -.infinity, { max($0, $1) }) { total, _ in total }
+        case "ReduceMax":
+            result = data.folded(over: chosen, -.infinity, { max($0, $1) }) { total, _ in total }
         case "ReduceMin": result = data.folded(over: chosen, .infinity, { min($0, $1) }) { total, _ in total }
         case "ReduceSum": result = sum(data, chosen, times) { $0 }
         case "ReduceL1": result = sum(data, chosen, times) { abs($0) }
@@ -149,7 +156,8 @@ extension Constant {
 
     /// The elements along `axes` gathered into one, kept as axes of size 1; `finish` gets the result and how many.
     func folded(
-        over axes: [Int], _ initial: Double, _ step: (Double, Double) -> Double, _ finish: (Double, Int) -> Double
+        over axes: [Int], _ initial: Double, _ step: (Double, Double) -> Double,
+        _ finish: (Double, Int) -> Double
     ) -> Constant {
         var sizes = shape
         for axis in axes { sizes[axis] = 1 }

@@ -20,7 +20,8 @@ extension Evaluation {
         let beta = try Double(vertex.node.float("beta", default: 1))
         var product = zero
         if !isZero(0) && !isZero(1) {
-            guard var left = try constant(0), var right = try constant(1), var extents = inputs[0].extents else {
+            guard var left = try constant(0), var right = try constant(1), var extents = inputs[0].extents
+            else {
                 return nil
             }
             if try vertex.node.int("transA", default: 0) != 0 {
@@ -96,7 +97,9 @@ extension Evaluation {
             let channels = data.expanded(to: [data.shape[0], weight.shape[1] * groups] + spatial)
         else { return nil }
         if isUniform, try hasNoPadding {
-            let total = Self.tapSums(channels, weight, groups: groups).folded(over: [2], 0, +) { total, _ in total }
+            let total = Self.tapSums(channels, weight, groups: groups).folded(over: [2], 0, +) { total, _ in
+                total
+            }
             return combine([total.reshaped([data.shape[0], outputs] + spatial), bias]) { $0[0] + $0[1] }
         }
         return try borderedConvolution(channels, weight, bias: bias, groups: groups, isUniform: isUniform)
@@ -124,7 +127,7 @@ extension Evaluation {
         return Constant(.float64, shape: [data.shape[0], outputs, taps], sums)
     }
 
-    /// The convolution at every position, where that gives fewer elements than the weights have.
+    /// The convolution at every position, where that has no more elements than the weights.
     private func borderedConvolution(
         _ data: Constant, _ weight: Constant, bias: Constant, groups: Int, isUniform: Bool
     ) throws -> Constant? {
@@ -136,7 +139,7 @@ extension Evaluation {
         let (outputs, depth, kernel) = (weight.shape[0], weight.shape[1], Array(weight.shape[2...]))
         let taps = kernel.reduce(1, *)
         let count = positions.reduce(data.shape[0] * outputs, *)
-        guard count <= max(4096, weight.count), isUniform || count * taps * depth <= Self.largestWork,
+        guard count <= weight.count + data.count, isUniform || count * taps * depth <= Self.largestWork,
             data.shape[0] * weight.count <= Self.largestWork, count * taps <= Self.largestWork,
             let whole = isUniform ? data : data.expanded(to: Array(data.shape[..<2]) + sizes)
         else { return nil }
@@ -165,7 +168,8 @@ extension Evaluation {
                         var index = 0
                         var isInside = true
                         for axis in 0..<rank where isInside {
-                            let place = position[axis] * strides[axis] + offset[axis] * dilations[axis] - pads[axis]
+                            let place =
+                                position[axis] * strides[axis] + offset[axis] * dilations[axis] - pads[axis]
                             isInside = place >= 0 && place < sizes[axis]
                             index = index * sizes[axis] + place
                         }

@@ -50,7 +50,9 @@ struct Evaluation {
             results = [result]
         }
         guard results[0].rank == extents.count else { return nil }
-        return zip(results, outputs).map { $0.elementType == $1.elementType ? $0 : $0.converted(to: $1.elementType) }
+        return zip(results, outputs).map {
+            $0.elementType == $1.elementType ? $0 : $0.converted(to: $1.elementType)
+        }
     }
 
     /// The first output, by families of operators.
@@ -65,7 +67,8 @@ struct Evaluation {
             return try reduction()
         case "MatMul", "Gemm", "Einsum": return try product()
         case "Conv", "ConvTranspose": return try convolution()
-        case "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Slice", "Gather", "Expand", "Tile", "Pad",
+        case "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Slice", "Gather", "Expand", "Tile",
+            "Pad",
             "Concat", "DepthToSpace", "SpaceToDepth", "CumSum", "Trilu", "GatherElements", "GatherND":
             return try layout()
         default: return try elementwise()
@@ -91,13 +94,17 @@ struct Evaluation {
 
     /// Whether the constant in `slot` is known to be zero, without decoding weights.
     func isZero(_ slot: Int) -> Bool {
-        guard inputs.indices.contains(slot), case .constant(let constant) = inputs[slot].source else { return false }
+        guard inputs.indices.contains(slot), case .constant(let constant) = inputs[slot].source else {
+            return false
+        }
         return constant.isZero
     }
 
     /// The whole numbers in input `slot`.
     func integers(_ slot: Int) throws -> [Int]? {
-        guard inputs.indices.contains(slot), case .original(let value) = inputs[slot].source else { return nil }
+        guard inputs.indices.contains(slot), case .original(let value) = inputs[slot].source else {
+            return nil
+        }
         return try originals.integers(value)
     }
 
@@ -174,13 +181,18 @@ final class OriginalConstants {
 
     private func evaluate(_ value: Int) throws -> Constant? {
         if let data = try graph.constantData(value) {
-            let isNumber = data.elementType.isFloatingPoint || data.elementType.isInteger || data.elementType == .bool
+            let isNumber =
+                data.elementType.isFloatingPoint || data.elementType.isInteger || data.elementType == .bool
             return isNumber ? try Constant(data) : nil
         }
-        guard let producer = graph.values[value].producer, !graph.values[value].dependsOnData else { return nil }
+        guard let producer = graph.values[value].producer, !graph.values[value].dependsOnData else {
+            return nil
+        }
         let vertex = graph.vertices[producer]
         if vertex.operation == "Constant" { return try attributeConstant(vertex) }
-        guard vertex.captured.isEmpty, !vertex.inputs.isEmpty, vertex.outputs.first == value else { return nil }
+        guard vertex.captured.isEmpty, !vertex.inputs.isEmpty, vertex.outputs.first == value else {
+            return nil
+        }
         var inputs: [Evaluation.Input] = []
         for input in vertex.inputs {
             guard let input else {
@@ -193,7 +205,8 @@ final class OriginalConstants {
         }
         let output = Evaluation.Output(
             extents: shapes.extents(of: value), elementType: graph.values[value].elementType)
-        return try Evaluation(vertex: vertex, inputs: inputs, outputs: [output], originals: self).results()?.first
+        return try Evaluation(vertex: vertex, inputs: inputs, outputs: [output], originals: self).results()?
+            .first
     }
 
     /// A Constant node's number or list.
@@ -205,7 +218,9 @@ final class OriginalConstants {
         if let numbers = try node.floats("value_floats", default: nil) {
             return Constant(.float32, shape: [numbers.count], numbers.map(Double.init))
         }
-        if let number = try node.int("value_int", default: nil) { return Constant(.int64, shape: [], [Double(number)]) }
+        if let number = try node.int("value_int", default: nil) {
+            return Constant(.int64, shape: [], [Double(number)])
+        }
         if let numbers = try node.ints("value_ints", default: nil) {
             return Constant(.int64, shape: [numbers.count], numbers.map(Double.init))
         }

@@ -63,7 +63,8 @@ extension Rewriter {
         let evaluation = evaluation(vertex, operands)
         func same(_ condition: Bool) -> CarriedAxes? { condition ? first(axis) : nil }
         switch vertex.operation {
-        case "Relu", "LeakyRelu", "Elu", "Selu", "Celu", "Gelu", "Mish", "HardSwish", "HardSigmoid", "Sigmoid",
+        case "Relu", "LeakyRelu", "Elu", "Selu", "Celu", "Gelu", "Mish", "HardSwish", "HardSigmoid",
+            "Sigmoid",
             "Softplus", "Softsign", "Tanh", "Erf", "Exp", "Log", "Sqrt", "Reciprocal", "Neg", "Abs", "Clip",
             "ThresholdedRelu", "Cast", "IsNaN", "Not", "Sign", "Floor", "Ceil", "Round", "Dropout", "Shrink":
             return first(axis)
@@ -74,7 +75,8 @@ extension Rewriter {
         case "Resize", "Upsample":
             // Sizes, where given, name the axis's own size.
             let hasSizes = evaluation.isPresent(3) || vertex.node.hasAttribute("axes")
-            return same(axis == 1 && target.count == rank && target[1] == operands[0]?.extents?[1] && !hasSizes)
+            return same(
+                axis == 1 && target.count == rank && target[1] == operands[0]?.extents?[1] && !hasSizes)
         case "LayerNormalization":
             let first = try vertex.node.int("axis", default: -1)
             return same(axis < (first < 0 ? first + rank : first))
@@ -95,7 +97,9 @@ extension Rewriter {
             guard let axes = try evaluation.axes(slot: 1, rank: target.count, default: []) else { return nil }
             return first((0..<target.count).filter { !axes.contains($0) }.dropFirst(axis).first)
         case "Squeeze":
-            guard let axes = try evaluation.axes(slot: 1, rank: rank, default: []), !axes.isEmpty else { return nil }
+            guard let axes = try evaluation.axes(slot: 1, rank: rank, default: []), !axes.isEmpty else {
+                return nil
+            }
             return first(axis - axes.filter { $0 < axis }.count)
         case "Pad":
             let pads = vertex.version < 11 ? try vertex.node.ints("pads") : try evaluation.integers(1)
@@ -109,7 +113,8 @@ extension Rewriter {
         case "Slice":
             let axes =
                 vertex.version < 10
-                ? try vertex.node.ints("axes", default: nil) : evaluation.isPresent(3) ? try evaluation.integers(3) : nil
+                ? try vertex.node.ints("axes", default: nil)
+                : evaluation.isPresent(3) ? try evaluation.integers(3) : nil
             return same(axes.map { !$0.contains(axis) && !$0.contains(axis - rank) } ?? false)
         default: return nil
         }
@@ -136,7 +141,8 @@ extension Rewriter {
         var result = Partial(axis: axes.output, segments: segments, packing: .pieces([]))
         if segments.allSatisfy({ !$0.isLive }),
             let joined = Constant.joined(
-                segments.compactMap { segment in segment.constant.map { ($0, segment.length) } }, axis: axes.output)
+                segments.compactMap { segment in segment.constant.map { ($0, segment.length) } },
+                axis: axes.output)
         {
             forms[output] = .uniform(joined)
             return true
@@ -182,7 +188,9 @@ extension Rewriter {
         default: break
         }
         guard let axis else { return (try explicit(operand), extents) }
-        if operand.form.isTensor, let name = try sliced(operand.value, ranges, axis: axis) { return (name, extents) }
+        if operand.form.isTensor, let name = try sliced(operand.value, ranges, axis: axis) {
+            return (name, extents)
+        }
         return (try select(explicit(operand), ranges, axis: axis), extents)
     }
 
@@ -193,11 +201,15 @@ extension Rewriter {
         var evaluation = evaluation(vertex, operands)
         var isConstant = false
         for (slot, operand) in operands.enumerated() {
-            guard let operand, axes.slots.indices.contains(slot), let axis = axes.slots[slot] else { continue }
+            guard let operand, axes.slots.indices.contains(slot), let axis = axes.slots[slot] else {
+                continue
+            }
             evaluation.inputs[slot].extents?[axis] = shapes.fixed(range.count)
             let positions = Array(range)
             if let partial = operand.partial {
-                guard let (place, segment) = partial.placed.first(where: { $0.range.contains(range.lowerBound) }),
+                guard
+                    let (place, segment) = partial.placed.first(where: { $0.range.contains(range.lowerBound) }
+                    ),
                     let constant = segment.constant
                 else { continue }
                 isConstant = true

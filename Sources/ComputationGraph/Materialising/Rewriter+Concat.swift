@@ -4,7 +4,8 @@ internal import ONNX
 extension Rewriter {
     /// A concatenation with constant operands: the rest, and a note of where the constants belong.
     mutating func rewriteConcat(_ vertex: Vertex, _ operands: [Operand?]) throws -> Bool {
-        guard vertex.operation == "Concat", let output = vertex.outputs.first ?? nil, let target = extents(of: output)
+        guard vertex.operation == "Concat", let output = vertex.outputs.first ?? nil,
+            let target = extents(of: output)
         else { return false }
         var axis = try vertex.node.int("axis", default: 1)
         if axis < 0 { axis += target.count }
@@ -47,13 +48,16 @@ extension Rewriter {
 
     /// Slice along the axis of a partial value, with a step of 1.
     mutating func rewriteSlice(_ vertex: Vertex, _ operand: Operand, _ partial: Partial) throws -> Bool {
-        guard let output = vertex.outputs.first ?? nil, let rank = operand.extents?.count else { return false }
+        guard let output = vertex.outputs.first ?? nil, let rank = operand.extents?.count else {
+            return false
+        }
         func numbers(_ name: String, _ slot: Int) throws -> [Int]? {
             if vertex.version < 10 { return try vertex.node.ints(name, default: nil) }
             guard vertex.inputs.indices.contains(slot), let value = vertex.inputs[slot] else { return nil }
             return try originals.integers(value)
         }
-        guard let start = try numbers("starts", 1), let end = try numbers("ends", 2), start.count == 1, end.count == 1,
+        guard let start = try numbers("starts", 1), let end = try numbers("ends", 2), start.count == 1,
+            end.count == 1,
             let axis = try numbers("axes", 3), axis.count == 1,
             (axis[0] < 0 ? axis[0] + rank : axis[0]) == partial.axis,
             try vertex.inputs.count <= 4 || numbers("steps", 4) == [1],
@@ -76,15 +80,19 @@ extension Rewriter {
             guard !common.isEmpty else { continue }
             let local = common.lowerBound - place.lowerBound..<common.upperBound - place.lowerBound
             segments.append(
-                .init(length: common.count, constant: segment.constant?.selecting(Array(local), axis: partial.axis)))
+                .init(
+                    length: common.count,
+                    constant: segment.constant?.selecting(Array(local), axis: partial.axis)))
             if segment.isLive {
                 pieces.append(
-                    local.count == segment.length ? all[live] : try select(all[live], [local], axis: partial.axis))
+                    local.count == segment.length
+                        ? all[live] : try select(all[live], [local], axis: partial.axis))
             }
         }
         if segments.allSatisfy({ !$0.isLive }),
             let constant = Constant.joined(
-                segments.compactMap { segment in segment.constant.map { ($0, segment.length) } }, axis: partial.axis)
+                segments.compactMap { segment in segment.constant.map { ($0, segment.length) } },
+                axis: partial.axis)
         {
             return .uniform(constant)
         }
@@ -96,7 +104,9 @@ extension Rewriter {
     mutating func writingOut(
         _ partial: Partial, value: Int, where condition: (Range<Int>, Constant) -> Bool
     ) throws -> (partial: Partial, tensor: String) {
-        let chosen = partial.placed.map { place in place.segment.constant.map { condition(place.range, $0) } ?? false }
+        let chosen = partial.placed.map { place in
+            place.segment.constant.map { condition(place.range, $0) } ?? false
+        }
         guard chosen.contains(true) else { return (partial, packed(partial, value: value)) }
         var live = try pieces(of: partial).makeIterator()
         var pieces: [String] = []

@@ -4,7 +4,8 @@ internal import ONNX
 extension Rewriter {
     /// Operators whose inputs broadcast to the output.
     static let broadcasting: Set<String> = [
-        "Add", "Sub", "Mul", "Div", "Pow", "Min", "Max", "Sum", "Mean", "Equal", "Greater", "GreaterOrEqual", "Less",
+        "Add", "Sub", "Mul", "Div", "Pow", "Min", "Max", "Sum", "Mean", "Equal", "Greater", "GreaterOrEqual",
+        "Less",
         "LessOrEqual", "And", "Or", "Xor", "Where", "Mod", "PRelu",
     ]
 
@@ -32,7 +33,8 @@ extension Rewriter {
         case "Where": kept = isFilled(0, with: 1) ? present[1] : isFilled(0, with: 0) ? present[2] : nil
         default: kept = nil
         }
-        guard let kept, kept.elementType == graph.values[output].elementType, let extents = kept.extents else {
+        guard let kept, kept.elementType == graph.values[output].elementType, let extents = kept.extents
+        else {
             return false
         }
         if extents == target {
@@ -68,7 +70,9 @@ extension Rewriter {
             case .tensor, .partial:
                 inputs.append(try explicit(operand))
                 sizes.append(extents)
-                if !isOriginalConstant(operand.value) || extents.contains(where: { $0.fixed == nil }) { isLive = true }
+                if !isOriginalConstant(operand.value) || extents.contains(where: { $0.fixed == nil }) {
+                    isLive = true
+                }
             }
         }
         guard let result = Self.broadcast(sizes, one: shapes.fixed(1)) else { return false }
@@ -105,7 +109,8 @@ extension Rewriter {
     /// A matrix product with a constant that is the same along rows, columns or the axis summed over, as attention
     /// over cut scores is.
     mutating func rewriteProduct(_ vertex: Vertex, _ operands: [Operand?]) throws -> Bool {
-        guard vertex.operation == "MatMul", operands.count == 2, let left = operands[0], let right = operands[1],
+        guard vertex.operation == "MatMul", operands.count == 2, let left = operands[0],
+            let right = operands[1],
             let output = vertex.outputs.first ?? nil, let target = extents(of: output),
             let leftExtents = left.extents, let rightExtents = right.extents, leftExtents.count >= 2,
             rightExtents.count >= 2
@@ -116,30 +121,38 @@ extension Rewriter {
             inner[target.count - 2] = shapes.fixed(constant.shape[constant.rank - 2])
             if constant.shape[constant.rank - 1] == 1 {
                 let sum = try sum(of: explicit(right), axis: rightExtents.count - 2, like: output)
-                name = emit("Mul", [try broadcastable(constant).name, sum], output: names("\(graph.values[output].name)/small"))
+                name = emit(
+                    "Mul", [try broadcastable(constant).name, sum],
+                    output: names("\(graph.values[output].name)/small"))
             } else if constant.shape[constant.rank - 1] == leftExtents.last?.fixed {
                 name = names("\(graph.values[output].name)/small")
-                emit(copyOf: vertex, inputs: [try initializer(constant), try explicit(right)], outputs: [name])
+                emit(
+                    copyOf: vertex, inputs: [try initializer(constant), try explicit(right)], outputs: [name])
             } else {
                 return false
             }
             let outer = Self.broadcast(
-                [constant.shape.dropLast(2).map(shapes.fixed), Array(rightExtents.dropLast(2))], one: shapes.fixed(1))
+                [constant.shape.dropLast(2).map(shapes.fixed), Array(rightExtents.dropLast(2))],
+                one: shapes.fixed(1))
             guard let outer else { return false }
             inner = outer + inner.suffix(2)
         } else if let constant = right.constant, left.constant == nil {
             inner[target.count - 1] = shapes.fixed(constant.shape[constant.rank - 1])
             if constant.shape[constant.rank - 2] == 1 {
                 let sum = try sum(of: explicit(left), axis: leftExtents.count - 1, like: output)
-                name = emit("Mul", [sum, try broadcastable(constant).name], output: names("\(graph.values[output].name)/small"))
+                name = emit(
+                    "Mul", [sum, try broadcastable(constant).name],
+                    output: names("\(graph.values[output].name)/small"))
             } else if constant.shape[constant.rank - 2] == rightExtents[rightExtents.count - 2].fixed {
                 name = names("\(graph.values[output].name)/small")
-                emit(copyOf: vertex, inputs: [try explicit(left), try initializer(constant)], outputs: [name])
+                emit(
+                    copyOf: vertex, inputs: [try explicit(left), try initializer(constant)], outputs: [name])
             } else {
                 return false
             }
             let outer = Self.broadcast(
-                [constant.shape.dropLast(2).map(shapes.fixed), Array(leftExtents.dropLast(2))], one: shapes.fixed(1))
+                [constant.shape.dropLast(2).map(shapes.fixed), Array(leftExtents.dropLast(2))],
+                one: shapes.fixed(1))
             guard let outer else { return false }
             inner = outer + inner.suffix(2)
         } else {

@@ -74,7 +74,8 @@ extension Rewriter {
         _ operation: String, _ inputs: [String], _ attributes: [AttributeProto] = [], output: String
     ) -> String {
         nodes.append(
-            NodeProto(operation, inputs: inputs, outputs: [output], name: names("\(output)/\(operation)"),
+            NodeProto(
+                operation, inputs: inputs, outputs: [output], name: names("\(output)/\(operation)"),
                 attributes: attributes))
         return output
     }
@@ -115,7 +116,8 @@ extension Rewriter {
     mutating func sliced(_ value: Int, _ ranges: [Range<Int>], axis: Int) throws -> String? {
         let key = SliceKey(value: value, ranges: ranges, axis: axis)
         if let name = caches.slices[key] { return name }
-        guard isOriginalConstant(value), let data = try originals.tensor(value), data.shape.indices.contains(axis),
+        guard isOriginalConstant(value), let data = try originals.tensor(value),
+            data.shape.indices.contains(axis),
             (ranges.last?.upperBound ?? 0) <= data.shape[axis]
         else { return nil }
         let name = initializer(
@@ -129,7 +131,8 @@ extension Rewriter {
         let output = names("\(name)/kept")
         guard ranges.count == 1, let range = ranges.first else {
             return emit(
-                "Gather", [name, try integers(ranges.flatMap { Array($0) })], [.init(name: "axis", int: axis)],
+                "Gather", [name, try integers(ranges.flatMap { Array($0) })],
+                [.init(name: "axis", int: axis)],
                 output: output)
         }
         guard graph.model.operatorSet >= 10 else {

@@ -24,7 +24,8 @@ extension Rewriter {
         let name: String
         switch forms[value] {
         case .tensor(let tensor): return tensor
-        case .uniform(let constant): name = try expanded(constant, extents: extents(of: value) ?? [], value: value)
+        case .uniform(let constant):
+            name = try expanded(constant, extents: extents(of: value) ?? [], value: value)
         case .narrow(let tensor, let sizes):
             name = try expand(tensor, sizes: sizes, extents: extents(of: value) ?? [], value: value)
         case .partial(let partial): name = try joined(partial, value: value)
@@ -131,7 +132,8 @@ extension Rewriter {
     func requireExpand() throws {
         guard graph.model.operatorSet >= 8 else {
             throw GraphError.unusable(
-                "operator set \(graph.model.operatorSet) has no Expand to write constants out with; 8 is needed")
+                "operator set \(graph.model.operatorSet) has no Expand to write constants out with; 8 is needed"
+            )
         }
     }
 }

@@ -4,9 +4,12 @@ internal import ONNX
 extension Rewriter {
     /// Operators that treat the positions of axis 0 one by one.
     private static let samplewise: Set<String> = [
-        "Conv", "ConvTranspose", "BatchNormalization", "InstanceNormalization", "MaxPool", "AveragePool", "LpPool",
-        "GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool", "LRN", "Relu", "LeakyRelu", "Elu", "Selu", "Celu",
-        "Gelu", "Mish", "HardSwish", "HardSigmoid", "Sigmoid", "Softplus", "Softsign", "Tanh", "Erf", "Exp", "Log",
+        "Conv", "ConvTranspose", "BatchNormalization", "InstanceNormalization", "MaxPool", "AveragePool",
+        "LpPool",
+        "GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool", "LRN", "Relu", "LeakyRelu", "Elu", "Selu",
+        "Celu",
+        "Gelu", "Mish", "HardSwish", "HardSigmoid", "Sigmoid", "Softplus", "Softsign", "Tanh", "Erf", "Exp",
+        "Log",
         "Sqrt", "Reciprocal", "Neg", "Abs", "Clip", "ThresholdedRelu", "PRelu", "LayerNormalization", "Gemm",
         "MatMul", "DepthToSpace", "SpaceToDepth", "Cast",
     ]
@@ -18,8 +21,11 @@ extension Rewriter {
             let data = operands.first ?? nil, let before = data.extents, let after = extents(of: output),
             before.count >= 2, after.count >= 2, before[0] == after[0], before[0].fixed != 1,
             !before.dropFirst().contains(where: { $0.fixed == nil }),
-            !after.dropFirst().contains(where: { $0.fixed == nil }), try isSamplewise(vertex, rank: before.count),
-            operands.dropFirst().allSatisfy({ $0.map { !$0.isSpecial && isOriginalConstant($0.value) } ?? true })
+            !after.dropFirst().contains(where: { $0.fixed == nil }),
+            try isSamplewise(vertex, rank: before.count),
+            operands.dropFirst().allSatisfy({
+                $0.map { !$0.isSpecial && isOriginalConstant($0.value) } ?? true
+            })
         else { return false }
         let sizes = [shapes.fixed(1)] + before.dropFirst()
         let tensor: String
@@ -31,7 +37,9 @@ extension Rewriter {
         default: return false
         }
         let name = names("\(graph.values[output].name)/small")
-        emit(copyOf: vertex, inputs: [tensor] + operands.dropFirst().map { $0.map(self.name(of:)) }, outputs: [name])
+        emit(
+            copyOf: vertex, inputs: [tensor] + operands.dropFirst().map { $0.map(self.name(of:)) },
+            outputs: [name])
         forms[output] = .narrow(name, [1] + after.dropFirst().compactMap(\.fixed))
         return true
     }
@@ -42,7 +50,8 @@ extension Rewriter {
             let axis = try vertex.node.int("axis", default: -1)
             return axis < 0 ? axis > -rank : axis > 0
         case "Gemm": return try vertex.node.int("transA", default: 0) == 0
-        case "MatMul": return vertex.inputs.dropFirst().first.flatMap { $0 }.map { extents(of: $0)?.count == 2 } ?? false
+        case "MatMul":
+            return vertex.inputs.dropFirst().first.flatMap { $0 }.map { extents(of: $0)?.count == 2 } ?? false
         default: return true
         }
     }

@@ -1,12 +1,28 @@
 internal import ONNX
 
-/// Shapes as tensors: fixed sizes, sizes that follow from the model's inputs, and, last of all, sizes of a tensor
-/// that is computed only for them.
+/// A size by the place where it stands. Heights and widths may agree by chance in every run, but hardly the heights
+/// of one depth in the network and those of another.
+struct SizeKey: Hashable {
+    let extent: Extent
+    let axis: Int
+    let rank: Int
+}
+
+/// An axis of a tensor that is there anyway.
+struct SizeSource {
+    let tensor: String
+    let axis: Int
+}
+
+/// Shapes as tensors: fixed sizes, sizes that follow from the model's inputs, sizes of tensors that are there, and,
+/// last of all, sizes of a tensor that is computed only for them.
 extension Rewriter {
     /// A one-dimensional int64 tensor with the sizes `extents`, which are those of `value`'s axes or fixed.
     mutating func shapeTensor(_ extents: [Extent], of value: Int) throws -> String {
+        if let name = caches.shapes[extents] { return name }
         var parts: [String] = []
         var fixed: [Int] = []
+        var followsFromInputs = true
         func flush(_ rewriter: inout Rewriter) throws {
             if !fixed.isEmpty { parts.append(try rewriter.integers(fixed, hint: "sizes")) }
             fixed = []
@@ -18,23 +34,36 @@ extension Rewriter {
                 try flush(&self)
                 parts.append(try sizeTensor(expression))
             case nil:
+                followsFromInputs = false
                 try flush(&self)
-                let shape = emit("Shape", [try reference(value)], output: names("\(graph.values[value].name)/shape"))
+                let source =
+                    try sizeSources[SizeKey(extent: extent, axis: axis, rank: extents.count)]
+                    ?? SizeSource(tensor: reference(value), axis: axis)
+                let shape = emit("Shape", [source.tensor], output: names("\(source.tensor)/shape"))
                 parts.append(
-                    emit("Gather", [shape, try integers([axis])], [.init(name: "axis", int: 0)], output: names("\(shape)/size")))
+                    emit(
+                        "Gather", [shape, try integers([source.axis])], [.init(name: "axis", int: 0)],
+                        output: names("\(shape)/size")))
             }
         }
         try flush(&self)
-        if parts.count == 1 { return parts[0] }
-        if parts.isEmpty { return try integers([], hint: "sizes") }
-        return emit(
-            "Concat", parts, [.init(name: "axis", int: 0)], output: names("\(graph.values[value].name)/sizes"))
+        let name: String
+        switch parts.count {
+        case 0: name = try integers([], hint: "sizes")
+        case 1: name = parts[0]
+        default:
+            name = emit(
+                "Concat", parts, [.init(name: "axis", int: 0)],
+                output: names("\(graph.values[value].name)/sizes"))
+        }
+        if followsFromInputs { caches.shapes[extents] = name }
+        return name
     }
 
     /// A size that follows from the inputs', as a tensor with one element.
     private mutating func sizeTensor(_ expression: SizeExpression) throws -> String {
         if let name = caches.sizes[expression] { return name }
-        guard case .computed(let axes, let factor, let divisor, let addend) = expression else { return "" }
+        guard case .computed(let axes, let factor) = expression else { return "" }
         var name = ""
         for axis in axes {
             let size = emit(
@@ -42,16 +71,27 @@ extension Rewriter {
                 output: names("\(graph.inputs[axis.input].name)/size"))
             name = name.isEmpty ? size : emit("Mul", [name, size], output: names("\(size)/product"))
         }
-        if factor != 1 { name = emit("Mul", [name, try integers([factor])], output: names("\(name)/multiple")) }
-        if divisor != 1 { name = emit("Div", [name, try integers([divisor])], output: names("\(name)/part")) }
-        if addend != 0 { name = emit("Add", [name, try integers([addend])], output: names("\(name)/sum")) }
+        if factor != 1 {
+            name = emit("Mul", [name, try integers([factor])], output: names("\(name)/multiple"))
+        }
         caches.sizes[expression] = name
         return name
     }
 
+    /// Remembers which axes a value's tensor has.
+    mutating func registerSizes(of value: Int) {
+        guard case .tensor(let name) = forms[value] else { return }
+        let extents = extents(of: value) ?? []
+        for (axis, extent) in extents.enumerated() where extent.fixed == nil {
+            let key = SizeKey(extent: extent, axis: axis, rank: extents.count)
+            if sizeSources[key] == nil { sizeSources[key] = SizeSource(tensor: name, axis: axis) }
+        }
+    }
+
     private mutating func inputShape(_ input: Int) -> String {
         if let name = caches.inputShapes[input] { return name }
-        let name = emit("Shape", [graph.inputs[input].name], output: names("\(graph.inputs[input].name)/shape"))
+        let name = emit(
+            "Shape", [graph.inputs[input].name], output: names("\(graph.inputs[input].name)/shape"))
         caches.inputShapes[input] = name
         return name
     }
@@ -69,8 +109,10 @@ extension Rewriter {
                 continue
             }
             // Elements do not matter, so a cut slot may read the value itself.
-            inputs.append(cuts.contains(producer, slot) ? try reference(input) : try explicitOrReference(input))
+            inputs.append(
+                cuts.contains(producer, slot) ? try reference(input) : try explicitOrReference(input))
         }
+        for captured in vertex.captured { try revive(captured) }
         let outputs = vertex.outputs.map { output in
             output.map { names("\(graph.values[$0].name)/shaped") } ?? ""
         }
@@ -79,9 +121,22 @@ extension Rewriter {
         return caches.forced[value] ?? graph.values[value].name
     }
 
+    /// Computes a dead value after all, for a subgraph that reads it by name.
+    private mutating func revive(_ value: Int) throws {
+        guard forms[value] == nil, let producer = graph.values[value].producer else { return }
+        let vertex = graph.vertices[producer]
+        for (slot, input) in vertex.inputs.enumerated() {
+            if let input, !cuts.contains(producer, slot) { try revive(input) }
+        }
+        for captured in vertex.captured { try revive(captured) }
+        try rewrite(vertex)
+        for case let output? in vertex.outputs where graph.isPinned[output] { try pin(output) }
+    }
+
     private mutating func explicitOrReference(_ value: Int) throws -> String {
         // Integers may decide shapes, so they must be right; of other values only the shape matters.
-        let decidesShape = !graph.values[value].elementType.isFloatingPoint || graph.values[value].hasDynamicShape
+        let decidesShape =
+            !graph.values[value].elementType.isFloatingPoint || graph.values[value].hasDynamicShape
         return forms[value] != nil && decidesShape ? try explicit(value) : try reference(value)
     }
 

@@ -17,6 +17,8 @@ struct Rewriter {
     var initializers: [(name: String, data: TensorData)] = []
     var names: UniqueNames
     var caches = Caches()
+    /// Where sizes that follow from no input can be read.
+    var sizeSources: [SizeKey: SizeSource] = [:]
 
     /// What has been emitted already and can be read again.
     struct Caches {
@@ -32,6 +34,8 @@ struct Rewriter {
         var slices: [SliceKey: String] = [:]
         /// One-element tensors with the size of an axis.
         var sizes: [SizeExpression: String] = [:]
+        /// Shapes that follow from the inputs'.
+        var shapes: [[Extent]: String] = [:]
         /// The shapes of model inputs, by input.
         var inputShapes: [Int: String] = [:]
     }
@@ -51,12 +55,15 @@ struct Rewriter {
         for index in graph.order where liveness.isLive[index] {
             let vertex = graph.vertices[index]
             try rewrite(vertex)
-            for case let output? in vertex.outputs where graph.isPinned[output] { try pin(output) }
+            for case let output? in vertex.outputs {
+                if graph.isPinned[output] { try pin(output) }
+                registerSizes(of: output)
+            }
         }
     }
 
     /// Rewrites one vertex, by the first rule that applies.
-    private mutating func rewrite(_ vertex: Vertex) throws {
+    mutating func rewrite(_ vertex: Vertex) throws {
         let operands = try operands(of: vertex)
         if try bypass(vertex, operands) { return }
         guard operands.contains(where: { $0?.isSpecial ?? false }) else {
@@ -117,7 +124,9 @@ struct Rewriter {
 
     /// Lets the consumers of an Identity, or of a Dropout that does nothing, read its input.
     private mutating func bypass(_ vertex: Vertex, _ operands: [Operand?]) throws -> Bool {
-        guard isStandard(vertex), let output = vertex.outputs.first ?? nil, let operand = operands.first ?? nil else {
+        guard isStandard(vertex), let output = vertex.outputs.first ?? nil,
+            let operand = operands.first ?? nil
+        else {
             return false
         }
         switch vertex.operation {
@@ -142,9 +151,13 @@ struct Rewriter {
         let size = operands.reduce(0) { $0 + (elementCount($1) ?? 0) }
         for (position, output) in vertex.outputs.enumerated() {
             guard let output, isRead(output) else { continue }
-            guard results.indices.contains(position), results[position].count <= max(4096, size) else { return false }
+            guard results.indices.contains(position), results[position].count <= max(4096, size) else {
+                return false
+            }
         }
-        for (output, result) in zip(vertex.outputs, results) { if let output { forms[output] = .uniform(result) } }
+        for (output, result) in zip(vertex.outputs, results) {
+            if let output { forms[output] = .uniform(result) }
+        }
         return true
     }
 
@@ -181,7 +194,8 @@ struct Rewriter {
 
     /// Whether the value may follow from initialisers alone.
     func isOriginalConstant(_ value: Int) -> Bool {
-        originals.isStored(value) || (graph.values[value].producer != nil && !graph.values[value].dependsOnData)
+        originals.isStored(value)
+            || (graph.values[value].producer != nil && !graph.values[value].dependsOnData)
     }
 
     /// The sizes of a value's axes; `nil` when they follow from elements of an input, or no run tells.

@@ -17,10 +17,11 @@ extension OperatorContext {
         return { _ in values }
     }
 
-    /// The dimension numbers in `0..<rank`, in ascending order.
+    /// The dimension numbers in `0..<rank`, in ascending order; none for a tensor without dimensions.
     ///
     /// - Throws: `EngineError` for one that is outside, or named twice.
     func axes(_ axes: [Int], rank: Int) throws -> [Int] {
+        if rank == 0 && axes.allSatisfy({ $0 == 0 || $0 == -1 }) { return [] }
         let resolved = try axes.map { try axis($0, rank: rank) }.sorted()
         for (left, right) in zip(resolved, resolved.dropFirst()) where left == right {
             throw error("axis \(left) is named twice")

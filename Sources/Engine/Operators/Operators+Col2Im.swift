@@ -14,6 +14,10 @@ extension Operators {
             guard let image = try imageShape(inputs), let kernel = try blockShape(inputs) else {
                 throw context.error("image_shape or block_shape is missing")
             }
+            guard (image + kernel).allSatisfy({ (1...SpatialWindow.largest).contains($0) }), image.count <= 3
+            else {
+                throw context.error("image_shape \(image) or block_shape \(kernel) is out of range")
+            }
             let place = try window.placed(over: image, kernel: kernel)
             let windows = place.output.reduce(1, *)
             guard blocks.rank == 3, blocks.shape[1] % place.kernelCount == 0, blocks.shape[2] == windows

@@ -16,12 +16,16 @@ extension Operators {
     /// Conv: X (N, C, D1…), W (M, C/group, k1…), optional B (M).
     private static func conv(_ context: OperatorContext) throws -> Kernel {
         let window = try SpatialWindow(context)
-        let groups = try context.node.int("group", default: 1)
+        let groups = try window.groups()
+        // The network lays weights out with the channels innermost. Outputs then are too, so only the first
+        // convolution has to rearrange its input.
+        let channelsLast = context.constant(1)?.isChannelsLast ?? false
         return { inputs in
-            let x = try context.required(inputs, 0)
+            var x = try context.required(inputs, 0)
             let weight = try context.required(inputs, 1)
             let bias = context.optional(inputs, 2)
             try requireRanks(x, weight, context)
+            if channelsLast, x.rank == 4 { x = try x.channelsLast() }
             let placement = try window.placed(
                 over: Array(x.shape.dropFirst(2)), kernel: window.kernel(ofWeight: weight.shape))
             // libtorch pads alike on both sides; what is left over on one side is added before.
@@ -41,7 +45,7 @@ extension Operators {
     /// ConvTranspose: X (N, C, D1…), W (C, M/group, k1…), optional B (M).
     private static func convTranspose(_ context: OperatorContext) throws -> Kernel {
         let window = try SpatialWindow(context)
-        let groups = try context.node.int("group", default: 1)
+        let groups = try window.groups()
         let outputPadding = try context.node.ints("output_padding", default: nil)
         let outputShape = try context.node.ints("output_shape", default: nil)
         return { inputs in
@@ -104,6 +108,10 @@ private struct TransposedPlacement {
         guard extra.count == input.count else {
             throw context.error(
                 "attribute output_padding has \(extra.count) numbers where \(input.count) are needed")
+        }
+        for list in [extra, outputShape ?? []]
+        where !list.allSatisfy({ (0...SpatialWindow.largest).contains($0) }) {
+            throw context.error("attribute output_padding or output_shape is out of range: \(list)")
         }
         // Some models give the batch and channel sizes as well.
         let wanted = outputShape.map { Array($0.suffix(input.count)) }

@@ -13,7 +13,7 @@ extension Operators {
     /// Dai et al., "Deformable Convolutional Networks", 2017, equations 1 to 3.
     static func deformConv(_ context: OperatorContext) throws -> Kernel {
         let window = try SpatialWindow(context)
-        let groups = try context.node.int("group", default: 1)
+        let groups = try window.groups()
         let offsetGroups = try context.node.int("offset_group", default: 1)
         guard offsetGroups > 0 else { throw context.error("attribute offset_group is \(offsetGroups)") }
         return { inputs in

@@ -25,18 +25,24 @@ extension Operators {
     ]
 
     private static func gatherSlices(_ context: OperatorContext) throws -> Kernel {
-        let axis = try context.node.int("axis", default: 0)
+        let given = try context.node.int("axis", default: 0)
+        func place(_ input: Tensor) throws -> Int {
+            guard input.rank > 0 else {
+                throw context.error("a tensor without dimensions has nothing to gather")
+            }
+            return try context.axis(given, rank: input.rank)
+        }
         if let constant = context.constant(1) {
             let positions = try constant.elements(as: Int.self)
             if constant.rank == 0, let position = positions.first {
                 return context.map { input in
-                    try select(.tensor(input), .int(try context.axis(axis, rank: input.rank)), .int(position))
+                    try select(.tensor(input), .int(try place(input)), .int(position))
                 }
             }
             if positions.allSatisfy({ $0 >= 0 }) {
                 let list = try Tensor(positions)
                 return context.map { input in
-                    let axis = try context.axis(axis, rank: input.rank)
+                    let axis = try place(input)
                     let picked = try input.gathering(axis, list)
                     if constant.rank == 1 { return picked }
                     return try picked.reshaped(
@@ -45,9 +51,9 @@ extension Operators {
             }
         }
         return context.map { input, indices in
-            let axis = try context.axis(axis, rank: input.rank)
+            let axis = try place(input)
             // Whole rows are copied fastest by one operator, single elements by another.
-            if input.rank > 0 && input.shape[(axis + 1)...].reduce(1, *) >= 8 {
+            if input.shape[(axis + 1)...].reduce(1, *) >= 8 {
                 let positions = try indices.countedFromStart(input.shape[axis]).reshaped([indices.count])
                 return try input.gathering(axis, positions).reshaped(
                     Array(input.shape[..<axis]) + indices.shape + input.shape[(axis + 1)...])

@@ -102,6 +102,6 @@ extension Tensor {
 
     /// A vector with one number per output channel of a weight, laid along its first dimension.
     fileprivate func alongChannels(rank: Int) throws(TorchError) -> Tensor {
-        count == 1 ? try reshaped([]) : try alongDimension(0, rank: rank)
+        count == 1 || rank == 0 ? try reshaped([]) : try alongDimension(0, rank: rank)
     }
 }

@@ -79,7 +79,9 @@ extension Operators {
         let beta = Double(try node.float("beta", default: 0.75))
         let bias = Double(try node.float("bias", default: 1))
         let size = try node.int("size")
-        guard size > 0 else { throw context.error("attribute size is \(size); it must be positive") }
+        guard (1...SpatialWindow.largest).contains(size) else {
+            throw context.error("attribute size is \(size); it must be positive, and not absurdly large")
+        }
         return { inputs in
             let x = try context.required(inputs, 0)
             guard x.rank >= 2 else { throw context.error("an input of shape \(x.shape) has no channels") }

@@ -54,6 +54,9 @@ extension Operators {
                 + kernel.indices.map {
                     (x.shape[$0 + 2] - 1) * strides[$0] - begin[$0] - end[$0] + kernel[$0]
                 }
+            guard inferred.allSatisfy({ $0 >= 0 }) else {
+                throw context.error("the output would have the shape \(inferred)")
+            }
             let empty = try Tensor.filled(0, shape: [inferred.reduce(1, *)], type: x.scalarType)
             let filled = try scatter(
                 .tensor(empty), 0, .tensor(indices.reshaped([-1])), .tensor(x.reshaped([-1])))

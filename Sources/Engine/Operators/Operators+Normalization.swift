@@ -37,10 +37,10 @@ extension Operators {
             guard x.rank >= 1 else { throw context.error("an input without dimensions") }
             // A lone dimension is the batch, with one channel.
             let image = x.rank == 1 ? try x.unsqueezed(1) : x
-            let y = try batchNorm(
+            let normalized = try batchNorm(
                 .tensor(image), .tensor(scale), .tensor(bias), training ? .none : .tensor(mean),
-                training ? .none : .tensor(spread), .bool(training), 0.0, .double(epsilon), false
-            ).reshaped(x.shape)
+                training ? .none : .tensor(spread), .bool(training), 0.0, .double(epsilon), false)
+            let y = x.rank == 1 ? try normalized.squeezed(1) : normalized
             guard training, wantsStatistics else { return [y, nil, nil] }
             let others = (0..<image.rank).filter { $0 != 1 }
             let newMean = try image.averaged(over: others)

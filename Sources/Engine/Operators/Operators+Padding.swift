@@ -40,8 +40,11 @@ extension Operators {
             guard let pads = try pads(inputs) else { throw context.error("pads are missing") }
             let axes =
                 try axes(inputs)?.map { try context.axis($0, rank: input.rank) } ?? Array(0..<input.rank)
-            guard pads.count == 2 * axes.count else {
+            guard pads.count == 2 * axes.count, input.rank > 0 || pads.isEmpty else {
                 throw context.error("\(pads.count) pads do not fit \(axes.count) dimensions")
+            }
+            if let large = pads.first(where: { $0.magnitude > 1 << 31 }) {
+                throw context.error("a margin of \(large) is too large")
             }
             var begin = [Int](repeating: 0, count: input.rank)
             var end = begin

@@ -82,7 +82,7 @@ extension OperatorContext {
     fileprivate func quantizedAxis(_ axis: Int, of input: Tensor, scale: Tensor) throws -> Int {
         guard scale.count != 1 else { return 0 }
         let resolved = try self.axis(axis, rank: input.rank)
-        guard scale.rank == input.rank || scale.shape == [input.shape[resolved]] else {
+        guard input.rank > 0, scale.rank == input.rank || scale.shape == [input.shape[resolved]] else {
             throw error(
                 "a scale of shape \(scale.shape) does not fit dimension \(resolved) of \(input.shape)")
         }

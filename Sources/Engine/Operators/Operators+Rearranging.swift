@@ -26,6 +26,9 @@ extension Operators {
         },
     ]
 
+    /// Beyond any image.
+    private static let largestBlock = 1 << 16
+
     /// Which of the channel's factors the blocks are: the outer (depth first) or the inner (column first).
     private enum BlockOrder: String, CaseIterable {
         case depthColumnRow = "DCR"
@@ -36,7 +39,8 @@ extension Operators {
         let block = try context.node.int("blocksize")
         let order = try context.choice("mode", default: BlockOrder.depthColumnRow)
         return context.map { input in
-            guard input.rank == 4, block > 0, input.shape[1] % (block * block) == 0 else {
+            guard input.rank == 4, (1...largestBlock).contains(block), input.shape[1] % (block * block) == 0
+            else {
                 throw context.error("an input of shape \(input.shape) has no blocks of \(block) × \(block)")
             }
             let (batch, depth) = (input.shape[0], input.shape[1] / (block * block))
@@ -52,7 +56,9 @@ extension Operators {
     private static func spaceToDepth(_ context: OperatorContext) throws -> Kernel {
         let block = try context.node.int("blocksize")
         return context.map { input in
-            guard input.rank == 4, block > 0, input.shape[2] % block == 0, input.shape[3] % block == 0 else {
+            guard input.rank == 4, (1...largestBlock).contains(block), input.shape[2] % block == 0,
+                input.shape[3] % block == 0
+            else {
                 throw context.error("an input of shape \(input.shape) has no blocks of \(block) × \(block)")
             }
             let (batch, depth) = (input.shape[0], input.shape[1])

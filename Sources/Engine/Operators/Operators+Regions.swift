@@ -10,8 +10,11 @@ extension Operators {
     static func maxRoiPool(_ context: OperatorContext) throws -> Kernel {
         let pooled = try context.node.ints("pooled_shape")
         let scale = try context.node.float("spatial_scale", default: 1)
-        guard pooled.count == 2, pooled.allSatisfy({ $0 > 0 }) else {
-            throw context.error("attribute pooled_shape is \(pooled); it must be two positive numbers")
+        guard scale.isFinite, abs(scale) < 1e6 else {
+            throw context.error("attribute spatial_scale is \(scale)")
+        }
+        guard pooled.count == 2, pooled.allSatisfy({ (1...4096).contains($0) }) else {
+            throw context.error("attribute pooled_shape is \(pooled); it must be two numbers from 1 to 4096")
         }
         return { inputs in
             let x = try context.required(inputs, 0)
@@ -78,7 +81,9 @@ extension Operators {
         let width = try node.int("output_width", default: 1)
         let ratio = try node.int("sampling_ratio", default: 0)
         let scale = try node.float("spatial_scale", default: 1)
-        guard height > 0, width > 0, ratio >= 0 else {
+        guard (1...4096).contains(height), (1...4096).contains(width), (0...4096).contains(ratio),
+            scale.isFinite
+        else {
             throw context.error("output_height, output_width or sampling_ratio is out of range")
         }
         let indices = try context.integers(in: 2)
@@ -95,6 +100,9 @@ extension Operators {
                     let image = try x.selecting(0, at: imageIndex(next.next() ?? 0, of: x, context))
                     let shift: Float = halfPixel ? 0.5 : 0
                     let corner = region.map { $0 * scale - shift }
+                    guard corner.allSatisfy({ abs($0) < 1e6 }) else {
+                        throw context.error("the region \(region) is out of range")
+                    }
                     let least: Float = halfPixel ? -.infinity : 1
                     let rows = RegionAxis(
                         start: corner[1], length: max(corner[3] - corner[1], least), bins: height,

@@ -15,6 +15,17 @@ extension Operators {
         "Unsqueeze": unsqueeze,
     ]
 
+    /// The product of sizes; `nil` where one is negative or the product is beyond counting.
+    private static func elementCount(_ shape: [Int]) -> Int? {
+        var count = 1
+        for size in shape {
+            let (product, overflows) = count.multipliedReportingOverflow(by: size)
+            guard size >= 0, !overflows else { return nil }
+            count = product
+        }
+        return count
+    }
+
     /// A target size of 0 is the input's own size there (unless `allowzero`), one of -1 is what is left over.
     private static func reshape(_ context: OperatorContext) throws -> Kernel {
         let target = try context.integers("shape", until: 5, in: 1)
@@ -34,10 +45,11 @@ extension Operators {
             let unknown = shape.indices.filter { shape[$0] == -1 }
             guard unknown.count <= 1 else { throw context.error("the shape \(shape) leaves two sizes open") }
             if let position = unknown.first {
-                let known = shape.enumerated().reduce(1) { $1.offset == position ? $0 : $0 * $1.element }
+                shape[position] = 1
+                let known = elementCount(shape) ?? 0
                 shape[position] = known == 0 ? 0 : input.count / known
             }
-            guard shape.allSatisfy({ $0 >= 0 }), shape.reduce(1, *) == input.count else {
+            guard elementCount(shape) == input.count else {
                 throw context.error("an input of shape \(input.shape) cannot take the shape \(shape)")
             }
             return [try input.reshaped(shape)]

@@ -85,6 +85,9 @@ extension Operators {
             guard updates.count > 0 else { return [target] }
             // The tuples as row numbers of the data, seen as a matrix with one slice per row.
             let slices = target.shape[..<width].reduce(1, *)
+            guard slices > 0 else {
+                throw context.error("data of shape \(target.shape) has nothing to write to")
+            }
             let sliceSize = target.count / slices
             let count = indices.shape.dropLast().reduce(1, *)
             var rows = try Tensor.constant(0, shape: Array(indices.shape.dropLast()), type: .int64)

@@ -62,6 +62,9 @@ extension Operators {
         }
     }
 
+    /// More numbers than this are a mistake rather than a range.
+    private static let longestRange = 1e9
+
     /// `max(ceil((limit - start) / delta), 0)` numbers; each is computed from its place, so that no error adds up.
     private static func range(_ context: OperatorContext) throws -> Kernel {
         { inputs in
@@ -73,7 +76,9 @@ extension Operators {
                     try bounds[2].item(as: Float.self)
                 )
                 let count = ((Double(limit) - Double(start)) / Double(delta)).rounded(.up)
-                guard count < 1e10 else { throw context.error("a range of \(count) numbers is too long") }
+                guard count < longestRange else {
+                    throw context.error("a range of \(count) numbers is too long")
+                }
                 return [
                     try Tensor((0..<Int(max(count, 0))).map { start + Float($0) * delta }).converted(to: type)
                 ]
@@ -83,6 +88,9 @@ extension Operators {
                 try bounds[2].item(as: Int.self)
             )
             guard delta != 0 else { throw context.error("its delta is 0") }
+            guard (Double(limit) - Double(start)) / Double(delta) < longestRange else {
+                throw context.error("a range from \(start) to \(limit) is too long")
+            }
             return [try Tensor(Array(stride(from: start, to: limit, by: delta))).converted(to: type)]
         }
     }

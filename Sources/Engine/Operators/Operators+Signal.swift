@@ -38,8 +38,8 @@ extension Operators {
                 throw context.error("axis \(axis) is that of the complex pairs")
             }
             let count = try length(inputs)?.first ?? signal.shape[axis]
-            guard count > 0 else { throw context.error("a transform of length \(count)") }
             let samples = min(count, signal.shape[axis])
+            try requireLength(count, context)
             let transform = try FourierTransform(
                 length: count, samples: samples, isOneSided: isOneSided, isInverse: isInverse)
             return [try transform(signal.narrowed(axis, from: 0, length: samples), along: axis)]
@@ -64,6 +64,7 @@ extension Operators {
                 throw context.error(
                     "frames of \(length) with a window of \(samples) over \(signal.shape[1]) samples")
             }
+            try requireLength(length, context)
             let frames = 1 + (signal.shape[1] - length) / step
             // (batch, frames, pair, sample)
             var parts = try unfold(.tensor(signal), 1, .int(samples), .int(step)).narrowed(
@@ -82,6 +83,12 @@ extension Operators {
         }
     }
 
+    /// The transform's matrix has to fit into memory.
+    private static func requireLength(_ length: Int, _ context: OperatorContext) throws {
+        guard length > 0 else { throw context.error("a transform of length \(length)") }
+        guard length <= 1 << 14 else { throw context.unsupported("of length \(length), above 16384") }
+    }
+
     /// A window of as many values as input 0 says: `shape` of the position, 0 to 1 over one period.
     private static func window(
         _ context: OperatorContext, _ shape: @escaping (Double) -> Double
@@ -89,7 +96,7 @@ extension Operators {
         let isPeriodic = try context.flag("periodic", default: true)
         let size = try context.integers(in: 0)
         return { inputs in
-            guard let count = try size(inputs)?.first, (0..<(1 << 32)).contains(count) else {
+            guard let count = try size(inputs)?.first, (0...1 << 28).contains(count) else {
                 throw context.error("the window's size is missing or out of range")
             }
             let period = isPeriodic ? count : count - 1
@@ -108,6 +115,7 @@ extension Operators {
             let numbers = try whole.compactMap { try $0(inputs)?.first }
             let hertz = try edges.compactMap { try $0(inputs)?.first }
             guard numbers.count == 3, hertz.count == 2, numbers.allSatisfy({ $0 > 0 && $0 < 1 << 24 }),
+                numbers[0] * numbers[1] < 1 << 28,
                 hertz[0] >= 0, hertz[1] <= 1e9
             else { throw context.error("an input is missing or out of range") }
             let (bins, length, rate) = (numbers[0], numbers[1], numbers[2])

@@ -81,8 +81,14 @@ extension Operators {
             let axis = try context.axis(axis, rank: input.rank)
             guard input.rank > 0 else { throw context.error("a tensor without dimensions cannot be split") }
             let size = input.shape[axis]
-            let sizes = try given(inputs) ?? equalParts(of: size, count ?? outputs)
-            guard sizes.count >= outputs, sizes.allSatisfy({ $0 >= 0 }), sizes.reduce(0, +) == size else {
+            let parts = count ?? outputs
+            guard parts >= outputs, parts <= max(size, outputs) else {
+                throw context.error("num_outputs is \(parts), but the node has \(outputs)")
+            }
+            let sizes = try given(inputs) ?? equalParts(of: size, parts)
+            guard sizes.count >= outputs, sizes.allSatisfy({ (0...size).contains($0) }),
+                sizes.reduce(0, +) == size
+            else {
                 throw context.error("\(size) elements of dimension \(axis) do not split into \(sizes)")
             }
             return try splitSizes.call([.tensor(input), .ints(sizes), .int(axis)], capacity: sizes.count)

@@ -78,6 +78,12 @@ struct ResizeSettings {
             (region?.count ?? 2 * resized.count) == 2 * resized.count
         else { throw context.error("scales, sizes or roi do not fit an input of shape \(shape)") }
         if coordinates == .cropAndResize && region == nil { throw context.error("input roi is missing") }
+        if let region, !region.allSatisfy({ abs($0) < 1e6 }) {
+            throw context.error("input roi is out of range")
+        }
+        if let sizes, !sizes.allSatisfy({ (0..<1 << 31).contains($0) }) {
+            throw context.error("the sizes \(sizes) are out of range")
+        }
 
         var outputs = shape
         var factors = shape.map { _ in 1.0 }
@@ -105,7 +111,9 @@ struct ResizeSettings {
         } else {
             throw context.error("neither scales nor sizes are given")
         }
-        guard outputs.allSatisfy({ $0 >= 0 }), zip(shape, outputs).allSatisfy({ $0 > 0 || $1 == 0 }) else {
+        guard outputs.allSatisfy({ (0..<1 << 31).contains($0) }),
+            zip(shape, outputs).allSatisfy({ ($0 > 0 || $1 == 0) && ($0 == $1 || $0 * $1 < 1 << 31) })
+        else {
             throw context.error("an input of shape \(shape) cannot become \(outputs)")
         }
         var plans = shape.indices.map {

@@ -10,6 +10,9 @@ struct SpatialWindow {
         case valid = "VALID"
     }
 
+    /// The largest number that makes sense in any attribute; products of three do not overflow.
+    static let largest = 1 << 20
+
     /// The attributes as the node gives them; `nil` where left out.
     let kernel: [Int]?
     private let strides: [Int]?
@@ -31,12 +34,13 @@ struct SpatialWindow {
         autoPad = try context.choice("auto_pad", default: AutoPad.notSet)
         ceilMode = try context.flag("ceil_mode")
         for (name, list) in [("kernel_shape", kernel), ("strides", strides), ("dilations", dilations)] {
-            if let list, list.contains(where: { $0 < 1 }) {
-                throw context.error("attribute \(name) is \(list); every number must be positive")
+            if let list, list.contains(where: { !(1...Self.largest).contains($0) }) {
+                throw context.error(
+                    "attribute \(name) is \(list); every number must lie in 1...\(Self.largest)")
             }
         }
-        if let pads, pads.contains(where: { $0 < 0 }) {
-            throw context.error("attribute pads is \(pads); no number may be negative")
+        if let pads, pads.contains(where: { !(0...Self.largest).contains($0) }) {
+            throw context.error("attribute pads is \(pads); every number must lie in 0...\(Self.largest)")
         }
     }
 
@@ -46,7 +50,17 @@ struct SpatialWindow {
         if let kernel, kernel != size {
             throw context.error("attribute kernel_shape is \(kernel), but the weight has the shape \(shape)")
         }
+        guard size.allSatisfy({ (1...Self.largest).contains($0) }) else {
+            throw context.error("a weight of shape \(shape) has no kernel")
+        }
         return size
+    }
+
+    /// The attribute `group`.
+    func groups() throws -> Int {
+        let groups = try context.node.int("group", default: 1)
+        guard groups > 0 else { throw context.error("attribute group is \(groups); it must be positive") }
+        return groups
     }
 
     /// The list for `count` dimensions from an attribute, with every number `value` where it is left out.

@@ -13,6 +13,13 @@ private let concatenate = Operation("aten::cat")
 private let stack = Operation("aten::stack")
 private let full = Operation("aten::full")
 
+private let contiguous = Operation("aten::contiguous")
+
+/// libtorch's numbers for the order of dimensions in memory.
+private enum MemoryFormat {
+    static let channelsLast = 2
+}
+
 /// The same elements in another arrangement. None of these copies unless it has to.
 extension Tensor {
     /// The elements in C order under another shape; one size may be -1.
@@ -20,6 +27,11 @@ extension Tensor {
 
     /// Dimension `i` of the result is dimension `order[i]` of this tensor.
     func permuted(_ order: [Int]) throws(TorchError) -> Tensor { try permute(.tensor(self), .ints(order)) }
+
+    /// The same tensor [N, C, H, W], with the channels innermost in memory.
+    func channelsLast() throws(TorchError) -> Tensor {
+        isChannelsLast ? self : try contiguous(.tensor(self), .int(MemoryFormat.channelsLast))
+    }
 
     /// Two dimensions exchanged.
     func transposed(_ first: Int, _ second: Int) throws(TorchError) -> Tensor {

@@ -1,0 +1,44 @@
+/// What goes wrong around a cluster, besides what stops a run (`CoordinationError`).
+public enum ClusterError: Error, Hashable, Sendable, CustomStringConvertible {
+    /// Someone asked to stop; everything that had arrived is kept.
+    case interrupted
+    /// The evaluator was shut down.
+    case shutDown
+    /// Another level is being evaluated.
+    case busy
+    /// An endpoint that other machines can reach needs keys.
+    case keysMissing(endpoint: String)
+    /// The private folder for local workers could not be made.
+    case folder(path: String, reason: String)
+    /// A worker's process could not be started.
+    case cannotStart(executable: String, reason: String)
+    /// Worker after worker ended before it could compute.
+    case workersDie(count: Int, last: String, output: [String])
+    /// Model or data differ from the coordinator's.
+    case differentFile(path: String, expected: String, found: String)
+    /// A loss of another version of this program.
+    case unknownLoss(String)
+    /// The data set has another number of samples than the run.
+    case sampleCount(path: String, expected: Int, found: Int)
+
+    /// The error as a sentence.
+    public var description: String {
+        switch self {
+        case .interrupted: "interrupted; the run can be resumed"
+        case .shutDown: "the cluster was shut down"
+        case .busy: "another level is being evaluated"
+        case .keysMissing(let endpoint):
+            "\(endpoint) can be reached from other machines, so it needs keys (--keys)"
+        case .folder(let path, let reason): "\(path): the folder for local workers cannot be made: \(reason)"
+        case .cannotStart(let executable, let reason): "\(executable): a worker cannot be started: \(reason)"
+        case .workersDie(let count, let last, let output):
+            "\(count) worker processes in a row ended before they could compute, the last one with \(last)"
+                + (output.isEmpty ? "" : "; it said: " + output.joined(separator: " | "))
+        case .differentFile(let path, let expected, let found):
+            "\(path): its SHA-256 is \(found), and the coordinator's file has \(expected)"
+        case .unknownLoss(let name): "there is no loss '\(name)'"
+        case .sampleCount(let path, let expected, let found):
+            "\(path): \(found) samples are taken, and the run has \(expected)"
+        }
+    }
+}

@@ -1,0 +1,80 @@
+public import Coordination
+public import Logging
+public import Search
+internal import Synchronization
+public import ZeroMQ
+
+/// Runs a level's race on worker processes: local ones over `ipc://`, or any that can reach a `tcp://` endpoint.
+///
+/// ```swift
+/// let evaluator = try ClusterEvaluator(settings, endpoint: "ipc:///run/me/coordinator", journal: journal)
+/// defer { evaluator.shutdown() }
+/// let result = try await Search(problem, settings: search, evaluator: evaluator).run()
+/// ```
+public final class ClusterEvaluator: LevelEvaluator, Sendable {
+    private let service: CoordinatorService
+
+    /// Listens for workers.
+    ///
+    /// - Parameters:
+    ///   - settings: the run, and how workers are treated.
+    ///   - endpoint: where workers connect: `ipc://PATH`, `inproc://NAME`, or `tcp://HOST:PORT` with keys.
+    ///   - keys: encrypts connections and lets in only known workers.
+    ///   - journal: keeps every result before it is acknowledged. Called on the coordinator's thread.
+    ///   - progress: called on that thread after results were folded; what it throws ends the level.
+    /// - Throws: `ZeroMQError` when the endpoint cannot be listened on, `ClusterError.keysMissing`.
+    public init(
+        _ settings: CoordinatorSettings, endpoint: String, keys: CoordinatorKeys? = nil,
+        limits: WireLimits = WireLimits(), context: Context? = nil,
+        journal: (any LevelJournal & Sendable)? = nil, logger: Logger = Logger(label: "espalier.coordinator"),
+        progress: @escaping @Sendable (LevelRace) throws -> Void = { _ in }
+    ) throws {
+        service = try CoordinatorService(
+            CoordinatorService.Configuration(
+                endpoint: endpoint, keys: keys, settings: settings, limits: limits,
+                context: context, journal: journal, progress: progress, logger: logger))
+    }
+
+    deinit { shutdown() }
+
+    /// Where workers connect, with the port that the system chose.
+    public var endpoint: String { service.snapshot.withLock { $0.endpoint } }
+
+    /// The workers that are connected.
+    public var workers: [WorkerStatus] { service.snapshot.withLock { $0.workers } }
+
+    /// - Throws: `CoordinationError` for what stops a run; `ClusterError.interrupted`; what the journal or
+    ///   `progress` throws.
+    public func evaluate(_ level: Level, division: SampleDivision, usesBounds: Bool) async throws
+        -> LevelOutcome
+    {
+        try await withTaskCancellationHandler {
+            try Task.checkCancellation()
+            return try await withCheckedThrowingContinuation { continuation in
+                let isTaken = service.mailbox.post(
+                    .begin(level, division, usesBounds: usesBounds, continuation))
+                if !isTaken { continuation.resume(throwing: ClusterError.shutDown) }
+            }
+        } onCancel: {
+            interrupt()
+        }
+    }
+
+    /// Makes `evaluate` throw `ClusterError.interrupted`, after the results that have arrived are kept. From any
+    /// thread; while nothing is evaluated the next `evaluate` throws.
+    public func interrupt() { service.mailbox.post(.interrupt) }
+
+    /// Makes `evaluate` throw `error`, e.g. because workers cannot be started any more.
+    public func fail(_ error: any Error) { service.mailbox.post(.fail(error)) }
+
+    /// A process on this machine has ended: its tasks go to others at once.
+    public func processEnded(_ process: Int32) { service.mailbox.post(.processEnded(process)) }
+
+    /// Whether a worker of that process number was ever ready to compute.
+    func wasReady(_ process: Int32) -> Bool {
+        service.snapshot.withLock { $0.readyProcesses.contains(process) }
+    }
+
+    /// Sends workers home and stops listening; waits a moment, so that they hear it. May be called again.
+    public func shutdown() { service.stop(reason: "the run is over") }
+}

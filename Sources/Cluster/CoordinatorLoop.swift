@@ -1,0 +1,227 @@
+internal import Coordination
+internal import Foundation
+internal import Glibc
+internal import Logging
+internal import Search
+internal import ZeroMQ
+
+/// What the coordinator's thread does. Lives and dies on that thread.
+final class CoordinatorLoop {
+    private let configuration: CoordinatorService.Configuration
+    private let mailbox: Mailbox<CoordinatorService.Command>
+    private let socket: Socket
+    private let monitor: SocketMonitor
+    private let wire: Wire
+    private let logger: Logger
+    private let stopwatch = Stopwatch()
+    private var coordinator: Coordinator
+    private var continuation: CheckedContinuation<LevelOutcome, any Error>?
+    /// An error that came while nobody was waiting for a level.
+    private var pendingError: (any Error)?
+    private var advanced = false
+    private var isStopping = false
+
+    /// Where workers connect, with the port that the system chose.
+    let endpoint: String
+
+    init(_ configuration: CoordinatorService.Configuration, mailbox: Mailbox<CoordinatorService.Command>)
+        throws
+    {
+        self.configuration = configuration
+        self.mailbox = mailbox
+        logger = configuration.logger
+        wire = Wire(limits: configuration.limits)
+        coordinator = Coordinator(configuration.settings)
+        let context = try configuration.context ?? Context()
+        socket = try Socket(.router, in: context)
+        try Transport.configure(socket, frameBytes: configuration.limits.frameBytes)
+        // Without this a message to a worker that is gone would be dropped without a word.
+        try socket.set(.routerMandatory, true)
+        if let keys = configuration.keys {
+            let authenticator = try ZAPAuthenticator(context: context, allowed: keys.allowed) {
+                [logger] denial in
+                logger.warning("a peer at \(denial.address) was turned away: its key is not on the list")
+            }
+            try socket.useCurve(secretKey: keys.secretKey, authenticator: authenticator)
+        }
+        monitor = try socket.monitor()
+        try socket.bind(to: configuration.endpoint)
+        endpoint = (try? socket.get(.lastEndpoint)) ?? configuration.endpoint
+    }
+
+    /// Runs until told to stop.
+    func run(publish: ([WorkerStatus]) -> Void) {
+        var poller = Poller()
+        _ = poller.add(socket)
+        _ = poller.add(monitor.socket)
+        _ = poller.add(mailbox.wakeup)
+        let pulse = min(configuration.settings.run.heartbeat / 4, .milliseconds(250))
+        var nextTick = stopwatch.now
+        while !isStopping {
+            do {
+                _ = try poller.wait(timeout: max(.zero, nextTick - stopwatch.now))
+                // What has arrived comes first: an interruption must not lose it.
+                receiveAll()
+                try watchHandshakes()
+            } catch {
+                finish(throwing: error)
+                return
+            }
+            for command in mailbox.drain() { perform(command) }
+            if stopwatch.now >= nextTick {
+                handle(.tick)
+                nextTick = stopwatch.now + pulse
+            }
+            publish(coordinator.workers)
+            report()
+        }
+        socket.close()
+        // libzmq leaves the file of a Unix socket behind.
+        if endpoint.hasPrefix("ipc:///") { unlink(String(endpoint.dropFirst("ipc://".count))) }
+    }
+
+    private func handle(_ event: CoordinatorEvent) {
+        var events = [event]
+        while !events.isEmpty {
+            let actions = coordinator.handle(events.removeFirst(), at: stopwatch.now)
+            for action in actions {
+                do { try perform(action, &events) } catch {
+                    // The rest of the list would acknowledge what is not kept.
+                    finish(throwing: error)
+                    events = [.abandon]
+                    break
+                }
+            }
+        }
+    }
+
+    // MARK: Actions
+
+    private func perform(_ action: CoordinatorAction, _ events: inout [CoordinatorEvent]) throws {
+        switch action {
+        case .send(let message, let connection):
+            if !send(message, to: connection) { events.append(.disconnected(connection)) }
+        case .journal(let task, let scores, let level):
+            try configuration.journal?.record(task, scores, level: level)
+            advanced = true
+        case .levelFinished(let outcome):
+            continuation?.resume(returning: outcome)
+            continuation = nil
+        case .fail(let error): finish(throwing: error)
+        // A ROUTER cannot close one connection; whoever is still there is asked to introduce itself.
+        case .close: break
+        case .log(let level, let text): logger.log(level: Logger.Level(level), "\(text)")
+        }
+    }
+
+    /// - Returns: whether the peer is still there.
+    private func send(_ message: CoordinatorMessage, to connection: ConnectionID) -> Bool {
+        do {
+            let bytes = try wire.encode(message)
+            return try socket.send([Frame(connection.bytes), Frame(bytes)]) == .sent
+        } catch {
+            if (error as? ZeroMQError)?.isUnroutable != true {
+                logger.warning("a message was not sent: \(error)")
+            }
+            return false
+        }
+    }
+
+    /// Ends the level that someone waits for; keeps the error when there is none.
+    private func finish(throwing error: any Error) {
+        if let continuation { continuation.resume(throwing: error) } else { pendingError = error }
+        continuation = nil
+    }
+
+    // MARK: Events
+
+    private func receiveAll() {
+        // Bounded, so that a flood cannot keep the thread from everything else.
+        for _ in 0..<10_000 {
+            do throws(ZeroMQError) {
+                guard let frames = try socket.receive() else { return }
+                guard frames.count == 2 else {
+                    handle(.malformed(.malformed, from: ConnectionID(frames[0].bytes)))
+                    continue
+                }
+                let connection = ConnectionID(frames[0].bytes)
+                do throws(WireError) {
+                    handle(.received(try wire.decodeWorkerMessage(frames[1].data), from: connection))
+                } catch {
+                    logger.warning("connection \(connection): \(error)")
+                    handle(.malformed(error, from: connection))
+                }
+            } catch {
+                logger.warning("\(error)")
+                if error.isContextTerminated { return }
+            }
+        }
+    }
+
+    private func watchHandshakes() throws {
+        while let event = try monitor.next() {
+            if case .handshakeFailed(let failure) = event.kind {
+                logger.warning("a peer at \(event.endpoint) could not connect: \(failure)")
+            }
+        }
+    }
+
+    private func perform(_ command: CoordinatorService.Command) {
+        switch command {
+        case .begin(let level, let division, let usesBounds, let continuation):
+            begin(level, division, usesBounds: usesBounds, continuation)
+        case .interrupt:
+            finish(throwing: ClusterError.interrupted)
+            handle(.abandon)
+        case .processEnded(let process):
+            for worker in coordinator.workers where worker.hello?.process == process {
+                if worker.hello?.host == Machine.hostName { handle(.disconnected(worker.connection)) }
+            }
+        case .fail(let error):
+            finish(throwing: error)
+            handle(.abandon)
+        case .stop(let reason):
+            handle(.stop(reason: reason))
+            if continuation != nil { finish(throwing: ClusterError.shutDown) }
+            isStopping = true
+        }
+    }
+
+    private func begin(
+        _ level: Level, _ division: SampleDivision, usesBounds: Bool,
+        _ continuation: CheckedContinuation<LevelOutcome, any Error>
+    ) {
+        guard self.continuation == nil else { return continuation.resume(throwing: ClusterError.busy) }
+        if let pendingError {
+            self.pendingError = nil
+            return continuation.resume(throwing: pendingError)
+        }
+        do {
+            let recorded = try configuration.journal?.results(of: level) ?? []
+            self.continuation = continuation
+            handle(.begin(level, division: division, usesBounds: usesBounds, recorded: recorded))
+            advanced = true
+        } catch { continuation.resume(throwing: error) }
+    }
+
+    /// Shows how far the level is, after every batch of results.
+    private func report() {
+        guard advanced, let race = coordinator.race else { return }
+        advanced = false
+        do { try configuration.progress(race) } catch {
+            finish(throwing: error)
+            handle(.abandon)
+        }
+    }
+}
+
+extension Logger.Level {
+    init(_ level: LogLevel) {
+        switch level {
+        case .debug: self = .debug
+        case .info: self = .info
+        case .warning: self = .warning
+        case .error: self = .error
+        }
+    }
+}

@@ -1,0 +1,90 @@
+internal import Coordination
+internal import Dispatch
+internal import Foundation
+internal import Logging
+internal import Search
+internal import Synchronization
+internal import ZeroMQ
+
+/// The coordinator's thread: it owns the socket, drives the state machine, and keeps results.
+///
+/// Everybody else talks to it through its mailbox.
+final class CoordinatorService: Sendable {
+    enum Command: Sendable {
+        case begin(Level, SampleDivision, usesBounds: Bool, CheckedContinuation<LevelOutcome, any Error>)
+        case interrupt
+        /// A process on this machine has ended.
+        case processEnded(Int32)
+        case fail(any Error)
+        case stop(reason: String)
+    }
+
+    struct Configuration: Sendable {
+        let endpoint: String
+        let keys: CoordinatorKeys?
+        let settings: CoordinatorSettings
+        let limits: WireLimits
+        /// `nil` for one of its own, which goes with the thread, once workers have heard the last message.
+        let context: Context?
+        let journal: (any LevelJournal & Sendable)?
+        let progress: @Sendable (LevelRace) throws -> Void
+        let logger: Logger
+    }
+
+    /// What other threads may see.
+    struct Snapshot: Sendable {
+        var endpoint = ""
+        var workers: [WorkerStatus] = []
+        /// Processes that were ready to compute at some time.
+        var readyProcesses: Set<Int32> = []
+    }
+
+    let mailbox: Mailbox<Command>
+    let snapshot = Mutex(Snapshot())
+    private let startError = Mutex<(any Error)?>(nil)
+    private let started = DispatchSemaphore(value: 0)
+    private let ended = DispatchSemaphore(value: 0)
+
+    /// Starts the thread and waits until it listens.
+    ///
+    /// - Throws: `ZeroMQError`, `ClusterError.keysMissing`.
+    init(_ configuration: Configuration) throws {
+        try Transport.check(configuration.endpoint, hasKeys: configuration.keys != nil)
+        mailbox = try Mailbox()
+        // The thread keeps the service alive until it ends.
+        let thread = Thread {
+            do {
+                let loop = try CoordinatorLoop(configuration, mailbox: self.mailbox)
+                self.snapshot.withLock { $0.endpoint = loop.endpoint }
+                self.started.signal()
+                loop.run { status in
+                    self.snapshot.withLock { snapshot in
+                        snapshot.workers = status
+                        for case let (.ready, hello?) in status.map({ ($0.phase, $0.hello) }) {
+                            snapshot.readyProcesses.insert(hello.process)
+                        }
+                    }
+                }
+            } catch {
+                self.startError.withLock { $0 = error }
+                self.started.signal()
+            }
+            for case .begin(_, _, _, let continuation) in self.mailbox.close() {
+                continuation.resume(throwing: ClusterError.shutDown)
+            }
+            self.ended.signal()
+        }
+        thread.name = "espalier-coordinator"
+        thread.start()
+        started.wait()
+        if let error = startError.withLock({ $0 }) { throw error }
+    }
+
+    /// Sends workers home and ends the thread. May be called again.
+    func stop(reason: String) {
+        mailbox.post(.stop(reason: reason))
+        // A worker that does not listen must not keep this process from ending.
+        _ = ended.wait(timeout: .now() + 5)
+        ended.signal()
+    }
+}

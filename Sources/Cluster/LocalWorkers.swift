@@ -1,0 +1,105 @@
+internal import Dispatch
+internal import Foundation
+internal import Logging
+internal import Synchronization
+
+/// Worker processes on this machine, replaced when they die.
+final class LocalWorkers: Sendable {
+    private struct State {
+        var children: [Int32: ChildProcess] = [:]
+        /// The last lines of all workers together; a dying process's own are among them.
+        var lastLines: [String] = []
+        /// Processes in a row that ended before they were ready.
+        var earlyDeaths = 0
+        var isStopping = false
+    }
+
+    private let executable: String
+    private let endpoint: String
+    private let evaluator: ClusterEvaluator
+    private let logger: Logger
+    private let state = Mutex(State())
+
+    /// So many processes in a row may die before they are ready; then something is wrong with all of them.
+    private static let earlyDeathLimit = 3
+
+    /// Starts `count` processes.
+    ///
+    /// - Throws: `ClusterError.cannotStart`.
+    init(
+        count: Int, executable: String?, endpoint: String, evaluator: ClusterEvaluator, logger: Logger
+    ) throws(ClusterError) {
+        self.executable = executable ?? "/proc/self/exe"
+        self.endpoint = endpoint
+        self.evaluator = evaluator
+        self.logger = logger
+        for _ in 0..<count {
+            do throws(ClusterError) { try start() } catch {
+                stop(politely: false)
+                throw error
+            }
+        }
+    }
+
+    /// The processes that live.
+    var processes: [Int32] { state.withLock { $0.children.keys.sorted() } }
+
+    private func start() throws(ClusterError) {
+        var environment = ProcessInfo.processInfo.environment
+        for (name, value) in [
+            // Workers compute on one thread each; there are as many workers as the user wants threads.
+            ("OMP_NUM_THREADS", "1"), ("OPENBLAS_NUM_THREADS", "1"), ("MKL_NUM_THREADS", "1"),
+        ] {
+            environment[name] = value
+        }
+        let child = try ChildProcess(
+            executable, ["worker", "--connect", endpoint, "--exit-with-parent"], environment: environment,
+            line: { [weak self] line in self?.forward(line) },
+            end: { [weak self] child, ending in self?.replace(child, ending) })
+        let isLate = state.withLock { state in
+            state.children[child.process] = child
+            return state.isStopping
+        }
+        if isLate { child.closeInput() }
+    }
+
+    private func forward(_ line: String) {
+        logger.info("worker: \(line)")
+        state.withLock { state in
+            state.lastLines.append(line)
+            if state.lastLines.count > 5 { state.lastLines.removeFirst() }
+        }
+    }
+
+    private func replace(_ child: ChildProcess, _ ending: String) {
+        evaluator.processEnded(child.process)
+        let wasReady = evaluator.wasReady(child.process)
+        let (isStopping, early, lines) = state.withLock { state in
+            state.children[child.process] = nil
+            state.earlyDeaths = wasReady ? 0 : state.earlyDeaths + 1
+            return (state.isStopping, state.earlyDeaths, state.lastLines)
+        }
+        guard !isStopping else { return }
+        logger.warning("worker process \(child.process) ended with \(ending)")
+        guard early < LocalWorkers.earlyDeathLimit else {
+            return evaluator.fail(ClusterError.workersDie(count: early, last: ending, output: lines))
+        }
+        do throws(ClusterError) { try start() } catch { evaluator.fail(error) }
+    }
+
+    /// Waits for workers that were told to stop, and ends those that do not.
+    func stop(politely: Bool = true) {
+        let children = state.withLock { state in
+            state.isStopping = true
+            return Array(state.children.values)
+        }
+        if politely {
+            let deadline = DispatchTime.now() + 2
+            for child in children { _ = child.wait(until: deadline) }
+        }
+        for child in children { child.closeInput() }
+        let deadline = DispatchTime.now() + 1
+        for child in children where !child.wait(until: deadline) { child.kill() }
+        for child in children { _ = child.wait(until: .now() + 1) }
+    }
+}

@@ -1,0 +1,148 @@
+internal import Coordination
+internal import Foundation
+internal import Logging
+internal import ZeroMQ
+
+/// What the worker's talking thread does. Lives and dies on that thread.
+final class WorkerLoop {
+    private let endpoint: String
+    private let keys: WorkerKeys?
+    private let wire: Wire
+    /// One of its own unless given: it goes with the loop, once the last message is sent or has lingered.
+    private var context: Context?
+    private let logger: Logger
+    private let mailbox: Mailbox<WorkerService.Note>
+    private let jobs: JobQueue
+    private let stopwatch = Stopwatch()
+    private var worker: Worker
+    private var socket: Socket?
+    private var monitor: SocketMonitor?
+    private var poller = Poller()
+    /// When to connect again.
+    private var reopening: Instant? = .zero
+    private var ending: WorkerEnding?
+
+    init(
+        endpoint: String, keys: WorkerKeys?, settings: WorkerSettings, wire: Wire, context: Context?,
+        logger: Logger, mailbox: Mailbox<WorkerService.Note>, jobs: JobQueue
+    ) {
+        self.endpoint = endpoint
+        self.keys = keys
+        self.wire = wire
+        self.context = context
+        self.logger = logger
+        self.mailbox = mailbox
+        self.jobs = jobs
+        worker = Worker(settings)
+        _ = poller.add(mailbox.wakeup)
+    }
+
+    /// Runs until the work is over.
+    func run() -> WorkerEnding {
+        var nextTick = stopwatch.now
+        while true {
+            do {
+                if let reopening, reopening <= stopwatch.now { try open() }
+                let pulse = reopening.map { min($0, nextTick) } ?? nextTick
+                _ = try poller.wait(timeout: max(.zero, pulse - stopwatch.now))
+                try receiveAll()
+                try watchHandshakes()
+            } catch {
+                logger.error("\(error)")
+                ending = ending ?? .refused(reason: "\(error)")
+            }
+            for note in mailbox.drain() {
+                switch note {
+                case .event(let event): handle(event)
+                case .terminate: handle(.terminate)
+                }
+            }
+            if stopwatch.now >= nextTick {
+                handle(.tick)
+                nextTick = stopwatch.now + .milliseconds(200)
+            }
+            if let ending {
+                // What is still to be sent goes out while the socket lingers.
+                socket?.close()
+                return ending
+            }
+        }
+    }
+
+    private func open() throws {
+        reopening = nil
+        let context = try self.context ?? Context()
+        self.context = context
+        let socket = try Socket(.dealer, in: context)
+        try Transport.configure(socket, frameBytes: wire.limits.frameBytes)
+        try socket.set(.reconnectInterval, .milliseconds(100))
+        try socket.set(.maximumReconnectInterval, .seconds(5))
+        if let keys { try socket.useCurve(keys: keys.own, serverKey: keys.coordinator) }
+        let monitor = try socket.monitor()
+        try socket.connect(to: endpoint)
+        poller = Poller()
+        _ = poller.add(mailbox.wakeup)
+        _ = poller.add(socket)
+        _ = poller.add(monitor.socket)
+        self.socket = socket
+        self.monitor = monitor
+        handle(.connected)
+    }
+
+    private func handle(_ event: WorkerEvent) {
+        for action in worker.handle(event, at: stopwatch.now) { perform(action) }
+    }
+
+    private func perform(_ action: WorkerAction) {
+        switch action {
+        case .send(let message): send(message)
+        case .load(let run):
+            logger.info("loading \(run.modelPath) and \(run.dataPath)")
+            jobs.add(.load(run))
+        case .compute(let assignment): jobs.add(.compute(assignment))
+        case .reconnect(let pause):
+            socket?.close()
+            socket = nil
+            monitor = nil
+            poller = Poller()
+            _ = poller.add(mailbox.wakeup)
+            reopening = stopwatch.now + pause
+        case .log(let level, let text): logger.log(level: Logger.Level(level), "\(text)")
+        case .stop(let ending): self.ending = ending
+        }
+    }
+
+    private func send(_ message: WorkerMessage) {
+        do {
+            guard let bytes = try? wire.encode(message) else {
+                logger.error("a message is too large to be sent")
+                return
+            }
+            // A full queue means that the coordinator is gone: it asks again, or is connected to anew.
+            _ = try socket?.send([Frame(bytes)])
+        } catch { logger.warning("\(error)") }
+    }
+
+    private func receiveAll() throws(ZeroMQError) {
+        while ending == nil, let frames = try socket?.receive() {
+            guard frames.count == 1 else {
+                handle(.malformed(.malformed))
+                continue
+            }
+            do throws(WireError) {
+                handle(.received(try wire.decodeCoordinatorMessage(frames[0].data)))
+            } catch { handle(.malformed(error)) }
+        }
+    }
+
+    private func watchHandshakes() throws(ZeroMQError) {
+        while let event = try monitor?.next() {
+            guard case .handshakeFailed(let failure) = event.kind else { continue }
+            switch failure {
+            case .noDetail: logger.warning("\(endpoint): \(failure)")
+            // Trying again would not change a key.
+            default: ending = ending ?? .refused(reason: "\(endpoint): \(failure)")
+            }
+        }
+    }
+}

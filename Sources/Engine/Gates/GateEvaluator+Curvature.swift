@@ -1,0 +1,130 @@
+internal import ComputationGraph
+internal import Torch
+
+/// Second derivatives in gate space, summed over a block.
+public struct GateCurvature: Sendable {
+    /// Σ_n w_n ∂l_n/∂z_e, by edge; `nil` where no gradient comes back.
+    public let gradient: [Double?]
+    /// Σ_n w_n ∂²l_n/∂z_e∂z_f or its approximation, symmetric; 0 where no gradient comes back.
+    public let matrix: [[Double]]
+}
+
+extension GateEvaluator {
+    /// The full gate Hessian H_ef = ∂²L/∂z_e∂z_f, by differentiating each gate gradient once more.
+    ///
+    /// With it ΔL(S) ≈ −Σ g_e + ½ ΣΣ H_ef for the removal of S (LeCun, Denker and Solla, "Optimal Brain Damage",
+    /// 1990, equation 2; Hassibi and Stork, "Optimal Brain Surgeon", 1993, equation 1, in the space of gates).
+    /// Needs one forward pass and one backward pass per edge, and one more.
+    ///
+    /// - Throws: `EngineError`, or `TorchError` where an operator has no (second) derivative.
+    public func hessian(samples: [Int], weights: [Float]) throws -> GateCurvature {
+        let block = try block(samples, axes: edges.map { _ in nil })
+        let gradients = try Tensor.gradients(
+            of: [block.weightedLoss(weights)], withRespectTo: block.gates.leaves, keepGraph: true,
+            createGraph: true)
+        var rows: [[Double]] = []
+        for gradient in gradients { rows.append(try row(of: gradient, in: block)) }
+        return GateCurvature(
+            gradient: try gradients.map { try $0?.item(as: Double.self) }, matrix: symmetrised(rows))
+    }
+
+    /// The Hessian times a vector of one number per edge, from two backward passes (Pearlmutter, "Fast exact
+    /// multiplication by the Hessian", 1994).
+    ///
+    /// - Returns: Σ_f H_ef v_f, by edge.
+    public func hessianProduct(_ vector: [Double], samples: [Int], weights: [Float]) throws -> [Double] {
+        let block = try block(samples, axes: edges.map { _ in nil })
+        let gradients = try Tensor.gradients(
+            of: [block.weightedLoss(weights)], withRespectTo: block.gates.leaves, keepGraph: true,
+            createGraph: true)
+        let projection = try TorchRuntime.withGradients {
+            var sum: Tensor?
+            for (gradient, factor) in zip(gradients, vector) {
+                guard let gradient, factor != 0 else { continue }
+                let term = try gradient * factor
+                sum = try sum.map { try $0 + term } ?? term
+            }
+            return sum
+        }
+        return try row(of: projection, in: block)
+    }
+
+    /// The Gauss-Newton approximation Σ_n w_n J_nᵀ H_n J_n, where J_n is the derivative of sample n's output with
+    /// respect to the gates and H_n the loss's Hessian with respect to the output (Schraudolph, "Fast curvature
+    /// matrix-vector products", 2002). Positive semi-definite for convex losses; equal to the Hessian where the
+    /// outputs are linear in the gates, and for losses that compare with the model's own outputs.
+    ///
+    /// - Throws: `EngineError`, or `TorchError` where an operator has no (second) derivative.
+    public func gaussNewton(samples: [Int], weights: [Float]) throws -> GateCurvature {
+        let block = try block(samples, axes: edges.map { _ in nil })
+        let leaves = block.gates.leaves
+        // Jᵀu is linear in u: differentiating it by u gives columns of J.
+        let direction = try Tensor.filled(0, shape: block.output.shape, type: block.output.scalarType)
+        try direction.requireGradient()
+        let pulled = try Tensor.gradients(
+            of: [block.output], seeds: [direction], withRespectTo: leaves, keepGraph: true, createGraph: true)
+        let output = try block.output.detached()
+        try output.requireGradient()
+        let outputGradient = try Tensor.gradients(
+            of: [
+                block.weighted(
+                    try TorchRuntime.withGradients {
+                        try block.function.differentiable(output, against: block.reference)
+                    }, weights)
+            ], withRespectTo: [output], keepGraph: true, createGraph: true)[0]
+        var rows: [[Double]] = []
+        for pulled in pulled {
+            var row = [Double](repeating: 0, count: leaves.count)
+            if let pulled, let outputGradient,
+                let column = try Tensor.gradients(of: [pulled], withRespectTo: [direction], keepGraph: true)[
+                    0],
+                let curved = try curvature(outputGradient, output, along: column)
+            {
+                row = try Tensor.gradients(
+                    of: [block.output], seeds: [curved], withRespectTo: leaves, keepGraph: true
+                ).map { try $0?.item(as: Double.self) ?? 0 }
+            }
+            rows.append(row)
+        }
+        let gradient: [Double?] =
+            try outputGradient.map { seed in
+                try Tensor.gradients(
+                    of: [block.output], seeds: [seed.detached()], withRespectTo: leaves, keepGraph: true
+                ).map { try $0?.item(as: Double.self) }
+            } ?? leaves.map { _ in nil }
+        return GateCurvature(gradient: gradient, matrix: symmetrised(rows))
+    }
+
+    /// The loss's Hessian with respect to the output, times `column`; `nil` where the loss is linear.
+    private func curvature(_ gradient: Tensor, _ output: Tensor, along column: Tensor) throws -> Tensor? {
+        let projection = try TorchRuntime.withGradients {
+            let product = try gradient * column
+            return try product.summed(over: Array(0..<product.rank))
+        }
+        return try derivatives(of: projection, withRespectTo: [output])[0]
+    }
+
+    private func row(of gradient: Tensor?, in block: GatedBlock) throws -> [Double] {
+        guard let gradient else { return edges.map { _ in 0 } }
+        return try derivatives(of: gradient, withRespectTo: block.gates.leaves).map {
+            try $0?.item(as: Double.self) ?? 0
+        }
+    }
+
+    /// Derivatives of a scalar that may depend on nothing: a gradient that is constant has none of its own.
+    private func derivatives(of scalar: Tensor, withRespectTo inputs: [Tensor]) throws -> [Tensor?] {
+        guard try scalar.isRecorded else { return inputs.map { _ in nil } }
+        return try Tensor.gradients(of: [scalar], withRespectTo: inputs, keepGraph: true)
+    }
+
+    private func symmetrised(_ rows: [[Double]]) -> [[Double]] {
+        rows.indices.map { row in rows.indices.map { (rows[row][$0] + rows[$0][row]) / 2 } }
+    }
+}
+
+extension Tensor {
+    private static let isLeaf = Operation("aten::is_leaf")
+
+    /// Whether autograd recorded how this tensor was computed.
+    var isRecorded: Bool { get throws { try !Tensor.isLeaf(.tensor(self)).item(as: Bool.self) } }
+}

@@ -1,0 +1,156 @@
+public import ComputationGraph
+public import Datasets
+internal import Torch
+
+/// The gate gradients of one block.
+///
+/// A gate z_e multiplies the value that edge e carries; removing the edge sets it from 1 to 0. So ∂L/∂z_e is the
+/// first Taylor term of keeping the edge, and −∂L/∂z_e the predicted change of removing it (Molchanov et al.,
+/// "Importance Estimation for Neural Network Pruning", CVPR 2019, section 3.1). Where the edge feeds a layer that is
+/// linear in its weights, −∂L/∂z_e = gᵀΔw for the Δw that zeroes the weights which read the edge.
+public struct GateGradients: Sendable {
+    /// Σ_n w_n ∂l_n/∂z_e over the block, by edge; `nil` where no gradient comes back.
+    public let totals: [Double?]
+    /// ∂l_n/∂z_e by edge and sample, unweighted; `nil` as a whole where samples cannot be told apart in one pass and
+    /// nobody asked for them, and for edges without gradient.
+    public let perSample: [[Double]?]?
+}
+
+/// Computes gate gradients and curvatures of a set of edges, block by block, through libtorch's autograd.
+///
+/// Stays with the thread that made it. Deterministic: the same block gives the same bits.
+public final class GateEvaluator {
+    let network: Network
+    let dataset: Dataset
+    let function: LossFunction
+    private let labels: [Int64]
+    private let positions: Int
+    let axes: SampleAxes
+    /// The edges that have gates, in the order of all results.
+    public let edges: [Edge]
+
+    /// - Parameters:
+    ///   - dataset: the samples that blocks are made of.
+    ///   - edges: candidates of the network's graph, without repetition.
+    /// - Throws: `EngineError` when the model does not run on the data, `GraphError` for an edge that is no candidate.
+    public init(_ network: Network, dataset: Dataset, loss: Loss, edges: [Edge]) throws {
+        for edge in edges { try network.graph.requireCandidate(edge) }
+        self.network = network
+        self.dataset = dataset
+        self.edges = edges
+        function = LossFunction(loss, graph: network.graph)
+        labels = loss.needsLabels ? try dataset.labels?.int64s() ?? [] : []
+        positions = dataset.labels?.rowElementCount ?? 1
+        axes = try SampleAxes(of: network, dataset: dataset)
+    }
+
+    /// The samples' dimension of the value on each edge.
+    var edgeAxes: [Int?] { edges.map { edge in network.graph.value(on: edge).flatMap { axes[$0] } } }
+
+    /// The gate gradients of all edges, from one forward and one backward pass.
+    ///
+    /// Where a value has no dimension of samples (they are folded into another one) and `perSample` is asked for, the
+    /// samples are passed one by one.
+    ///
+    /// - Parameters:
+    ///   - samples: indices into the data set, in the order of the block.
+    ///   - weights: one per sample.
+    /// - Throws: `EngineError`, or `TorchError` where an operator has no derivative.
+    public func gradients(samples: [Int], weights: [Float], perSample: Bool = false) throws -> GateGradients {
+        let axes = edgeAxes
+        let canTellApart = samples.count == 1 || !axes.contains { $0 == nil }
+        if canTellApart { return try gradients(samples, weights, axes: axes) }
+        guard perSample else {
+            let block = try block(samples, axes: edges.map { _ in nil })
+            let loss = try block.weightedLoss(weights)
+            let found = try Tensor.gradients(of: [loss], withRespectTo: block.gates.leaves)
+            return GateGradients(totals: try found.map { try $0?.item(as: Double.self) }, perSample: nil)
+        }
+        var columns = [[Double]?](repeating: [], count: edges.count)
+        for (sample, weight) in zip(samples, weights) {
+            let single = try gradients([sample], [weight], axes: axes)
+            for (position, column) in (single.perSample ?? []).enumerated() {
+                columns[position] = column.flatMap { values in columns[position].map { $0 + values } }
+            }
+        }
+        return GateGradients(totals: GateEvaluator.totals(columns, weights), perSample: columns)
+    }
+
+    private func gradients(_ samples: [Int], _ weights: [Float], axes: [Int?]) throws -> GateGradients {
+        let block = try block(samples, axes: axes)
+        let loss = try TorchRuntime.withGradients { try block.losses.summed(over: [0]) }
+        let columns = try Tensor.gradients(of: [loss], withRespectTo: block.gates.leaves).map { gradient in
+            try gradient?.elements(as: Double.self)
+        }
+        return GateGradients(totals: GateEvaluator.totals(columns, weights), perSample: columns)
+    }
+
+    private static func totals(_ columns: [[Double]?], _ weights: [Float]) -> [Double?] {
+        columns.map { column in
+            column.map { zip($0, weights).reduce(0) { $0 + $1.0 * Double($1.1) } }
+        }
+    }
+
+    /// The recorded pass of a block.
+    ///
+    /// - Parameter axes: for each edge, the samples' dimension of its value, or `nil` for a gate that they share.
+    func block(_ samples: [Int], axes: [Int?]) throws -> GatedBlock {
+        let inputs = try inputs(samples)
+        let gates = try Gates(on: edges, axes: axes, samples: samples.count)
+        return try GatedBlock(
+            plan: network.plan(for: inputs), inputs: inputs, gates: gates, function: function,
+            reference: reference(samples, inputs: inputs))
+    }
+
+    /// One tensor per model input.
+    func inputs(_ samples: [Int]) throws -> [Tensor] {
+        try network.graph.inputs.map { try Tensor(dataset.gather(samples, from: $0.name)) }
+    }
+
+    func reference(_ samples: [Int], inputs: [Tensor]) throws -> LossFunction.Reference {
+        switch function.loss {
+        case .crossEntropy, .nextToken:
+            .labels(samples.flatMap { labels[$0 * positions..<($0 + 1) * positions] }, positions: positions)
+        case .meanSquaredError: .tensor(try Tensor(dataset.gather(samples, from: Dataset.targetsName)))
+        case .klDivergence, .selfMeanSquaredError: .tensor(try network.outputs(of: inputs, mask: .empty)[0])
+        }
+    }
+}
+
+/// A block's recorded pass: everything that can be differentiated.
+struct GatedBlock {
+    let gates: Gates
+    /// The model's first output.
+    let output: Tensor
+    /// The loss of every sample, [N].
+    let losses: Tensor
+    let function: LossFunction
+    let reference: LossFunction.Reference
+
+    init(
+        plan: Plan, inputs: [Tensor], gates: Gates, function: LossFunction, reference: LossFunction.Reference
+    ) throws {
+        self.gates = gates
+        self.function = function
+        self.reference = reference
+        (output, losses) = try TorchRuntime.withGradients {
+            var pass = GatedPass(plan: plan, inputs: inputs, gates: gates)
+            let value = plan.graph.outputs[0].value
+            try pass.compute([value])
+            guard let output = pass[value] else {
+                throw EngineError.data("the model's first output was not computed")
+            }
+            return (output, try function.differentiable(output, against: reference))
+        }
+    }
+
+    /// Σ_n w_n l_n, recorded.
+    func weightedLoss(_ weights: [Float]) throws -> Tensor { try weighted(losses, weights) }
+
+    /// Σ_n w_n l_n of per-sample losses, recorded.
+    func weighted(_ losses: Tensor, _ weights: [Float]) throws -> Tensor {
+        try TorchRuntime.withGradients {
+            try (losses * Tensor(weights).converted(to: losses.scalarType)).summed(over: [0])
+        }
+    }
+}

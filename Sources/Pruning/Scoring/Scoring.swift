@@ -1,0 +1,145 @@
+public import ComputationGraph
+internal import Datasets
+internal import Engine
+public import Search
+
+/// What `score` is asked for.
+public struct ScoreOptions: Sendable, Hashable {
+    public var criterion: Criterion
+    public var candidates: CandidateSelection
+    /// What the Taylor criteria and the exact order make small.
+    public var objective: Objective
+    /// Seeds the criterion `random`.
+    public var seed: UInt64
+    /// Whether every candidate's exact change is measured too.
+    public var measuresExactly: Bool
+
+    /// Options as the command line gives them.
+    public init(
+        criterion: Criterion, candidates: CandidateSelection = .branches, objective: Objective = .absolute,
+        seed: UInt64 = 0, measuresExactly: Bool = false
+    ) {
+        self.criterion = criterion
+        self.candidates = candidates
+        self.objective = objective
+        self.seed = seed
+        self.measuresExactly = measuresExactly
+    }
+}
+
+/// The scores of one criterion, before anything is measured.
+struct Scores {
+    var values: [Double?]
+    /// The loss change that the criterion predicts, where it predicts one.
+    var changes: [Double?]?
+    /// The second derivatives that were used.
+    var matrix: [[Double]] = []
+    var gaps: [GradientGap] = []
+}
+
+extension Workload {
+    /// The scores of `edges` by one criterion.
+    ///
+    /// - Throws: `EngineError`, or libtorch's error where an operator lacks a derivative that the criterion needs.
+    func scores(
+        of edges: [Edge], by criterion: Criterion, objective: Objective, seed: UInt64,
+        interruption: Interruption?
+    ) throws -> Scores {
+        func predicted(
+            _ measurement: GateMeasurement, _ second: (Int) -> Double, share: ((Int) -> Double)? = nil
+        )
+            -> Scores
+        {
+            func finite(_ value: Double) -> Double? { value.isFinite ? value : nil }
+            let changes = edges.indices.map { finite(-measurement.gradients[$0] + second($0) / 2) }
+            let terms =
+                share.map { share in
+                    edges.indices.map { finite(-measurement.gradients[$0] + share($0) / 2) }
+                } ?? changes
+            return Scores(
+                values: terms.map { $0.map { objective.value(loss: $0, base: 0) } }, changes: changes,
+                matrix: measurement.matrix, gaps: measurement.gaps)
+        }
+        switch criterion {
+        case .taylor1:
+            return predicted(try GateMeasurement(self, edges: edges, interruption: interruption)) { _ in 0 }
+        case .taylor2, .taylor2Full, .gaussNewton:
+            let measured = try GateMeasurement(
+                self, edges: edges, curvature: criterion == .gaussNewton ? .gaussNewton : .hessian,
+                interruption: interruption)
+            let rowSums: ((Int) -> Double)? =
+                criterion == .taylor2Full ? { measured.matrix[$0].reduce(0, +) } : nil
+            return predicted(measured, { measured.matrix[$0][$0] }, share: rowSums)
+        case .fisher:
+            let measured = try GateMeasurement(
+                self, edges: edges, wantsSquares: true, interruption: interruption)
+            let values = (measured.squares ?? []).map { $0.isFinite ? $0 / 2 : nil }
+            return Scores(values: values, changes: values, gaps: measured.gaps)
+        case .flow: return Scores(values: try codingRates(of: edges, interruption: interruption))
+        case .magnitude:
+            let norms = try WeightSaliency(network, dataset: dataset).magnitudes(of: edges)
+            return Scores(values: norms.map { $0.isFinite ? $0 : nil })
+        case .synflow:
+            return Scores(values: try WeightSaliency(network, dataset: dataset).synapticFlow(of: edges))
+        case .random:
+            var random = SplitMix64(seed: seed)
+            return Scores(values: edges.map { _ in Double.random(in: 0..<1, using: &random) })
+        }
+    }
+
+    /// Coding rates, averaged over the blocks by their number of samples.
+    private func codingRates(of edges: [Edge], interruption: Interruption?) throws -> [Double?] {
+        let gates = try GateEvaluator(network, dataset: dataset, loss: loss, edges: edges)
+        var sums = [Double?](repeating: 0, count: edges.count)
+        for samples in BlockList(naturalOrder: division.sharding).samples {
+            try interruption?.check()
+            let rates = try gates.codingRates(samples: samples)
+            sums = zip(sums, rates).map { sum, rate in
+                sum.flatMap { sum in rate.map { sum + $0 * Double(samples.count) } }
+            }
+        }
+        return sums.map { $0.map { $0 / Double(dataset.samples) } }
+    }
+
+    /// The surrogate model of a search: gate gradients and the full gate Hessian of `edges`.
+    ///
+    /// Where second derivatives are missing, the cross terms are 0; what was missing is reported to `warn`.
+    ///
+    /// - Throws: `EngineError`, or libtorch's error where there are no gradients at all: search without a model then.
+    public func surrogateModel(of edges: [Edge], warn: (String) -> Void = { _ in }) throws -> SurrogateModel {
+        let measured: GateMeasurement
+        do { measured = try GateMeasurement(self, edges: edges, curvature: .hessian) } catch {
+            warn("no second derivatives (\(error)): the first-order terms alone lead the search")
+            measured = try GateMeasurement(self, edges: edges)
+        }
+        for gap in measured.gaps { warn("\(gap): its measured change stands in") }
+        let zero = edges.map { _ in 0.0 }
+        return SurrogateModel(
+            edges: edges, gradients: measured.gradients.map { $0.isFinite ? $0 : 0 },
+            hessian: measured.matrix.isEmpty
+                ? edges.map { _ in zero } : measured.matrix.map { $0.map { $0.isFinite ? $0 : 0 } })
+    }
+
+    /// The exact state of each edge's removal; `nil` where a loss is no finite number.
+    func exactSingles(of edges: [Edge], objective: Objective, base: State, interruption: Interruption?)
+        async throws
+        -> [State?]
+    {
+        let evaluator = try evaluator()
+        let local = LocalEvaluator(progress: { _ in try interruption?.check() }) { task in
+            try evaluator.evaluate(state: task.state, samples: task.samples, expansions: task.edges)
+        }
+        let expansions = edges.map { edge in
+            let mask = Mask([edge])
+            return Expansion(parent: 0, edge: edge, mask: mask, cost: costs.cost(of: mask))
+        }
+        let level = Level(
+            number: 1, parents: [Parent(unmeasured: .empty, division)], expansions: expansions,
+            keep: expansions.count, baseLoss: base.loss, objective: objective)
+        let outcome = try await local.evaluate(level, division: division, usesBounds: false)
+        let found = Dictionary(outcome.best.compactMap { state in state.edge.map { ($0, state) } }) {
+            first, _ in first
+        }
+        return edges.map { found[$0] }
+    }
+}

@@ -1,0 +1,128 @@
+public import ComputationGraph
+
+/// Predicts the loss change of removing a set of edges from Taylor terms and the exact results known so far.
+///
+/// With gate gradients g and the gate Hessian H, removing S changes the loss by ΔL(S) ≈ −Σ g_e + ½ ΣΣ H_ef (the
+/// second-order expansion at z = 1 with Δz = −1 on S). The diagonal part −g_e + ½ H_ee is a guess at the exact change
+/// of e alone; once that is known it takes the guess's place, and
+///
+///     ΔL(S) ≈ Σ exact_e + α · Σ_{e<f} H_ef
+///
+/// where α says how far the cross terms at the full model can be trusted at the distance of whole removals. It is
+/// fitted to the exact changes of sets as they return, by least squares with a prior at 1.
+///
+/// ```swift
+/// var model = SurrogateModel(edges: [a, b], gradients: [0.2, 0.1], hessian: [[0.1, 0.3], [0.3, 0]])
+/// model.observe(Mask([a]), change: -0.14)
+/// model.predict(Mask([a, b]))  // −0.14 − 0.1 + 1 · 0.3
+/// ```
+public struct SurrogateModel: Sendable {
+    /// The edges that it knows, in the order of `gradients` and `hessian`.
+    public let edges: [Edge]
+    /// ∂L/∂z_e.
+    public let gradients: [Double]
+    /// ∂²L/∂z_e∂z_f.
+    public let hessian: [[Double]]
+    /// The exact change of each edge alone, as far as known.
+    public private(set) var exactSingles: [Edge: Double]
+    /// The factor of the cross terms.
+    public private(set) var alpha = 1.0
+
+    private let index: [Edge: Int]
+    private let priorWeight: Double
+    /// Sets of two and more whose exact change is known, once each.
+    private var observations: [Mask: Double] = [:]
+    /// The order in which they came, so that sums are the same every time.
+    private var observed: [Mask] = []
+
+    /// - Parameters:
+    ///   - edges: candidates, without repetition.
+    ///   - gradients: one finite number per edge.
+    ///   - hessian: symmetric, one row and column per edge; all 0 makes the model first-order.
+    ///   - exactSingles: exact changes of single edges that are known already.
+    public init(
+        edges: [Edge], gradients: [Double], hessian: [[Double]], exactSingles: [Edge: Double] = [:]
+    ) {
+        precondition(
+            gradients.count == edges.count && hessian.count == edges.count, "a number for every edge")
+        self.edges = edges
+        self.gradients = gradients
+        self.hessian = hessian
+        self.exactSingles = exactSingles.filter { $0.value.isFinite }
+        index = Dictionary(uniqueKeysWithValues: edges.enumerated().map { ($1, $0) })
+        // The prior counts as one observation of a typical pair, so that a set whose cross terms nearly cancel
+        // cannot throw α far off.
+        var square = 0.0
+        for row in edges.indices {
+            for column in 0..<row { square += hessian[row][column] * hessian[row][column] }
+        }
+        priorWeight = edges.count < 2 ? 0 : square / Double(edges.count * (edges.count - 1) / 2)
+    }
+
+    /// Takes in an exact result.
+    ///
+    /// - Parameters:
+    ///   - set: the removed edges; sets with an edge that the model does not know are ignored.
+    ///   - change: L′ − L; ignored unless finite.
+    public mutating func observe(_ set: Mask, change: Double) {
+        guard change.isFinite, !set.isEmpty, set.edges.allSatisfy({ index[$0] != nil }) else { return }
+        if set.count == 1 {
+            exactSingles[set.edges[0]] = change
+        } else if observations.updateValue(change, forKey: set) == nil {
+            observed.append(set)
+        }
+        fit()
+    }
+
+    /// The predicted L′ − L of removing `set`; `nil` when the model does not know one of its edges.
+    public func predict(_ set: Mask) -> Double? {
+        guard let positions = positions(of: set) else { return nil }
+        return singles(positions) + alpha * crossTerms(positions)
+    }
+
+    /// The predicted L′ − L of removing one more edge from a state whose own change is known exactly.
+    ///
+    /// - Parameters:
+    ///   - parent: the state's mask.
+    ///   - change: the state's exact L′ − L.
+    /// - Returns: change + single(edge) + α Σ H_ef over f in the mask; `nil` for an unknown edge.
+    public func predict(removing edge: Edge, from parent: Mask, change: Double) -> Double? {
+        guard let added = index[edge], let positions = positions(of: parent), !parent.contains(edge) else {
+            return nil
+        }
+        return change + singles([added]) + alpha * positions.reduce(0) { $0 + hessian[added][$1] }
+    }
+
+    /// The predicted change of one edge alone: exact where known, −g + ½H otherwise; `nil` for an unknown edge.
+    public func predict(_ edge: Edge) -> Double? { index[edge].map { singles([$0]) } }
+
+    private func positions(of set: Mask) -> [Int]? {
+        let positions = set.edges.compactMap { index[$0] }
+        return positions.count == set.count ? positions : nil
+    }
+
+    private func singles(_ positions: [Int]) -> Double {
+        positions.reduce(0) { $0 + (exactSingles[edges[$1]] ?? hessian[$1][$1] / 2 - gradients[$1]) }
+    }
+
+    private func crossTerms(_ positions: [Int]) -> Double {
+        var sum = 0.0
+        for (place, row) in positions.enumerated() {
+            for column in positions[..<place] { sum += hessian[row][column] }
+        }
+        return sum
+    }
+
+    /// α = (λ + Σ C·r) / (λ + Σ C²), with C the cross terms of an observed set, r its exact change without the singles'
+    /// and λ the prior's weight: the minimum of Σ (r − αC)² + λ (α − 1)².
+    private mutating func fit() {
+        var (numerator, denominator) = (priorWeight, priorWeight)
+        for set in observed {
+            guard let change = observations[set], let positions = positions(of: set) else { continue }
+            let cross = crossTerms(positions)
+            numerator += cross * (change - singles(positions))
+            denominator += cross * cross
+        }
+        alpha = denominator > 0 ? numerator / denominator : 1
+    }
+}

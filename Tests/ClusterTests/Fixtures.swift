@@ -1,0 +1,190 @@
+import ComputationGraph
+import Coordination
+import Datasets
+import Dispatch
+import Foundation
+import Logging
+import Search
+import Synchronization
+import ZeroMQ
+
+@testable import Cluster
+
+/// Scores without a model: the same for the same work, wherever it is computed.
+struct FakeComputation: WorkerComputation {
+    let shards: [Int]
+    var delay: Duration = .zero
+    var gate: Gate?
+
+    init(_ run: RunDescription, delay: Duration = .zero, gate: Gate? = nil) {
+        shards = Array(0..<run.sharding.shards)
+        self.delay = delay
+        self.gate = gate
+    }
+
+    func scores(of assignment: Assignment) throws -> [SampleScores] {
+        gate?.pass()
+        if delay > .zero { Thread.sleep(forTimeInterval: delay / .seconds(1)) }
+        return assignment.edges.map {
+            FakeComputation.scores(state: assignment.state, edge: $0, samples: assignment.samples)
+        }
+    }
+
+    static func scores(state: Mask, edge: Edge?, samples: [Int]) -> SampleScores {
+        var random = SplitMix64(seed: 17)
+        for edge in (edge.map { state.removing($0) } ?? state).edges {
+            random = SplitMix64(seed: random.next() ^ UInt64(edge.node))
+        }
+        let seed = random.next()
+        let losses = samples.map { sample in
+            var random = SplitMix64(seed: seed ^ UInt64(sample))
+            return Float(random.next() >> 40) / Float(1 << 20)
+        }
+        return SampleScores(losses: losses, correct: samples.map { UInt32($0 & 1) })
+    }
+}
+
+/// Computes so many tasks, and the others only once the gate is opened.
+final class Gate: Sendable {
+    private let left: Mutex<Int>
+    private let opened = DispatchSemaphore(value: 0)
+
+    init(after count: Int) { left = Mutex(count) }
+
+    func pass() {
+        let isFree = left.withLock { left in
+            left -= 1
+            return left >= 0
+        }
+        guard !isFree else { return }
+        opened.wait()
+        opened.signal()
+    }
+
+    func open() { opened.signal() }
+}
+
+/// A small search of two levels.
+struct SmallProblem {
+    let division: SampleDivision
+
+    init(samples: Int = 40) throws {
+        division = SampleDivision(
+            sharding: try Sharding(samples: samples, shards: 2, blockSize: 4),
+            weights: [Float](repeating: 1, count: samples))
+    }
+
+    var base: Level {
+        Level(
+            number: 0, parents: [Parent(unmeasured: .empty, division)],
+            expansions: [Expansion(parent: 0, edge: nil, mask: .empty, cost: Cost(parameters: 9, flops: 9))],
+            keep: 1, baseLoss: 0, objective: .absolute)
+    }
+
+    func next(after base: State) -> Level {
+        let expansions = (0..<8).map { node in
+            let edge = Edge(node: node, slot: 0)
+            return Expansion(parent: 0, edge: edge, mask: Mask([edge]), cost: Cost(parameters: 8, flops: 8))
+        }
+        return Level(
+            number: 1, parents: [Parent(base, division)], expansions: expansions, keep: 3,
+            baseLoss: base.loss,
+            objective: .absolute)
+    }
+
+    /// Both levels' best states: masks, and the bits of losses.
+    func search(_ evaluator: any LevelEvaluator) async throws -> [[String]] {
+        let first = try await evaluator.evaluate(base, division: division, usesBounds: false)
+        let second = try await evaluator.evaluate(
+            next(after: first.best[0]), division: division, usesBounds: true)
+        return [first, second].map { outcome in
+            outcome.best.map { "\($0.mask) \($0.loss.bitPattern) \($0.sampleLosses.map(\.bitPattern))" }
+        }
+    }
+
+    /// What the search finds in this process, without any cluster.
+    func expected() async throws -> [[String]] {
+        try await search(
+            LocalEvaluator { task in
+                task.edges.map { FakeComputation.scores(state: task.state, edge: $0, samples: task.samples) }
+            })
+    }
+
+    func settings(heartbeat: Duration = .milliseconds(200)) -> CoordinatorSettings {
+        var settings = CoordinatorSettings(
+            run: RunDescription(
+                session: 5, modelPath: "model.onnx", modelSHA256: [UInt8](repeating: 1, count: 32),
+                dataPath: "data.npz", dataSHA256: [UInt8](repeating: 2, count: 32), sampleLimit: nil,
+                loss: "kl",
+                sharding: division.sharding, heartbeat: heartbeat), softwareVersion: "test")
+        settings.noWorkersLimit = .seconds(10)
+        return settings
+    }
+}
+
+/// A worker on a thread of its own, in this process.
+final class WorkerThread: Sendable {
+    let service: WorkerService
+    private let ending = Mutex<WorkerEnding?>(nil)
+
+    init(
+        _ endpoint: String, context: Context? = nil, keys: WorkerKeys? = nil, version: String = "test",
+        load: @escaping @Sendable (RunDescription) throws -> any WorkerComputation = { FakeComputation($0) }
+    ) throws {
+        let service = try WorkerService(
+            endpoint: endpoint, keys: keys, softwareVersion: version, context: context, logger: quiet)
+        self.service = service
+        Thread { [self] in
+            let result = service.run(load: load)
+            ending.withLock { $0 = result }
+        }.start()
+    }
+
+    /// Why the worker ended; `nil` when it has not after ten seconds.
+    func end() async throws -> WorkerEnding? {
+        for _ in 0..<1000 {
+            if let ending = ending.withLock({ $0 }) { return ending }
+            try await Task.sleep(for: .milliseconds(10))
+        }
+        return nil
+    }
+}
+
+/// Results in memory.
+final class MemoryJournal: LevelJournal, Sendable {
+    struct Full: Error {}
+
+    private let state = Mutex<(results: [Int: [RecordedResult]], isFull: Bool)>(([:], false))
+    private let limit: Int
+
+    init(limit: Int = .max) { self.limit = limit }
+
+    var count: Int { state.withLock { $0.results.values.reduce(0) { $0 + $1.count } } }
+
+    func results(of level: Level) throws -> [RecordedResult] {
+        state.withLock { $0.results[level.number] ?? [] }
+    }
+
+    func record(_ task: LevelTask, _ scores: [SampleScores], level: Int) throws {
+        guard count < limit else { throw Full() }
+        state.withLock { state in
+            for (edge, score) in zip(task.edges, scores) {
+                state.results[level, default: []].append(
+                    RecordedResult(state: task.state, edge: edge, block: task.block, scores: score))
+            }
+        }
+    }
+}
+
+/// A logger for what tests do on purpose.
+let quiet: Logger = {
+    var logger = Logger(label: "test")
+    logger.logLevel = .critical
+    return logger
+}()
+
+/// An endpoint that no other test uses.
+func uniqueEndpoint(_ scheme: String = "ipc") -> String {
+    let name = "espalier-test-\(UInt64.random(in: 0 ... .max))"
+    return scheme == "ipc" ? "ipc:///tmp/\(name)" : "\(scheme)://\(name)"
+}

@@ -1,0 +1,129 @@
+"""A search that is stopped, however it is stopped, goes on where it was and ends with the same result."""
+
+import json
+import shutil
+import signal
+
+from interrupted import (
+    SEARCH, alter_losses, results, rows, same_result, second_level_is_under_way, stopped, undisturbed)
+from program import edge_of, espalier, example, scratch, start, text_of
+
+def resumed(folder):
+    return json.loads(espalier(*SEARCH, "--run", "run", "--resume", "--json", "-", folder=folder).succeeded().output)
+
+
+def check_goes_on(folder):
+    """Resumes the stopped run in `folder`: the same result, with every kept result kept as it was."""
+    kept = rows(folder / "run")
+    assert kept, "nothing was kept"
+    same_result(resumed(folder))
+    after = rows(folder / "run")
+    assert all(after[key] == value for key, value in kept.items()), "a kept result was replaced"
+    # The same work in all as without the disturbance: nothing was left out, nothing was done twice.
+    expected = undisturbed()[1]
+    assert after.keys() == expected.keys(), f"{len(after)} results, not {len(expected)}"
+    assert all(after[key][1:] == expected[key][1:] for key in after), "a result has other losses"
+
+
+def test_an_interrupted_search_says_how_to_go_on_and_goes_on():
+    with scratch() as folder:
+        code, errors = stopped(
+            [*SEARCH, "--run", "run", "--output", "out.onnx"], folder / "run", second_level_is_under_way,
+            signal.SIGINT, folder)
+        assert code == 130, f"exit code {code}: {errors}"
+        assert "--resume" in errors.splitlines()[-1], errors
+        assert not (folder / "out.onnx").exists() and not list(folder.glob("*.tmp*"))
+        assert 0 < results(folder / "run")[2] < 400, "the search was not stopped midway"
+        check_goes_on(folder)
+
+
+def test_a_terminated_search_goes_on():
+    with scratch() as folder:
+        code, errors = stopped(
+            [*SEARCH, "--run", "run"], folder / "run", lambda counts: counts.get(1, 0) >= 5, signal.SIGTERM, folder)
+        assert code == 130 and "--resume" in errors, f"exit code {code}: {errors}"
+        check_goes_on(folder)
+
+
+def test_a_killed_search_goes_on():
+    with scratch() as folder:
+        for when in (lambda counts: counts.get(0, 0) >= 3, second_level_is_under_way):
+            shutil.rmtree(folder / "run", ignore_errors=True)
+            code, _ = stopped([*SEARCH, "--run", "run"], folder / "run", when, signal.SIGKILL, folder)
+            assert code == -signal.SIGKILL
+            check_goes_on(folder)
+
+
+def test_kept_results_are_used_and_not_computed_again():
+    """Kept losses of the level's winner are made worse in the journal: a search that uses them chooses another."""
+    winner = edge_of(undisturbed()[0]["path"][1]["edge"])
+    with scratch() as folder:
+        stopped([*SEARCH, "--run", "run"], folder / "run", second_level_is_under_way, signal.SIGKILL, folder)
+        assert alter_losses(folder / "run", 2, text_of(winner), 1000.0), "the winner was not measured yet"
+        found = resumed(folder)
+        assert found["path"][0] == undisturbed()[0]["path"][0]
+        assert edge_of(found["path"][1]["edge"]) != winner, "what was kept was computed again"
+
+
+def test_resuming_a_finished_run_gives_its_result_again_at_once():
+    with scratch() as folder:
+        espalier(*SEARCH, "--run", "run", folder=folder).succeeded()
+        before = rows(folder / "run")
+        same_result(resumed(folder))
+        assert rows(folder / "run") == before
+
+
+def refused(arguments, folder, *words):
+    answer = espalier(*arguments, folder=folder)
+    assert answer.code == 65, f"{answer.command}: exit code {answer.code}: {answer.errors}"
+    assert len(answer.errors.splitlines()) == 1, answer.errors
+    for word in words:
+        assert word in answer.errors, f"'{word}' is not in: {answer.errors}"
+
+
+def test_a_folder_that_holds_a_run_is_not_started_over_and_not_resumed_with_other_settings():
+    model, data = example("digits-resnet")
+    search = ["prune", model, "--data", data, "--samples", "64", "--steps", "1", "--workers", "0", "--run", "run"]
+    with scratch() as folder:
+        refused([*search, "--resume"], folder, "run", "no run")
+        assert not (folder / "run").exists(), "a refused --resume makes the folder"
+        espalier(*search, folder=folder).succeeded()
+        kept = rows(folder / "run")
+        refused(search, folder, "run", "--resume")
+        # An option, its other value and the words that have to name it.
+        other = {
+            "--steps": ("2", "steps"), "--samples": ("128", "samples"), "--block-size": ("8", "block"),
+            "--shards": ("2", "shards"), "--objective": ("signed", "objective"), "--loss": ("kl", "loss"),
+            "--candidates": ("all", "candidates"), "--strategy": ("beam", "strategy"),
+            "--max-loss-increase": ("1", "oss")}
+        for option, (value, word) in other.items():
+            refused([*search, "--resume", option, value], folder, "run", word, value)
+        shutil.copy(model, folder / "copy.onnx")
+        with open(folder / "copy.onnx", "ab") as file:
+            file.write(b"\x12\x03abc")  # another producer name: another file, though the same graph
+        refused(["prune", "copy.onnx", *search[2:], "--resume"], folder, "model")
+        refused(["prune", model, "--data", str(example("digits-vit")[1]).replace("calibration", "held-out"),
+                 *search[4:], "--resume"], folder, "data")
+        assert rows(folder / "run") == kept
+
+
+def test_only_one_search_works_in_a_folder():
+    with scratch() as folder:
+        first = start(*SEARCH, "--run", "run", folder=folder)
+        try:
+            while not results(folder / "run"):
+                assert first.poll() is None, first.stderr.read().decode()
+            refused([*SEARCH, "--run", "run", "--resume"], folder, "run", str(first.pid))
+        finally:
+            first.kill()
+            first.communicate()
+
+
+def test_a_damaged_journal_is_refused():
+    with scratch() as folder:
+        search = [*SEARCH, "--run", "run", "--resume"]
+        for content in (b"", b"not a database at all" * 300):
+            shutil.rmtree(folder / "run", ignore_errors=True)
+            (folder / "run").mkdir()
+            (folder / "run" / "journal.sqlite").write_bytes(content)
+            refused(search, folder, "journal.sqlite")
