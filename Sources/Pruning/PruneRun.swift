@@ -37,7 +37,7 @@ public final class PruneRun {
         if let output = options.output { try OutputFile.checkWritable(output) }
         try OutputFile.checkFolder(options.folder)
         workload = try Workload(model: options.model, options: options.measurement)
-        let candidates = try Candidates(of: workload.graph, selection: options.candidates)
+        let candidates = try workload.candidates(options.candidates)
         problem = SearchProblem(
             graph: workload.graph, candidates: candidates, costs: workload.costs, division: workload.division)
         let identity = try RunIdentity(

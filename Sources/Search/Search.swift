@@ -85,8 +85,8 @@ public struct Search {
             let outcome = try await evaluator.evaluate(
                 level, division: problem.division, usesBounds: settings.usesBounds)
             works.append(outcome.work)
-            guard !outcome.best.isEmpty else { break }
             try finished(level.number, outcome)
+            guard !outcome.best.isEmpty else { break }
             // The per-sample losses are needed until the next level is laid out, and no longer.
             if !levels.isEmpty {
                 levels[levels.count - 1] = levels[levels.count - 1].map { $0.forgettingSamples() }

@@ -48,7 +48,9 @@ struct CompareCommand: AsyncParsableCommand {
 
     func validate() throws {
         if let steps, steps < 1 { throw ValidationError("--steps must be at least 1") }
-        if let workers, workers < 0 { throw ValidationError("--workers must not be negative") }
+        if let workers, !(0...1024).contains(workers) {
+            throw ValidationError("--workers must be between 0 and 1024")
+        }
         if seeds < 1 { throw ValidationError("--seeds must be at least 1") }
         do { _ = try Contender.list(strategies) } catch { throw ValidationError("\(error)") }
         _ = try data.measurement(for: model.model)

@@ -96,7 +96,7 @@ public struct Comparison: Encodable, Sendable {
             held.samples = nil
             return try Workload(model: options.model, options: held)
         }
-        let candidates = try Candidates(of: workload.graph, selection: options.candidates)
+        let candidates = try workload.candidates(options.candidates)
         let problem = SearchProblem(
             graph: workload.graph, candidates: candidates, costs: workload.costs, division: workload.division)
         let (strategies, warnings) = try Comparison.strategies(options, workload, candidates, interruption)
