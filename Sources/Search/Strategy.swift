@@ -72,7 +72,7 @@ public struct Budget: Sendable, Hashable, Codable, LosslessStringConvertible {
         self.fraction = fraction
     }
 
-    /// The text form, which the initialiser reads; a ranking's is its name.
+    /// The text form, which the initialiser reads.
     public var description: String { "\(quantity.rawValue)=\(fraction)" }
 
     /// Whether `cost` is within the budget, given the full model's.

@@ -7,9 +7,13 @@ public import Search
 public struct ScoreReport: Encodable, Sendable {
     /// An edge with its names.
     public struct NamedEdge: Encodable, Sendable {
+        /// The consumer's index.
         public let node: Int
+        /// The consumer's input slot.
         public let slot: Int
+        /// The consumer's name.
         public let consumer: String
+        /// The name of the tensor that the edge carries.
         public let tensor: String
 
         init(_ edge: Edge, in graph: Graph) {
@@ -22,6 +26,7 @@ public struct ScoreReport: Encodable, Sendable {
 
     /// One candidate.
     public struct Entry: Encodable, Sendable {
+        /// The edge.
         public let edge: NamedEdge
         /// Smaller is to be removed sooner; `nil` where the criterion gives no number.
         public let score: Double?
@@ -29,15 +34,19 @@ public struct ScoreReport: Encodable, Sendable {
         public let predictedChange: Double?
         /// L′ − L as measured.
         public let exactChange: Double?
+        /// L′ as measured.
         public let exactLoss: Double?
     }
 
     /// What trusting the criterion's first choice costs.
     public struct RegretEntry: Encodable, Sendable {
+        /// The edge with the smallest score.
         public let chosen: NamedEdge
+        /// The edge with the smallest exact objective.
         public let best: NamedEdge
         /// The exact objective of `chosen` minus that of `best`.
         public let regret: Double
+        /// The place of `chosen` in the exact order, from 1.
         public let exactRank: Int
     }
 
@@ -45,17 +54,25 @@ public struct ScoreReport: Encodable, Sendable {
     public let criterion: Criterion
     /// The criterion that was asked for.
     public let requested: Criterion
+    /// What counts as little.
     public let objective: Objective
+    /// The loss's name.
     public let lossFunction: String
+    /// Samples that were measured.
     public let samples: Int
+    /// The unpruned model.
     public let base: Evaluation.Measured
     /// In canonical order of edges.
     public let scores: [Entry]
     /// The matrix of second derivatives, in the order of `scores`; `nil` where none was used.
     public let hessian: [[Double]]?
+    /// Spearman's ρ of scores and exact objectives; `nil` where it is not defined or nothing was measured.
     public let spearman: Double?
+    /// Kendall's τ-b of the same.
     public let kendall: Double?
+    /// What trusting the first choice costs; `nil` where nothing was measured.
     public let regret: RegretEntry?
+    /// What stands in for what could not be computed.
     public let warnings: [String]
 
     /// Scores the candidates.
