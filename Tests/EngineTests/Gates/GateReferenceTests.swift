@@ -1,4 +1,5 @@
 import ComputationGraph
+import Datasets
 import Testing
 
 @testable import Engine

@@ -2,6 +2,7 @@ import ComputationGraph
 import Datasets
 import ONNX
 import Testing
+import Torch
 
 @testable import Engine
 
