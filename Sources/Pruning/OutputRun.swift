@@ -4,12 +4,37 @@ internal import Engine
 internal import FoundationEssentials
 internal import ONNX
 
+/// What `run` wrote.
+public struct WrittenOutputs: Encodable, Sendable {
+    /// One array of the file.
+    public struct Array: Encodable, Sendable {
+        /// The model output's name.
+        public let name: String
+        /// NumPy's name of the element type.
+        public let elementType: String
+        /// The array's shape.
+        public let shape: [Int]
+    }
+
+    /// The file.
+    public let output: String
+    /// The number of samples that were computed.
+    public let samples: Int
+    /// The removed edges, `NODE:SLOT`.
+    public let removed: [String]
+    /// What the file holds.
+    public let arrays: [Array]
+}
+
 /// Runs a model and writes what it gives.
 public enum OutputRun {
     /// Runs `model` on all samples of `data` with the edges of `mask` removed, and writes the outputs as `.npz`.
     ///
     /// Samples are computed in blocks where the outputs have one row for each, otherwise all at once.
-    public static func run(model: String, data: String, mask: Mask, samples: Int?, output: String) throws {
+    @discardableResult
+    public static func run(
+        model: String, data: String, mask: Mask, samples: Int?, output: String
+    ) throws -> WrittenOutputs {
         let graph = try ModelSource.graph(model)
         try graph.checkRemovable(mask)
         let dataset = try Dataset(
@@ -21,18 +46,22 @@ public enum OutputRun {
         let blocks = try Sharding(samples: dataset.samples, shards: 1, blockSize: size).naturalBlocks(of: 0)
         var parts: [[(String, NumpyArray)]] = []
         for block in blocks {
-            let results = try network.run(inputs(dataset, Array(block)), mask: mask)
+            let results = try network.run(inputs(dataset, [Int](block)), mask: mask)
             guard blocks.count == 1 || results.allSatisfy({ $0.1.shape.first == block.count }) else {
-                parts = [try network.run(inputs(dataset, Array(0..<dataset.samples)), mask: mask)]
+                parts = [try network.run(inputs(dataset, [Int](0..<dataset.samples)), mask: mask)]
                 break
             }
             parts.append(results)
         }
-        guard let first = parts.first else { return }
-        let joined = try first.indices.map { index in
-            (first[index].0, try NumpyArray(joining: parts.map { $0[index].1 }))
+        let joined = try (parts.first ?? []).enumerated().map { index, named in
+            (named.0, try NumpyArray(joining: parts.map { $0[index].1 }))
         }
         try NumpyArchive.write(joined, to: output)
+        return WrittenOutputs(
+            output: output, samples: dataset.samples, removed: mask.edges.map(\.description),
+            arrays: joined.map { name, array in
+                WrittenOutputs.Array(name: name, elementType: array.elementType.rawValue, shape: array.shape)
+            })
     }
 
     private static func inputs(_ dataset: Dataset, _ samples: [Int]) throws -> [String: NumpyArray] {

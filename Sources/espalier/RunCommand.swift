@@ -1,5 +1,6 @@
 internal import ArgumentParser
 internal import Pruning
+internal import Report
 
 struct RunCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -20,6 +21,7 @@ struct RunCommand: AsyncParsableCommand {
         name: .customLong("batch"),
         help: ArgumentHelp("A list of JSON lines with model, data and output.", visibility: .hidden))
     var list: String?
+    @OptionGroup var json: JSONOption
 
     func validate() throws {
         if list != nil { return }
@@ -33,11 +35,13 @@ struct RunCommand: AsyncParsableCommand {
     func run() async throws {
         try await reporting {
             if let output { try OutputFile.checkWritable(output) }
+            try json.checkWritable()
             if let list {
                 try OutputRun.runList(list) { print($0) }
             } else if let model, let data = data ?? ModelSource.defaultData(for: model), let output {
-                try OutputRun.run(
+                let written = try OutputRun.run(
                     model: model, data: data, mask: removal.mask, samples: samples, output: output)
+                if let path = json.path { try JSONOutput.write(written, to: path) }
             }
         }
     }
