@@ -19,9 +19,8 @@ extension GateEvaluator {
     /// - Throws: `EngineError`, or `TorchError` where an operator has no (second) derivative.
     public func hessian(samples: [Int], weights: [Float]) throws -> GateCurvature {
         let block = try block(samples, axes: edges.map { _ in nil })
-        let gradients = try Tensor.gradients(
-            of: [block.weightedLoss(weights)], withRespectTo: block.gates.leaves, keepGraph: true,
-            createGraph: true)
+        let gradients = try derivatives(
+            of: block.weightedLoss(weights), withRespectTo: block.gates.leaves, createGraph: true)
         var rows: [[Double]] = []
         for gradient in gradients { rows.append(try row(of: gradient, in: block)) }
         return GateCurvature(
@@ -34,9 +33,8 @@ extension GateEvaluator {
     /// - Returns: Σ_f H_ef v_f, by edge.
     public func hessianProduct(_ vector: [Double], samples: [Int], weights: [Float]) throws -> [Double] {
         let block = try block(samples, axes: edges.map { _ in nil })
-        let gradients = try Tensor.gradients(
-            of: [block.weightedLoss(weights)], withRespectTo: block.gates.leaves, keepGraph: true,
-            createGraph: true)
+        let gradients = try derivatives(
+            of: block.weightedLoss(weights), withRespectTo: block.gates.leaves, createGraph: true)
         let projection = try TorchRuntime.withGradients {
             var sum: Tensor?
             for (gradient, factor) in zip(gradients, vector) {
@@ -58,6 +56,10 @@ extension GateEvaluator {
     public func gaussNewton(samples: [Int], weights: [Float]) throws -> GateCurvature {
         let block = try block(samples, axes: edges.map { _ in nil })
         let leaves = block.gates.leaves
+        guard try block.output.isRecorded else {
+            return GateCurvature(
+                gradient: leaves.map { _ in nil }, matrix: leaves.map { _ in leaves.map { _ in 0 } })
+        }
         // Jᵀu is linear in u: differentiating it by u gives columns of J.
         let direction = try Tensor.filled(0, shape: block.output.shape, type: block.output.scalarType)
         try direction.requireGradient()
@@ -112,9 +114,12 @@ extension GateEvaluator {
     }
 
     /// Derivatives of a scalar that may depend on nothing: a gradient that is constant has none of its own.
-    private func derivatives(of scalar: Tensor, withRespectTo inputs: [Tensor]) throws -> [Tensor?] {
+    func derivatives(of scalar: Tensor, withRespectTo inputs: [Tensor], createGraph: Bool = false) throws
+        -> [Tensor?]
+    {
         guard try scalar.isRecorded else { return inputs.map { _ in nil } }
-        return try Tensor.gradients(of: [scalar], withRespectTo: inputs, keepGraph: true)
+        return try Tensor.gradients(
+            of: [scalar], withRespectTo: inputs, keepGraph: true, createGraph: createGraph)
     }
 
     private func symmetrised(_ rows: [[Double]]) -> [[Double]] {

@@ -10,6 +10,7 @@ public struct GradientGap: Sendable, Hashable, CustomStringConvertible {
     /// What is wrong, e.g. `node 14 (Round_3, Round) passes no gradient`.
     public let reason: String
 
+    /// The gap as a sentence that names the edge.
     public var description: String { "edge \(edge): \(reason)" }
 }
 
@@ -21,15 +22,21 @@ extension GateEvaluator {
     ///
     /// - Parameters:
     ///   - totals: the block's gradients.
+    ///   - curvatures: the diagonal of the block's second derivatives, where there are any.
     ///   - samples: the block; its first sample is run again where a gradient is missing, to find out where it ends.
-    public func gaps(in totals: [Double?], samples: [Int]) throws -> [GradientGap] {
+    public func gaps(in totals: [Double?], curvatures: [Double]? = nil, samples: [Int]) throws
+        -> [GradientGap]
+    {
         var gaps: [GradientGap] = []
-        for (edge, total) in zip(edges, totals) {
+        for (index, (edge, total)) in zip(edges, totals).enumerated() {
             if total == nil {
                 let vertex = try lastRecordedReader(of: edge, sample: samples[0])
                 gaps.append(gap(edge, vertex))
             } else if let total, !total.isFinite {
                 gaps.append(GradientGap(edge: edge, vertex: nil, reason: "its gate gradient is not finite"))
+            } else if let curvatures, !curvatures[index].isFinite {
+                gaps.append(
+                    GradientGap(edge: edge, vertex: nil, reason: "its second derivative is not finite"))
             } else if total == 0, let vertex = barrier(after: edge) {
                 gaps.append(gap(edge, vertex))
             }

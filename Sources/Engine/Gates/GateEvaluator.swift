@@ -63,7 +63,7 @@ public final class GateEvaluator {
         guard perSample else {
             let block = try block(samples, axes: edges.map { _ in nil })
             let loss = try block.weightedLoss(weights)
-            let found = try Tensor.gradients(of: [loss], withRespectTo: block.gates.leaves)
+            let found = try derivatives(of: loss, withRespectTo: block.gates.leaves)
             return GateGradients(totals: try found.map { try $0?.item(as: Double.self) }, perSample: nil)
         }
         var columns = [[Double]?](repeating: [], count: edges.count)
@@ -79,7 +79,7 @@ public final class GateEvaluator {
     private func gradients(_ samples: [Int], _ weights: [Float], axes: [Int?]) throws -> GateGradients {
         let block = try block(samples, axes: axes)
         let loss = try TorchRuntime.withGradients { try block.losses.summed(over: [0]) }
-        let columns = try Tensor.gradients(of: [loss], withRespectTo: block.gates.leaves).map { gradient in
+        let columns = try derivatives(of: loss, withRespectTo: block.gates.leaves).map { gradient in
             try gradient?.elements(as: Double.self)
         }
         return GateGradients(totals: GateEvaluator.totals(columns, weights), perSample: columns)

@@ -51,7 +51,11 @@ struct GateMeasurement {
                     for column in edges.indices { matrix[row][column] += found.matrix[row][column] }
                 }
             }
-            if number == 0 { gaps = try gates.gaps(in: totals, samples: samples) }
+            if number == 0 {
+                gaps = try gates.gaps(
+                    in: totals, curvatures: curvature == .none ? nil : edges.indices.map { matrix[$0][$0] },
+                    samples: samples)
+            }
             try replaceGaps(
                 in: &totals, &columns, samples: samples, weights: weights, evaluator: evaluator)
             add(totals, columns, weights: weights)

@@ -7,9 +7,13 @@ public import Search
 public struct ScoreReport: Encodable, Sendable {
     /// An edge with its names.
     public struct NamedEdge: Encodable, Sendable {
+        /// The consumer's index in the file's node order.
         public let node: Int
+        /// The consumer's input slot.
         public let slot: Int
+        /// The consumer's name.
         public let consumer: String
+        /// The name of the value that the edge carries.
         public let tensor: String
 
         init(_ edge: Edge, in graph: Graph) {
@@ -22,6 +26,7 @@ public struct ScoreReport: Encodable, Sendable {
 
     /// One candidate.
     public struct Entry: Encodable, Sendable {
+        /// The candidate.
         public let edge: NamedEdge
         /// Smaller is to be removed sooner; `nil` where the criterion gives no number.
         public let score: Double?
@@ -29,15 +34,20 @@ public struct ScoreReport: Encodable, Sendable {
         public let predictedChange: Double?
         /// L′ − L as measured.
         public let exactChange: Double?
+        /// L′ as measured.
         public let exactLoss: Double?
     }
 
     /// What trusting the criterion's first choice costs.
     public struct RegretEntry: Encodable, Sendable {
+        /// The edge with the smallest score.
         public let chosen: NamedEdge
+        /// The edge with the smallest exact objective.
         public let best: NamedEdge
         /// The exact objective of `chosen` minus that of `best`.
+        /// What trusting the first choice costs; `nil` without exact changes.
         public let regret: Double
+        /// The place of `chosen` in the exact order, from 1.
         public let exactRank: Int
     }
 
@@ -45,17 +55,24 @@ public struct ScoreReport: Encodable, Sendable {
     public let criterion: Criterion
     /// The criterion that was asked for.
     public let requested: Criterion
+    /// What the Taylor criteria and the exact order make small.
     public let objective: Objective
+    /// The loss's name, e.g. `cross-entropy`.
     public let lossFunction: String
+    /// How many samples were used.
     public let samples: Int
+    /// The unpruned model.
     public let base: Evaluation.Measured
     /// In canonical order of edges.
     public let scores: [Entry]
     /// The matrix of second derivatives, in the order of `scores`; `nil` where none was used.
     public let hessian: [[Double]]?
+    /// Spearman's ρ between scores and exact objectives; `nil` without exact changes.
     public let spearman: Double?
+    /// Kendall's τ-b between scores and exact objectives; `nil` without exact changes.
     public let kendall: Double?
     public let regret: RegretEntry?
+    /// What could not be computed as asked, and what stood in.
     public let warnings: [String]
 
     /// Scores the candidates.

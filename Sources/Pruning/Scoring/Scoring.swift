@@ -5,7 +5,9 @@ public import Search
 
 /// What `score` is asked for.
 public struct ScoreOptions: Sendable, Hashable {
+    /// How edges are scored.
     public var criterion: Criterion
+    /// Which edges are scored; of equivalent ones the representative.
     public var candidates: CandidateSelection
     /// What the Taylor criteria and the exact order make small.
     public var objective: Objective
