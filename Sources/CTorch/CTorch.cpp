@@ -11,6 +11,7 @@
 
 #include <climits>
 #include <cstring>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,11 @@ namespace {
 
 thread_local std::string last_error;
 thread_local bool gradients_enabled = false;
+
+// One operator at a time in the whole process. OpenBLAS's serial build (Debian's libopenblas0-serial) keeps scratch
+// memory that all threads share without locking it: matrix products on two threads at once overwrite each other's
+// operands and return wrong numbers. Workers compute on one thread, so nothing waits here.
+std::mutex computing;
 
 // libtorch's messages carry a C++ backtrace after the first line or two: a user needs the sentence only.
 void remember(const char *what) {
@@ -175,6 +181,7 @@ int32_t ct_call(const ct_operator *op, const ct_value *arguments, int32_t argume
                 throw std::runtime_error(schema.name() + " needs the argument '" + formal[i].name() + "'");
             }
         }
+        std::unique_lock<std::mutex> lock(computing);
         if (gradients_enabled) {
             at::AutoGradMode mode(true);
             op->handle.callBoxed(stack);
@@ -182,6 +189,7 @@ int32_t ct_call(const ct_operator *op, const ct_value *arguments, int32_t argume
             at::AutoDispatchBelowADInplaceOrView below;
             op->handle.callBoxed(stack);
         }
+        lock.unlock();
         std::vector<at::Tensor> collected;
         for (const c10::IValue &value : stack) collect(value, collected);
         if (collected.size() > static_cast<size_t>(result_capacity))
@@ -247,6 +255,7 @@ int32_t ct_gradient(const ct_tensor *const *outputs, const ct_tensor *const *out
             seeds.push_back(output_gradients[i] ? borrow(output_gradients[i]) : at::Tensor());
         }
         for (int32_t i = 0; i < input_count; i++) in.push_back(borrow(inputs[i]));
+        std::lock_guard<std::mutex> lock(computing);
         at::AutoGradMode mode(true);
         auto result = torch::autograd::grad(out, in, seeds, keep_graph || create_graph, create_graph,
                                             /*allow_unused=*/true);

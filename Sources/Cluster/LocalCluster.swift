@@ -30,6 +30,9 @@ public final class LocalCluster: Sendable {
         progress: @escaping @Sendable (LevelRace) throws -> Void = { _ in }
     ) throws {
         folder = try PrivateFolder()
+        var settings = settings
+        // An answer travels for a fraction of a millisecond here; keeping a result takes the disk a few.
+        settings.prefetchLimit = settings.prefetchLimit ?? .milliseconds(2)
         evaluator = try ClusterEvaluator(
             settings, endpoint: folder.endpoint, journal: journal, logger: logger, progress: progress)
         workers = try LocalWorkers(

@@ -4,17 +4,22 @@ public import ONNX
 ///
 /// Zeros that enter a zero-preserving vertex leave it as zeros. If a single edge reads what it computes, cutting
 /// that edge instead gives the same function, whatever else is cut; and so on down the chain.
-struct EquivalenceClasses {
+public struct EquivalenceClasses: Sendable {
     private let graph: Graph
 
-    init(of graph: Graph) { self.graph = graph }
+    /// The classes of the edges of `graph`.
+    public init(of graph: Graph) { self.graph = graph }
 
     /// The last edge of the chain that begins at `edge`: the same for every edge of a class.
-    func last(of edge: Edge) -> Edge {
+    public func last(of edge: Edge) -> Edge {
         var current = edge
         while let next = next(after: current) { current = next }
         return current
     }
+
+    /// The mask that removes the last edge of each class that `mask` removes an edge of: of all masks that compute the
+    /// same function, the one that leaves least to compute.
+    public func canonical(_ mask: Mask) -> Mask { Mask(mask.edges.map(last(of:))) }
 
     private func next(after edge: Edge) -> Edge? {
         let vertex = graph.vertices[edge.node]

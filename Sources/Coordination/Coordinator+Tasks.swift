@@ -9,7 +9,7 @@ extension Coordinator {
     /// Gives every worker work up to its credit; those that have least come first.
     mutating func dispatch(at now: Instant) -> [CoordinatorAction] {
         var actions: [CoordinatorAction] = []
-        for load in 0..<settings.credit {
+        for load in 0..<settings.credit where load == 0 || mayPrefetch {
             for (connection, peer) in peers
             where peer.phase == .ready && peer.outstanding.count == load && (peer.restsUntil ?? now) <= now {
                 guard let task = nextTask(for: connection, peer, at: now) else { continue }
@@ -17,6 +17,12 @@ extension Coordinator {
             }
         }
         return actions
+    }
+
+    /// Whether choosing tasks ahead costs less than workers that wait.
+    private var mayPrefetch: Bool {
+        guard usesBounds, let limit = settings.prefetchLimit else { return true }
+        return cost.expected(expansions: 1).map { $0 < limit } ?? false
     }
 
     /// The most leases of one task at once.

@@ -24,6 +24,8 @@ public struct Coordinator: Sendable {
     var lapsed: [TaskID: LevelTask] = [:]
     var strikes = Strikes()
     var cost = CostEstimate()
+    /// Whether the level drops expansions, so that later tasks depend on earlier results.
+    private(set) var usesBounds = false
     private var lastTask: UInt64 = 0
     private var lastEvent: Instant?
     /// Since when work has been lying about with no one to take it.
@@ -68,6 +70,7 @@ public struct Coordinator: Sendable {
             race.replay(recorded)
             actions = abandonLevel()
             self.race = race
+            self.usesBounds = usesBounds
         case .abandon: actions = abandonLevel()
         case .stop(let reason):
             actions = abandonLevel()

@@ -6,6 +6,9 @@ public struct CoordinatorSettings: Sendable {
     public let softwareVersion: String
     /// Tasks that a worker has at once: one that it computes, and others so that it need not wait for the next.
     public var credit = 2
+    /// With bounds, a task that is chosen before the last result is known is often chosen wrongly. So workers get tasks
+    /// ahead only where tasks are shorter than this, and waiting for the next would weigh more; `nil` for always.
+    public var prefetchLimit: Duration?
     /// How long work may lie about with no worker to take it.
     public var noWorkersLimit: Duration = .seconds(60)
     /// How many workers a piece of work may kill, or fail on, before the run stops.

@@ -44,6 +44,7 @@ public final class Evaluator {
         let plan = try network.plan(for: inputs)
         let reference = try reference(samples, inputs: inputs)
         let output = graph.outputs[0].value
+        let state = network.classes.canonical(state)
 
         // What each expansion recomputes. The base pass computes what they read besides, and no more: a task of one
         // expansion costs no more than one pass.
@@ -53,7 +54,8 @@ public final class Evaluator {
                 wanted.insert(output)
                 return nil
             }
-            let recomputation = Recomputation(of: edge, state: state, plan: plan, output: output)
+            let recomputation = Recomputation(
+                of: network.classes.last(of: edge), state: state, plan: plan, output: output)
             wanted.formUnion(recomputation.reads(of: plan))
             return recomputation
         }

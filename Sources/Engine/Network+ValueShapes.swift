@@ -27,9 +27,10 @@ extension Network {
             for (symbol, size) in zip(port.symbols, shape) { if let symbol { sizes[symbol] = size } }
         }
         for symbol in symbols.sorted() {
-            for factor in [2, 3] {
+            // Twice and thrice the size for models that halve it, an odd size to tell chance from rule.
+            for size in sizes[symbol].map({ [$0 * 2, $0 * 3, $0 * 2 + 1] }) ?? [] {
                 var varied = sizes
-                varied[symbol] = sizes[symbol].map { $0 * factor }
+                varied[symbol] = size
                 let given = zip(graph.inputs, first.inputShapes).map { port, shape in
                     (
                         port.name,

@@ -9,6 +9,9 @@ internal import Torch
 public final class Network {
     /// The model's graph.
     public let graph: Graph
+    /// A removed edge stands for the last of its class: the zeros before that need not be computed, and all members
+    /// give the same bits.
+    let classes: EquivalenceClasses
     private let weights: [Tensor?]
     private var plans: [[[Int]]: Plan] = [:]
     /// The most plans kept: the full block, the remainders of a few shards, and a probe or two.
@@ -19,6 +22,7 @@ public final class Network {
     /// - Throws: `EngineError` for an initialiser of an unsupported type.
     public init(_ graph: Graph) throws {
         self.graph = graph
+        classes = EquivalenceClasses(of: graph)
         TorchRuntime.setThreads(1)
         TorchRuntime.keepFreedMemory()
         // Images are convolved with the channels innermost: twice as fast or more on CPUs.
@@ -71,7 +75,7 @@ public final class Network {
     func outputs(of inputs: [Tensor], mask: Mask) throws -> [Tensor] {
         let plan = try plan(for: inputs)
         let wanted = graph.outputs.map(\.value)
-        let schedule = Schedule(plan: plan, mask: mask, wanted: wanted)
+        let schedule = Schedule(plan: plan, mask: classes.canonical(mask), wanted: wanted)
         var pass = Pass(plan: plan, inputs: inputs)
         let kept = Set(wanted)
         try pass.compute(schedule.steps, cuts: schedule.cuts) { kept.contains($0) }

@@ -119,6 +119,12 @@ final class Plan {
             throw EngineError.unsupported(
                 index: vertex.index, name: vertex.name, operation: domain + vertex.operation)
         }
+        guard !vertex.node.domain.isEmpty || OldOperators.holds(vertex.operation, version: vertex.version)
+        else {
+            throw EngineError.unsupported(
+                index: vertex.index, name: vertex.name,
+                operation: "\(vertex.operation) of operator set \(vertex.version)")
+        }
         let context = OperatorContext(
             vertex: vertex, constants: vertex.inputs.map { $0.flatMap { constants[$0] } })
         do { return try builder(context) } catch let error as EngineError { throw error } catch {

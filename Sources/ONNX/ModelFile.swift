@@ -10,7 +10,7 @@ public struct ModelFile: Sendable {
     /// Bytes that a protobuf message may have.
     public static let largestMessage = 0x7FFF_FFFF - 1
     /// Versions of ai.onnx that are read; 11 to 21 are those that Espalier promises.
-    public static let operatorSets = 7...21
+    public static let operatorSets = 1...21
     /// Versions of the file format that are read.
     public static let formatVersions: ClosedRange<Int64> = 3...13
 

@@ -1,6 +1,5 @@
 internal import Cluster
 internal import ComputationGraph
-internal import Coordination
 internal import Datasets
 internal import Engine
 internal import Journal
@@ -38,7 +37,7 @@ public final class PruneRun {
         if let output = options.output { try OutputFile.checkWritable(output) }
         try OutputFile.checkFolder(options.folder)
         workload = try Workload(model: options.model, options: options.measurement)
-        let candidates = try Candidates(of: workload.graph, selection: options.candidates)
+        let candidates = try workload.candidates(options.candidates)
         problem = SearchProblem(
             graph: workload.graph, candidates: candidates, costs: workload.costs, division: workload.division)
         let identity = try RunIdentity(
@@ -74,7 +73,13 @@ public final class PruneRun {
 
     private func search() async throws -> SearchResult {
         var baseLoss = 0.0
-        return try await withEvaluator { evaluator in
+        let (observer, interruption) = (observer, interruption)
+        let team = Team(workers: options.workers, logger: options.logger, interruption: interruption) {
+            race in
+            observer.advanced(LevelProgress(race))
+            try interruption.check()
+        }
+        return try await team.evaluate(workload, journal: journal) { evaluator in
             try await Search(self.problem, settings: self.options.search, evaluator: evaluator).run {
                 level, outcome in
                 if level == 0, let base = outcome.best.first { baseLoss = base.loss }
@@ -83,42 +88,6 @@ public final class PruneRun {
                 self.observer.finished(level: level, outcome: outcome, baseLoss: baseLoss)
             }
         }
-    }
-
-    /// Gives `body` an evaluator in this process, or one over worker processes that live as long as it.
-    private func withEvaluator<Value>(_ body: (any LevelEvaluator) async throws -> Value) async throws
-        -> Value
-    {
-        let (observer, interruption) = (observer, interruption)
-        let progress: @Sendable (LevelRace) throws -> Void = { race in
-            observer.advanced(LevelProgress(race))
-            try interruption.check()
-        }
-        guard options.workers > 0 else {
-            let evaluator = try workload.evaluator()
-            return try await body(
-                LocalEvaluator(journal: journal, progress: progress) { task in
-                    try evaluator.evaluate(state: task.state, samples: task.samples, expansions: task.edges)
-                })
-        }
-        let cluster = try LocalCluster(
-            workers: options.workers,
-            settings: CoordinatorSettings(run: runDescription(), softwareVersion: Espalier.version),
-            journal: journal,
-            logger: options.logger, progress: progress)
-        defer { cluster.shutdown() }
-        interruption.onRequest { cluster.evaluator.interrupt() }
-        do { return try await body(cluster.evaluator) } catch ClusterError.interrupted { throw Interrupted() }
-    }
-
-    private func runDescription() throws -> RunDescription {
-        try RunDescription(
-            session: .random(in: .min ... .max), modelPath: AbsolutePath.of(workload.graph.model.path),
-            modelSHA256: ContentHash.digest(ofFile: workload.graph.model.path),
-            dataPath: AbsolutePath.of(workload.dataPath),
-            dataSHA256: ContentHash.digest(ofFile: workload.dataPath),
-            sampleLimit: options.measurement.samples, loss: workload.loss.rawValue,
-            sharding: workload.division.sharding, memoryBudget: options.measurement.memory)
     }
 
     /// Writes the model without the edges of `mask`, and checks by running it that it computes the same.

@@ -92,6 +92,21 @@ public struct Workload {
     /// An evaluator of this workload in this process.
     public func evaluator() throws -> Evaluator { try Evaluator(network, dataset: dataset, loss: loss) }
 
+    /// The candidates that a selection names, at least one.
+    ///
+    /// - Throws: `InputError` when there is nothing to search; `GraphError` for a pattern that matches nothing.
+    func candidates(_ selection: CandidateSelection) throws -> Candidates {
+        let candidates = try Candidates(of: graph, selection: selection)
+        guard !candidates.representatives.isEmpty else {
+            throw InputError(
+                "\(graph.model.path): there is no candidate edge: "
+                    + (selection == .branches
+                        ? "no layer joins two branches; --candidates all looks at every edge"
+                        : "every output would lose its last path from a model input"))
+        }
+        return candidates
+    }
+
     /// The number of labels that accuracy is a share of; `nil` without labels.
     public var countedLabels: Int? {
         guard loss.needsLabels, let labels = dataset.labels, let all = try? labels.int64s() else {
@@ -117,7 +132,8 @@ public struct Workload {
         let shapes = try network.shapes(for: dataset, samples: Array(0..<min(probe, dataset.samples)))
         func bytes(_ size: Int) -> Int {
             // Kept activations, as much again for the expansion in work, and the process itself.
-            let (activations, overflow) = (2 * shapes.activationBytes / probe).multipliedReportingOverflow(by: size)
+            let (activations, overflow) = (2 * shapes.activationBytes / probe).multipliedReportingOverflow(
+                by: size)
             return overflow || activations > 1 << 60
                 ? .max : network.weightBytes * 2 + activations + Workload.processBytes
         }

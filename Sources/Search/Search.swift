@@ -85,8 +85,8 @@ public struct Search {
             let outcome = try await evaluator.evaluate(
                 level, division: problem.division, usesBounds: settings.usesBounds)
             works.append(outcome.work)
-            guard !outcome.best.isEmpty else { break }
             try finished(level.number, outcome)
+            guard !outcome.best.isEmpty else { break }
             // The per-sample losses are needed until the next level is laid out, and no longer.
             if !levels.isEmpty {
                 levels[levels.count - 1] = levels[levels.count - 1].map { $0.forgettingSamples() }
@@ -131,8 +131,12 @@ public struct Search {
                     Expansion(
                         parent: parents.count, edge: edge, mask: mask, cost: problem.costs.cost(of: mask)))
             }
-            if case .random = settings.strategy, let chosen = own.randomElement(using: &random) {
-                own = [chosen]
+            switch settings.strategy {
+            case .random: own = own.randomElement(using: &random).map { [$0] } ?? []
+            case .ranked(_, let order):
+                let first = order.first { edge in own.contains { $0.edge == edge } }
+                own = own.filter { $0.edge == first }
+            case .greedy, .beam, .exhaustive: break
             }
             guard !own.isEmpty else { continue }
             parents.append(Parent(state, problem.division))

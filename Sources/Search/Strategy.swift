@@ -10,6 +10,9 @@ public enum Strategy: Sendable, Hashable, Codable, LosslessStringConvertible {
     case exhaustive
     /// A random expansion at each step, measured: a baseline.
     case random(seed: UInt64)
+    /// One shot: edges go in an order that was fixed beforehand, by a surrogate; those that may not go any more are
+    /// passed over.
+    case ranked(name: String, edges: [Edge])
 
     /// Reads `greedy`, `beam:K`, `exhaustive`, `random` or `random:SEED`.
     public init?(_ description: String) {
@@ -28,20 +31,21 @@ public enum Strategy: Sendable, Hashable, Codable, LosslessStringConvertible {
         }
     }
 
-    /// The text form, which the initialiser reads.
+    /// The text form, which the initialiser reads; a ranking's is its name.
     public var description: String {
         switch self {
         case .greedy: "greedy"
         case .beam(let width): "beam:\(width)"
         case .exhaustive: "exhaustive"
         case .random(let seed): "random:\(seed)"
+        case .ranked(let name, _): name
         }
     }
 
     /// How many states of a level are kept for expansion.
     var width: Int {
         switch self {
-        case .greedy, .random: 1
+        case .greedy, .random, .ranked: 1
         case .beam(let width): width
         case .exhaustive: .max
         }

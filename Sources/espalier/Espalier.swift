@@ -22,6 +22,7 @@ struct Espalier: AsyncParsableCommand {
             """,
         version: "0.1.0",
         subcommands: [
-            InspectCommand.self, RunCommand.self, EvaluateCommand.self, ScoreCommand.self, PruneCommand.self, WorkerCommand.self,
+            InspectCommand.self, RunCommand.self, EvaluateCommand.self, ScoreCommand.self, PruneCommand.self,
+            CompareCommand.self, WorkerCommand.self,
         ])
 }

@@ -76,7 +76,9 @@ struct PruneCommand: AsyncParsableCommand {
 
     func validate() throws {
         if let steps, steps < 1 { throw ValidationError("--steps must be at least 1") }
-        if let workers, workers < 0 { throw ValidationError("--workers must not be negative") }
+        if let workers, !(0...1024).contains(workers) {
+            throw ValidationError("--workers must be between 0 and 1024")
+        }
         if beamWidth < 1 { throw ValidationError("--beam-width must be at least 1") }
         if let maxLossIncrease, !(maxLossIncrease >= 0) {
             throw ValidationError("--max-loss-increase must be a number not below 0")

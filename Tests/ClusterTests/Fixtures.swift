@@ -1,6 +1,7 @@
 import ComputationGraph
 import Coordination
 import Datasets
+import Dispatch
 import Foundation
 import Logging
 import Search
@@ -13,13 +14,16 @@ import ZeroMQ
 struct FakeComputation: WorkerComputation {
     let shards: [Int]
     var delay: Duration = .zero
+    var gate: Gate?
 
-    init(_ run: RunDescription, delay: Duration = .zero) {
+    init(_ run: RunDescription, delay: Duration = .zero, gate: Gate? = nil) {
         shards = Array(0..<run.sharding.shards)
         self.delay = delay
+        self.gate = gate
     }
 
     func scores(of assignment: Assignment) throws -> [SampleScores] {
+        gate?.pass()
         if delay > .zero { Thread.sleep(forTimeInterval: delay / .seconds(1)) }
         return assignment.edges.map {
             FakeComputation.scores(state: assignment.state, edge: $0, samples: assignment.samples)
@@ -38,6 +42,26 @@ struct FakeComputation: WorkerComputation {
         }
         return SampleScores(losses: losses, correct: samples.map { UInt32($0 & 1) })
     }
+}
+
+/// Computes so many tasks, and the others only once the gate is opened.
+final class Gate: Sendable {
+    private let left: Mutex<Int>
+    private let opened = DispatchSemaphore(value: 0)
+
+    init(after count: Int) { left = Mutex(count) }
+
+    func pass() {
+        let isFree = left.withLock { left in
+            left -= 1
+            return left >= 0
+        }
+        guard !isFree else { return }
+        opened.wait()
+        opened.signal()
+    }
+
+    func open() { opened.signal() }
 }
 
 /// A small search of two levels.

@@ -125,6 +125,29 @@ private struct Bench {
             try bench.begin() == ["01: task 1/1 block 0", "02: task 2/1 block 1", "01: task 3/1 block 2"])
     }
 
+    @Test func withBoundsLongTasksAreNotChosenAhead() throws {
+        var bench = try Bench(samples: 12) { $0.prefetchLimit = .milliseconds(10) }
+        _ = try bench.join(1)
+        let begin = CoordinatorEvent.begin(
+            bench.problem.base, division: bench.problem.division, usesBounds: true, recorded: [])
+        #expect(try bench.tell(begin) == ["01: task 1/1 block 0"])
+        // A second for a task is much longer than the limit, a hundredth of a millisecond much shorter; the estimate
+        // follows by a fifth each time.
+        #expect(
+            try bench.result(1, 1, from: 1, seconds: 1)
+                == ["journal block 0 of level 0", "01: acknowledged 1/1", "01: task 2/1 block 1"])
+        var short = try Bench(samples: 16) { $0.prefetchLimit = .milliseconds(10) }
+        _ = try short.join(1)
+        _ = try short.tell(
+            .begin(short.problem.base, division: short.problem.division, usesBounds: true, recorded: []))
+        #expect(
+            try short.result(1, 1, from: 1, seconds: 0.00001)
+                == [
+                    "journal block 0 of level 0", "01: acknowledged 1/1", "01: task 2/1 block 1",
+                    "01: task 3/1 block 2",
+                ])
+    }
+
     @Test func copiesOfAResultAreAcknowledgedAndDropped() throws {
         var bench = try Bench(samples: 12)
         _ = try bench.begin()

@@ -50,7 +50,7 @@ struct ModelFixture {
 }
 
 extension InputSpecification {
-    init(_ port: Port) throws {
+    init(_ port: ComputationGraph.Port) throws {
         try self.init(
             name: port.name, elementTypeName: port.elementType.name,
             shape: port.hasShape ? port.shape.enumerated().map { $0 == 0 ? nil : $1 } : nil)
@@ -59,7 +59,7 @@ extension InputSpecification {
 
 extension Dataset {
     /// A data set from arrays in memory.
-    init(_ arrays: [(String, NumpyArray)], inputs: [Port]) throws {
+    init(_ arrays: [(String, NumpyArray)], inputs: [ComputationGraph.Port]) throws {
         try self.init(
             NumpyArchive(bytes: NumpyArchive.encode(arrays), path: "memory"),
             inputs: inputs.map(InputSpecification.init))

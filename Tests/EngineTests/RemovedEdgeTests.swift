@@ -29,6 +29,12 @@ struct RemovedEdgeTests {
         var generator = Seeded(5)
         var masks = fixture.candidates.all.shuffled(using: &generator).prefix(12).map { Mask([$0]) }
         for _ in 0..<6 { masks.append(fixture.randomMask(3, using: &generator)) }
+        // Every member of some classes: the zeros really go all the way through.
+        for (edge, others) in fixture.candidates.equivalents.sorted(by: { $0.key < $1.key })
+            .shuffled(using: &generator).prefix(5)
+        {
+            masks += ([edge] + others).map { Mask([$0]) }
+        }
         for mask in masks {
             let ours = try fixture.network.run(fixture.inputs, mask: mask)
             let written = try Network(Graph(masked(fixture.graph.model, mask, by: .zeros)))

@@ -22,10 +22,8 @@ struct ReproducibilityTests {
         let blocks = [[0, 1, 2, 3], [4, 5], [7, 6, 1], [3, 1, 2, 0], [6, 7], [5, 4]]
         for _ in 0..<3 {
             let state = fixture.randomMask(Int.random(in: 0...2, using: &generator), using: &generator)
-            let edges: [Edge?] =
-                [nil]
-                + fixture.candidates.expansions(of: state, in: fixture.graph)
-                .shuffled(using: &generator).prefix(12)
+            let legal = fixture.candidates.expansions(of: state, in: fixture.graph)
+            let edges = [nil] + legal.shuffled(using: &generator).prefix(12).map { Edge?.some($0) }
             var expected: [[Int]: [Edge?: Bits]] = [:]
             for block in blocks {
                 let scores = try reference.evaluate(state: state, samples: block, expansions: edges)
@@ -56,6 +54,27 @@ struct ReproducibilityTests {
         let other = try second.evaluator().evaluate(state: .empty, samples: samples, expansions: edges).map(
             Bits.init)
         #expect(one == other)
+    }
+
+    @Test("give the same bits while other threads compute")
+    func severalThreads() async throws {
+        let counts = try await withThrowingTaskGroup(of: [Bits: Int].self) { group in
+            for _ in 0..<4 {
+                group.addTask {
+                    let fixture = try ModelFixture("vit")
+                    let evaluator = try fixture.evaluator()
+                    var counts: [Bits: Int] = [:]
+                    for _ in 0..<60 {
+                        let scores = try evaluator.evaluate(
+                            state: .empty, samples: [5, 0, 3], expansions: [nil])
+                        counts[Bits(scores[0]), default: 0] += 1
+                    }
+                    return counts
+                }
+            }
+            return try await group.reduce(into: [:]) { $0.merge($1, uniquingKeysWith: +) }
+        }
+        #expect(counts.count == 1, "\(counts)")
     }
 
     @Test("Edges of one class give the same bits, whatever else is removed", arguments: ModelFixture.names)

@@ -74,7 +74,7 @@ struct HostileFileTests {
         newSet.opsetImport[0].version = 22
         #expect(
             error(newSet)
-                == "test.onnx: uses version 22 of the ai.onnx operator set; Espalier reads 7 to 21.")
+                == "test.onnx: uses version 22 of the ai.onnx operator set; Espalier reads 1 to 21.")
         var noSet = model([relu])
         noSet.opsetImport = []
         #expect(error(noSet)?.contains("names no version") == true)

@@ -5,10 +5,10 @@ import Testing
 
 @Suite("The bounded race is exact")
 struct ExactnessTests {
-    /// 12 × 100 random problems.
+    /// 10 × 100 random problems.
     @Test(
         "on random graphs, losses and divisions: the same bits as without bounds, in any order, and as brute force",
-        arguments: 0..<12)
+        arguments: 0..<10)
     func agreesWithBruteForce(group: Int) async throws {
         var saved = 0
         for case_ in 0..<100 {
@@ -96,6 +96,7 @@ struct ExactnessTests {
     func boundsAreMonotone(objective: Objective) {
         var random = SplitMix64(seed: 5)
         let special = [0, 1e-300, 1, 1 + .ulpOfOne, 1e300, .infinity, .nan]
+        var broken: [[Double]] = []
         for _ in 0..<20_000 {
             let partial = Double.random(in: 0..<2, using: &random)
             let loss =
@@ -103,9 +104,11 @@ struct ExactnessTests {
                 + [0, 1e-17, .random(in: 0..<2, using: &random)][Int.random(in: 0..<3, using: &random)]
             let base = [partial, loss, .random(in: 0..<2, using: &random)][
                 Int.random(in: 0..<3, using: &random)]
-            #expect(
-                objective.bound(lossAtLeast: partial, base: base) <= objective.value(loss: loss, base: base))
+            if objective.bound(lossAtLeast: partial, base: base) > objective.value(loss: loss, base: base) {
+                broken.append([partial, loss, base])
+            }
         }
+        #expect(broken.isEmpty)
         for loss in special {
             let value = objective.value(loss: loss, base: 1)
             #expect(

@@ -65,7 +65,7 @@ struct LossOracle: Sendable {
             for edge in mask.edges {
                 let strength = LossOracle.uniform(LossOracle.hash(seed, CollectionOfOne(edge), -1, 3))
                 let effect = LossOracle.uniform(LossOracle.hash(seed, CollectionOfOne(edge), sample, 4))
-                factor += strength * strength * 2 * (effect - 0.2)
+                factor += strength * strength * 20 * (effect - 0.1)
             }
             return bases[sample] * max(factor, 0.01) + (mask.isEmpty ? 0 : 0.02 * u)
         case .ties: return [0, 0, 0.5, 1][Int(h % 4)]

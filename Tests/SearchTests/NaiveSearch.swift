@@ -1,4 +1,5 @@
 import ComputationGraph
+import Datasets
 import Search
 
 /// The search as its definition says it, without blocks handed out, bounds or bookkeeping: the reference.

@@ -1,6 +1,7 @@
 import ComputationGraph
-import Search
 import Testing
+
+@testable import Search
 
 @Suite("The Pareto front")
 struct ParetoTests {

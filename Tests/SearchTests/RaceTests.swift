@@ -45,22 +45,28 @@ struct RaceTests {
         let division = SampleDivision(
             sharding: try Sharding(samples: 30, shards: 3, blockSize: 5),
             weights: [Float](repeating: 1, count: 30))
+        let state = State(
+            mask: .empty, edge: nil, loss: 1, objective: 0, correct: nil,
+            sampleLosses: [Float](repeating: 1, count: 30), cost: Cost(parameters: 0, flops: 0))
         let level = Level(
-            number: 1, parents: [Parent(unmeasured: .empty, division)],
+            number: 1, parents: [Parent(state, division)],
             expansions: subject.problem.candidates.expansions(of: .empty, in: subject.graph).map {
                 Expansion(parent: 0, edge: $0, mask: Mask([$0]), cost: Cost(parameters: 0, flops: 0))
             }, keep: 1, baseLoss: 0, objective: .signed)
         let total = level.expansions.count
 
         var race = LevelRace(level, division: division)
-        let first = try #require(race.nextTask(sharing: 2, admits: { $0 == 1 }))
+        let handed = race.nextTask(sharing: 2, admits: { $0 == 1 })
+        let first = try #require(handed)
         #expect(first.block.shard == 1 && first.samples.allSatisfy { (10..<20).contains($0) })
         #expect(first.edges.count == (total + 1) / 2)
-        let second = try #require(race.nextTask(sharing: 1, admits: { $0 == 1 }))
+        let rest = race.nextTask(sharing: 1, admits: { $0 == 1 })
+        let second = try #require(rest)
         #expect(second.block == first.block && second.edges.count == total - first.edges.count)
         #expect(Set(first.expansions).isDisjoint(with: second.expansions))
         var unknown = LevelRace(level, division: division)
-        #expect(unknown.nextTask(admits: { $0 > 2 }) == nil)
+        let nothing = unknown.nextTask(admits: { $0 > 2 })
+        #expect(nothing == nil)
     }
 
     @Test("hands out nothing that is in flight, and hands out again what was given back")

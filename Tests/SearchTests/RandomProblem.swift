@@ -15,7 +15,7 @@ struct RandomProblem {
     ///   - nodes: how many layers the graph has.
     ///   - kind: what the losses are like; one of the seed's choice unless given.
     init(
-        seed: UInt64, nodes: ClosedRange<Int> = 4...9, samples: ClosedRange<Int> = 3...40,
+        seed: UInt64, nodes: ClosedRange<Int> = 2...5, samples: ClosedRange<Int> = 3...16,
         kind: LossOracle.Kind? = nil
     )
         throws

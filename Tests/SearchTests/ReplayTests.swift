@@ -25,9 +25,9 @@ struct ReplayTests {
                         scores: subject.oracle.losses(expansion.mask, samples: samples)))
             }
         }
-        var kept =
-            results.shuffled(using: &random).prefix(.random(in: 0...results.count, using: &random)) + []
-        kept += kept.prefix(3)
+        let number = Int.random(in: 0...results.count, using: &random)
+        var kept = Array(results.shuffled(using: &random).prefix(number))
+        kept += Array(kept.prefix(3))
         // What belongs to another level, to no block, or to another division is passed over.
         let stray = SampleScores(losses: [7], correct: [])
         kept.insert(

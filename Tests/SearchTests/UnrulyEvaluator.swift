@@ -1,4 +1,5 @@
 import ComputationGraph
+import Datasets
 import Search
 import Testing
 

@@ -14,11 +14,13 @@ extension Rewriter {
         for case let operand? in operands {
             guard let length = operand.extents?[axis].fixed else { return false }
             switch operand.form {
-            case .uniform(let constant): segments.append(.init(length: length, constant: constant))
+            case .uniform(let constant) where constant.count == constant.shape[axis]:
+                segments.append(.init(length: length, constant: constant))
             case .partial(let partial) where partial.axis == axis:
                 segments += partial.segments
                 pieces += try self.pieces(of: partial)
             default:
+                // A constant that varies along other axes is written once here, not once for every consumer.
                 segments.append(.init(length: length, constant: nil))
                 pieces.append(try explicit(operand))
             }

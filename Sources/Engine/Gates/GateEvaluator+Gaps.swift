@@ -10,7 +10,7 @@ public struct GradientGap: Sendable, Hashable, CustomStringConvertible {
     /// What is wrong, e.g. `node 14 (Round_3, Round) passes no gradient`.
     public let reason: String
 
-    /// The gap as a sentence that names the edge.
+    /// Edge and reason.
     public var description: String { "edge \(edge): \(reason)" }
 }
 

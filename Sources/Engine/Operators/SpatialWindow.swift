@@ -59,7 +59,10 @@ struct SpatialWindow {
     /// The attribute `group`.
     func groups() throws -> Int {
         let groups = try context.node.int("group", default: 1)
-        guard groups > 0 else { throw context.error("attribute group is \(groups); it must be positive") }
+        // libtorch divides by products of it.
+        guard (1...Self.largest).contains(groups) else {
+            throw context.error("attribute group is \(groups); it must be between 1 and \(Self.largest)")
+        }
         return groups
     }
 

@@ -7,13 +7,13 @@ public import Search
 public struct ScoreReport: Encodable, Sendable {
     /// An edge with its names.
     public struct NamedEdge: Encodable, Sendable {
-        /// The consumer's index in the file's node order.
+        /// The consumer's index.
         public let node: Int
         /// The consumer's input slot.
         public let slot: Int
         /// The consumer's name.
         public let consumer: String
-        /// The name of the value that the edge carries.
+        /// The name of the tensor that the edge carries.
         public let tensor: String
 
         init(_ edge: Edge, in graph: Graph) {
@@ -26,7 +26,7 @@ public struct ScoreReport: Encodable, Sendable {
 
     /// One candidate.
     public struct Entry: Encodable, Sendable {
-        /// The candidate.
+        /// The edge.
         public let edge: NamedEdge
         /// Smaller is to be removed sooner; `nil` where the criterion gives no number.
         public let score: Double?
@@ -45,7 +45,6 @@ public struct ScoreReport: Encodable, Sendable {
         /// The edge with the smallest exact objective.
         public let best: NamedEdge
         /// The exact objective of `chosen` minus that of `best`.
-        /// What trusting the first choice costs; `nil` without exact changes.
         public let regret: Double
         /// The place of `chosen` in the exact order, from 1.
         public let exactRank: Int
@@ -55,11 +54,11 @@ public struct ScoreReport: Encodable, Sendable {
     public let criterion: Criterion
     /// The criterion that was asked for.
     public let requested: Criterion
-    /// What the Taylor criteria and the exact order make small.
+    /// What counts as little.
     public let objective: Objective
-    /// The loss's name, e.g. `cross-entropy`.
+    /// The loss's name.
     public let lossFunction: String
-    /// How many samples were used.
+    /// Samples that were measured.
     public let samples: Int
     /// The unpruned model.
     public let base: Evaluation.Measured
@@ -67,12 +66,13 @@ public struct ScoreReport: Encodable, Sendable {
     public let scores: [Entry]
     /// The matrix of second derivatives, in the order of `scores`; `nil` where none was used.
     public let hessian: [[Double]]?
-    /// Spearman's ρ between scores and exact objectives; `nil` without exact changes.
+    /// Spearman's ρ of scores and exact objectives; `nil` where it is not defined or nothing was measured.
     public let spearman: Double?
-    /// Kendall's τ-b between scores and exact objectives; `nil` without exact changes.
+    /// Kendall's τ-b of the same.
     public let kendall: Double?
+    /// What trusting the first choice costs; `nil` where nothing was measured.
     public let regret: RegretEntry?
-    /// What could not be computed as asked, and what stood in.
+    /// What stands in for what could not be computed.
     public let warnings: [String]
 
     /// Scores the candidates.
@@ -127,7 +127,7 @@ public struct ScoreReport: Encodable, Sendable {
     }
 
     /// The scores by the criterion asked for, or by the first of its fallbacks that the operators allow.
-    private static func scores(
+    static func scores(
         _ options: ScoreOptions, _ edges: [Edge], _ workload: Workload, _ interruption: Interruption?
     ) throws -> (Criterion, Scores, [String]) {
         var criterion = options.criterion

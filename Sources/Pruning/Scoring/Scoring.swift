@@ -7,7 +7,7 @@ public import Search
 public struct ScoreOptions: Sendable, Hashable {
     /// How edges are scored.
     public var criterion: Criterion
-    /// Which edges are scored; of equivalent ones the representative.
+    /// Which edges are scored.
     public var candidates: CandidateSelection
     /// What the Taylor criteria and the exact order make small.
     public var objective: Objective

@@ -1,0 +1,200 @@
+public import ComputationGraph
+internal import Datasets
+internal import Engine
+public import Logging
+public import Search
+
+/// What `compare` is asked to do.
+public struct CompareOptions: Sendable {
+    /// The model: a path or an example.
+    public var model: String
+    /// What is measured, on which data.
+    public var measurement: MeasurementOptions
+    /// Held-out data, on which every path is measured too.
+    public var validation: String?
+    /// What may be removed.
+    public var candidates: CandidateSelection
+    /// Who competes, in the order of the report.
+    public var contenders: [Contender]
+    /// Objective and stops; the strategy is each contender's.
+    public var search: SearchSettings
+    /// How many seeds the random baseline takes.
+    public var seeds: Int
+    /// Worker processes on this machine; 0 computes in this process.
+    public var workers: Int
+    /// Tells what happens among the workers.
+    public var logger: Logger
+
+    /// Options as the command line gives them.
+    public init(
+        model: String, measurement: MeasurementOptions, validation: String?, candidates: CandidateSelection,
+        contenders: [Contender], search: SearchSettings, seeds: Int, workers: Int, logger: Logger
+    ) {
+        self.model = model
+        self.measurement = measurement
+        self.validation = validation
+        self.candidates = candidates
+        self.contenders = contenders
+        self.search = search
+        self.seeds = seeds
+        self.workers = workers
+        self.logger = logger
+    }
+}
+
+/// Strategies side by side: on one model, the same data and the same workers.
+public struct Comparison: Encodable, Sendable {
+    /// A step of one strategy's path.
+    public struct Step: Encodable, Sendable {
+        /// The number of removals.
+        public let step: Int
+        /// The removed edges, `NODE:SLOT`.
+        public let removed: [String]
+        /// What was measured on the data that the search saw.
+        public let measured: Evaluation.Measured
+        /// The same on held-out data.
+        public let validation: Evaluation.Measured?
+    }
+
+    /// One strategy's path and work.
+    public struct Entry: Encodable, Sendable {
+        /// The strategy's name.
+        public let strategy: String
+        /// From the first removal on.
+        public let path: [Step]
+        /// The work that it takes alone.
+        public let work: WorkCount
+        /// The block evaluations that no strategy before it had done already.
+        public let newBlockEvaluations: Int
+        /// Wall time, with what was shared.
+        public let seconds: Double
+    }
+
+    /// The unpruned model.
+    public let base: Evaluation.Measured
+    /// The unpruned model on held-out data.
+    public let baseValidation: Evaluation.Measured?
+    /// The loss's name.
+    public let lossFunction: String
+    /// The number of samples.
+    public let samples: Int
+    /// One entry per strategy.
+    public let strategies: [Entry]
+    /// Where a surrogate could not be computed as asked.
+    public let warnings: [String]
+
+    /// Runs every strategy.
+    ///
+    /// - Throws: `Interrupted`, and what loading and searching throw.
+    public init(
+        _ options: CompareOptions, interruption: Interruption, observer: any PruneObserver
+    ) async throws {
+        let workload = try Workload(model: options.model, options: options.measurement)
+        let validation = try options.validation.map { data in
+            var held = options.measurement
+            held.data = data
+            held.samples = nil
+            return try Workload(model: options.model, options: held)
+        }
+        let candidates = try workload.candidates(options.candidates)
+        let problem = SearchProblem(
+            graph: workload.graph, candidates: candidates, costs: workload.costs, division: workload.division)
+        let (strategies, warnings) = try Comparison.strategies(options, workload, candidates, interruption)
+        let team = Team(workers: options.workers, logger: options.logger, interruption: interruption) {
+            race in
+            observer.advanced(LevelProgress(race))
+            try interruption.check()
+        }
+        let shared = SharedResults()
+        let clock = ContinuousClock()
+        let labels = workload.countedLabels
+        let results = try await team.evaluate(workload, journal: shared) { evaluator in
+            var results: [(Strategy, SearchResult, Int, Double)] = []
+            for strategy in strategies {
+                observer.noted("== \(strategy)")
+                var settings = options.search
+                settings.strategy = strategy
+                let before = shared.evaluations
+                let start = clock.now
+                var baseLoss = 0.0
+                let result = try await Search(problem, settings: settings, evaluator: evaluator).run {
+                    level, outcome in
+                    if level == 0, let base = outcome.best.first { baseLoss = base.loss }
+                    observer.finished(level: level, outcome: outcome, baseLoss: baseLoss)
+                }
+                results.append(
+                    (strategy, result, shared.evaluations - before, (clock.now - start) / .seconds(1)))
+            }
+            return results
+        }
+
+        var held = HeldOut(validation)
+        var entries: [Entry] = []
+        for (strategy, result, new, seconds) in results {
+            var path: [Step] = []
+            for (index, state) in result.path.enumerated() {
+                try interruption.check()
+                path.append(
+                    Step(
+                        step: index + 1, removed: state.mask.edges.map(\.description),
+                        measured: Evaluation.Measured(state, labels: labels),
+                        validation: try await held.measure(state.mask)))
+            }
+            entries.append(
+                Entry(
+                    strategy: strategy.description, path: path, work: result.totalWork,
+                    newBlockEvaluations: new, seconds: seconds))
+        }
+        self.strategies = entries
+        self.warnings = warnings
+        lossFunction = workload.loss.rawValue
+        samples = workload.dataset.samples
+        guard let base = results.first?.1.base else { throw InputError("there is no strategy to compare") }
+        self.base = Evaluation.Measured(base, labels: labels)
+        baseValidation = try await held.measure(.empty)
+    }
+
+    /// The searches that the contenders stand for.
+    private static func strategies(
+        _ options: CompareOptions, _ workload: Workload, _ candidates: Candidates,
+        _ interruption: Interruption
+    ) throws -> ([Strategy], [String]) {
+        var strategies: [Strategy] = []
+        var warnings: [String] = []
+        let edges = candidates.representatives
+        for contender in options.contenders {
+            switch contender {
+            case .search(let strategy): strategies.append(strategy)
+            case .randomSeeds: strategies += (0..<options.seeds).map { .random(seed: UInt64($0)) }
+            case .oneShot(let criterion):
+                let ranking = try ScoreReport.scores(
+                    ScoreOptions(criterion: criterion, objective: options.search.objective), edges, workload,
+                    interruption)
+                warnings += ranking.2
+                // Edges without a score come last; equal scores keep the canonical order.
+                let order = zip(edges, ranking.1.values).sorted { left, right in
+                    let (first, second) = (left.1 ?? .infinity, right.1 ?? .infinity)
+                    return first != second ? first < second : left.0 < right.0
+                }
+                strategies.append(.ranked(name: criterion.rawValue, edges: order.map(\.0)))
+            }
+        }
+        return (strategies, warnings)
+    }
+}
+
+/// Measures masks on held-out data, each once.
+private struct HeldOut {
+    private let workload: Workload?
+    private var known: [Mask: Evaluation.Measured] = [:]
+
+    init(_ workload: Workload?) { self.workload = workload }
+
+    mutating func measure(_ mask: Mask) async throws -> Evaluation.Measured? {
+        guard let workload else { return nil }
+        if let found = known[mask] { return found }
+        let measured = Evaluation.Measured(try await workload.measure(mask), labels: workload.countedLabels)
+        known[mask] = measured
+        return measured
+    }
+}
