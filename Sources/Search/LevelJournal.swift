@@ -27,6 +27,15 @@ public protocol LevelJournal: AnyObject {
     func results(of level: Level) throws -> [RecordedResult]
     /// Keeps a task's scores. They count as kept once this has returned.
     func record(_ task: LevelTask, _ scores: [SampleScores], level: Int) throws
+    /// Keeps the scores of several tasks at once: all of them, or none.
+    func record(_ batch: [(task: LevelTask, scores: [SampleScores])], level: Int) throws
+}
+
+extension LevelJournal {
+    /// Keeps the tasks one by one: for journals to which many at once cost no less.
+    public func record(_ batch: [(task: LevelTask, scores: [SampleScores])], level: Int) throws {
+        for (task, scores) in batch { try record(task, scores, level: level) }
+    }
 }
 
 extension LevelRace {

@@ -6,6 +6,9 @@ public final class LocalEvaluator: LevelEvaluator {
     private let progress: (LevelRace) throws -> Void
     private let journal: (any LevelJournal)?
 
+    /// How long a result may wait to be kept.
+    private static let longestWait: Duration = .milliseconds(100)
+
     /// - Parameters:
     ///   - journal: keeps every result, and gives back those of an earlier run.
     ///   - progress: called after every task; what it throws ends the search.
@@ -27,12 +30,27 @@ public final class LocalEvaluator: LevelEvaluator {
     {
         var race = LevelRace(level, division: division, usesBounds: usesBounds)
         if let journal { race.replay(try journal.results(of: level)) }
-        while !race.isComplete, let task = race.nextTask() {
-            let scores = try compute(task)
-            try journal?.record(task, scores, level: level.number)
-            race.fold(task, scores)
-            try progress(race)
+        // Writing to disk costs as much as a small task: results are kept together, at most a moment after they came.
+        var pending: [(task: LevelTask, scores: [SampleScores])] = []
+        var lastKept = ContinuousClock.now
+        func keep() throws {
+            if !pending.isEmpty { try journal?.record(pending, level: level.number) }
+            pending = []
+            lastKept = .now
         }
+        do {
+            while !race.isComplete, let task = race.nextTask() {
+                let scores = try compute(task)
+                pending.append((task, scores))
+                if ContinuousClock.now - lastKept > LocalEvaluator.longestWait { try keep() }
+                race.fold(task, scores)
+                try progress(race)
+            }
+        } catch {
+            try keep()
+            throw error
+        }
+        try keep()
         return race.outcome()
     }
 }
