@@ -28,7 +28,7 @@ public enum ClusterError: Error, Hashable, Sendable, CustomStringConvertible {
         case .shutDown: "the cluster was shut down"
         case .busy: "another level is being evaluated"
         case .keysMissing(let endpoint):
-            "\(endpoint) can be reached from other machines, so it needs keys (--keys)"
+            "\(endpoint) can be reached from other machines, so it needs keys"
         case .folder(let path, let reason): "\(path): the folder for local workers cannot be made: \(reason)"
         case .cannotStart(let executable, let reason): "\(executable): a worker cannot be started: \(reason)"
         case .workersDie(let count, let last, let output):

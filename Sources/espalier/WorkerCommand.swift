@@ -4,6 +4,7 @@ internal import Coordination
 internal import Dispatch
 internal import Glibc
 internal import Pruning
+internal import Report
 
 struct WorkerCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -20,6 +21,7 @@ struct WorkerCommand: ParsableCommand {
     @Flag(name: .long, help: ArgumentHelp("End when standard input is closed.", visibility: .hidden))
     var exitWithParent = false
     @OptionGroup var log: LogOption
+    @OptionGroup var json: JSONOption
 
     func run() throws {
         if exitWithParent { ParentWatch.start(endpoint: connect) }
@@ -41,11 +43,24 @@ struct WorkerCommand: ParsableCommand {
             return source
         }
         defer { for source in sources { source.cancel() } }
+        let report = json.path
         let ending = service.run(whenOver: { ending in
+            if ending.exitStatus != 0 { StandardError.write("espalier: \(ending)\n") }
+            if let report { try? JSONOutput.write(EndingReport(ending), to: report) }
             // A computation that nobody waits for any more is not worth finishing.
-            if ending.exitStatus == 0 { _exit(0) }
+            _exit(ending.exitStatus)
         }) { try EngineComputation($0) }
-        if ending.exitStatus != 0 { StandardError.write("espalier: \(ending)\n") }
         throw ExitCode(ending.exitStatus)
+    }
+}
+
+/// Why a worker ended, for machines.
+private struct EndingReport: Encodable {
+    let ending: String
+    let exitStatus: Int32
+
+    init(_ ending: WorkerEnding) {
+        self.ending = "\(ending)"
+        exitStatus = ending.exitStatus
     }
 }
