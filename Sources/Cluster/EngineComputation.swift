@@ -14,8 +14,9 @@ public struct EngineComputation: WorkerComputation {
     ///
     /// - Throws: `ClusterError.differentFile`, and what reading model and data throws.
     public init(_ run: RunDescription) throws {
-        try EngineComputation.check(run.modelPath, run.modelSHA256)
-        try EngineComputation.check(run.dataPath, run.dataSHA256)
+        try EngineComputation.check(
+            run.modelPath, ContentHash.digest(ofModel: run.modelPath), run.modelSHA256)
+        try EngineComputation.check(run.dataPath, ContentHash.digest(ofFile: run.dataPath), run.dataSHA256)
         guard let loss = Loss(rawValue: run.loss) else { throw ClusterError.unknownLoss(run.loss) }
         let graph = try Graph(ModelFile(contentsOf: run.modelPath))
         let inputs = try graph.inputs.map { port in
@@ -48,8 +49,8 @@ public struct EngineComputation: WorkerComputation {
         }
     }
 
-    private static func check(_ path: String, _ expected: [UInt8]) throws {
-        let found = try ContentHash.ofFile(path)
+    private static func check(_ path: String, _ digest: [UInt8], _ expected: [UInt8]) throws {
+        let found = ContentHash.hexadecimal(digest)
         let wanted = ContentHash.hexadecimal(expected)
         guard found == wanted else {
             throw ClusterError.differentFile(path: path, expected: wanted, found: found)

@@ -107,3 +107,23 @@ extension SparseTensorProto {
         try change(&indices)
     }
 }
+
+extension ModelFile {
+    /// The files beside the model that its external data lies in, as paths, each once and sorted.
+    ///
+    /// Only a model that was read with `loadingExternalData: false` still knows them.
+    public var externalDataFiles: [String] {
+        get throws(ModelError) {
+            guard let folder else { return [] }
+            var locations: Set<String> = []
+            var copy = model
+            try copy.updateTensors { (tensor) throws(ModelError) in
+                guard tensor.dataLocation == .external else { return }
+                for entry in tensor.externalData where entry.key == "location" {
+                    locations.insert(entry.value)
+                }
+            }
+            return locations.sorted().map { "\(folder)/\($0)" }
+        }
+    }
+}

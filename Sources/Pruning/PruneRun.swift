@@ -41,7 +41,8 @@ public final class PruneRun {
         problem = SearchProblem(
             graph: workload.graph, candidates: candidates, costs: workload.costs, division: workload.division)
         let identity = try RunIdentity(
-            modelPath: options.model, modelSHA256: ContentHash.ofFile(workload.graph.model.path),
+            modelPath: options.model,
+            modelSHA256: ContentHash.hexadecimal(ContentHash.digest(ofModel: workload.graph.model.path)),
             dataPath: options.measurement.data, dataSHA256: ContentHash.ofFile(workload.dataPath),
             settings: RunIdentity.json(of: RunSettings(options, workload)), version: Espalier.version,
             commandLine: CommandLine.arguments)

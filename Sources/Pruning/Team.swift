@@ -44,7 +44,7 @@ extension Workload {
     fileprivate func runDescription() throws -> RunDescription {
         try RunDescription(
             session: .random(in: .min ... .max), modelPath: AbsolutePath.of(graph.model.path),
-            modelSHA256: ContentHash.digest(ofFile: graph.model.path), dataPath: AbsolutePath.of(dataPath),
+            modelSHA256: ContentHash.digest(ofModel: graph.model.path), dataPath: AbsolutePath.of(dataPath),
             dataSHA256: ContentHash.digest(ofFile: dataPath), sampleLimit: options.samples,
             loss: loss.rawValue,
             sharding: division.sharding, memoryBudget: options.memory)
