@@ -23,8 +23,7 @@ public final class Network {
     public init(_ graph: Graph) throws {
         self.graph = graph
         classes = EquivalenceClasses(of: graph)
-        TorchRuntime.setThreads(1)
-        TorchRuntime.keepFreedMemory()
+        TorchRuntime.prepare()
         // Images are convolved with the channels innermost: twice as fast or more on CPUs.
         let kernels = Set(
             graph.vertices.filter { $0.operation == "Conv" }.compactMap {

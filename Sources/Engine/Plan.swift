@@ -15,6 +15,8 @@ final class Plan {
         let outputs: [Int?]
         /// Whether the vertex adds its two operands without broadcasting, so that a removed one can be passed over.
         let isPlainAddition: Bool
+        /// How the vertex is computed into the memory of one of its inputs, if it can be.
+        let inPlace: InPlaceForm?
     }
 
     let graph: Graph
@@ -82,7 +84,8 @@ final class Plan {
                 steps.append(
                     Step(
                         vertex: index, kernel: kernel, inputs: vertex.inputs, outputs: vertex.outputs,
-                        isPlainAddition: Plan.isPlainAddition(vertex, shapes: shapes)))
+                        isPlainAddition: Plan.isPlainAddition(vertex, shapes: shapes),
+                        inPlace: InPlaceForm(of: vertex, shapes: shapes)))
             }
             // Free what nobody reads any more.
             for input in vertex.inputs {

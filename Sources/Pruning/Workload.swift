@@ -56,6 +56,8 @@ public struct Workload {
     public let dataPath: String
     /// The options that it was made with.
     public let options: MeasurementOptions
+    /// About the bytes that a process takes to compute a block.
+    private let workingBytes: Int
 
     /// Loads everything and runs the unpruned model once, so that what does not fit is found before any search.
     ///
@@ -84,13 +86,18 @@ public struct Workload {
         division = SampleDivision(sharding: sharding, weights: weights)
         let block = Array(sharding.naturalBlocks(of: 0)[0])
         let shapes = try network.shapes(for: dataset, samples: block)
+        workingBytes = Workload.bytes(
+            of: block.count, weights: network.weightBytes,
+            sampleActivations: shapes.activationBytes / block.count)
         costs = CostModel(graph: graph, shapes: shapes.values, samples: block.count)
         // The loss is tried on the first block, so that labels and shapes that do not fit are found now.
         _ = try evaluator().evaluate(state: .empty, samples: block, expansions: [nil])
     }
 
-    /// An evaluator of this workload in this process.
-    public func evaluator() throws -> Evaluator { try Evaluator(network, dataset: dataset, loss: loss) }
+    /// An evaluator of this workload in this process. What the memory budget leaves, it keeps base passes in.
+    public func evaluator() throws -> Evaluator {
+        try Evaluator(network, dataset: dataset, loss: loss, keptBytes: max(0, options.memory - workingBytes))
+    }
 
     /// The candidates that a selection names, at least one.
     ///
@@ -131,11 +138,8 @@ public struct Workload {
         let probe = fixed ?? 1
         let shapes = try network.shapes(for: dataset, samples: Array(0..<min(probe, dataset.samples)))
         func bytes(_ size: Int) -> Int {
-            // Kept activations, as much again for the expansion in work, and the process itself.
-            let (activations, overflow) = (2 * shapes.activationBytes / probe).multipliedReportingOverflow(
-                by: size)
-            return overflow || activations > 1 << 60
-                ? .max : network.weightBytes * 2 + activations + Workload.processBytes
+            Workload.bytes(
+                of: size, weights: network.weightBytes, sampleActivations: shapes.activationBytes / probe)
         }
         var size = largest
         if options.blockSize == nil && fixed == nil {
@@ -147,6 +151,12 @@ public struct Workload {
                     + "\(options.memory >> 20) MiB (--memory, --block-size)")
         }
         return size
+    }
+
+    /// About what a process takes to compute a block: itself, weights, activations, and as much again for an expansion.
+    private static func bytes(of blockSize: Int, weights: Int, sampleActivations: Int) -> Int {
+        let (activations, overflow) = (2 * sampleActivations).multipliedReportingOverflow(by: blockSize)
+        return overflow || activations > 1 << 60 ? .max : weights * 2 + activations + Workload.processBytes
     }
 
     /// What a process takes before any model is loaded.
