@@ -13,6 +13,7 @@ public final class Network {
     /// give the same bits.
     let classes: EquivalenceClasses
     private let weights: [Tensor?]
+    private let foldings: [Int: BatchNormFolding]
     private var plans: [[[Int]]: Plan] = [:]
     /// The most plans kept: the full block, the remainders of a few shards, and a probe or two.
     private let planLimit = 8
@@ -38,6 +39,7 @@ public final class Network {
                 throw EngineError.data("initialiser '\(value.name)': \(error)")
             }
         }
+        foldings = try BatchNormFolding.all(in: graph, weights: weights)
     }
 
     /// Bytes that the weights take.
@@ -48,7 +50,7 @@ public final class Network {
         let key = inputs.map(\.shape)
         if let plan = plans[key] { return plan }
         if plans.count >= planLimit { plans.removeAll() }
-        let plan = try Plan(graph: graph, weights: weights, inputs: inputs)
+        let plan = try Plan(graph: graph, weights: weights, foldings: foldings, inputs: inputs)
         plans[key] = plan
         return plan
     }

@@ -39,32 +39,33 @@ struct Pass {
     mutating func compute(_ steps: [Int], cuts: CutSlots, keeping kept: (Int) -> Bool) throws {
         var lastReader = [Int](repeating: -1, count: values.count)
         for position in steps {
-            for input in plan.steps[position].inputs { if let input { lastReader[input] = position } }
+            for input in cuts.form(of: plan.steps[position]).inputs {
+                if let input { lastReader[input] = position }
+            }
         }
         for position in steps {
             let step = plan.steps[position]
-            let slots = cuts[step.vertex]
+            let form = cuts.form(of: step)
+            let vertex = plan.graph.vertices[form.vertex]
+            let slots = cuts[form.vertex]
             if slots.isEmpty,
                 let slot = step.inPlace?.slots.first(where: { slot in
-                    step.inputs[slot].map { lastReader[$0] == position && !kept($0) } ?? false
+                    form.inputs[slot].map { lastReader[$0] == position && !kept($0) } ?? false
                 }), let result = try overwrite(slot, of: step)
             {
                 store(step, [result])
             } else if slots.isEmpty {
                 try store(
-                    step,
-                    Plan.compute(
-                        plan.graph.vertices[step.vertex], step.kernel,
-                        step.inputs.map { $0.flatMap { self[$0] } }))
-            } else if step.isPlainAddition, slots.count == 1, let other = step.inputs[1 - slots[0]] {
+                    step, Plan.compute(vertex, form.kernel, form.inputs.map { $0.flatMap { self[$0] } }))
+            } else if step.isPlainAddition, slots.count == 1, let other = form.inputs[1 - slots[0]] {
                 // x + 0 is x.
                 store(step, [self[other]])
             } else {
-                var inputs = step.inputs.map { $0.flatMap { self[$0] } }
-                for slot in slots { inputs[slot] = try zeros(for: step.inputs[slot]) }
-                try store(step, Plan.compute(plan.graph.vertices[step.vertex], step.kernel, inputs))
+                var inputs = form.inputs.map { $0.flatMap { self[$0] } }
+                for slot in slots { inputs[slot] = try zeros(for: form.inputs[slot]) }
+                try store(step, Plan.compute(vertex, form.kernel, inputs))
             }
-            for input in step.inputs {
+            for input in form.inputs {
                 if let input, lastReader[input] == position, !kept(input) { values[input] = nil }
             }
         }
@@ -73,8 +74,12 @@ struct Pass {
     /// Computes a step into the memory of its input in `slot`, which nothing reads afterwards; `nil` where someone else
     /// holds that memory, or the result would not lie in it as it would in memory of its own.
     private mutating func overwrite(_ slot: Int, of step: Plan.Step) throws -> Tensor? {
-        guard let form = step.inPlace, let index = step.inputs[slot], values[index] != nil else { return nil }
-        let others = step.inputs.indices.filter { $0 != slot }.map { step.inputs[$0].flatMap { self[$0] } }
+        guard let form = step.inPlace, let index = step.plain.inputs[slot], values[index] != nil else {
+            return nil
+        }
+        let others = step.plain.inputs.indices.filter { $0 != slot }.map {
+            step.plain.inputs[$0].flatMap { self[$0] }
+        }
         guard others.allSatisfy({ $0 !== values[index] }), var target = values[index] else { return nil }
         values[index] = nil
         guard isKnownUniquelyReferenced(&target), target.isExclusive, form.fits(target, others) else {

@@ -23,6 +23,8 @@ struct PassCache {
     private var entries: [Key: Entry] = [:]
     private var bytes = 0
     private var clock = 0
+    /// The number of edges that the state last kept removes.
+    private var removals = 0
 
     /// - Parameter limit: the bytes that may be kept.
     init(limit: Int) { self.limit = limit }
@@ -35,7 +37,17 @@ struct PassCache {
     }
 
     /// Keeps a pass; what was used longest ago makes room.
+    ///
+    /// A search goes on from states to larger ones: what is kept of smaller ones is let go, so that its memory serves
+    /// again.
     mutating func keep(_ pass: Pass, for key: Key) {
+        if key.state.edges.count != removals {
+            for (old, entry) in entries where old.state.edges.count < key.state.edges.count {
+                bytes -= entry.bytes
+                entries[old] = nil
+            }
+            removals = key.state.edges.count
+        }
         let size = pass.byteCount
         guard size <= limit else { return }
         while bytes + size > limit, let oldest = entries.min(by: { $0.value.lastUse < $1.value.lastUse }) {

@@ -17,9 +17,10 @@ struct Recomputation {
         var reads: Set<Int> = []
         for position in steps {
             let step = plan.steps[position]
-            for (slot, input) in step.inputs.enumerated() {
+            let form = cuts.form(of: step)
+            for (slot, input) in form.inputs.enumerated() {
                 guard let input, !written.contains(input) else { continue }
-                if !cuts.contains(step.vertex, slot) || plan.graph.values[input].hasDynamicShape {
+                if !cuts.contains(form.vertex, slot) || plan.graph.values[input].hasDynamicShape {
                     reads.insert(input)
                 }
             }

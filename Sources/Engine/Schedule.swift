@@ -8,9 +8,12 @@ struct Schedule {
 
     /// The steps that reach `wanted` values when `mask` is removed.
     ///
-    /// - Parameter given: whether a value is there already, so that nothing need be computed for it.
+    /// - Parameters:
+    ///   - isFolded: whether layers may be computed together; without it every vertex is a step.
+    ///   - given: whether a value is there already, so that nothing need be computed for it.
     init(
-        plan: Plan, mask: Mask, wanted: some Sequence<Int>, given: (Int) -> Bool = { _ in false }
+        plan: Plan, mask: Mask, wanted: some Sequence<Int>, isFolded: Bool = true,
+        given: (Int) -> Bool = { _ in false }
     ) {
         cuts = CutSlots(mask)
         var needed = [Bool](repeating: false, count: plan.graph.values.count)
@@ -19,13 +22,14 @@ struct Schedule {
         for (position, step) in plan.steps.enumerated().reversed()
         where step.outputs.contains(where: { $0.map { needed[$0] } ?? false }) {
             live.append(position)
+            let form = isFolded ? cuts.form(of: step) : step.plain
             for value in plan.graph.vertices[step.vertex].captured where !given(value) {
                 needed[value] = true
             }
-            for (slot, input) in step.inputs.enumerated() {
+            for (slot, input) in form.inputs.enumerated() {
                 guard let input, !given(input) else { continue }
                 // The zeros of a value whose shape follows its elements can only be made from the value itself.
-                if !cuts.contains(step.vertex, slot) || plan.graph.values[input].hasDynamicShape {
+                if !cuts.contains(form.vertex, slot) || plan.graph.values[input].hasDynamicShape {
                     needed[input] = true
                 }
             }
@@ -40,14 +44,23 @@ struct Schedule {
         var affected: [Int] = []
         for position in steps {
             let step = plan.steps[position]
-            let reads = step.inputs.enumerated().contains { slot, input in
+            let form = cuts.form(of: step)
+            let reads = form.inputs.enumerated().contains { slot, input in
                 guard let input, changed[input] else { return false }
-                return !cuts.contains(step.vertex, slot) || plan.graph.values[input].hasDynamicShape
+                return !cuts.contains(form.vertex, slot) || plan.graph.values[input].hasDynamicShape
             }
-            guard reads || step.vertex == node else { continue }
+            guard reads || step.vertex == node || form.vertex == node else { continue }
             affected.append(position)
             for output in step.outputs { if let output { changed[output] = true } }
         }
         return affected
+    }
+}
+
+extension CutSlots {
+    /// How a step is computed under a mask: together with the layer before it, unless the mask separates the two.
+    func form(of step: Plan.Step) -> Plan.Form {
+        guard let folded = step.folded, !contains(step.vertex, 0) else { return step.plain }
+        return folded
     }
 }

@@ -34,8 +34,8 @@ public struct MeasurementOptions: Sendable, Hashable {
 
     /// 2 GiB.
     public static let defaultMemory = 2 << 30
-    /// The block size that is tried first.
-    public static let preferredBlockSize = 64
+    /// The largest block that is chosen.
+    public static let largestBlock = 64
 }
 
 /// A model, data, and how the one is measured on the other.
@@ -57,7 +57,7 @@ public struct Workload {
     /// The options that it was made with.
     public let options: MeasurementOptions
     /// About the bytes that a process takes to compute a block.
-    private let workingBytes: Int
+    let workingBytes: Int
 
     /// Loads everything and runs the unpruned model once, so that what does not fit is found before any search.
     ///
@@ -94,9 +94,11 @@ public struct Workload {
         _ = try evaluator().evaluate(state: .empty, samples: block, expansions: [nil])
     }
 
-    /// An evaluator of this workload in this process. What the memory budget leaves, it keeps base passes in.
+    /// An evaluator of this workload in this process. It keeps base passes in what the memory budget leaves, but for a
+    /// fifth of that, for what lies between allocations.
     public func evaluator() throws -> Evaluator {
-        try Evaluator(network, dataset: dataset, loss: loss, keptBytes: max(0, options.memory - workingBytes))
+        let room = max(0, options.memory - workingBytes) / 5 * 4
+        return try Evaluator(network, dataset: dataset, loss: loss, keptBytes: room)
     }
 
     /// The candidates that a selection names, at least one.
@@ -124,43 +126,6 @@ public struct Workload {
             label != Dataset.ignoredLabel && !(loss == .nextToken && index % positions == 0)
         }
     }
-
-    /// The largest power of two up to the preferred size whose block fits the memory budget.
-    private static func blockSize(
-        network: Network, dataset: Dataset, fixed: Int?, options: MeasurementOptions
-    ) throws -> Int {
-        let largest =
-            fixed ?? options.blockSize ?? min(MeasurementOptions.preferredBlockSize, dataset.samples)
-        if let fixed, let asked = options.blockSize, asked != fixed {
-            throw InputError(
-                "the model was exported for batches of exactly \(fixed), so --block-size must be \(fixed)")
-        }
-        let probe = fixed ?? 1
-        let shapes = try network.shapes(for: dataset, samples: Array(0..<min(probe, dataset.samples)))
-        func bytes(_ size: Int) -> Int {
-            Workload.bytes(
-                of: size, weights: network.weightBytes, sampleActivations: shapes.activationBytes / probe)
-        }
-        var size = largest
-        if options.blockSize == nil && fixed == nil {
-            while size > 1 && bytes(size) > options.memory { size /= 2 }
-        }
-        guard bytes(size) <= options.memory else {
-            throw InputError(
-                "a block of \(size) samples takes about \(bytes(size) >> 20) MiB, more than the budget of "
-                    + "\(options.memory >> 20) MiB (--memory, --block-size)")
-        }
-        return size
-    }
-
-    /// About what a process takes to compute a block: itself, weights, activations, and as much again for an expansion.
-    private static func bytes(of blockSize: Int, weights: Int, sampleActivations: Int) -> Int {
-        let (activations, overflow) = (2 * sampleActivations).multipliedReportingOverflow(by: blockSize)
-        return overflow || activations > 1 << 60 ? .max : weights * 2 + activations + Workload.processBytes
-    }
-
-    /// What a process takes before any model is loaded.
-    private static let processBytes = 300 << 20
 }
 
 extension InputSpecification {
