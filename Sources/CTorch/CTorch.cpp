@@ -232,6 +232,17 @@ bool ct_is_contiguous(const ct_tensor *tensor, bool channels_last) {
                                                                : at::MemoryFormat::Contiguous);
 }
 
+bool ct_is_exclusive(const ct_tensor *tensor) {
+    c10::TensorImpl *impl = implementation(tensor);
+    if (c10::raw::intrusive_ptr::use_count(impl) != 1 || !impl->has_storage() || impl->requires_grad()) return false;
+    return impl->storage().use_count() == 1 && impl->storage_offset() == 0 && impl->is_non_overlapping_and_dense();
+}
+bool ct_same_layout(const ct_tensor *left, const ct_tensor *right) {
+    return implementation(left)->dtype() == implementation(right)->dtype()
+        && implementation(left)->sizes() == implementation(right)->sizes()
+        && implementation(left)->strides() == implementation(right)->strides();
+}
+
 int32_t ct_copy_out(const ct_tensor *tensor, void *bytes, size_t byte_count) {
     return guarded([&] {
         at::AutoDispatchBelowADInplaceOrView below;

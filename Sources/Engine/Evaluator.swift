@@ -12,8 +12,10 @@ public final class Evaluator {
     private let function: LossFunction
     private let labels: [Int64]
     private let positions: Int
-    /// Outputs of the unpruned model on recent blocks.
-    private var references: [(samples: [Int], output: Tensor)] = []
+    /// Outputs of the unpruned model.
+    private var references: ReferenceCache
+    private var passes: PassCache
+    private var parents: [ParentKey: Parent] = [:]
     /// Steps computed so far, but for the unpruned model's own outputs: what prefix reuse saves shows here.
     private(set) var computedSteps = 0
 
@@ -22,49 +24,53 @@ public final class Evaluator {
 
     /// - Parameters:
     ///   - dataset: the samples that blocks are made of.
+    ///   - keptBytes: the memory for what base passes computed, in bytes; what is kept is not computed again.
     /// - Throws: `EngineError` when the data has not what the loss needs.
-    public init(_ network: Network, dataset: Dataset, loss: Loss) throws {
+    public init(_ network: Network, dataset: Dataset, loss: Loss, keptBytes: Int = 1 << 30) throws {
         self.network = network
         self.dataset = dataset
         function = LossFunction(loss, graph: network.graph)
         labels = loss.needsLabels ? try dataset.labels?.int64s() ?? [] : []
         positions = dataset.labels?.rowElementCount ?? 1
+        references = ReferenceCache(limit: loss.needsReference ? keptBytes / 4 : 0)
+        passes = PassCache(limit: loss.needsReference ? keptBytes / 4 * 3 : keptBytes)
     }
 
     /// The losses of `samples` for each of `expansions` of `state`.
     ///
-    /// One base pass over the state is shared: an expansion recomputes only what depends on its cut.
+    /// One base pass over the state is shared: an expansion recomputes only what depends on its cut. As far as memory
+    /// allows the base pass is kept for the next task of the same state and samples.
     ///
     /// - Parameters:
     ///   - samples: indices into the data set, in the order of the block.
     ///   - expansions: edges to remove besides `state`; `nil` stands for the state itself.
     /// - Returns: one score list per expansion, in their order.
     public func evaluate(state: Mask, samples: [Int], expansions: [Edge?]) throws -> [SampleScores] {
-        let inputs = try graph.inputs.map { try Tensor(dataset.gather(samples, from: $0.name)) }
-        let plan = try network.plan(for: inputs)
-        let reference = try reference(samples, inputs: inputs)
         let output = graph.outputs[0].value
         let state = network.classes.canonical(state)
+        let key = PassCache.Key(state: state, samples: samples)
+        var base: Pass
+        if let known = passes.take(key) {
+            base = known
+        } else {
+            let inputs = try graph.inputs.map { try Tensor(dataset.gather(samples, from: $0.name)) }
+            base = Pass(plan: try network.plan(for: inputs), inputs: inputs)
+        }
+        let reference = try reference(samples, pass: base)
 
         // What each expansion recomputes. The base pass computes what they read besides, and no more: a task of one
         // expansion costs no more than one pass.
-        var wanted: Set<Int> = []
-        let work = expansions.map { edge -> Recomputation? in
-            guard let edge else {
-                wanted.insert(output)
-                return nil
-            }
-            let recomputation = Recomputation(
-                of: network.classes.last(of: edge), state: state, plan: plan, output: output)
-            wanted.formUnion(recomputation.reads(of: plan))
-            return recomputation
+        let parent = parent(state, plan: base.plan)
+        let work = expansions.map { edge in
+            edge.map { parent.recomputation(of: network.classes.last(of: $0), output: output) }
         }
-        let schedule = Schedule(plan: plan, mask: state, wanted: wanted)
-        var base = Pass(plan: plan, inputs: inputs)
-        try base.compute(schedule.steps, cuts: schedule.cuts) { wanted.contains($0) }
+        let wanted = work.reduce(into: Set<Int>()) { $0.formUnion($1?.reads ?? [output]) }
+        parent.read.formUnion(wanted)
+        let schedule = Schedule(plan: base.plan, mask: state, wanted: wanted) { base[$0] != nil }
+        try base.compute(schedule.steps, cuts: schedule.cuts) { parent.read.contains($0) }
         computedSteps += schedule.steps.count
 
-        return try work.map { recomputation in
+        let scores = try work.map { recomputation in
             var tensor = base[output]
             if let recomputation {
                 var pass = Pass(expanding: base)
@@ -75,9 +81,22 @@ public final class Evaluator {
             guard let tensor else { throw EngineError.data("the model's first output was not computed") }
             return try function(tensor, against: reference, samples: samples.count)
         }
+        passes.keep(base, for: key)
+        return scores
     }
 
-    private func reference(_ samples: [Int], inputs: [Tensor]) throws -> LossFunction.Reference {
+    /// What is known of a state's expansions, whatever the block.
+    private func parent(_ state: Mask, plan: Plan) -> Parent {
+        let key = ParentKey(state: state, plan: ObjectIdentifier(plan))
+        if let parent = parents[key], parent.plan === plan { return parent }
+        // Levels come and go; nothing is lost but a little work.
+        if parents.count >= 256 { parents.removeAll() }
+        let parent = Parent(state: state, plan: plan)
+        parents[key] = parent
+        return parent
+    }
+
+    private func reference(_ samples: [Int], pass: Pass) throws -> LossFunction.Reference {
         switch function.loss {
         case .crossEntropy, .nextToken:
             return .labels(
@@ -85,46 +104,35 @@ public final class Evaluator {
         case .meanSquaredError:
             return .tensor(try Tensor(dataset.gather(samples, from: Dataset.targetsName)))
         case .klDivergence, .selfMeanSquaredError:
-            if let known = references.first(where: { $0.samples == samples }) { return .tensor(known.output) }
-            let output = try network.outputs(of: inputs, mask: .empty)[0]
-            // The same block tends to come back at once, with other expansions.
-            if references.count >= 4 { references.removeFirst() }
-            references.append((samples, output))
-            return .tensor(output)
+            return .tensor(
+                try references.output(for: samples) { try network.outputs(of: pass.inputs, mask: .empty)[0] })
         }
     }
 }
 
-/// The part of a pass that one more cut changes.
-private struct Recomputation {
-    let steps: [Int]
-    let cuts: CutSlots
-    private let output: Int
+private struct ParentKey: Hashable {
+    let state: Mask
+    let plan: ObjectIdentifier
+}
 
-    init(of edge: Edge, state: Mask, plan: Plan, output: Int) {
-        self.output = output
-        let schedule = Schedule(plan: plan, mask: state.removing(edge), wanted: [output])
-        cuts = schedule.cuts
-        steps = schedule.descendants(of: edge.node, in: plan)
+/// A state whose expansions are evaluated: what they recompute, and what they read.
+private final class Parent {
+    let state: Mask
+    let plan: Plan
+    /// The values that expansions read so far: worth keeping.
+    var read: Set<Int>
+    private var recomputations: [Edge: Recomputation] = [:]
+
+    init(state: Mask, plan: Plan) {
+        self.state = state
+        self.plan = plan
+        read = Set(plan.graph.inputs.map(\.value))
     }
 
-    /// The values that are read, and not recomputed here; the output itself where the cut does not change it.
-    func reads(of plan: Plan) -> [Int] {
-        var written: Set<Int> = []
-        var reads: [Int] = []
-        for position in steps {
-            let step = plan.steps[position]
-            for (slot, input) in step.inputs.enumerated() {
-                guard let input, !written.contains(input) else { continue }
-                if !cuts.contains(step.vertex, slot) || plan.graph.values[input].hasDynamicShape {
-                    reads.append(input)
-                }
-            }
-            for value in plan.graph.vertices[step.vertex].captured where !written.contains(value) {
-                reads.append(value)
-            }
-            for value in step.outputs { if let value { written.insert(value) } }
-        }
-        return written.contains(output) ? reads : reads + [output]
+    func recomputation(of edge: Edge, output: Int) -> Recomputation {
+        if let known = recomputations[edge] { return known }
+        let recomputation = Recomputation(of: edge, state: state, plan: plan, output: output)
+        recomputations[edge] = recomputation
+        return recomputation
     }
 }

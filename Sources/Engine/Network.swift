@@ -13,6 +13,7 @@ public final class Network {
     /// give the same bits.
     let classes: EquivalenceClasses
     private let weights: [Tensor?]
+    private let foldings: [Int: BatchNormFolding]
     private var plans: [[[Int]]: Plan] = [:]
     /// The most plans kept: the full block, the remainders of a few shards, and a probe or two.
     private let planLimit = 8
@@ -23,8 +24,7 @@ public final class Network {
     public init(_ graph: Graph) throws {
         self.graph = graph
         classes = EquivalenceClasses(of: graph)
-        TorchRuntime.setThreads(1)
-        TorchRuntime.keepFreedMemory()
+        TorchRuntime.prepare()
         // Images are convolved with the channels innermost: twice as fast or more on CPUs.
         let kernels = Set(
             graph.vertices.filter { $0.operation == "Conv" }.compactMap {
@@ -39,6 +39,7 @@ public final class Network {
                 throw EngineError.data("initialiser '\(value.name)': \(error)")
             }
         }
+        foldings = try BatchNormFolding.all(in: graph, weights: weights)
     }
 
     /// Bytes that the weights take.
@@ -49,7 +50,7 @@ public final class Network {
         let key = inputs.map(\.shape)
         if let plan = plans[key] { return plan }
         if plans.count >= planLimit { plans.removeAll() }
-        let plan = try Plan(graph: graph, weights: weights, inputs: inputs)
+        let plan = try Plan(graph: graph, weights: weights, foldings: foldings, inputs: inputs)
         plans[key] = plan
         return plan
     }

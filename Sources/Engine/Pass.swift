@@ -1,52 +1,6 @@
 internal import ComputationGraph
 internal import Torch
 
-/// What has to be computed for a mask: the live steps, and what the removed slots read instead.
-struct Schedule {
-    /// Positions in the plan's steps, ascending.
-    let steps: [Int]
-    let cuts: CutSlots
-
-    /// The steps that reach `wanted` values when `mask` is removed.
-    init(plan: Plan, mask: Mask, wanted: some Sequence<Int>) {
-        cuts = CutSlots(mask)
-        var needed = [Bool](repeating: false, count: plan.graph.values.count)
-        for value in wanted { needed[value] = true }
-        var live: [Int] = []
-        for (position, step) in plan.steps.enumerated().reversed()
-        where step.outputs.contains(where: { $0.map { needed[$0] } ?? false }) {
-            live.append(position)
-            for value in plan.graph.vertices[step.vertex].captured { needed[value] = true }
-            for (slot, input) in step.inputs.enumerated() {
-                guard let input else { continue }
-                // The zeros of a value whose shape follows its elements can only be made from the value itself.
-                if !cuts.contains(step.vertex, slot) || plan.graph.values[input].hasDynamicShape {
-                    needed[input] = true
-                }
-            }
-        }
-        steps = live.reversed()
-    }
-
-    /// The live steps that depend on what vertex `node` computes, itself included: all that changes when one of its
-    /// slots is cut.
-    func descendants(of node: Int, in plan: Plan) -> [Int] {
-        var changed = [Bool](repeating: false, count: plan.graph.values.count)
-        var affected: [Int] = []
-        for position in steps {
-            let step = plan.steps[position]
-            let reads = step.inputs.enumerated().contains { slot, input in
-                guard let input, changed[input] else { return false }
-                return !cuts.contains(step.vertex, slot) || plan.graph.values[input].hasDynamicShape
-            }
-            guard reads || step.vertex == node else { continue }
-            affected.append(position)
-            for output in step.outputs { if let output { changed[output] = true } }
-        }
-        return affected
-    }
-}
-
 /// The values of one block under one mask, as they are computed.
 struct Pass {
     let plan: Plan
@@ -65,12 +19,18 @@ struct Pass {
         for (port, tensor) in zip(plan.graph.inputs, inputs) { values[port.value] = tensor }
     }
 
+    /// The model inputs' tensors.
+    var inputs: [Tensor] { plan.graph.inputs.compactMap { self[$0.value] } }
+
     /// A pass that recomputes part of `parent`.
     init(expanding parent: Pass) {
         plan = parent.plan
         base = parent.values
         values = [Tensor?](repeating: nil, count: parent.values.count)
     }
+
+    /// The bytes of the values that are held here, the parent's and the model's constants not counted.
+    var byteCount: Int { values.reduce(0) { $0 + ($1?.byteCount ?? 0) } }
 
     /// The value, computed here, kept from the parent, or constant.
     subscript(value: Int) -> Tensor? { values[value] ?? base?[value] ?? plan.constants[value] }
@@ -79,29 +39,55 @@ struct Pass {
     mutating func compute(_ steps: [Int], cuts: CutSlots, keeping kept: (Int) -> Bool) throws {
         var lastReader = [Int](repeating: -1, count: values.count)
         for position in steps {
-            for input in plan.steps[position].inputs { if let input { lastReader[input] = position } }
+            for input in cuts.form(of: plan.steps[position]).inputs {
+                if let input { lastReader[input] = position }
+            }
         }
         for position in steps {
             let step = plan.steps[position]
-            let slots = cuts[step.vertex]
-            if slots.isEmpty {
+            let form = cuts.form(of: step)
+            let vertex = plan.graph.vertices[form.vertex]
+            let slots = cuts[form.vertex]
+            if slots.isEmpty,
+                let slot = step.inPlace?.slots.first(where: { slot in
+                    form.inputs[slot].map { lastReader[$0] == position && !kept($0) } ?? false
+                }), let result = try overwrite(slot, of: step)
+            {
+                store(step, [result])
+            } else if slots.isEmpty {
                 try store(
-                    step,
-                    Plan.compute(
-                        plan.graph.vertices[step.vertex], step.kernel,
-                        step.inputs.map { $0.flatMap { self[$0] } }))
-            } else if step.isPlainAddition, slots.count == 1, let other = step.inputs[1 - slots[0]] {
+                    step, Plan.compute(vertex, form.kernel, form.inputs.map { $0.flatMap { self[$0] } }))
+            } else if step.isPlainAddition, slots.count == 1, let other = form.inputs[1 - slots[0]] {
                 // x + 0 is x.
                 store(step, [self[other]])
             } else {
-                var inputs = step.inputs.map { $0.flatMap { self[$0] } }
-                for slot in slots { inputs[slot] = try zeros(for: step.inputs[slot]) }
-                try store(step, Plan.compute(plan.graph.vertices[step.vertex], step.kernel, inputs))
+                var inputs = form.inputs.map { $0.flatMap { self[$0] } }
+                for slot in slots { inputs[slot] = try zeros(for: form.inputs[slot]) }
+                try store(step, Plan.compute(vertex, form.kernel, inputs))
             }
-            for input in step.inputs {
+            for input in form.inputs {
                 if let input, lastReader[input] == position, !kept(input) { values[input] = nil }
             }
         }
+    }
+
+    /// Computes a step into the memory of its input in `slot`, which nothing reads afterwards; `nil` where someone else
+    /// holds that memory, or the result would not lie in it as it would in memory of its own.
+    private mutating func overwrite(_ slot: Int, of step: Plan.Step) throws -> Tensor? {
+        guard let form = step.inPlace, let index = step.plain.inputs[slot], values[index] != nil else {
+            return nil
+        }
+        let others = step.plain.inputs.indices.filter { $0 != slot }.map {
+            step.plain.inputs[$0].flatMap { self[$0] }
+        }
+        guard others.allSatisfy({ $0 !== values[index] }), var target = values[index] else { return nil }
+        values[index] = nil
+        guard isKnownUniquelyReferenced(&target), target.isExclusive, form.fits(target, others) else {
+            values[index] = target
+            return nil
+        }
+        try form(target, others.compactMap(\.self), plan.graph.vertices[step.vertex])
+        return target
     }
 
     private mutating func store(_ step: Plan.Step, _ results: [Tensor?]) {

@@ -7,14 +7,25 @@ internal import Torch
 /// Everything that depends on shapes alone (most of what exporters write around Reshape and Expand) is computed
 /// once, here; removing edges never changes a shape. What remains is a list of steps with their kernels.
 final class Plan {
-    /// One vertex that has to be computed for every block.
-    struct Step {
+    /// A kernel and what it reads: through the input slots of `vertex`, which a mask may remove.
+    struct Form {
         let vertex: Int
         let kernel: Kernel
         let inputs: [Int?]
+    }
+
+    /// One vertex that has to be computed for every block.
+    struct Step {
+        let vertex: Int
+        /// The vertex by itself.
+        let plain: Form
+        /// The vertex together with the one that its input in slot 0 comes from.
+        let folded: Form?
         let outputs: [Int?]
         /// Whether the vertex adds its two operands without broadcasting, so that a removed one can be passed over.
         let isPlainAddition: Bool
+        /// How the vertex is computed into the memory of one of its inputs, if it can be.
+        let inPlace: InPlaceForm?
     }
 
     let graph: Graph
@@ -35,9 +46,10 @@ final class Plan {
     ///
     /// - Parameters:
     ///   - weights: the tensor of every initialiser, by value index.
+    ///   - foldings: the normalizations that convolutions take in, by vertex.
     ///   - inputs: one tensor per model input, in the order of `graph.inputs`.
     /// - Throws: `EngineError` that names the first node that is not supported or does not fit.
-    init(graph: Graph, weights: [Tensor?], inputs: [Tensor]) throws {
+    init(graph: Graph, weights: [Tensor?], foldings: [Int: BatchNormFolding] = [:], inputs: [Tensor]) throws {
         self.graph = graph
         inputShapes = inputs.map(\.shape)
         var constants = weights
@@ -81,8 +93,11 @@ final class Plan {
                 stepOfVertex[index] = steps.count
                 steps.append(
                     Step(
-                        vertex: index, kernel: kernel, inputs: vertex.inputs, outputs: vertex.outputs,
-                        isPlainAddition: Plan.isPlainAddition(vertex, shapes: shapes)))
+                        vertex: index, plain: Form(vertex: index, kernel: kernel, inputs: vertex.inputs),
+                        folded: try foldings[index].map { try $0.form(of: graph.vertices[$0.convolution]) },
+                        outputs: vertex.outputs,
+                        isPlainAddition: Plan.isPlainAddition(vertex, shapes: shapes),
+                        inPlace: InPlaceForm(of: vertex, shapes: shapes)))
             }
             // Free what nobody reads any more.
             for input in vertex.inputs {

@@ -42,7 +42,7 @@ public enum OutputRun {
             limit: samples)
         let network = try Network(graph)
         let fixed = graph.inputs.compactMap { $0.shape.first ?? nil }.first
-        let size = fixed ?? MeasurementOptions.preferredBlockSize
+        let size = fixed ?? MeasurementOptions.largestBlock
         let blocks = try Sharding(samples: dataset.samples, shards: 1, blockSize: size).naturalBlocks(of: 0)
         var parts: [[(String, NumpyArray)]] = []
         for block in blocks {

@@ -34,8 +34,8 @@ public struct MeasurementOptions: Sendable, Hashable {
 
     /// 2 GiB.
     public static let defaultMemory = 2 << 30
-    /// The block size that is tried first.
-    public static let preferredBlockSize = 64
+    /// The largest block that is chosen.
+    public static let largestBlock = 64
 }
 
 /// A model, data, and how the one is measured on the other.
@@ -56,6 +56,8 @@ public struct Workload {
     public let dataPath: String
     /// The options that it was made with.
     public let options: MeasurementOptions
+    /// About the bytes that a process takes to compute a block.
+    let workingBytes: Int
 
     /// Loads everything and runs the unpruned model once, so that what does not fit is found before any search.
     ///
@@ -84,13 +86,20 @@ public struct Workload {
         division = SampleDivision(sharding: sharding, weights: weights)
         let block = Array(sharding.naturalBlocks(of: 0)[0])
         let shapes = try network.shapes(for: dataset, samples: block)
+        workingBytes = Workload.bytes(
+            of: block.count, weights: network.weightBytes,
+            sampleActivations: shapes.activationBytes / block.count)
         costs = CostModel(graph: graph, shapes: shapes.values, samples: block.count)
         // The loss is tried on the first block, so that labels and shapes that do not fit are found now.
         _ = try evaluator().evaluate(state: .empty, samples: block, expansions: [nil])
     }
 
-    /// An evaluator of this workload in this process.
-    public func evaluator() throws -> Evaluator { try Evaluator(network, dataset: dataset, loss: loss) }
+    /// An evaluator of this workload in this process. It keeps base passes in what the memory budget leaves, but for a
+    /// fifth of that, for what lies between allocations.
+    public func evaluator() throws -> Evaluator {
+        let room = max(0, options.memory - workingBytes) / 5 * 4
+        return try Evaluator(network, dataset: dataset, loss: loss, keptBytes: room)
+    }
 
     /// The candidates that a selection names, at least one.
     ///
@@ -117,40 +126,6 @@ public struct Workload {
             label != Dataset.ignoredLabel && !(loss == .nextToken && index % positions == 0)
         }
     }
-
-    /// The largest power of two up to the preferred size whose block fits the memory budget.
-    private static func blockSize(
-        network: Network, dataset: Dataset, fixed: Int?, options: MeasurementOptions
-    ) throws -> Int {
-        let largest =
-            fixed ?? options.blockSize ?? min(MeasurementOptions.preferredBlockSize, dataset.samples)
-        if let fixed, let asked = options.blockSize, asked != fixed {
-            throw InputError(
-                "the model was exported for batches of exactly \(fixed), so --block-size must be \(fixed)")
-        }
-        let probe = fixed ?? 1
-        let shapes = try network.shapes(for: dataset, samples: Array(0..<min(probe, dataset.samples)))
-        func bytes(_ size: Int) -> Int {
-            // Kept activations, as much again for the expansion in work, and the process itself.
-            let (activations, overflow) = (2 * shapes.activationBytes / probe).multipliedReportingOverflow(
-                by: size)
-            return overflow || activations > 1 << 60
-                ? .max : network.weightBytes * 2 + activations + Workload.processBytes
-        }
-        var size = largest
-        if options.blockSize == nil && fixed == nil {
-            while size > 1 && bytes(size) > options.memory { size /= 2 }
-        }
-        guard bytes(size) <= options.memory else {
-            throw InputError(
-                "a block of \(size) samples takes about \(bytes(size) >> 20) MiB, more than the budget of "
-                    + "\(options.memory >> 20) MiB (--memory, --block-size)")
-        }
-        return size
-    }
-
-    /// What a process takes before any model is loaded.
-    private static let processBytes = 300 << 20
 }
 
 extension InputSpecification {

@@ -85,6 +85,11 @@ public final class Tensor {
     /// Whether the elements lie with the channels innermost (NHWC) without gaps.
     public var isChannelsLast: Bool { rank == 4 && ct_is_contiguous(handle, true) }
 
+    /// Whether no other tensor, here or in libtorch, holds this one's memory, and the elements fill it without gaps.
+    public var isExclusive: Bool { ct_is_exclusive(handle) }
+    /// Whether element type, shape and strides are the other's.
+    public func hasLayout(of other: Tensor) -> Bool { ct_same_layout(handle, other.handle) }
+
     /// The elements' bytes in C order.
     public func bytes() throws(TorchError) -> [UInt8] {
         let size = byteCount

@@ -5,13 +5,19 @@ public enum TorchRuntime {
     /// The version of libtorch that was built against, e.g. `1.13.1`.
     public static var version: String { String(cString: ct_version()) }
 
-    /// Sets the number of compute threads of this process.
-    public static func setThreads(_ count: Int) { ct_set_threads(Int32(count)) }
-
-    /// Makes the C library keep freed memory for the next tensor.
+    /// Prepares the process for computing: one thread, and freed memory kept for the next tensor. Done
+    /// once; later calls change nothing.
     ///
     /// By default every large block is mapped anew, so a pass would spend much of its time on page faults.
-    public static func keepFreedMemory() { ct_keep_freed_memory() }
+    public static func prepare() { _ = prepared }
+
+    private static let prepared: Void = {
+        ct_set_threads(1)
+        ct_keep_freed_memory()
+    }()
+
+    /// The processor that the BLAS chose its kernels for, e.g. `SkylakeX`; empty where it does not say.
+    public static var matrixKernels: String { String(cString: ct_matrix_kernels()) }
 
     /// Runs `body` while operators on this thread are recorded for backward.
     public static func withGradients<Result>(_ body: () throws -> Result) rethrows -> Result {

@@ -30,8 +30,9 @@ struct ModelFixture {
         candidates = try Candidates(of: graph, selection: .all)
     }
 
-    func evaluator(_ loss: Loss? = nil) throws -> Evaluator {
-        try Evaluator(network, dataset: dataset, loss: loss ?? .natural(for: dataset))
+    func evaluator(_ loss: Loss? = nil, keptBytes: Int = 1 << 28) throws -> Evaluator {
+        try Evaluator(
+            network, dataset: dataset, loss: loss ?? .natural(for: dataset), keptBytes: keptBytes)
     }
 
     /// All samples of every input.

@@ -52,7 +52,7 @@ struct PrefixReuseTests {
         arguments: ["resnet18", "vit", "densenet", "lstm"])
     func costsNoMoreThanAPass(model: String) throws {
         let fixture = try ModelFixture(model)
-        let evaluator = try fixture.evaluator()
+        let evaluator = try fixture.evaluator(keptBytes: 0)
         func steps(_ state: Mask, _ expansions: [Edge?]) throws -> Int {
             let before = evaluator.computedSteps
             _ = try evaluator.evaluate(state: state, samples: [0, 1], expansions: expansions)

@@ -51,6 +51,8 @@ const char *ct_version(void);
 void ct_set_threads(int32_t count);
 // Keeps freed memory in this process: large blocks are reused instead of mapped, and faulted in, anew.
 void ct_keep_freed_memory(void);
+// The processor that the BLAS chose its kernels for; empty where it does not say.
+const char *ct_matrix_kernels(void);
 // Turns recording for backward on or off for the calling thread (off at first).
 void ct_set_gradients(bool enabled);
 bool ct_gradients(void);
@@ -74,6 +76,10 @@ void ct_shape(const ct_tensor *tensor, int64_t *shape);
 int64_t ct_count(const ct_tensor *tensor);
 size_t ct_byte_count(const ct_tensor *tensor);
 bool ct_is_contiguous(const ct_tensor *tensor, bool channels_last);
+// Whether nobody else holds the tensor or its memory, and the elements fill that memory without gaps.
+bool ct_is_exclusive(const ct_tensor *tensor);
+// Whether element type, sizes and strides are the same.
+bool ct_same_layout(const ct_tensor *left, const ct_tensor *right);
 // Copies the elements in C order into `bytes`, which has room for ct_byte_count.
 int32_t ct_copy_out(const ct_tensor *tensor, void *bytes, size_t byte_count);
 

@@ -27,7 +27,7 @@ extension GateEvaluator {
             before: { step, values in
                 guard let positions = wanted[step.vertex] else { return }
                 var energy = 0.0
-                for (value, tensor) in zip(step.inputs, values) {
+                for (value, tensor) in zip(step.plain.inputs, values) {
                     guard let value, let tensor, graph.values[value].dependsOnData,
                         tensor.scalarType.isFloatingPoint
                     else { continue }
@@ -35,7 +35,8 @@ extension GateEvaluator {
                 }
                 for position in positions {
                     let slot = edges[position].slot
-                    guard let value = step.inputs[slot], let tensor = values[slot], energy.isFinite else {
+                    guard let value = step.plain.inputs[slot], let tensor = values[slot], energy.isFinite
+                    else {
                         continue
                     }
                     let rows = try axes.rows(of: tensor, value: value, samples: samples.count)

@@ -65,24 +65,24 @@ struct GatedPass {
         _ wanted: [Int], before visit: (Plan.Step, [Tensor?]) throws -> Void = { _, _ in },
         after leave: (Plan.Step, [Tensor?]) throws -> Void = { _, _ in }
     ) throws {
-        let steps = Schedule(plan: plan, mask: .empty, wanted: wanted).steps
+        let steps = Schedule(plan: plan, mask: .empty, wanted: wanted, isFolded: false).steps
         let kept = Set(wanted)
         var lastReader = [Int](repeating: -1, count: values.count)
         for position in steps {
-            for input in plan.steps[position].inputs { if let input { lastReader[input] = position } }
+            for input in plan.steps[position].plain.inputs { if let input { lastReader[input] = position } }
         }
         for position in steps {
             let step = plan.steps[position]
-            let inputs = try step.inputs.enumerated().map { slot, input in
+            let inputs = try step.plain.inputs.enumerated().map { slot, input in
                 try input.flatMap { self[$0] }.map { try gates($0, on: Edge(node: step.vertex, slot: slot)) }
             }
             try visit(step, inputs)
-            let results = try Plan.compute(plan.graph.vertices[step.vertex], step.kernel, inputs)
+            let results = try Plan.compute(plan.graph.vertices[step.vertex], step.plain.kernel, inputs)
             for (place, output) in step.outputs.enumerated() where place < results.count {
                 if let output { values[output] = results[place] }
             }
             try leave(step, results)
-            for input in step.inputs {
+            for input in step.plain.inputs {
                 if let input, lastReader[input] == position, !kept.contains(input) { values[input] = nil }
             }
         }

@@ -1,0 +1,66 @@
+internal import ComputationGraph
+
+/// What has to be computed for a mask: the live steps, and what the removed slots read instead.
+struct Schedule {
+    /// Positions in the plan's steps, ascending.
+    let steps: [Int]
+    let cuts: CutSlots
+
+    /// The steps that reach `wanted` values when `mask` is removed.
+    ///
+    /// - Parameters:
+    ///   - isFolded: whether layers may be computed together; without it every vertex is a step.
+    ///   - given: whether a value is there already, so that nothing need be computed for it.
+    init(
+        plan: Plan, mask: Mask, wanted: some Sequence<Int>, isFolded: Bool = true,
+        given: (Int) -> Bool = { _ in false }
+    ) {
+        cuts = CutSlots(mask)
+        var needed = [Bool](repeating: false, count: plan.graph.values.count)
+        for value in wanted where !given(value) { needed[value] = true }
+        var live: [Int] = []
+        for (position, step) in plan.steps.enumerated().reversed()
+        where step.outputs.contains(where: { $0.map { needed[$0] } ?? false }) {
+            live.append(position)
+            let form = isFolded ? cuts.form(of: step) : step.plain
+            for value in plan.graph.vertices[step.vertex].captured where !given(value) {
+                needed[value] = true
+            }
+            for (slot, input) in form.inputs.enumerated() {
+                guard let input, !given(input) else { continue }
+                // The zeros of a value whose shape follows its elements can only be made from the value itself.
+                if !cuts.contains(form.vertex, slot) || plan.graph.values[input].hasDynamicShape {
+                    needed[input] = true
+                }
+            }
+        }
+        steps = live.reversed()
+    }
+
+    /// The live steps that depend on what vertex `node` computes, itself included: all that changes when one of its
+    /// slots is cut.
+    func descendants(of node: Int, in plan: Plan) -> [Int] {
+        var changed = [Bool](repeating: false, count: plan.graph.values.count)
+        var affected: [Int] = []
+        for position in steps {
+            let step = plan.steps[position]
+            let form = cuts.form(of: step)
+            let reads = form.inputs.enumerated().contains { slot, input in
+                guard let input, changed[input] else { return false }
+                return !cuts.contains(form.vertex, slot) || plan.graph.values[input].hasDynamicShape
+            }
+            guard reads || step.vertex == node || form.vertex == node else { continue }
+            affected.append(position)
+            for output in step.outputs { if let output { changed[output] = true } }
+        }
+        return affected
+    }
+}
+
+extension CutSlots {
+    /// How a step is computed under a mask: together with the layer before it, unless the mask separates the two.
+    func form(of step: Plan.Step) -> Plan.Form {
+        guard let folded = step.folded, !contains(step.vertex, 0) else { return step.plain }
+        return folded
+    }
+}
