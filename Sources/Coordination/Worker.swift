@@ -17,6 +17,9 @@ public struct Worker: Sendable {
     private var files: RunDescription?
     private(set) var isLoaded = false
     private var shards: [Int] = []
+    private var proof: [UInt8] = []
+    /// Pieces of contents that were asked for and have not come.
+    var requests: OrderedSet<ChunkRequest> = []
     private(set) var queue: [Assignment] = []
     private(set) var computing: (assignment: Assignment, session: UInt64)?
     /// Answers that the coordinator has not acknowledged.
@@ -25,6 +28,8 @@ public struct Worker: Sendable {
     private var failedConnections = 0
     private var lastHeard: Instant = .zero
     private var lastSent: Instant = .zero
+    /// When the coordinator last said something, on whatever connection.
+    private var lastMessage: Instant?
     private var lastEvent: Instant?
 
     /// A worker that is not connected yet.
@@ -50,10 +55,16 @@ public struct Worker: Sendable {
         case .received(let message):
             guard phase != .disconnected else { return [] }
             lastHeard = now
+            lastMessage = now
             failedConnections = 0
             actions = receive(message)
         case .malformed(let error): actions = misunderstand(error)
-        case .loaded(let run, let shards): actions = finishLoading(run, shards: shards)
+        case .loaded(let run, let shards, let proof):
+            actions = finishLoading(run, shards: shards, proof: proof)
+        case .holds(let shards):
+            self.shards = shards
+            if phase == .ready { actions = [.send(.ready(shards: shards, proof: proof))] }
+        case .request(let request): actions = ask(for: request)
         case .loadFailed(let run, let reason):
             guard let files, run.needsTheSameFiles(as: files) else { return [] }
             actions = stop(.cannotLoad(reason: reason), saying: .goodbye(reason: reason, failed: true))
@@ -93,6 +104,9 @@ public struct Worker: Sendable {
             let dropped = queue.filter { $0.id.task == task }
             queue.removeAll { $0.id.task == task }
             return dropped.map { .send(.cancelled($0.id)) }
+        case .hold(let shards): return phase == .ready ? [.hold(shards)] : []
+        case .chunk(let chunk): return take(chunk)
+        case .missing(let sha256, let reason): return giveUp(sha256, because: reason)
         }
     }
 
@@ -105,15 +119,18 @@ public struct Worker: Sendable {
             self.files = run
             isLoaded = false
             phase = .loading
+            requests = []
             return [.load(run)]
         }
         phase = .loading
-        return isLoaded ? becomeReady() : []
+        // What was asked for on another connection does not come on this one.
+        return isLoaded ? becomeReady() : askAgain()
     }
 
     private mutating func becomeReady() -> [WorkerAction] {
         phase = .ready
-        return [.send(.ready(shards: shards))] + unacknowledged.values.map { .send($0) }
+        return [.send(.ready(shards: shards, proof: proof))] + unacknowledged.values.map { .send($0) }
+            + askAgain()
     }
 
     /// More tasks than any credit allows for.
@@ -136,10 +153,13 @@ public struct Worker: Sendable {
 
     // MARK: Work
 
-    private mutating func finishLoading(_ run: RunDescription, shards: [Int]) -> [WorkerAction] {
+    private mutating func finishLoading(_ run: RunDescription, shards: [Int], proof: [UInt8])
+        -> [WorkerAction]
+    {
         guard let files, run.needsTheSameFiles(as: files), !isLoaded else { return [] }
         isLoaded = true
         self.shards = shards
+        self.proof = proof
         return phase == .loading ? becomeReady() : []
     }
 
@@ -178,6 +198,11 @@ public struct Worker: Sendable {
     // MARK: Time
 
     private mutating func tick(at now: Instant) -> [WorkerAction] {
+        let since = lastMessage ?? now
+        lastMessage = since
+        if let limit = settings.coordinatorLimit, now - since > limit {
+            return stop(.noCoordinator(waited: now - since))
+        }
         guard phase != .disconnected else { return [] }
         let limit = phase == .greeting ? settings.greetingLimit : run?.silenceLimit ?? settings.greetingLimit
         if now - lastHeard > limit { return reconnect() }
@@ -193,13 +218,15 @@ public struct Worker: Sendable {
         queue = []
         let doublings = min(failedConnections, 20)
         failedConnections += 1
+        // Whoever started the worker too early, or with a wrong address, should see why nothing happens.
+        let level: LogLevel = [3, 30].contains(failedConnections) ? .warning : .info
         let longest = min(
             settings.firstPause.inSeconds * Double(1 << doublings), settings.longestPause.inSeconds)
         // Spread between half and all of it by identity and try, so that a thousand workers do not come at once.
         let mixed = (settings.hello.identity.low &+ UInt64(failedConnections)) &* 0x9E37_79B9_7F4A_7C15
         let pause = longest * (0.5 + Double(mixed >> 33) / Double(1 << 32))
         return [
-            .log(.info, "the coordinator is silent; connecting again"),
+            .log(level, "no coordinator answers; trying again"),
             .reconnect(after: .clamped(seconds: pause)),
         ]
     }
