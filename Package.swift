@@ -103,6 +103,17 @@ let package = Package(
             ],
             swiftSettings: swiftSettings),
 
+        // The simulator: the real state machines on a simulated clock, network and disk.
+        .target(
+            name: "Simulation",
+            dependencies: [
+                "Coordination", "Search", "ComputationGraph", "Datasets", "ONNX",
+                .product(name: "HeapModule", package: "swift-collections"),
+            ], path: "Tests/Simulation", swiftSettings: swiftSettings),
+        .executableTarget(
+            name: "espalier-simulate", dependencies: ["Simulation"], path: "Tests/Simulate",
+            swiftSettings: swiftSettings),
+
         .testTarget(
             name: "ONNXTests", dependencies: ["ONNX"], exclude: ["Fixtures"], swiftSettings: swiftSettings),
         .testTarget(
@@ -127,7 +138,7 @@ let package = Package(
             swiftSettings: swiftSettings),
         .testTarget(
             name: "CoordinationTests",
-            dependencies: ["Coordination", "Search", "ComputationGraph", "Datasets"],
+            dependencies: ["Coordination", "Simulation", "Search", "ComputationGraph", "Datasets"],
             swiftSettings: swiftSettings),
         .testTarget(
             name: "ClusterTests",

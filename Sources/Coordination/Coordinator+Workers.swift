@@ -26,9 +26,10 @@ extension Coordinator {
         case .hello, .goodbye, .alive: return []
         case .ready(let shards): return makeReady(connection, shards: shards, at: now)
         case .result(let result): return take(result, from: connection, at: now)
+        case .handover(let handover): return take(handover, from: connection, at: now)
         case .failed(let failure): return take(failure, from: connection, at: now)
         case .cancelled(let id):
-            endLease(id, of: connection)
+            endLease(id, of: connection, at: now)
             return []
         }
     }
@@ -69,6 +70,7 @@ extension Coordinator {
                     + "\(settings.run.sharding.shards)", at: now)
         }
         peers[connection]?.phase = .ready
+        peers[connection]?.since = now
         peers[connection]?.shards = Set(shards)
         loadFailures = 0
         return [.log(.debug, "\(peer.name(connection)) is ready with \(shards.count) shards")]
@@ -110,7 +112,7 @@ extension Coordinator {
         if blamed, let suspect = peer.outstanding.first, let flight = flights[suspect.task] {
             actions += strike(flight.task, vanished: peer.hello?.identity, reason: reason)
         }
-        for id in peer.outstanding { endLease(id, of: connection) }
+        for id in peer.outstanding { endLease(id, of: connection, at: now) }
         return actions
     }
 

@@ -24,6 +24,9 @@ public struct CoordinatorSettings: Sendable {
     /// How long a worker on which a task failed gets nothing, so that others may try.
     public var restAfterFailure: Duration = .seconds(3)
 
+    /// A worker that has not loaded model and data after so long is no longer waited for.
+    public var loadingLimit: Duration = .seconds(3600)
+
     /// The usual treatment.
     public init(run: RunDescription, softwareVersion: String) {
         self.run = run

@@ -37,6 +37,11 @@ public struct Wire: Sendable {
         case .ready(let shards):
             frame.ready = .with { $0.shards = PackedArray.encode(shards.map { UInt32(clamping: $0) }) }
         case .result(let result): frame.result = try encoded(result)
+        case .handover(let handover):
+            var proto = ProtoHandover()
+            proto.task = try encoded(handover.assignment)
+            proto.result = try encoded(handover.result)
+            frame.handover = proto
         case .failed(let failure):
             frame.failed = .with {
                 $0.task = failure.id.task.number
@@ -143,7 +148,8 @@ public struct Wire: Sendable {
     private func bytes(of frame: ProtoFrame) throws(WireError) -> Data {
         var frame = frame
         frame.version = Self.version
-        guard let bytes: Data = try? frame.serializedData() else { throw .malformed }
+        guard var bytes: Data = try? frame.serializedData() else { throw .malformed }
+        Checksum.append(to: &bytes)
         guard bytes.count <= limits.frameBytes else {
             throw .tooLarge(bytes: bytes.count, limit: limits.frameBytes)
         }

@@ -58,15 +58,19 @@ public enum WorkerEnding: Error, Hashable, Sendable, CustomStringConvertible {
     case misunderstood(WireError)
     /// Model or data could not be used.
     case cannotLoad(reason: String)
+    /// A computation does not end.
+    case stuck(TaskID, reason: String)
     /// The process was asked to end.
     case terminated
 
-    /// The exit status that tells it: 0 for an end that was wanted, 65 for input that cannot be used, 69 otherwise.
+    /// The exit status that tells it: 0 for an end that was wanted, 65 for input that cannot be used,
+    /// 70 for a computation that does not end, 69 otherwise.
     public var exitStatus: Int32 {
         switch self {
         case .finished, .terminated: 0
         case .cannotLoad: 65
         case .refused, .misunderstood: 69
+        case .stuck: 70
         }
     }
 
@@ -77,6 +81,7 @@ public enum WorkerEnding: Error, Hashable, Sendable, CustomStringConvertible {
         case .refused(let reason): "the coordinator refused this worker: \(reason)"
         case .misunderstood(let error): "the coordinator cannot be understood: \(error)"
         case .cannotLoad(let reason): "the run cannot be loaded: \(reason)"
+        case .stuck(let task, let reason): "\(task) does not end: \(reason)"
         case .terminated: "the worker was asked to end"
         }
     }
