@@ -19,6 +19,25 @@ let swiftSettings: [SwiftSetting] = [
     .treatAllWarnings(as: .error),
 ]
 
+/// `Scripts/fuzz` builds one more executable, against libFuzzer from the toolchain that `ESPALIER_FUZZ` names.
+let fuzzTargets: [Target] =
+    ProcessInfo.processInfo.environment["ESPALIER_FUZZ"].map { toolchain in
+        let folder = "\(toolchain)/lib/clang"
+        let version = (try? FileManager.default.contentsOfDirectory(atPath: folder))?.max() ?? ""
+        #if arch(arm64)
+            let library = "\(folder)/\(version)/lib/linux/libclang_rt.fuzzer_no_main-aarch64.a"
+        #else
+            let library = "\(folder)/\(version)/lib/linux/libclang_rt.fuzzer_no_main-x86_64.a"
+        #endif
+        return [
+            .executableTarget(
+                name: "espalier-fuzz",
+                dependencies: ["ONNX", "ComputationGraph", "Datasets", "Search", "Coordination", "Journal"],
+                path: "Tests/Fuzz", swiftSettings: swiftSettings,
+                linkerSettings: [.unsafeFlags([library]), .linkedLibrary("stdc++"), .linkedLibrary("m")])
+        ]
+    } ?? []
+
 let package = Package(
     name: "espalier",
     products: [
@@ -144,7 +163,7 @@ let package = Package(
             name: "ClusterTests",
             dependencies: ["Cluster", "Coordination", "Search", "ComputationGraph", "Datasets", "ZeroMQ"],
             swiftSettings: swiftSettings),
-    ],
+    ] + fuzzTargets,
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: torchHome == nil ? .cxx17 : .cxx20
 )

@@ -156,6 +156,13 @@ public struct Wire: Sendable {
         return bytes
     }
 
+    /// Bytes with the checksum that makes them a frame, for who makes frames by hand.
+    package static func sealed(_ bytes: Data) -> Data {
+        var frame = bytes
+        Checksum.append(to: &frame)
+        return frame
+    }
+
     /// Free text, cut where it is too long to be sent.
     private func clipped(_ text: String) -> String {
         guard text.utf8.count > limits.textBytes else { return text }

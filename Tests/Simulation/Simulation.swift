@@ -83,7 +83,7 @@ extension Simulator {
     func finish() throws {
         isOver = true
         // Clearing up takes time, in which workers tick; a share of the seeds shows it.
-        if seed % 8 == 0, world.workers <= 60 {
+        if seed % 16 == 0, world.workers <= 60 {
             let quiet = now + 600_000_000_000
             while let next = agenda.min, next.at < quiet { try step() }
             for worker in coordinator?.workers ?? [] where worker.outstanding > 0 {
