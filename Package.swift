@@ -19,6 +19,25 @@ let swiftSettings: [SwiftSetting] = [
     .treatAllWarnings(as: .error),
 ]
 
+/// `Scripts/fuzz` builds one more executable, against libFuzzer from the toolchain that `ESPALIER_FUZZ` names.
+let fuzzTargets: [Target] =
+    ProcessInfo.processInfo.environment["ESPALIER_FUZZ"].map { toolchain in
+        let folder = "\(toolchain)/lib/clang"
+        let version = (try? FileManager.default.contentsOfDirectory(atPath: folder))?.max() ?? ""
+        #if arch(arm64)
+            let library = "\(folder)/\(version)/lib/linux/libclang_rt.fuzzer_no_main-aarch64.a"
+        #else
+            let library = "\(folder)/\(version)/lib/linux/libclang_rt.fuzzer_no_main-x86_64.a"
+        #endif
+        return [
+            .executableTarget(
+                name: "espalier-fuzz",
+                dependencies: ["ONNX", "ComputationGraph", "Datasets", "Search", "Coordination", "Journal"],
+                path: "Tests/Fuzz", swiftSettings: swiftSettings,
+                linkerSettings: [.unsafeFlags([library]), .linkedLibrary("stdc++"), .linkedLibrary("m")])
+        ]
+    } ?? []
+
 let package = Package(
     name: "espalier",
     products: [
@@ -103,6 +122,17 @@ let package = Package(
             ],
             swiftSettings: swiftSettings),
 
+        // The simulator: the real state machines on a simulated clock, network and disk.
+        .target(
+            name: "Simulation",
+            dependencies: [
+                "Coordination", "Search", "ComputationGraph", "Datasets", "ONNX",
+                .product(name: "HeapModule", package: "swift-collections"),
+            ], path: "Tests/Simulation", swiftSettings: swiftSettings),
+        .executableTarget(
+            name: "espalier-simulate", dependencies: ["Simulation"], path: "Tests/Simulate",
+            swiftSettings: swiftSettings),
+
         .testTarget(
             name: "ONNXTests", dependencies: ["ONNX"], exclude: ["Fixtures"], swiftSettings: swiftSettings),
         .testTarget(
@@ -127,13 +157,13 @@ let package = Package(
             swiftSettings: swiftSettings),
         .testTarget(
             name: "CoordinationTests",
-            dependencies: ["Coordination", "Search", "ComputationGraph", "Datasets"],
+            dependencies: ["Coordination", "Simulation", "Search", "ComputationGraph", "Datasets"],
             swiftSettings: swiftSettings),
         .testTarget(
             name: "ClusterTests",
             dependencies: ["Cluster", "Coordination", "Search", "ComputationGraph", "Datasets", "ZeroMQ"],
             swiftSettings: swiftSettings),
-    ],
+    ] + fuzzTargets,
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: torchHome == nil ? .cxx17 : .cxx20
 )

@@ -28,9 +28,10 @@ extension Coordinator {
             return makeReady(connection, shards: shards, proof: proof, at: now)
         case .fetch(let request): return [.serve(request, to: connection)]
         case .result(let result): return take(result, from: connection, at: now)
+        case .handover(let handover): return take(handover, from: connection, at: now)
         case .failed(let failure): return take(failure, from: connection, at: now)
         case .cancelled(let id):
-            endLease(id, of: connection)
+            endLease(id, of: connection, at: now)
             return []
         }
     }
@@ -89,6 +90,7 @@ extension Coordinator {
             // What a worker brought along on its own is what it is to hold.
             peers[connection]?.assigned = shards
             peers[connection]?.phase = .ready
+            peers[connection]?.since = now
         }
         // It may have been told since to let some go.
         let kept = Set(peers[connection]?.assigned ?? []).intersection(shards)
@@ -133,7 +135,7 @@ extension Coordinator {
         if blamed, let suspect = peer.outstanding.first, let flight = flights[suspect.task] {
             actions += strike(flight.task, vanished: peer.hello?.identity, reason: reason)
         }
-        for id in peer.outstanding { endLease(id, of: connection) }
+        for id in peer.outstanding { endLease(id, of: connection, at: now) }
         return actions
     }
 

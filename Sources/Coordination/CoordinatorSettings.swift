@@ -36,6 +36,8 @@ public struct CoordinatorSettings: Sendable {
     public var allowsMixedNumerics = false
     /// How long a worker must have been idle before it takes over a shard that another one holds too.
     public var patience: Duration = .seconds(2)
+    /// A worker that has not loaded model and data after so long is no longer waited for.
+    public var loadingLimit: Duration = .seconds(3600)
 
     /// The usual treatment.
     public init(run: RunDescription, softwareVersion: String) {

@@ -85,6 +85,24 @@ public struct TaskResult: Hashable, Sendable {
     }
 }
 
+/// What a worker finished for a coordinator that is gone: task numbers mean nothing to the next one, but model, data,
+/// state, edges, block and samples say all.
+public struct Handover: Hashable, Sendable {
+    /// The task as it was given.
+    public let assignment: Assignment
+    /// Its result.
+    public let result: TaskResult
+
+    /// A result for whoever takes over.
+    public init(assignment: Assignment, result: TaskResult) {
+        self.assignment = assignment
+        self.result = result
+    }
+
+    /// The number of removals of the level that the task belongs to.
+    var level: Int { assignment.state.count + (assignment.edges.contains(nil) ? 0 : 1) }
+}
+
 /// Why a worker could not compute a task.
 public struct TaskFailure: Hashable, Sendable {
     /// The task and the attempt at it.
@@ -111,6 +129,8 @@ public enum WorkerMessage: Hashable, Sendable {
     /// A piece of a content is wanted.
     case fetch(ChunkRequest)
     case result(TaskResult)
+    /// The result of a task that a coordinator gave which is gone.
+    case handover(Handover)
     case failed(TaskFailure)
     /// A queued task was dropped, as asked.
     case cancelled(AttemptID)

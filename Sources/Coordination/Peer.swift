@@ -17,10 +17,15 @@ struct Peer: Sendable {
     /// Until when others are given the chance to do better.
     var restsUntil: Instant?
     var computed = 0
+    /// By when the worker must have answered one of its tasks, or is given up; `nil` while it owes nothing.
+    var answerBy: Instant?
+    /// Since when the worker has been in its phase.
+    var since: Instant
 
     init(at now: Instant) {
         lastHeard = now
         lastSent = now
+        since = now
     }
 
     /// Whether the worker is still getting what it was told to load.
@@ -44,6 +49,8 @@ struct Flight: Sendable {
     let task: LevelTask
     var leases: [Lease] = []
     var attempts: UInt32 = 0
+    /// Who was given which attempt, also those whose leases have ended.
+    var holders: [UInt32: WorkerID] = [:]
 }
 
 /// Counts how often each piece of work ended a worker, or failed on one.

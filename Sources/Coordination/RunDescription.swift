@@ -65,4 +65,19 @@ public struct RunDescription: Hashable, Sendable {
 
     /// After so long without a word the other side is taken for dead.
     var silenceLimit: Duration { heartbeat * 3 }
+
+    /// Task numbers have their coordinator's session in their upper half, so that a late message about another one's
+    /// task is none about ours.
+    var firstTaskNumber: UInt64 { session & ~0xFFFF_FFFF }
+
+    /// Whether this run's coordinator numbered the task.
+    func numbers(_ task: TaskID) -> Bool { task.number & ~0xFFFF_FFFF == firstTaskNumber }
+
+    /// After so long a computation that has this lease is taken for one that never ends.
+    func patience(with lease: Duration) -> Duration {
+        min(lease, .seconds(1 << 30)) * RunDescription.patienceFactor + silenceLimit
+    }
+
+    /// A lease is several times the expected cost already.
+    private static let patienceFactor = 5
 }

@@ -26,6 +26,9 @@ extension Wire {
                 proof: ready.proof.isEmpty ? [] : try hash(ready.proof, "ready", "proof"))
         case .fetch(let fetch): return .fetch(try decoded(fetch))
         case .result(let result): return .result(try decoded(result))
+        case .handover(let handover):
+            return .handover(
+                Handover(assignment: try decoded(handover.task), result: try decoded(handover.result)))
         case .failed(let failed):
             return .failed(
                 TaskFailure(
@@ -68,6 +71,8 @@ extension Wire {
         guard bytes.count <= limits.frameBytes else {
             throw .tooLarge(bytes: bytes.count, limit: limits.frameBytes)
         }
+        let checksum = Checksum.verdict(on: bytes)
+        guard checksum != .wrong else { throw .damaged }
         var options = BinaryDecodingOptions()
         options.discardUnknownFields = true
         options.messageDepthLimit = 5
@@ -78,6 +83,7 @@ extension Wire {
                 throw frame.version == 0 ? .malformed : .wrongVersion(peer: frame.version, own: Self.version)
             }
         }
+        guard checksum == .right || frame.version != Self.version else { throw .damaged }
         guard let message = frame.message else { throw .unknownKind("unknown") }
         return message
     }
@@ -222,6 +228,7 @@ extension Wire {
         case .hello: "hello"
         case .ready: "ready"
         case .result: "result"
+        case .handover: "handover"
         case .failed: "failed"
         case .cancelled: "cancelled"
         case .goodbye: "goodbye"

@@ -48,6 +48,11 @@ public struct Wire: Sendable {
                 $0.count = UInt32(clamping: request.count)
             }
         case .result(let result): frame.result = try encoded(result)
+        case .handover(let handover):
+            var proto = ProtoHandover()
+            proto.task = try encoded(handover.assignment)
+            proto.result = try encoded(handover.result)
+            frame.handover = proto
         case .failed(let failure):
             frame.failed = .with {
                 $0.task = failure.id.task.number
@@ -170,11 +175,19 @@ public struct Wire: Sendable {
     private func bytes(of frame: ProtoFrame) throws(WireError) -> Data {
         var frame = frame
         frame.version = Self.version
-        guard let bytes: Data = try? frame.serializedData() else { throw .malformed }
+        guard var bytes: Data = try? frame.serializedData() else { throw .malformed }
+        Checksum.append(to: &bytes)
         guard bytes.count <= limits.frameBytes else {
             throw .tooLarge(bytes: bytes.count, limit: limits.frameBytes)
         }
         return bytes
+    }
+
+    /// Bytes with the checksum that makes them a frame, for who makes frames by hand.
+    package static func sealed(_ bytes: Data) -> Data {
+        var frame = bytes
+        Checksum.append(to: &frame)
+        return frame
     }
 
     /// Free text, cut where it is too long to be sent.

@@ -6,6 +6,8 @@ public enum WireError: Error, Hashable, Sendable, CustomStringConvertible {
     case tooLarge(bytes: Int, limit: Int)
     /// The bytes are no protocol buffer.
     case malformed
+    /// The bytes are not those that were sent.
+    case damaged
     /// The peer speaks another version of the protocol.
     case wrongVersion(peer: UInt32, own: UInt32)
     /// A kind of message that this side does not know, or does not take.
@@ -18,6 +20,7 @@ public enum WireError: Error, Hashable, Sendable, CustomStringConvertible {
         switch self {
         case .tooLarge(let bytes, let limit): "a frame of \(bytes) bytes exceeds the limit of \(limit)"
         case .malformed: "a frame is no protocol buffer"
+        case .damaged: "a frame was damaged on its way: its checksum is wrong"
         case .wrongVersion(let peer, let own):
             "the other side speaks version \(peer) of the protocol, this one version \(own)"
         case .unknownKind(let kind): "a message of the kind '\(kind)' is not understood here"

@@ -72,15 +72,19 @@ public enum WorkerEnding: Error, Hashable, Sendable, CustomStringConvertible {
     case cannotLoad(reason: String)
     /// For too long there was no coordinator.
     case noCoordinator(waited: Duration)
+    /// A computation does not end.
+    case stuck(TaskID, reason: String)
     /// The process was asked to end.
     case terminated
 
-    /// The exit status that tells it: 0 for an end that was wanted, 65 for input that cannot be used, 69 otherwise.
+    /// The exit status that tells it: 0 for an end that was wanted, 65 for input that cannot be used,
+    /// 70 for a computation that does not end, 69 otherwise.
     public var exitStatus: Int32 {
         switch self {
         case .finished, .terminated: 0
         case .cannotLoad: 65
         case .refused, .misunderstood, .noCoordinator: 69
+        case .stuck: 70
         }
     }
 
@@ -92,6 +96,7 @@ public enum WorkerEnding: Error, Hashable, Sendable, CustomStringConvertible {
         case .misunderstood(let error): "the coordinator cannot be understood: \(error)"
         case .cannotLoad(let reason): "the run cannot be loaded: \(reason)"
         case .noCoordinator(let waited): "there was no coordinator for \(Int(waited.inSeconds)) s"
+        case .stuck(let task, let reason): "\(task) does not end: \(reason)"
         case .terminated: "the worker was asked to end"
         }
     }

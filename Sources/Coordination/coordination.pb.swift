@@ -42,6 +42,10 @@ nonisolated struct ProtoFrame: Sendable {
 
   var version: UInt32 = 0
 
+  /// Always the last nine bytes of a frame: a checksum of all bytes before them. What was damaged on the way is not
+  /// taken for another message.
+  var checksum: UInt64 = 0
+
   var message: ProtoFrame.OneOf_Message? = nil
 
   /// Coordinator to worker.
@@ -125,6 +129,14 @@ nonisolated struct ProtoFrame: Sendable {
     set {message = .missing(newValue)}
   }
 
+  var status: ProtoStatus {
+    get {
+      if case .status(let v)? = message {return v}
+      return ProtoStatus()
+    }
+    set {message = .status(newValue)}
+  }
+
   /// Worker to coordinator.
   var hello: ProtoHello {
     get {
@@ -182,6 +194,23 @@ nonisolated struct ProtoFrame: Sendable {
     set {message = .fetch(newValue)}
   }
 
+  var handover: ProtoHandover {
+    get {
+      if case .handover(let v)? = message {return v}
+      return ProtoHandover()
+    }
+    set {message = .handover(newValue)}
+  }
+
+  /// Somebody who is no worker.
+  var askStatus: ProtoAskStatus {
+    get {
+      if case .askStatus(let v)? = message {return v}
+      return ProtoAskStatus()
+    }
+    set {message = .askStatus(newValue)}
+  }
+
   /// Both ways.
   var alive: ProtoAlive {
     get {
@@ -205,6 +234,7 @@ nonisolated struct ProtoFrame: Sendable {
     case hold(ProtoHold)
     case chunk(ProtoChunk)
     case missing(ProtoMissing)
+    case status(ProtoStatus)
     /// Worker to coordinator.
     case hello(ProtoHello)
     case ready(ProtoReady)
@@ -213,6 +243,9 @@ nonisolated struct ProtoFrame: Sendable {
     case cancelled(ProtoCancelled)
     case goodbye(ProtoGoodbye)
     case fetch(ProtoFetch)
+    case handover(ProtoHandover)
+    /// Somebody who is no worker.
+    case askStatus(ProtoAskStatus)
     /// Both ways.
     case alive(ProtoAlive)
 
@@ -583,6 +616,38 @@ nonisolated struct ProtoResult: Sendable {
   init() {}
 }
 
+/// What was finished for a coordinator that is gone: the task as that one gave it, and the result.
+nonisolated struct ProtoHandover: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var task: ProtoTask {
+    get {_task ?? ProtoTask()}
+    set {_task = newValue}
+  }
+  /// Returns true if `task` has been explicitly set.
+  var hasTask: Bool {self._task != nil}
+  /// Clears the value of `task`. Subsequent reads from it will return its default value.
+  mutating func clearTask() {self._task = nil}
+
+  var result: ProtoResult {
+    get {_result ?? ProtoResult()}
+    set {_result = newValue}
+  }
+  /// Returns true if `result` has been explicitly set.
+  var hasResult: Bool {self._result != nil}
+  /// Clears the value of `result`. Subsequent reads from it will return its default value.
+  mutating func clearResult() {self._result = nil}
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+
+  fileprivate var _task: ProtoTask? = nil
+  fileprivate var _result: ProtoResult? = nil
+}
+
 nonisolated struct ProtoFailed: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -693,13 +758,37 @@ nonisolated struct ProtoStop: Sendable {
   init() {}
 }
 
+/// How far is the run? Needs no hello.
+nonisolated struct ProtoAskStatus: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
+nonisolated struct ProtoStatus: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// A JSON object in UTF-8.
+  var json: Data = Data()
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
 // MARK: - Code below here is support for the SwiftProtobuf runtime.
 
 fileprivate nonisolated let _protobuf_package = "espalier.coordination"
 
 nonisolated extension ProtoFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Frame"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}version\0\u{1}refused\0\u{1}welcome\0\u{1}task\0\u{1}acknowledged\0\u{1}cancel\0\u{1}stop\0\u{1}introduce\0\u{1}hold\0\u{1}chunk\0\u{1}missing\0\u{2}\u{9}hello\0\u{1}ready\0\u{1}result\0\u{1}failed\0\u{1}cancelled\0\u{1}goodbye\0\u{1}fetch\0\u{2}\u{e}alive\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}version\0\u{1}refused\0\u{1}welcome\0\u{1}task\0\u{1}acknowledged\0\u{1}cancel\0\u{1}stop\0\u{1}introduce\0\u{1}hold\0\u{1}chunk\0\u{1}missing\0\u{1}status\0\u{2}\u{3}checksum\0\u{2}\u{5}hello\0\u{1}ready\0\u{1}result\0\u{1}failed\0\u{1}cancelled\0\u{1}goodbye\0\u{1}fetch\0\u{2}\u{4}handover\0\u{3}ask_status\0\u{2}\u{9}alive\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -838,6 +927,20 @@ nonisolated extension ProtoFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageI
           self.message = .missing(v)
         }
       }()
+      case 12: try {
+        var v: ProtoStatus?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .status(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .status(v)
+        }
+      }()
+      case 15: try { try decoder.decodeSingularFixed64Field(value: &self.checksum) }()
       case 20: try {
         var v: ProtoHello?
         var hadOneofValue = false
@@ -929,6 +1032,32 @@ nonisolated extension ProtoFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageI
           self.message = .fetch(v)
         }
       }()
+      case 30: try {
+        var v: ProtoHandover?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .handover(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .handover(v)
+        }
+      }()
+      case 31: try {
+        var v: ProtoAskStatus?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .askStatus(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .askStatus(v)
+        }
+      }()
       case 40: try {
         var v: ProtoAlive?
         var hadOneofValue = false
@@ -996,6 +1125,16 @@ nonisolated extension ProtoFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageI
       guard case .missing(let v)? = self.message else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 11)
     }()
+    case .status?: try {
+      guard case .status(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 12)
+    }()
+    default: break
+    }
+    if self.checksum != 0 {
+      try visitor.visitSingularFixed64Field(value: self.checksum, fieldNumber: 15)
+    }
+    switch self.message {
     case .hello?: try {
       guard case .hello(let v)? = self.message else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 20)
@@ -1024,17 +1163,26 @@ nonisolated extension ProtoFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageI
       guard case .fetch(let v)? = self.message else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 26)
     }()
+    case .handover?: try {
+      guard case .handover(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 30)
+    }()
+    case .askStatus?: try {
+      guard case .askStatus(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 31)
+    }()
     case .alive?: try {
       guard case .alive(let v)? = self.message else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 40)
     }()
-    case nil: break
+    default: break
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   static func ==(lhs: ProtoFrame, rhs: ProtoFrame) -> Bool {
     if lhs.version != rhs.version {return false}
+    if lhs.checksum != rhs.checksum {return false}
     if lhs.message != rhs.message {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
@@ -1768,6 +1916,45 @@ nonisolated extension ProtoResult: SwiftProtobuf.Message, SwiftProtobuf._Message
   }
 }
 
+nonisolated extension ProtoHandover: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".Handover"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}task\0\u{1}result\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._task) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._result) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._task {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._result {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: ProtoHandover, rhs: ProtoHandover) -> Bool {
+    if lhs._task != rhs._task {return false}
+    if lhs._result != rhs._result {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
 nonisolated extension ProtoFailed: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Failed"
   static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}task\0\u{1}attempt\0\u{1}reason\0\u{1}permanent\0")
@@ -2022,6 +2209,55 @@ nonisolated extension ProtoStop: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
 
   static func ==(lhs: ProtoStop, rhs: ProtoStop) -> Bool {
     if lhs.reason != rhs.reason {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ProtoAskStatus: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".AskStatus"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    // Load everything into unknown fields
+    while try decoder.nextFieldNumber() != nil {}
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: ProtoAskStatus, rhs: ProtoAskStatus) -> Bool {
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ProtoStatus: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".Status"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}json\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.json) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.json.isEmpty {
+      try visitor.visitSingularBytesField(value: self.json, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: ProtoStatus, rhs: ProtoStatus) -> Bool {
+    if lhs.json != rhs.json {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

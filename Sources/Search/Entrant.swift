@@ -1,6 +1,11 @@
 internal import ComputationGraph
 internal import Datasets
 
+/// Deliberate mistakes, to show that tests see them.
+package enum RaceDefect: String, Sendable, CaseIterable {
+    case foldsTwice, sumsInOrderOfArrival
+}
+
 /// An expansion in the race: which of its blocks are known, and what follows for its total.
 struct Entrant {
     enum Status { case running, finished, dropped }
@@ -51,15 +56,17 @@ struct Entrant {
     /// given up is counted as known, for it was evaluated, and changes nothing else.
     ///
     /// - Returns: whether they were new.
-    mutating func fold(_ result: SampleScores, subtotal: Double, block: Int, expecting sum: Double) -> Bool {
+    mutating func fold(
+        _ result: SampleScores, subtotal: Double, block: Int, expecting sum: Double, defect: RaceDefect? = nil
+    ) -> Bool {
         takeBack(block, expecting: sum)
-        guard !isKnown[block] else { return false }
+        guard !isKnown[block] || defect == .foldsTwice else { return false }
         isKnown[block] = true
         knownCount += 1
         subtotals[block] = subtotal
         guard status == .running else { return true }
         scores[block] = result
-        partialSum = subtotals.reduce(0, +)
+        partialSum = defect == .sumsInOrderOfArrival ? partialSum + subtotal : subtotals.reduce(0, +)
         if knownCount == subtotals.count { status = .finished }
         return true
     }

@@ -23,6 +23,7 @@ public struct LevelRace: Sendable {
     private var bestValues: [Rank] = []
     private var bestEntrants: [Int] = []
     private var work = WorkCount()
+    package var defect: RaceDefect?
 
     /// A race that nothing is known of.
     ///
@@ -135,10 +136,10 @@ public struct LevelRace: Sendable {
         let expected = level.parents[task.parent].subtotals[task.place]
         for (index, score) in zip(task.expansions, scores) {
             let subtotal = division.subtotal(of: score.losses, samples: task.samples)
-            guard entrants[index].fold(score, subtotal: subtotal, block: task.place, expecting: expected)
-            else {
-                continue
-            }
+            guard
+                entrants[index].fold(
+                    score, subtotal: subtotal, block: task.place, expecting: expected, defect: defect)
+            else { continue }
             work.blockEvaluations += 1
             if entrants[index].status == .finished { finish(index) }
         }
