@@ -37,6 +37,8 @@ struct Flight: Sendable {
     let task: LevelTask
     var leases: [Lease] = []
     var attempts: UInt32 = 0
+    /// Whether its workers were told that the result cannot matter any more.
+    var isCancelled = false
 }
 
 /// Counts how often each piece of work ended a worker, or failed on one.
