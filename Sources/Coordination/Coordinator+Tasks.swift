@@ -30,7 +30,8 @@ extension Coordinator {
 
     private mutating func nextTask(for connection: ConnectionID, _ peer: Peer, at now: Instant) -> TaskID? {
         func mayHave(_ flight: Flight) -> Bool {
-            flight.leases.count < Self.largestCopyCount && peer.shards.contains(flight.task.block.shard)
+            !flight.isCancelled && flight.leases.count < Self.largestCopyCount
+                && peer.shards.contains(flight.task.block.shard)
                 && !flight.leases.contains { $0.connection == connection }
         }
         if let overdue = flights.first(where: { _, flight in
@@ -141,10 +142,24 @@ extension Coordinator {
         endLease(result.id, of: connection, at: now)
         // What was given back may have been handed out since in other company.
         let others = withdraw(task)
+        let dropped = race?.dropCount
         race?.fold(task, result.scores)
         peers[connection]?.computed += 1
         return [.journal(task, result.scores, level: level), acknowledgement]
             + copies.map { .send(.cancel(result.id.task), to: $0.connection) } + others
+            + (race?.dropCount == dropped ? [] : cancelNeedless())
+    }
+
+    /// Tells the workers that have a task whose expansions were all dropped: one that is queued goes, one that is
+    /// being computed is finished.
+    private mutating func cancelNeedless() -> [CoordinatorAction] {
+        guard let race else { return [] }
+        var actions: [CoordinatorAction] = []
+        for (id, flight) in flights where !flight.isCancelled && !race.needs(flight.task) {
+            flights[id]?.isCancelled = true
+            actions += flight.leases.map { .send(.cancel(id), to: $0.connection) }
+        }
+        return actions
     }
 
     mutating func take(_ failure: TaskFailure, from connection: ConnectionID, at now: Instant)

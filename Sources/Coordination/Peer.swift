@@ -51,6 +51,8 @@ struct Flight: Sendable {
     var attempts: UInt32 = 0
     /// Who was given which attempt, also those whose leases have ended.
     var holders: [UInt32: WorkerID] = [:]
+    /// Whether its workers were told that the result cannot matter any more.
+    var isCancelled = false
 }
 
 /// Counts how often each piece of work ended a worker, or failed on one.

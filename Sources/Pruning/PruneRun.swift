@@ -83,8 +83,11 @@ public final class PruneRun {
             try interruption.check()
         }
         return try await team.evaluate(workload, journal: journal) { evaluator in
-            try await Search(self.problem, settings: self.options.search, evaluator: evaluator).run {
-                level, outcome in
+            // Workers load model and data meanwhile.
+            let surrogate = try self.surrogate()
+            return try await Search(
+                self.problem, settings: self.options.search, evaluator: evaluator, surrogate: surrogate
+            ).run { level, outcome in
                 if level == 0, let base = outcome.best.first { baseLoss = base.loss }
                 try self.journal.finish(
                     level: level, states: outcome.best, work: outcome.work, dropped: outcome.dropped)
@@ -92,6 +95,29 @@ public final class PruneRun {
             }
         }
     }
+
+    /// What orders the work, and with `--screen` limits it.
+    ///
+    /// A single process advances the smallest bound, and no estimate makes that better: gradients are computed only for
+    /// workers to have something to go by before the first results.
+    private func surrogate() throws -> SurrogateModel? {
+        let purpose: Workload.SurrogatePurpose
+        switch (options.search.screening, options.search.strategy) {
+        case (.some, _): purpose = .screening
+        case (nil, .greedy), (nil, .beam), (nil, .exhaustive):
+            guard options.search.usesBounds, options.workers >= PruneRun.fewestGuidedWorkers else {
+                return nil
+            }
+            purpose = .ordering
+        case (nil, _): return nil
+        }
+        return try workload.surrogateModel(
+            of: problem.candidates.representatives, for: purpose, interruption: interruption
+        ) { warning in observer.noted("warning: " + warning) }
+    }
+
+    /// Below that, estimates from gradients save less than they cost.
+    private static let fewestGuidedWorkers = 4
 
     /// Writes the model without the edges of `mask`, and checks by running it that it computes the same.
     private func write(_ mask: Mask) throws -> String {

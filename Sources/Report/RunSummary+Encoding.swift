@@ -6,7 +6,7 @@ internal import Search
 extension RunSummary: Encodable {
     private enum Key: String, CodingKey {
         case base, path, work, seconds, workers, paretoFront, levels, settings, loss, mixedNumerics
-        case samples, parameters, flops
+        case exact, screening, samples, parameters, flops
     }
 
     /// Writes the documented keys; numbers that JSON lacks become null.
@@ -28,6 +28,8 @@ extension RunSummary: Encodable {
             SettingsRecord(settings, samples: samples, blockSize: blockSize, shards: shards),
             forKey: .settings)
         try container.encode(loss, forKey: .loss)
+        try container.encode(screening == nil, forKey: .exact)
+        if let screening { try container.encode(ScreeningRecord(screening), forKey: .screening) }
     }
 }
 

@@ -99,6 +99,8 @@ public struct RunSummary: Sendable {
     public let loss: String
     /// Level by level.
     public let levels: [LevelSummary]
+    /// What was left out, and what is known of it; `nil` when nothing was, so that the result is exact.
+    public let screening: ScreeningReport?
     /// The kept states that no other beats in both loss and parameters, from the full model down.
     public let parameterFront: [Measurement]
     /// The same for floating-point operations.
@@ -144,6 +146,7 @@ public struct RunSummary: Sendable {
                 number == 0 ? [result.base] : number <= result.levels.count ? result.levels[number - 1] : []
             return LevelSummary(number: number, work: work, kept: kept.map(measurement))
         }
+        screening = result.screening
         parameterFront = result.paretoFront(of: .parameters).map(measurement)
         flopsFront = result.paretoFront(of: .flops).map(measurement)
     }

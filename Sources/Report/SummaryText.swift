@@ -29,6 +29,7 @@ public struct SummaryText: Sendable {
         where front.count > 1 {
             text += heading("Pareto front of loss and \(name)") + table(frontTable(front))
         }
+        text += heading("Exactness") + SummaryText.exactness(of: summary, table: table)
         return text + heading("Work") + work + "\n"
     }
 

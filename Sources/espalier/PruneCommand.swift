@@ -53,6 +53,8 @@ struct PruneCommand: AsyncParsableCommand {
         help: "Evaluate everything, dropping nothing early. The result is the same.")
     var withoutBounds = false
 
+    @OptionGroup var screening: ScreeningOptions
+
     @Option(
         name: .long,
         help: ArgumentHelp(
@@ -88,12 +90,14 @@ struct PruneCommand: AsyncParsableCommand {
             throw ValidationError("--max-loss-increase must be a number not below 0")
         }
         _ = try data.measurement(for: model.model)
+        try screening.check(strategy)
     }
 
     private var settings: SearchSettings {
         SearchSettings(
             strategy: strategy.strategy(width: beamWidth, seed: seed), objective: objective, steps: steps,
-            until: until, maximumLossIncrease: maxLossIncrease, usesBounds: !withoutBounds)
+            until: until, maximumLossIncrease: maxLossIncrease, usesBounds: !withoutBounds,
+            screening: screening.settings)
     }
 
     func run() async throws {

@@ -50,11 +50,12 @@ private struct Bench {
     }
 
     mutating func result(
-        _ task: UInt64, _ attempt: UInt32, from name: UInt8, samples: Int = 4, seconds: Double = 1
+        _ task: UInt64, _ attempt: UInt32, from name: UInt8, samples: Int = 4, seconds: Double = 1,
+        loss: Float = 1
     )
         throws -> [String]
     {
-        let scores = SampleScores(losses: [Float](repeating: 1, count: samples), correct: [])
+        let scores = SampleScores(losses: [Float](repeating: loss, count: samples), correct: [])
         return try tell(
             .received(
                 .result(TaskResult(id: AttemptID(TaskID(task), attempt), scores: [scores], seconds: seconds)),
@@ -149,6 +150,47 @@ private struct Bench {
                     "journal block 0 of level 0", "01: acknowledged 1/1", "01: task 2/1 block 1",
                     "01: task 3/1 block 2",
                 ])
+    }
+
+    @Test func whatNobodyNeedsAnyMoreIsCancelledAndNotHandedOutAgain() throws {
+        var bench = try Bench { $0.speculationFactor = 1e9 }
+        for name in UInt8(1)...3 { _ = try bench.join(name) }
+        // Three expansions of which nothing is known but estimates, so that both blocks of all go out at once.
+        let level = Level(
+            number: 1, parents: [Parent(unmeasured: .empty, bench.problem.division)],
+            expansions: bench.problem.edges.map {
+                Expansion(
+                    parent: 0, edge: $0, mask: Mask([$0]), cost: Cost(parameters: 1, flops: 1), estimate: 0)
+            }, keep: 1, baseLoss: 0, objective: .signed)
+        #expect(
+            try bench.tell(
+                .begin(level, division: bench.problem.division, usesBounds: true, recorded: []))
+                == [
+                    "01: task 1/1 block 0", "02: task 2/1 block 0", "03: task 3/1 block 0",
+                    "01: task 4/1 block 1", "02: task 5/1 block 1", "03: task 6/1 block 1",
+                ])
+        // The first expansion is finished and cannot be beaten; its worker gets copies of what waits.
+        _ = try bench.result(1, 1, from: 1, loss: 0)
+        #expect(
+            try bench.result(4, 1, from: 1, loss: 0)
+                == ["journal block 1 of level 1", "01: acknowledged 4/1", "01: task 5/2 block 1"])
+        // The second is dropped by its first block: its other block is not needed, neither here nor there.
+        #expect(
+            try bench.result(2, 1, from: 2, loss: 5)
+                == [
+                    "journal block 0 of level 1", "02: acknowledged 2/1", "02: cancel 5", "01: cancel 5",
+                ])
+        #expect(
+            try bench.tell(.received(.cancelled(AttemptID(TaskID(5), 1)), from: second)) == [
+                "02: task 6/2 block 1"
+            ])
+        // What was being computed is finished, and counts as nothing but work.
+        #expect(
+            try bench.result(5, 2, from: 1, loss: 5) == [
+                "journal block 1 of level 1", "01: acknowledged 5/2",
+            ])
+        #expect(
+            try bench.result(3, 1, from: 3, loss: 9).last == "finished with 1")
     }
 
     @Test func copiesOfAResultAreAcknowledgedAndDropped() throws {
