@@ -8,6 +8,7 @@ import re
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import time
 
@@ -99,6 +100,20 @@ def waits(arguments, folder):
         worker.communicate()
 
 
+def test_probes_see_the_coordinators_port():
+    probe = CLUSTER / "kubernetes/port"
+
+    def sees(*arguments):
+        return subprocess.run([str(probe), *map(str, arguments)]).returncode == 0
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert sees("listens", port) and not sees("connected", port)
+        with socket.create_connection(("127.0.0.1", port)):
+            assert sees("connected", port)
+    assert not sees("listens", port)
+
+
 def test_the_image_gets_the_packages_that_the_build_needs():
     listed = re.search(r"^packages=\((.*)\)$", (ROOT / "Scripts/install").read_text(), re.MULTILINE)[1].split()
     words = (CLUSTER / "kubernetes/Containerfile").read_text().split()
@@ -131,13 +146,13 @@ def test_systemd_commands_are_those_of_the_program():
         espalier("keygen", "keys", folder=folder).succeeded()
         coordinator, worker = (
             re.search(r"^ExecStart=(.*)$", unit.read_text(), re.MULTILINE)[1].replace(
-                "/usr/local/bin/espalier", os.environ["ESPALIER"]) for unit in UNITS)
+                "/usr/local/bin/espalier", os.environ["ESPALIER"]).replace("/etc/espalier/keys", "keys") for unit in UNITS)
         done = subprocess.run(
             shlex.split(coordinator.replace("$$", "$")), cwd=folder, capture_output=True, text=True, env={
                 **os.environ, "MODEL": "missing.onnx", "BIND": f"tcp://127.0.0.1:{free_port()}",
-                "OPTIONS": "--data missing.npz --steps 3", "CREDENTIALS_DIRECTORY": "keys"})
+                "OPTIONS": "--data missing.npz --steps 3"})
         assert done.returncode == 65 and "missing.onnx" in done.stderr, (done.returncode, done.stderr)
-        words = worker.replace("${COORDINATOR}", "tcp://x").replace("%d", "keys").replace("%C", ".").replace("%i", "1")
+        words = worker.replace("${COORDINATOR}", "tcp://x").replace("%C", ".")
         waits(shlex.split(words)[1:], folder)
 
 
