@@ -82,9 +82,12 @@ class Slurm:
         assert eventually((munge / "socket").exists, 10), (munge / "log").read_text()
         self.daemon("slurmctld", "-D", "-i")
         for node in NODES:
-            self.daemon("slurmd", "-D", "-N", node, name=node)
+            self.start_node(node)
         assert eventually(lambda: self.call("sinfo", "-h", "-t", "idle", "-o", "%D").strip() == "3", 30), (
             (self.folder / "slurmctld.log").read_text()[-2000:])
+
+    def start_node(self, node):
+        self.daemon("slurmd", "-D", "-N", node, name=node)
 
     def daemon(self, program, *arguments, name=None):
         name = name or program

@@ -1,13 +1,12 @@
 """cluster/slurm on a real Slurm of three nodes: a node dies, the job is queued again, and the path stays."""
 
 import contextlib
-import json
 import os
-import shutil
 import time
 
 from disturbed import Disturbed, free_port, search, undisturbed
 from needs import need_programs, need_root
+from processes import eventually
 from program import ROOT, scratch
 from slurm import NODES, PROGRAMS, Slurm
 
@@ -68,5 +67,13 @@ def test_a_node_that_dies_and_a_job_that_is_queued_again_change_nothing():
         cluster.kill_node(other)
         job.wait_for_results(len(alone[1]) // 2)
         assert cluster.state(job.number) == "RUNNING", job.said()
+        # The node comes back. And what Slurm does when the first node dies: all are killed, and the job begins again.
+        cluster.start_node(other)
+        cluster.call("scontrol", "requeue", job.number)
+        kept = job.search.kept()
+        assert eventually(lambda: cluster.state(job.number) == "PENDING", 30), job.said()
+        # Without the two minutes that Slurm waits otherwise.
+        cluster.call("scontrol", "update", f"JobId={job.number}", "StartTime=now")
         job.finish(alone)
+        assert len(alone[1]) > kept > 0 and "attempt 2" in job.log.read_text()
         assert (folder / "keys").stat().st_mode & 0o077 == 0, "others can read the keys"
