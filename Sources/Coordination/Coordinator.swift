@@ -32,6 +32,8 @@ public struct Coordinator: Sendable {
     private var stalledSince: Instant?
     /// Workers that could not load since the last that could.
     var loadFailures = 0
+    /// Workers that compute other bits than the coordinator and take part all the same.
+    public internal(set) var mixedNumerics: [String] = []
 
     /// A coordinator that no worker has come to yet.
     public init(_ settings: CoordinatorSettings) { self.settings = settings }
@@ -42,7 +44,7 @@ public struct Coordinator: Sendable {
             WorkerStatus(
                 connection: connection, hello: peer.hello, phase: peer.phase,
                 outstanding: peer.outstanding.count,
-                computed: peer.computed)
+                computed: peer.computed, shards: peer.shards)
         }
     }
 
@@ -76,6 +78,7 @@ public struct Coordinator: Sendable {
             actions = abandonLevel()
             actions += peers.keys.map { .send(.stop(reason: reason), to: $0) }
         }
+        actions += assignShards()
         actions += settle(at: now)
         for case .send(_, let connection) in actions { peers[connection]?.lastSent = now }
         return actions
@@ -137,11 +140,11 @@ public struct Coordinator: Sendable {
         for (connection, peer) in peers where now - peer.lastSent >= settings.run.heartbeat {
             actions.append(.send(.alive, to: connection))
         }
-        return actions + checkStall(at: now)
+        return actions + moveShards(at: now) + checkStall(at: now)
     }
 
     private mutating func checkStall(at now: Instant) -> [CoordinatorAction] {
-        guard race != nil, flights.isEmpty, !peers.values.contains(where: { $0.phase == .loading }) else {
+        guard race != nil, flights.isEmpty, !peers.values.contains(where: \.isLoading) else {
             stalledSince = nil
             return []
         }

@@ -14,16 +14,27 @@ public struct Hello: Hashable, Sendable {
     public let process: Int32
     /// The processor's name, in free text.
     public let processor: String
+    /// The tensor engine in free text: library, version, instruction set.
+    public let engine: String
+    /// Bytes that the worker may take; `nil` for what the run says.
+    public let memory: Int?
 
     /// A worker's introduction.
-    public init(softwareVersion: String, identity: WorkerID, host: String, process: Int32, processor: String)
-    {
+    public init(
+        softwareVersion: String, identity: WorkerID, host: String, process: Int32, processor: String,
+        engine: String = "", memory: Int? = nil
+    ) {
         self.softwareVersion = softwareVersion
         self.identity = identity
         self.host = host
         self.process = process
         self.processor = processor
+        self.engine = engine
+        self.memory = memory
     }
+
+    /// What it computes with.
+    public var machine: String { engine.isEmpty ? processor : "\(processor), \(engine)" }
 
     /// How the worker is called in logs: identity, process and host.
     public var name: String { "worker \(identity) (process \(process) on \(host))" }
@@ -94,8 +105,11 @@ public struct TaskFailure: Hashable, Sendable {
 /// What a worker says.
 public enum WorkerMessage: Hashable, Sendable {
     case hello(Hello)
-    /// Model and shards are loaded.
-    case ready(shards: [Int])
+    /// The model is loaded, and these shards. Said again whenever the shards change. `proof` is the hash of what was
+    /// computed on the run's reference block.
+    case ready(shards: [Int], proof: [UInt8] = [])
+    /// A piece of a content is wanted.
+    case fetch(ChunkRequest)
     case result(TaskResult)
     case failed(TaskFailure)
     /// A queued task was dropped, as asked.
@@ -121,4 +135,9 @@ public enum CoordinatorMessage: Hashable, Sendable {
     case alive
     /// The coordinator does not know the sender (any more): say hello.
     case introduce
+    /// The shards that the worker is to hold from now on, the most urgent first.
+    case hold([ShardContent])
+    case chunk(Chunk)
+    /// A content cannot be had.
+    case missing(sha256: [UInt8], reason: String)
 }

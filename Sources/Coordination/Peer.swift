@@ -6,6 +6,10 @@ struct Peer: Sendable {
     var phase: WorkerStatus.Phase = .greeting
     /// The shards that the worker holds.
     var shards: Set<Int> = []
+    /// The shards that the worker was told to hold, those it has taken last at the end.
+    var assigned: [Int] = []
+    /// Since when there has been nothing for it to do.
+    var idleSince: Instant?
     /// Attempts that the worker has not answered, in the order in which it computes them.
     var outstanding: [AttemptID] = []
     var lastHeard: Instant
@@ -18,6 +22,9 @@ struct Peer: Sendable {
         lastHeard = now
         lastSent = now
     }
+
+    /// Whether the worker is still getting what it was told to load.
+    var isLoading: Bool { phase == .loading || (phase == .ready && !assigned.allSatisfy(shards.contains)) }
 
     /// What the worker is called in logs.
     func name(_ connection: ConnectionID) -> String { hello?.name ?? "connection \(connection)" }

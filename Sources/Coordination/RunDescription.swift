@@ -22,12 +22,21 @@ public struct RunDescription: Hashable, Sendable {
     public let memoryBudget: Int?
     /// How often each side shows that it is alive.
     public let heartbeat: Duration
+    /// The model's files, for workers that do not see its path; none when every worker does.
+    public let modelParts: [ModelPart]
+    /// What a worker has to compute before it gets tasks; `nil` where all are known to compute the same bits.
+    public let reference: Reference?
+    /// Bytes of the data set's arrays.
+    public let dataBytes: Int
+    /// Bytes of data that a worker may hold; `nil` for no limit.
+    public let dataBudget: Int?
 
     /// Describes a run.
     public init(
         session: UInt64, modelPath: String, modelSHA256: [UInt8], dataPath: String, dataSHA256: [UInt8],
         sampleLimit: Int?, loss: String, sharding: Sharding, memoryBudget: Int? = nil,
-        heartbeat: Duration = .seconds(1)
+        heartbeat: Duration = .seconds(1), modelParts: [ModelPart] = [], reference: Reference? = nil,
+        dataBytes: Int = 0, dataBudget: Int? = nil
     ) {
         self.session = session
         self.modelPath = modelPath
@@ -39,6 +48,10 @@ public struct RunDescription: Hashable, Sendable {
         self.sharding = sharding
         self.memoryBudget = memoryBudget
         self.heartbeat = heartbeat
+        self.modelParts = modelParts
+        self.reference = reference
+        self.dataBytes = dataBytes
+        self.dataBudget = dataBudget
     }
 
     /// Whether a worker that has loaded `other` has loaded this run too.
@@ -46,6 +59,8 @@ public struct RunDescription: Hashable, Sendable {
         modelSHA256 == other.modelSHA256 && dataSHA256 == other.dataSHA256 && modelPath == other.modelPath
             && dataPath == other.dataPath && sampleLimit == other.sampleLimit && loss == other.loss
             && sharding == other.sharding && memoryBudget == other.memoryBudget
+            && modelParts == other.modelParts && reference == other.reference
+            && dataBudget == other.dataBudget
     }
 
     /// After so long without a word the other side is taken for dead.

@@ -17,6 +17,9 @@ public struct Worker: Sendable {
     private var files: RunDescription?
     private(set) var isLoaded = false
     private var shards: [Int] = []
+    private var proof: [UInt8] = []
+    /// Pieces of contents that were asked for and have not come.
+    private(set) var requests: OrderedSet<ChunkRequest> = []
     private(set) var queue: [Assignment] = []
     private(set) var computing: (assignment: Assignment, session: UInt64)?
     /// Answers that the coordinator has not acknowledged.
@@ -53,7 +56,14 @@ public struct Worker: Sendable {
             failedConnections = 0
             actions = receive(message)
         case .malformed(let error): actions = misunderstand(error)
-        case .loaded(let run, let shards): actions = finishLoading(run, shards: shards)
+        case .loaded(let run, let shards, let proof):
+            actions = finishLoading(run, shards: shards, proof: proof)
+        case .holds(let shards):
+            self.shards = shards
+            if phase == .ready { actions = [.send(.ready(shards: shards, proof: proof))] }
+        case .request(let request):
+            requests.append(request)
+            if phase == .loading || phase == .ready { actions = [.send(.fetch(request))] }
         case .loadFailed(let run, let reason):
             guard let files, run.needsTheSameFiles(as: files) else { return [] }
             actions = stop(.cannotLoad(reason: reason), saying: .goodbye(reason: reason, failed: true))
@@ -93,6 +103,15 @@ public struct Worker: Sendable {
             let dropped = queue.filter { $0.id.task == task }
             queue.removeAll { $0.id.task == task }
             return dropped.map { .send(.cancelled($0.id)) }
+        case .hold(let shards): return phase == .ready ? [.hold(shards)] : []
+        case .chunk(let chunk):
+            // One that nobody waits for was sent twice.
+            let request = ChunkRequest(sha256: chunk.sha256, offset: chunk.offset, count: chunk.bytes.count)
+            return requests.remove(request) == nil ? [] : [.deliver(chunk)]
+        case .missing(let sha256, let reason):
+            let wanted = requests.count
+            requests.removeAll { $0.sha256 == sha256 }
+            return requests.count == wanted ? [] : [.missing(sha256: sha256, reason: reason)]
         }
     }
 
@@ -105,15 +124,18 @@ public struct Worker: Sendable {
             self.files = run
             isLoaded = false
             phase = .loading
+            requests = []
             return [.load(run)]
         }
         phase = .loading
-        return isLoaded ? becomeReady() : []
+        // What was asked for on another connection does not come on this one.
+        return isLoaded ? becomeReady() : requests.map { .send(.fetch($0)) }
     }
 
     private mutating func becomeReady() -> [WorkerAction] {
         phase = .ready
-        return [.send(.ready(shards: shards))] + unacknowledged.values.map { .send($0) }
+        return [.send(.ready(shards: shards, proof: proof))] + unacknowledged.values.map { .send($0) }
+            + requests.map { .send(.fetch($0)) }
     }
 
     /// More tasks than any credit allows for.
@@ -136,10 +158,13 @@ public struct Worker: Sendable {
 
     // MARK: Work
 
-    private mutating func finishLoading(_ run: RunDescription, shards: [Int]) -> [WorkerAction] {
+    private mutating func finishLoading(_ run: RunDescription, shards: [Int], proof: [UInt8])
+        -> [WorkerAction]
+    {
         guard let files, run.needsTheSameFiles(as: files), !isLoaded else { return [] }
         isLoaded = true
         self.shards = shards
+        self.proof = proof
         return phase == .loading ? becomeReady() : []
     }
 

@@ -23,7 +23,11 @@ public enum WorkerEvent: Sendable {
     /// Something came that is no message.
     case malformed(WireError)
     /// A run's model and data are there.
-    case loaded(RunDescription, shards: [Int])
+    case loaded(RunDescription, shards: [Int], proof: [UInt8] = [])
+    /// Other shards are held than before.
+    case holds([Int])
+    /// A piece of a content is wanted.
+    case request(ChunkRequest)
     /// A run's model and data cannot be used.
     case loadFailed(RunDescription, reason: String)
     case computed(AttemptID, scores: [SampleScores], seconds: Double)
@@ -39,6 +43,12 @@ public enum WorkerAction: Hashable, Sendable {
     case send(WorkerMessage)
     /// Load model and data; answer `loaded` or `loadFailed`. Earlier runs' are not needed any more.
     case load(RunDescription)
+    /// Hold these shards, the first ones first, and no others; answer `holds` after each.
+    case hold([ShardContent])
+    /// A piece that was asked for.
+    case deliver(Chunk)
+    /// A content that was asked for cannot be had.
+    case missing(sha256: [UInt8], reason: String)
     /// Compute a task; answer `computed` or `computeFailed`. There is one at a time.
     case compute(Assignment)
     /// Close the connection, wait, begin another, and say `connected`.

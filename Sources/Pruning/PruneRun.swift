@@ -57,26 +57,28 @@ public final class PruneRun {
     /// - Throws: `Interrupted` when the user stops the run; everything measured until then is kept.
     public func perform() async throws -> Result {
         let start = clock.now
-        let found = try await search()
+        let (found, attendance) = try await search()
         let mask = found.path.last?.mask ?? .empty
         let path = try write(mask)
         let seconds = (clock.now - start) / .seconds(1)
         let summary = RunSummary(
             result: found, graph: workload.graph, division: workload.division, settings: options.search,
             loss: workload.loss.rawValue, countedLabels: workload.countedLabels, seconds: seconds,
-            workers: options.workers)
+            workers: attendance.workers, mixedNumerics: attendance.mixedNumerics)
         try JSONOutput.write(summary, to: options.folder + "/summary.json")
         try TextOutput.write(SummaryText(summary).plain, to: options.folder + "/summary.txt")
         try TextOutput.write(PathCSV(summary).description, to: options.folder + "/path.csv")
-        try journal.complete(RunOutcome(path: found.path, seconds: seconds, workers: options.workers))
+        try journal.complete(RunOutcome(path: found.path, seconds: seconds, workers: attendance.workers))
         return Result(search: found, summary: summary, model: path)
     }
 
-    private func search() async throws -> SearchResult {
+    private func search() async throws -> (SearchResult, Team.Attendance) {
         var baseLoss = 0.0
         let (observer, interruption) = (observer, interruption)
-        let team = Team(workers: options.workers, logger: options.logger, interruption: interruption) {
-            race in
+        let team = Team(
+            workers: options.workers, remote: options.remote, logger: options.logger,
+            interruption: interruption, noted: { observer.noted($0) }
+        ) { race in
             observer.advanced(LevelProgress(race))
             try interruption.check()
         }

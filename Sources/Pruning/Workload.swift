@@ -150,7 +150,7 @@ public struct Workload {
     }
 
     /// What a process takes before any model is loaded.
-    private static let processBytes = 300 << 20
+    static let processBytes = 300 << 20
 }
 
 extension InputSpecification {

@@ -5,7 +5,7 @@ internal import Search
 
 extension RunSummary: Encodable {
     private enum Key: String, CodingKey {
-        case base, path, work, seconds, workers, paretoFront, levels, settings, loss
+        case base, path, work, seconds, workers, paretoFront, levels, settings, loss, mixedNumerics
         case samples, parameters, flops
     }
 
@@ -19,6 +19,7 @@ extension RunSummary: Encodable {
         try container.encode(work, forKey: .work)
         try container.encode(seconds, forKey: .seconds)
         try container.encode(workers, forKey: .workers)
+        if !mixedNumerics.isEmpty { try container.encode(mixedNumerics, forKey: .mixedNumerics) }
         var front = container.nestedContainer(keyedBy: Key.self, forKey: .paretoFront)
         try front.encode(parameterFront, forKey: .parameters)
         try front.encode(flopsFront, forKey: .flops)

@@ -84,6 +84,9 @@ public struct RunSummary: Sendable {
     public let seconds: Double
     /// How many workers took part.
     public let workers: Int
+    /// Workers that took part although they compute other bits than the coordinator: the run's bits are then not those of
+    /// one machine.
+    public let mixedNumerics: [String]
     /// Samples that the losses are averaged over.
     public let samples: Int
     /// Samples per block.
@@ -112,9 +115,10 @@ public struct RunSummary: Sendable {
     ///   - countedLabels: how many labels count towards the accuracy, over all samples; `nil` without labels.
     ///   - seconds: the wall time.
     ///   - workers: how many workers took part.
+    ///   - mixedNumerics: those that compute other bits than the coordinator.
     public init(
         result: SearchResult, graph: Graph, division: SampleDivision, settings: SearchSettings, loss: String,
-        countedLabels: Int?, seconds: Double, workers: Int
+        countedLabels: Int?, seconds: Double, workers: Int, mixedNumerics: [String] = []
     ) {
         func measurement(_ state: State) -> Measurement {
             Measurement(state, baseLoss: result.base.loss, countedLabels: countedLabels)
@@ -128,6 +132,7 @@ public struct RunSummary: Sendable {
         work = result.totalWork
         self.seconds = seconds
         self.workers = workers
+        self.mixedNumerics = mixedNumerics
         samples = division.sharding.samples
         blockSize = division.sharding.blockSize
         shards = division.sharding.shards

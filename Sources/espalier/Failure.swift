@@ -25,6 +25,7 @@ enum ExitStatus {
             is JournalError,
             is ReportError, is ContentHashError:
             badInput
+        case ClusterError.key, ClusterError.cannotListen, ClusterError.keysMissing: badInput
         case is Interrupted: interrupted
         case CoordinationError.noWorkers, CoordinationError.noWorkerForShards, ClusterError.workersDie,
             ClusterError.cannotStart:

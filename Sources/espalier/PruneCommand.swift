@@ -59,6 +59,7 @@ struct PruneCommand: AsyncParsableCommand {
             "Worker processes on this machine; 0 searches in this process. (default: one per core)",
             valueName: "N"))
     var workers: Int?
+    @OptionGroup(title: "Workers on other machines") var cluster: ClusterOptions
     @Option(
         name: .customLong("run"),
         help: ArgumentHelp(
@@ -78,6 +79,9 @@ struct PruneCommand: AsyncParsableCommand {
         if let steps, steps < 1 { throw ValidationError("--steps must be at least 1") }
         if let workers, !(0...1024).contains(workers) {
             throw ValidationError("--workers must be between 0 and 1024")
+        }
+        if cluster.bind != nil && workers != nil {
+            throw ValidationError("--workers and --bind exclude each other")
         }
         if beamWidth < 1 { throw ValidationError("--beam-width must be at least 1") }
         if let maxLossIncrease, !(maxLossIncrease >= 0) {
@@ -99,6 +103,7 @@ struct PruneCommand: AsyncParsableCommand {
                 model: model.model, measurement: try data.measurement(for: model.model),
                 candidates: .init(argument: candidates), search: settings,
                 workers: workers ?? ProcessInfo.processInfo.activeProcessorCount,
+                remote: try cluster.remote(),
                 folder: folder ?? PruneOptions.defaultFolder(for: model.model), resumes: resume,
                 output: output,
                 logger: log.logger("espalier"))

@@ -135,7 +135,7 @@ final class WorkerThread: Sendable {
             endpoint: endpoint, keys: keys, softwareVersion: version, context: context, logger: quiet)
         self.service = service
         Thread { [self] in
-            let result = service.run(load: load)
+            let result = service.run { run, _ in try load(run) }
             ending.withLock { $0 = result }
         }.start()
     }

@@ -69,7 +69,7 @@ import ZeroMQ
         let found = try await search(problem) { socket in
             // version = 9, alive.
             _ = try socket.send([[0x08, 0x09, 0xC2, 0x02, 0x00]], blocking: true)
-            let reason = "the other side speaks version 9 of the protocol, this one version 1"
+            let reason = "the other side speaks version 9 of the protocol, this one version \(Wire.version)"
             #expect(try Self.receive(socket) == .refused(reason: reason))
         }
         #expect(try await found == problem.expected())

@@ -81,12 +81,15 @@ private struct Bench {
             case .stop(let reason): "\(connection): stop, \(reason)"
             case .alive: "\(connection): alive"
             case .introduce: "\(connection): introduce"
+            case .hold(let shards):
+                "\(connection): hold \(shards.map { "\($0.shard)" }.joined(separator: " "))"
+            case .chunk, .missing: nil
             }
         case .close(let connection): "close \(connection)"
         case .journal(let task, _, let level): "journal block \(task.block.index) of level \(level)"
         case .levelFinished(let outcome): "finished with \(outcome.best.count)"
         case .fail(let error): "fail: \(error)"
-        case .log: nil
+        case .log, .serve: nil
         }
     }
 }

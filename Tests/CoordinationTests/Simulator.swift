@@ -230,7 +230,7 @@ struct Simulator {
                 }
             case .levelFinished(let outcome): self.outcome = outcome
             case .fail(let error): failure = error
-            case .close, .log: break
+            case .close, .log, .serve: break
             }
         }
         journaledNow = journaled
@@ -291,7 +291,7 @@ struct Simulator {
         case .reconnect(let pause):
             disconnect(index)
             schedule(.connect(index, generation: generation), in: Int(pause.inSeconds * 1000))
-        case .log: break
+        case .log, .hold, .deliver, .missing: break
         case .stop: disconnect(index)
         }
     }

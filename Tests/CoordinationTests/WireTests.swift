@@ -66,10 +66,10 @@ import Testing
 
     /// Field numbers and types by hand, as another implementation of protocol buffers would write them.
     @Test func theLayoutIsThatOfTheSchema() throws {
-        // version = 1 (field 1, varint); result = field 22 (tag 0xB2 0x01): task 5, attempt 2, 1 expansion,
+        // version = 2 (field 1, varint); result = field 22 (tag 0xB2 0x01): task 5, attempt 2, 1 expansion,
         // losses = 1.0f, no correct, seconds = 2.0.
         let bytes: [UInt8] = [
-            0x08, 0x01, 0xB2, 0x01, 0x15, 0x08, 0x05, 0x10, 0x02, 0x18, 0x01, 0x22, 0x04, 0x00, 0x00, 0x80,
+            0x08, 0x02, 0xB2, 0x01, 0x15, 0x08, 0x05, 0x10, 0x02, 0x18, 0x01, 0x22, 0x04, 0x00, 0x00, 0x80,
             0x3F, 0x31,
             0, 0, 0, 0, 0, 0, 0x00, 0x40,
         ]
@@ -83,8 +83,8 @@ import Testing
     @Test func otherVersionsAreNamed() throws {
         // version = 9, alive = field 40.
         let frame = Data([0x08, 0x09, 0xC2, 0x02, 0x00])
-        #expect(throws: WireError.wrongVersion(peer: 9, own: 1)) { try wire.decodeWorkerMessage(frame) }
-        #expect(throws: WireError.wrongVersion(peer: 9, own: 1)) { try wire.decodeCoordinatorMessage(frame) }
+        #expect(throws: WireError.wrongVersion(peer: 9, own: 2)) { try wire.decodeWorkerMessage(frame) }
+        #expect(throws: WireError.wrongVersion(peer: 9, own: 2)) { try wire.decodeCoordinatorMessage(frame) }
     }
 
     @Test func aRefusalIsUnderstoodInEveryVersion() throws {
@@ -98,9 +98,9 @@ import Testing
         #expect(throws: WireError.unknownKind("stop")) { try wire.decodeWorkerMessage(stop) }
         let ready = try wire.encode(WorkerMessage.ready(shards: [0]))
         #expect(throws: WireError.unknownKind("ready")) { try wire.decodeCoordinatorMessage(ready) }
-        // version = 1, field 99 that nobody knows.
+        // version = 2, field 99 that nobody knows.
         #expect(throws: WireError.unknownKind("unknown")) {
-            try wire.decodeWorkerMessage(Data([0x08, 0x01, 0x9A, 0x06, 0x00]))
+            try wire.decodeWorkerMessage(Data([0x08, 0x02, 0x9A, 0x06, 0x00]))
         }
     }
 
