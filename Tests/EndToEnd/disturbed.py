@@ -150,6 +150,14 @@ class Disturbed:
         assert found_rows.keys() == wanted_rows.keys(), "other results are kept"
         assert all(found_rows[key][1:] == row[1:] for key, row in wanted_rows.items()), "a kept result differs"
 
+    def send_home(self):
+        """Ends workers that have not heard that the run is over, and wait for a coordinator."""
+        eventually(lambda: all(process.poll() is not None for process in self.workers.values()), 3)
+        for slot, process in self.workers.items():
+            if process.poll() is None:
+                process.terminate()
+            assert process.wait(GRACE) in (0, -signal.SIGKILL, -signal.SIGTERM), f"worker {slot}: {self.said()}"
+
     def leaves_nothing(self):
         """Fails if a process of the search lives on, or a file is left that nobody asked for."""
         assert eventually(lambda: not own_processes(self.mark), GRACE), (

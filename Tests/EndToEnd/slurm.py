@@ -115,12 +115,14 @@ class Slurm:
             time.sleep(0.2)
 
     def kill_node(self, node):
-        """Kills a node's slurmd and everything that it has started, as a power cut would."""
-        processes = [self.daemons[node].pid, *steps(node)]
-        for process in [*processes, *(child for process in processes for child in descendants(process))]:
+        """Kills a node's slurmd and everything that it has started, as a power cut would; how many processes."""
+        parents = [self.daemons[node].pid, *steps(node)]
+        everything = {*parents, *(child for process in parents for child in descendants(process))}
+        for process in everything:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
         self.daemons[node].wait()
+        return len(everything)
 
     def stop(self):
         for name in reversed(self.daemons):

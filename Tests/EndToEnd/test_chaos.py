@@ -105,6 +105,7 @@ def chaos(address):
                 running.wait_for(total, chaos.meanwhile)
                 eventually(lambda: running.coordinator.poll() is not None, 20)
             running.found_the_same(alone)
+            running.send_home()
             running.leaves_nothing()
             said = ", ".join(
                 f"{count} {number.name} to {target}s" for (target, number), count in chaos.done.items())
