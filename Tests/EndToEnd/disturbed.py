@@ -40,14 +40,24 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def is_own(process, mark):
+    """Whether a process lives and has `mark` in its environment."""
+    with contextlib.suppress(OSError):
+        return mark in pathlib.Path(f"/proc/{process}/environ").read_bytes() and is_alive(process)
+    return False
+
+
 def own_processes(mark):
     """The living processes that have `mark` in their environment."""
+    return [int(entry) for entry in os.listdir("/proc") if entry.isdigit() and is_own(entry, mark)]
+
+
+def children_of(process):
+    """The living children, as the kernel keeps them for each thread: looking through all processes takes long."""
     found = []
-    for entry in os.listdir("/proc"):
-        if entry.isdigit() and is_alive(entry):
-            with contextlib.suppress(OSError):
-                if mark in pathlib.Path(f"/proc/{entry}/environ").read_bytes():
-                    found.append(int(entry))
+    for file in pathlib.Path(f"/proc/{process}/task").glob("*/children"):
+        with contextlib.suppress(OSError):  # the thread has ended
+            found += [int(child) for child in file.read_text().split() if is_alive(child)]
     return found
 
 
@@ -101,7 +111,7 @@ class Disturbed:
         """The worker processes that live, wherever they come from."""
         if self.address:
             return [process.pid for process in self.workers.values() if process.poll() is None]
-        return [process for process in own_processes(self.mark) if process != self.coordinator.pid]
+        return children_of(self.coordinator.pid)
 
     # How far it is
 

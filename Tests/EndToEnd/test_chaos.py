@@ -11,7 +11,7 @@ import random
 import signal
 import time
 
-from disturbed import disturbed, free_port, own_processes, search, undisturbed
+from disturbed import disturbed, free_port, is_own, search, undisturbed
 from processes import eventually
 from program import scratch
 
@@ -56,7 +56,7 @@ class Chaos:
         self.running.start_coordinator()
 
     def send(self, process, number):
-        if process in own_processes(self.running.mark):
+        if is_own(process, self.running.mark):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, number)
             return True
@@ -82,7 +82,7 @@ class Chaos:
 
 def chaos(address):
     # So many results that two or three dozen lie between two faults.
-    arguments = search() if FAULTS <= 40 else search(samples=512, steps=3 + FAULTS // 40)
+    arguments = search() if FAULTS <= 40 else search(samples=512, steps=3 + FAULTS // 25)
     with scratch() as folder:
         alone = undisturbed(arguments, folder)
         total = len(alone[1])
@@ -93,9 +93,11 @@ def chaos(address):
             chaos = Chaos(running, SEED)
             for number in range(FAULTS):
                 while True:
-                    running.wait_for(int(0.95 * total * number / FAULTS), chaos.meanwhile)
+                    due = int(0.95 * total * number / FAULTS)
+                    running.wait_for(due, chaos.meanwhile)
                     assert running.coordinator.poll() != 0, f"the search ended after {number} faults"
-                    time.sleep(chaos.random.uniform(0, 0.05))
+                    if running.kept() < due + total // FAULTS:  # unless the search is ahead
+                        time.sleep(chaos.random.uniform(0, 0.05))
                     chaos.meanwhile()
                     if chaos.fault():
                         break
