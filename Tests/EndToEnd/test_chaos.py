@@ -95,7 +95,8 @@ def chaos(address):
                 while True:
                     due = int(0.95 * total * number / FAULTS)
                     running.wait_for(due, chaos.meanwhile)
-                    assert running.coordinator.poll() != 0, f"the search ended after {number} faults"
+                    assert running.coordinator.poll() != 0, (
+                        f"the search ended after {number} faults, with {running.kept()} of {total} results")
                     if running.kept() < due + total // FAULTS:  # unless the search is ahead
                         time.sleep(chaos.random.uniform(0, 0.05))
                     chaos.meanwhile()
