@@ -37,7 +37,7 @@ public final class ContentFetcher: Sendable {
     private let state = Mutex(State())
     private let noted = DispatchSemaphore(value: 0)
     /// The most chunks that are asked for and have not come: enough to fill a line.
-    private static let window = 8
+    private static let window = 16
     /// How often a content is fetched whose bytes turn out to be others.
     private static let attempts = 3
 

@@ -23,7 +23,7 @@ final class CoordinatorLoop {
     private var serving = ServeQueue()
     private let authenticator: ZAPAuthenticator?
     private var nextKeyReading = Instant.zero
-    private var lastWarnings: [String: Instant] = [:]
+    private var warnings = RepeatedWarnings()
 
     /// Where workers connect, with the port that the system chose.
     let endpoint: String
@@ -199,12 +199,8 @@ final class CoordinatorLoop {
         } catch { warn("\(error)") }
     }
 
-    /// Warns of what a peer may do again and again, at most every ten seconds.
     private func warn(_ text: String) {
-        if let last = lastWarnings[text], stopwatch.now - last < .seconds(10) { return }
-        if lastWarnings.count > 100 { lastWarnings = [:] }
-        lastWarnings[text] = stopwatch.now
-        logger.warning("\(text)")
+        if warnings.isDue(text, at: stopwatch.now) { logger.warning("\(text)") }
     }
 
     private func perform(_ command: CoordinatorService.Command) {
@@ -252,17 +248,6 @@ final class CoordinatorLoop {
         do { try configuration.progress(race) } catch {
             finish(throwing: error)
             handle(.abandon)
-        }
-    }
-}
-
-extension Logger.Level {
-    init(_ level: LogLevel) {
-        switch level {
-        case .debug: self = .debug
-        case .info: self = .info
-        case .warning: self = .warning
-        case .error: self = .error
         }
     }
 }

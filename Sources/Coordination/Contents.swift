@@ -94,7 +94,7 @@ public struct ChunkRequest: Hashable, Sendable {
     }
 
     /// Large enough to use a line well, small enough that heartbeats and tasks behind some of them come in time.
-    public static let largestCount = 256 << 10
+    public static let largestCount = 128 << 10
 }
 
 /// The answer to a `ChunkRequest`.

@@ -81,7 +81,8 @@ extension Coordinator {
                 let advice = "; 'prune --allow-mixed-numerics' would let it take part"
                 return actions + refuse(connection, because: difference + advice, at: now)
             }
-            mixedNumerics.append("\(peer.hello?.host ?? "?"): \(peer.hello?.machine ?? "?")")
+            let other = "\(peer.hello?.host ?? "?"): \(peer.hello?.machine ?? "?")"
+            if !mixedNumerics.contains(other) { mixedNumerics.append(other) }
             actions.append(.log(.warning, "\(peer.name(connection)) takes part although \(difference)"))
         }
         if peer.phase == .loading {

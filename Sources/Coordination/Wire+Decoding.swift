@@ -13,11 +13,11 @@ extension Wire {
         case .hello(let hello):
             return .hello(
                 Hello(
-                    softwareVersion: try text(hello.softwareVersion, "hello", "software_version"),
+                    softwareVersion: try line(hello.softwareVersion, "hello", "software_version"),
                     identity: WorkerID(high: hello.identityHigh, low: hello.identityLow),
-                    host: try text(hello.host, "hello", "host"), process: hello.process,
-                    processor: try text(hello.processor, "hello", "processor"),
-                    engine: try text(hello.engine, "hello", "engine"),
+                    host: try line(hello.host, "hello", "host"), process: hello.process,
+                    processor: try line(hello.processor, "hello", "processor"),
+                    engine: try line(hello.engine, "hello", "engine"),
                     memory: hello.memory == 0 ? nil : Int(clamping: hello.memory)))
         case .ready(let ready):
             try check(ready.shards, multipleOf: 4, atMost: limits.shards, "ready", "shards")
@@ -30,12 +30,12 @@ extension Wire {
             return .failed(
                 TaskFailure(
                     id: AttemptID(TaskID(failed.task), failed.attempt),
-                    reason: try text(failed.reason, "failed", "reason"), isPermanent: failed.permanent))
+                    reason: try line(failed.reason, "failed", "reason"), isPermanent: failed.permanent))
         case .cancelled(let cancelled):
             return .cancelled(AttemptID(TaskID(cancelled.task), cancelled.attempt))
         case .alive(let alive): return .alive(computed: alive.computed)
         case .goodbye(let goodbye):
-            return .goodbye(reason: try text(goodbye.reason, "goodbye", "reason"), failed: goodbye.failed)
+            return .goodbye(reason: try line(goodbye.reason, "goodbye", "reason"), failed: goodbye.failed)
         case let other: throw .unknownKind(Self.name(of: other))
         }
     }
@@ -46,12 +46,12 @@ extension Wire {
     public func decodeCoordinatorMessage(_ bytes: Data) throws(WireError) -> CoordinatorMessage {
         switch try message(in: bytes) {
         case .welcome(let welcome): return .welcome(try decoded(welcome))
-        case .refused(let refused): return .refused(reason: try text(refused.reason, "refused", "reason"))
+        case .refused(let refused): return .refused(reason: try line(refused.reason, "refused", "reason"))
         case .task(let task): return .task(try decoded(task))
         case .acknowledged(let acknowledged):
             return .acknowledged(AttemptID(TaskID(acknowledged.task), acknowledged.attempt))
         case .cancel(let cancel): return .cancel(TaskID(cancel.task))
-        case .stop(let stop): return .stop(reason: try text(stop.reason, "stop", "reason"))
+        case .stop(let stop): return .stop(reason: try line(stop.reason, "stop", "reason"))
         case .alive: return .alive
         case .introduce: return .introduce
         case .hold(let hold): return .hold(try decoded(hold))
@@ -59,7 +59,7 @@ extension Wire {
         case .missing(let missing):
             return .missing(
                 sha256: try hash(missing.sha256, "missing", "sha256"),
-                reason: try text(missing.reason, "missing", "reason"))
+                reason: try line(missing.reason, "missing", "reason"))
         case let other: throw .unknownKind(Self.name(of: other))
         }
     }
@@ -184,6 +184,17 @@ extension Wire {
                 message: message, field: field,
                 problem: "\(bytes.count) bytes are no array of at most \(limit) elements of \(size) bytes")
         }
+    }
+
+    /// A text that is shown to people: one line, whatever a peer put into it.
+    func line(_ line: String, _ message: String, _ field: String) throws(WireError) -> String {
+        let text = try text(line, message, field)
+        guard text.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) else {
+            return text
+        }
+        return String(
+            String.UnicodeScalarView(
+                text.unicodeScalars.map { $0.properties.generalCategory == .control ? " " : $0 }))
     }
 
     func text(_ text: String, _ message: String, _ field: String) throws(WireError) -> String {

@@ -19,7 +19,7 @@ public struct Worker: Sendable {
     private var shards: [Int] = []
     private var proof: [UInt8] = []
     /// Pieces of contents that were asked for and have not come.
-    private(set) var requests: OrderedSet<ChunkRequest> = []
+    var requests: OrderedSet<ChunkRequest> = []
     private(set) var queue: [Assignment] = []
     private(set) var computing: (assignment: Assignment, session: UInt64)?
     /// Answers that the coordinator has not acknowledged.
@@ -28,6 +28,8 @@ public struct Worker: Sendable {
     private var failedConnections = 0
     private var lastHeard: Instant = .zero
     private var lastSent: Instant = .zero
+    /// When the coordinator last said something, on whatever connection.
+    private var lastMessage: Instant?
     private var lastEvent: Instant?
 
     /// A worker that is not connected yet.
@@ -53,6 +55,7 @@ public struct Worker: Sendable {
         case .received(let message):
             guard phase != .disconnected else { return [] }
             lastHeard = now
+            lastMessage = now
             failedConnections = 0
             actions = receive(message)
         case .malformed(let error): actions = misunderstand(error)
@@ -61,9 +64,7 @@ public struct Worker: Sendable {
         case .holds(let shards):
             self.shards = shards
             if phase == .ready { actions = [.send(.ready(shards: shards, proof: proof))] }
-        case .request(let request):
-            requests.append(request)
-            if phase == .loading || phase == .ready { actions = [.send(.fetch(request))] }
+        case .request(let request): actions = ask(for: request)
         case .loadFailed(let run, let reason):
             guard let files, run.needsTheSameFiles(as: files) else { return [] }
             actions = stop(.cannotLoad(reason: reason), saying: .goodbye(reason: reason, failed: true))
@@ -104,14 +105,8 @@ public struct Worker: Sendable {
             queue.removeAll { $0.id.task == task }
             return dropped.map { .send(.cancelled($0.id)) }
         case .hold(let shards): return phase == .ready ? [.hold(shards)] : []
-        case .chunk(let chunk):
-            // One that nobody waits for was sent twice.
-            let request = ChunkRequest(sha256: chunk.sha256, offset: chunk.offset, count: chunk.bytes.count)
-            return requests.remove(request) == nil ? [] : [.deliver(chunk)]
-        case .missing(let sha256, let reason):
-            let wanted = requests.count
-            requests.removeAll { $0.sha256 == sha256 }
-            return requests.count == wanted ? [] : [.missing(sha256: sha256, reason: reason)]
+        case .chunk(let chunk): return take(chunk)
+        case .missing(let sha256, let reason): return giveUp(sha256, because: reason)
         }
     }
 
@@ -129,13 +124,13 @@ public struct Worker: Sendable {
         }
         phase = .loading
         // What was asked for on another connection does not come on this one.
-        return isLoaded ? becomeReady() : requests.map { .send(.fetch($0)) }
+        return isLoaded ? becomeReady() : askAgain()
     }
 
     private mutating func becomeReady() -> [WorkerAction] {
         phase = .ready
         return [.send(.ready(shards: shards, proof: proof))] + unacknowledged.values.map { .send($0) }
-            + requests.map { .send(.fetch($0)) }
+            + askAgain()
     }
 
     /// More tasks than any credit allows for.
@@ -203,6 +198,11 @@ public struct Worker: Sendable {
     // MARK: Time
 
     private mutating func tick(at now: Instant) -> [WorkerAction] {
+        let since = lastMessage ?? now
+        lastMessage = since
+        if let limit = settings.coordinatorLimit, now - since > limit {
+            return stop(.noCoordinator(waited: now - since))
+        }
         guard phase != .disconnected else { return [] }
         let limit = phase == .greeting ? settings.greetingLimit : run?.silenceLimit ?? settings.greetingLimit
         if now - lastHeard > limit { return reconnect() }
@@ -218,13 +218,15 @@ public struct Worker: Sendable {
         queue = []
         let doublings = min(failedConnections, 20)
         failedConnections += 1
+        // Whoever started the worker too early, or with a wrong address, should see why nothing happens.
+        let level: LogLevel = [3, 30].contains(failedConnections) ? .warning : .info
         let longest = min(
             settings.firstPause.inSeconds * Double(1 << doublings), settings.longestPause.inSeconds)
         // Spread between half and all of it by identity and try, so that a thousand workers do not come at once.
         let mixed = (settings.hello.identity.low &+ UInt64(failedConnections)) &* 0x9E37_79B9_7F4A_7C15
         let pause = longest * (0.5 + Double(mixed >> 33) / Double(1 << 32))
         return [
-            .log(.info, "the coordinator is silent; connecting again"),
+            .log(level, "no coordinator answers; trying again"),
             .reconnect(after: .clamped(seconds: pause)),
         ]
     }

@@ -10,6 +10,8 @@ public struct WorkerSettings: Sendable {
     public var firstPause: Duration = .milliseconds(100)
     /// The longest pause.
     public var longestPause: Duration = .seconds(10)
+    /// How long to go on without a coordinator; `nil` for ever.
+    public var coordinatorLimit: Duration?
 
     /// The usual patience.
     public init(hello: Hello) { self.hello = hello }
@@ -68,6 +70,8 @@ public enum WorkerEnding: Error, Hashable, Sendable, CustomStringConvertible {
     case misunderstood(WireError)
     /// Model or data could not be used.
     case cannotLoad(reason: String)
+    /// For too long there was no coordinator.
+    case noCoordinator(waited: Duration)
     /// The process was asked to end.
     case terminated
 
@@ -76,7 +80,7 @@ public enum WorkerEnding: Error, Hashable, Sendable, CustomStringConvertible {
         switch self {
         case .finished, .terminated: 0
         case .cannotLoad: 65
-        case .refused, .misunderstood: 69
+        case .refused, .misunderstood, .noCoordinator: 69
         }
     }
 
@@ -87,6 +91,7 @@ public enum WorkerEnding: Error, Hashable, Sendable, CustomStringConvertible {
         case .refused(let reason): "the coordinator refused this worker: \(reason)"
         case .misunderstood(let error): "the coordinator cannot be understood: \(error)"
         case .cannotLoad(let reason): "the run cannot be loaded: \(reason)"
+        case .noCoordinator(let waited): "there was no coordinator for \(Int(waited.inSeconds)) s"
         case .terminated: "the worker was asked to end"
         }
     }

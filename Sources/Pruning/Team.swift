@@ -64,7 +64,7 @@ struct Team {
         defer { evaluator.shutdown() }
         interruption.onRequest { evaluator.interrupt() }
         noted("listening on \(evaluator.endpoint)")
-        if remote.keys == nil {
+        if remote.keys == nil && evaluator.endpoint.hasPrefix("tcp") {
             noted("warning: without keys anybody who can reach \(evaluator.endpoint) can read model and data")
         }
         let noted = noted

@@ -37,6 +37,10 @@ public struct SummaryText: Sendable {
         let workers = summary.workers == 1 ? "1 worker" : "\(summary.workers) workers"
         return "\(NumberText.grouped(summary.samples)) samples in blocks of \(summary.blockSize), \(shards), "
             + "\(workers), \(NumberText.duration(summary.seconds))"
+            + (summary.mixedNumerics.isEmpty
+                ? ""
+                : "\nmixed numerics: other machines may find other last digits; computed too by "
+                    + summary.mixedNumerics.joined(separator: "; "))
     }
 
     private static let measured = ["loss", "change", "accuracy", "parameters", "of all", "FLOPs", "of all"]

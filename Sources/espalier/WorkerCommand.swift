@@ -41,6 +41,11 @@ struct WorkerCommand: ParsableCommand {
             "Memory that this worker may take, e.g. 512M or 4G. (default: what the coordinator says)",
             valueName: "bytes"))
     var memory: ByteCount?
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Give up when no coordinator answered for so long. (default: wait)", valueName: "seconds"))
+    var coordinatorTimeout: Double?
     @Flag(
         name: .long,
         help: "Get model and data from the coordinator even where the files that it reads are here too.")
@@ -52,6 +57,9 @@ struct WorkerCommand: ParsableCommand {
 
     func validate() throws {
         try ClusterOptions.check(connect, option: "--connect", keys: keys, insecure: insecure)
+        if let coordinatorTimeout, !(coordinatorTimeout > 0 && coordinatorTimeout < 1e9) {
+            throw ValidationError("--coordinator-timeout must be a number of seconds above 0")
+        }
     }
 
     func run() throws {
@@ -63,7 +71,10 @@ struct WorkerCommand: ParsableCommand {
                 keys: keys.map { folder throws(ClusterError) in try WorkerKeys(folder: folder) },
                 isInsecure: insecure, cache: ContentCache(folder: cache ?? ContentCache.defaultFolder),
                 softwareVersion: Pruning.Espalier.version, engine: EngineDescription.text,
-                memory: memory?.bytes, logger: log.logger("espalier.worker"))
+                memory: memory?.bytes, logger: log.logger("espalier.worker")
+            ) { settings in
+                settings.coordinatorLimit = coordinatorTimeout.map { .milliseconds(Int64($0 * 1000)) }
+            }
         } catch {
             StandardError.write("espalier: \(error)\n")
             throw ExitStatus.badInput

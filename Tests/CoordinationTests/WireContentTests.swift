@@ -1,5 +1,6 @@
 import ComputationGraph
 import Foundation
+import Search
 import Testing
 
 @testable import Coordination
