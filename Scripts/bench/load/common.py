@@ -3,6 +3,7 @@
 import argparse
 import json
 import time
+from types import SimpleNamespace
 
 import psutil
 
@@ -14,12 +15,24 @@ def arguments():
     return parser.parse_args()
 
 
+class Threads:
+    """Threads of this process as if they were a process; psutil's interface."""
+
+    def __init__(self, identifiers):
+        self.identifiers = set(identifiers)
+
+    def cpu_times(self):
+        own = [thread for thread in psutil.Process().threads() if thread.id in self.identifiers]
+        return SimpleNamespace(
+            user=sum(thread.user_time for thread in own), system=sum(thread.system_time for thread in own))
+
+
 class Stopwatch:
     """Wall time, and CPU time of processes that were there from the start on."""
 
-    def __init__(self, coordinators, client=True):
+    def __init__(self, coordinators, client=None):
         self.coordinators = list(coordinators)
-        self.client = [psutil.Process()] if client else []
+        self.client = [client or psutil.Process()]
         self.started = time.perf_counter()
         self.before = self._cpu(self.coordinators), self._cpu(self.client)
 
