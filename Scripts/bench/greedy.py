@@ -17,6 +17,8 @@ import tempfile
 
 from measured import arguments_of, call, candidates, finish, machine, median, peer, subset, text
 
+BLOCK = 64
+
 
 def agree(name, path, losses, expected):
     """Stops unless a path is the one of the first program, with its losses."""
@@ -94,17 +96,25 @@ def main():
                 if name not in ("eager", "runtime"):
                     work = done.result["work"]
                     levels = [level["work"] for level in done.result["levels"]]
+                    flops = done.result["base"]["flops"]
+        peak = peer(
+            "forward_peer.py", "peak", arguments.model, "--folder", folder, "--data", data).result["flops"]
     figures = {
         name: dict(zip(("wall", "cpu", "search"), (median(values) for values in zip(*runs[name])))) for name in programs}
     print(f"{arguments.model}, {arguments.samples} samples, {len(tried)} candidates, {arguments.steps} steps; {machine()}")
     print(f"the same path {' '.join(expected[0])}, losses at most {apart:.1e} apart; median of {arguments.repeats} "
           "repeats, in brackets the ratio to Espalier without workers")
     show(programs, figures, "0")
+    own = figures.get("0", figures[programs[-1]])["search"]
+    rate = work["blockEvaluations"] * BLOCK * flops / own
     print(
         f"block evaluations: {work['blockEvaluations']}, clairvoyant {work['clairvoyantBlockEvaluations']}, "
         f"brute force {work['bruteForceBlockEvaluations']}; by level "
         + ", ".join(f"{level['blockEvaluations']} ({level['clairvoyantBlockEvaluations']}) of "
                     f"{level['bruteForceBlockEvaluations']}" for level in levels))
+    print(
+        f"the search's {work['blockEvaluations']} block evaluations as full passes: {rate / 1e9:.1f} GFLOP/s, "
+        f"{rate / peak:.0%} of a matrix product's {peak / 1e9:.1f} (more than the processor does, since much is shared)")
     finish(arguments, {
         "model": arguments.model, "samples": arguments.samples, "path": expected[0], "work": work, "levels": levels,
         "medians": figures, "runs": runs})
