@@ -49,7 +49,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
         .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
-        .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.0"),
+        .package(url: "https://github.com/swhitty/FlyingFox", from: "0.27.0"),
     ],
     targets: [
         // C and C++ at the bottom: nothing above `Torch` sees libtorch, nothing above `ZeroMQ` sees libzmq.
@@ -97,7 +97,6 @@ let package = Package(
                 "ZeroMQ",
                 "CSodium",
                 .product(name: "Logging", package: "swift-log"),
-                .product(name: "Subprocess", package: "swift-subprocess"),
             ],
             swiftSettings: swiftSettings),
         .target(
@@ -109,6 +108,8 @@ let package = Package(
                 "Cluster", "Coordination", "Report", "Engine", "Search", "Journal", "Datasets",
                 "ComputationGraph", "ONNX",
                 .product(name: "Logging", package: "swift-log"),
+                .product(name: "FlyingFox", package: "FlyingFox"),
+                .product(name: "FlyingSocks", package: "FlyingFox"),
             ],
             swiftSettings: swiftSettings),
         .executableTarget(

@@ -24,6 +24,8 @@ public enum ClusterError: Error, Hashable, Sendable, CustomStringConvertible {
     case contentMissing(content: String, reason: String)
     /// What the coordinator gave is not what it had named.
     case otherContent(content: String, attempts: Int)
+    /// A coordinator did not say how far it is.
+    case noStatus(endpoint: String, reason: String)
     /// A task needs a shard that is not held.
     case shardMissing(Int)
     /// A key cannot be used.
@@ -54,6 +56,7 @@ public enum ClusterError: Error, Hashable, Sendable, CustomStringConvertible {
             "content \(content.prefix(12)) cannot be had: \(reason)"
         case .otherContent(let content, let attempts):
             "content \(content.prefix(12)) came \(attempts) times with bytes that have another SHA-256"
+        case .noStatus(let endpoint, let reason): "\(endpoint): no status: \(reason)"
         case .shardMissing(let shard): "shard \(shard) is not held here"
         case .key(let path, let reason): "\(path): \(reason)"
         case .unknownLoss(let name): "there is no loss '\(name)'"

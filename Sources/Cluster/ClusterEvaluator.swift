@@ -1,4 +1,5 @@
 public import Coordination
+public import Foundation
 public import Logging
 public import Search
 internal import Synchronization
@@ -23,6 +24,7 @@ public final class ClusterEvaluator: LevelEvaluator, Sendable {
     ///   - isInsecure: whether others may connect although there are no keys.
     ///   - library: what is given to workers that see none of the coordinator's files.
     ///   - journal: keeps every result before it is acknowledged. Called on the coordinator's thread.
+    ///   - status: answers those who ask how far the run is, with a JSON object. Called on that thread.
     ///   - progress: called on that thread after results were folded; what it throws ends the level.
     /// - Throws: `ClusterError.cannotListen`, `ClusterError.keysMissing`.
     public init(
@@ -30,6 +32,7 @@ public final class ClusterEvaluator: LevelEvaluator, Sendable {
         isInsecure: Bool = false, library: ContentLibrary = ContentLibrary(), limits: WireLimits? = nil,
         context: Context? = nil,
         journal: (any LevelJournal & Sendable)? = nil, logger: Logger = Logger(label: "espalier.coordinator"),
+        status: @escaping @Sendable () -> Data = { Data("{}".utf8) },
         progress: @escaping @Sendable (LevelRace) throws -> Void = { _ in }
     ) throws {
         do {
@@ -38,7 +41,7 @@ public final class ClusterEvaluator: LevelEvaluator, Sendable {
                     endpoint: endpoint, keys: keys, isInsecure: isInsecure, library: library,
                     settings: settings,
                     limits: limits ?? WireLimits(settings.run.sharding),
-                    context: context, journal: journal, progress: progress, logger: logger))
+                    context: context, journal: journal, progress: progress, status: status, logger: logger))
         } catch let error as ZeroMQError { throw ClusterError.cannotListen("\(error)") }
     }
 

@@ -121,6 +121,8 @@ final class CoordinatorLoop {
         // A ROUTER cannot close one connection; whoever is still there is asked to introduce itself.
         case .close(let connection): serving.remove(connection)
         case .serve(let request, let connection): serving.add(request, from: connection)
+        case .report(let connection):
+            _ = send(.status(json: configuration.status()), to: connection)
         case .log(let level, let text): logger.log(level: Logger.Level(level), "\(text)")
         }
     }

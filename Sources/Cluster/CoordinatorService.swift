@@ -31,6 +31,8 @@ final class CoordinatorService: Sendable {
         let context: Context?
         let journal: (any LevelJournal & Sendable)?
         let progress: @Sendable (LevelRace) throws -> Void
+        /// What is answered to those who ask how far the run is: a JSON object.
+        let status: @Sendable () -> Data
         let logger: Logger
     }
 

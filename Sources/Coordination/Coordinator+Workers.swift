@@ -12,6 +12,8 @@ extension Coordinator {
     mutating func receive(_ message: WorkerMessage, from connection: ConnectionID, at now: Instant)
         -> [CoordinatorAction]
     {
+        // Who only asks is no worker.
+        if case .askStatus = message { return [.report(to: connection)] }
         admit(connection, at: now)
         peers[connection]?.lastHeard = now
         if case .hello(let hello) = message { return greet(hello, from: connection, at: now) }
@@ -23,7 +25,7 @@ extension Coordinator {
             return [.send(.introduce, to: connection)]
         }
         switch message {
-        case .hello, .goodbye, .alive: return []
+        case .hello, .goodbye, .alive, .askStatus: return []
         case .ready(let shards, let proof):
             return makeReady(connection, shards: shards, proof: proof, at: now)
         case .fetch(let request): return [.serve(request, to: connection)]

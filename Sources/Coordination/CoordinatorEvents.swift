@@ -40,6 +40,8 @@ public enum CoordinatorAction: Sendable {
     case fail(CoordinationError)
     /// A worker asks for a piece of a content: answer it with `chunk` or `missing`.
     case serve(ChunkRequest, to: ConnectionID)
+    /// Somebody asks how far the run is.
+    case report(to: ConnectionID)
     case log(LogLevel, String)
 }
 

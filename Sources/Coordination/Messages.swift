@@ -1,5 +1,6 @@
 public import ComputationGraph
 public import Datasets
+public import Foundation
 public import Search
 
 /// Who a worker is.
@@ -128,6 +129,8 @@ public enum WorkerMessage: Hashable, Sendable {
     case ready(shards: [Int], proof: [UInt8] = [])
     /// A piece of a content is wanted.
     case fetch(ChunkRequest)
+    /// How far is the run? From anybody who may connect; needs no hello.
+    case askStatus
     case result(TaskResult)
     /// The result of a task that a coordinator gave which is gone.
     case handover(Handover)
@@ -158,6 +161,8 @@ public enum CoordinatorMessage: Hashable, Sendable {
     /// The shards that the worker is to hold from now on, the most urgent first.
     case hold([ShardContent])
     case chunk(Chunk)
+    /// How far the run is: a JSON object.
+    case status(json: Data)
     /// A content cannot be had.
     case missing(sha256: [UInt8], reason: String)
 }

@@ -25,6 +25,7 @@ extension Wire {
                 shards: PackedArray.decode(ready.shards).map(Int.init),
                 proof: ready.proof.isEmpty ? [] : try hash(ready.proof, "ready", "proof"))
         case .fetch(let fetch): return .fetch(try decoded(fetch))
+        case .askStatus: return .askStatus
         case .result(let result): return .result(try decoded(result))
         case .handover(let handover):
             return .handover(
@@ -58,6 +59,7 @@ extension Wire {
         case .alive: return .alive
         case .introduce: return .introduce
         case .hold(let hold): return .hold(try decoded(hold))
+        case .status(let status): return .status(json: status.json)
         case .chunk(let chunk): return .chunk(try decoded(chunk))
         case .missing(let missing):
             return .missing(
@@ -224,6 +226,8 @@ extension Wire {
         case .hold: "hold"
         case .chunk: "chunk"
         case .missing: "missing"
+        case .status: "status"
+        case .askStatus: "ask_status"
         case .fetch: "fetch"
         case .hello: "hello"
         case .ready: "ready"

@@ -41,6 +41,7 @@ public struct Wire: Sendable {
                 $0.shards = PackedArray.encode(shards.map { UInt32(clamping: $0) })
                 $0.proof = Data(proof)
             }
+        case .askStatus: frame.askStatus = ProtoAskStatus()
         case .fetch(let request):
             frame.fetch = .with {
                 $0.sha256 = Data(request.sha256)
@@ -100,6 +101,7 @@ public struct Wire: Sendable {
                 $0.offset = UInt64(max(0, chunk.offset))
                 $0.bytes = chunk.bytes
             }
+        case .status(let json): frame.status = .with { $0.json = json }
         case .missing(let sha256, let reason):
             frame.missing = .with {
                 $0.sha256 = Data(sha256)

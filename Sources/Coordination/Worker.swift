@@ -1,4 +1,5 @@
 internal import Datasets
+internal import OrderedCollections
 
 /// A worker's side of a run, as a pure state machine: events in, actions out; no I/O, no clock, no threads.
 ///
@@ -90,7 +91,7 @@ public struct Worker: Sendable {
 
     private mutating func receive(_ message: CoordinatorMessage, at now: Instant) -> [WorkerAction] {
         switch message {
-        case .alive: return []
+        case .alive, .status: return []
         case .welcome(let run): return welcome(run, at: now)
         case .refused(let reason): return stop(.refused(reason: reason))
         case .stop(let reason): return stop(.finished(reason: reason))

@@ -16,6 +16,8 @@ public struct PruneOptions: Sendable {
     public var workers: Int
     /// Workers on other machines, instead of those on this one.
     public var remote: RemoteWorkers?
+    /// Where the run's metrics are served, `HOST:PORT`; `nil` for nowhere.
+    public var metrics: String?
     /// The folder that keeps the run.
     public var folder: String
     /// Whether to go on with the run in `folder`.
@@ -29,7 +31,8 @@ public struct PruneOptions: Sendable {
     public init(
         model: String, measurement: MeasurementOptions, candidates: CandidateSelection,
         search: SearchSettings,
-        workers: Int, remote: RemoteWorkers? = nil, folder: String, resumes: Bool, output: String?,
+        workers: Int, remote: RemoteWorkers? = nil, metrics: String? = nil, folder: String, resumes: Bool,
+        output: String?,
         logger: Logger
     ) {
         self.model = model
@@ -38,6 +41,7 @@ public struct PruneOptions: Sendable {
         self.search = search
         self.workers = workers
         self.remote = remote
+        self.metrics = metrics
         self.folder = folder
         self.resumes = resumes
         self.output = output

@@ -16,6 +16,7 @@ public final class PruneRun {
     private let interruption: Interruption
     private let observer: any PruneObserver
     private let clock = ContinuousClock()
+    private let board: StatusBoard
 
     /// What a finished run leaves.
     public struct Result {
@@ -34,6 +35,7 @@ public final class PruneRun {
         self.options = options
         self.interruption = interruption
         self.observer = observer
+        board = StatusBoard(model: options.model, data: options.measurement.data)
         if let output = options.output { try OutputFile.checkWritable(output) }
         try OutputFile.checkFolder(options.folder)
         workload = try Workload(model: options.model, options: options.measurement)
@@ -57,6 +59,12 @@ public final class PruneRun {
     /// - Throws: `Interrupted` when the user stops the run; everything measured until then is kept.
     public func perform() async throws -> Result {
         let start = clock.now
+        var metrics: MetricsServer?
+        if let address = options.metrics {
+            metrics = try await MetricsServer(address: address, board: board)
+            observer.noted("metrics at http://\(address)/metrics")
+        }
+        defer { metrics?.stop() }
         let (found, attendance) = try await search()
         let mask = found.path.last?.mask ?? .empty
         let path = try write(mask)
@@ -74,12 +82,14 @@ public final class PruneRun {
 
     private func search() async throws -> (SearchResult, Team.Attendance) {
         var baseLoss = 0.0
-        let (observer, interruption) = (observer, interruption)
+        let (observer, interruption, board) = (observer, interruption, board)
         let team = Team(
             workers: options.workers, remote: options.remote, logger: options.logger,
-            interruption: interruption, noted: { observer.noted($0) }
+            interruption: interruption, noted: { observer.noted($0) }, board: board
         ) { race in
-            observer.advanced(LevelProgress(race))
+            let progress = LevelProgress(race)
+            board.advanced(progress)
+            observer.advanced(progress)
             try interruption.check()
         }
         return try await team.evaluate(workload, journal: journal) { evaluator in
@@ -91,6 +101,7 @@ public final class PruneRun {
                 if level == 0, let base = outcome.best.first { baseLoss = base.loss }
                 try self.journal.finish(
                     level: level, states: outcome.best, work: outcome.work, dropped: outcome.dropped)
+                board.finished(level: level, outcome: outcome)
                 self.observer.finished(level: level, outcome: outcome, baseLoss: baseLoss)
             }
         }
@@ -105,9 +116,9 @@ public final class PruneRun {
         switch (options.search.screening, options.search.strategy) {
         case (.some, _): purpose = .screening
         case (nil, .greedy), (nil, .beam), (nil, .exhaustive):
-            guard options.search.usesBounds, options.workers >= PruneRun.fewestGuidedWorkers else {
-                return nil
-            }
+            // How many workers come from elsewhere is not known beforehand.
+            let isGuided = options.remote != nil || options.workers >= PruneRun.fewestGuidedWorkers
+            guard options.search.usesBounds, isGuided else { return nil }
             purpose = .ordering
         case (nil, _): return nil
         }

@@ -2,6 +2,7 @@ internal import Cluster
 internal import ComputationGraph
 internal import Coordination
 internal import Engine
+internal import Foundation
 internal import Logging
 internal import Search
 
@@ -15,6 +16,8 @@ struct Team {
     let interruption: Interruption
     /// Told what is worth a line.
     var noted: @Sendable (String) -> Void = { _ in }
+    /// Where it is written down how far the run is.
+    var board: StatusBoard?
     /// Called after results were folded; what it throws ends the search.
     let progress: @Sendable (LevelRace) throws -> Void
 
@@ -47,6 +50,9 @@ struct Team {
             settings: CoordinatorSettings(run: workload.runDescription(), softwareVersion: Espalier.version),
             journal: journal, logger: logger, progress: progress)
         defer { cluster.shutdown() }
+        let local = cluster.evaluator
+        board?.watch { local.workers }
+        defer { board?.watch(nil) }
         interruption.onRequest { cluster.evaluator.interrupt() }
         do {
             return (try await body(cluster.evaluator), Attendance(workers: workers))
@@ -60,8 +66,11 @@ struct Team {
         let (settings, library) = try workload.remoteSettings(remote)
         let evaluator = try ClusterEvaluator(
             settings, endpoint: remote.endpoint, keys: remote.keys, isInsecure: remote.keys == nil,
-            library: library, journal: journal, logger: logger, progress: progress)
+            library: library, journal: journal, logger: logger,
+            status: { [board] in board?.json ?? Data("{}".utf8) }, progress: progress)
         defer { evaluator.shutdown() }
+        board?.watch { evaluator.workers }
+        defer { board?.watch(nil) }
         interruption.onRequest { evaluator.interrupt() }
         noted("listening on \(evaluator.endpoint)")
         if remote.keys == nil && evaluator.endpoint.hasPrefix("tcp") {

@@ -28,7 +28,7 @@ enum ExitStatus {
         case ClusterError.key, ClusterError.cannotListen, ClusterError.keysMissing: badInput
         case is Interrupted: interrupted
         case CoordinationError.noWorkers, CoordinationError.noWorkerForShards, ClusterError.workersDie,
-            ClusterError.cannotStart:
+            ClusterError.cannotStart, ClusterError.noStatus:
             noWorkers
         case CoordinationError.cannotLoad, CoordinationError.taskFailed: badInput
         default: `internal`

@@ -63,6 +63,12 @@ struct PruneCommand: AsyncParsableCommand {
     var workers: Int?
     @OptionGroup(title: "Workers on other machines") var cluster: ClusterOptions
     @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Serve the run's progress over HTTP: /metrics for Prometheus, /status as JSON.",
+            valueName: "host:port"))
+    var metrics: String?
+    @Option(
         name: .customLong("run"),
         help: ArgumentHelp(
             "The folder that keeps the run. (default: espalier-run-MODEL)", valueName: "folder"))
@@ -107,7 +113,7 @@ struct PruneCommand: AsyncParsableCommand {
                 model: model.model, measurement: try data.measurement(for: model.model),
                 candidates: .init(argument: candidates), search: settings,
                 workers: workers ?? ProcessInfo.processInfo.activeProcessorCount,
-                remote: try cluster.remote(),
+                remote: try cluster.remote(), metrics: metrics,
                 folder: folder ?? PruneOptions.defaultFolder(for: model.model), resumes: resume,
                 output: output,
                 logger: log.logger("espalier"))
