@@ -132,6 +132,19 @@ extension SurrogateModel {
     }
 }
 
+extension SurrogateModel {
+    /// Takes in states that were measured in full: what is learnt is the same in every run.
+    mutating func learn(fromMeasured found: [State], of parents: [State], base: State) {
+        let losses = Dictionary(parents.map { ($0.mask, $0.loss) }) { first, _ in first }
+        for state in found {
+            observe(state.mask, change: state.loss - base.loss)
+            guard let edge = state.edge else { continue }
+            let parent = Mask(state.mask.edges.filter { $0 != edge })
+            if let loss = losses[parent] { expect(removing: edge, from: parent, toChange: state.loss - loss) }
+        }
+    }
+}
+
 extension LevelOutcome {
     /// The same with what an audit took besides.
     func addingWork(of audit: LevelOutcome) -> LevelOutcome {

@@ -106,9 +106,7 @@ public struct Search {
                 let (report, audit) = try await self.audit(level, outcome, skipped, screening)
                 screened.append(report)
                 outcome = outcome.addingWork(of: audit)
-                for state in outcome.best + audit.best {
-                    screen?.observe(state.mask, change: state.loss - base.loss)
-                }
+                screen?.learn(fromMeasured: outcome.best + audit.best, of: frontier, base: base)
             }
             works.append(outcome.work)
             try finished(level.number, outcome)

@@ -160,7 +160,7 @@ private struct Bench {
             number: 1, parents: [Parent(unmeasured: .empty, bench.problem.division)],
             expansions: bench.problem.edges.map {
                 Expansion(
-                    parent: 0, edge: $0, mask: Mask([$0]), cost: Cost(parameters: 1, flops: 1), estimate: 0)
+                    parent: 0, edge: $0, mask: Mask([$0]), cost: Cost(parameters: 1, flops: 1), estimate: 1)
             }, keep: 1, baseLoss: 0, objective: .signed)
         #expect(
             try bench.tell(
