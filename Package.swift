@@ -12,16 +12,22 @@ let torchLibraries: [LinkerSetting] =
     (torchHome.map { [.unsafeFlags(["-L\($0)/lib", "-Xlinker", "-rpath", "-Xlinker", "\($0)/lib"])] } ?? [])
     + [.linkedLibrary("torch"), .linkedLibrary("torch_cpu"), .linkedLibrary("c10")]
 
-let swiftSettings: [SwiftSetting] = [
-    .enableUpcomingFeature("ExistentialAny"),
-    .enableUpcomingFeature("MemberImportVisibility"),
-    .enableUpcomingFeature("InternalImportsByDefault"),
-    .treatAllWarnings(as: .error),
-]
+/// `Scripts/fuzz` builds one more executable, against libFuzzer from the toolchain that `ESPALIER_FUZZ` names, and counts
+/// what its inputs reach of this package's own code.
+let fuzzToolchain = ProcessInfo.processInfo.environment["ESPALIER_FUZZ"]
+let fuzzSettings: [SwiftSetting] =
+    fuzzToolchain == nil ? [] : [.unsafeFlags(["-Xfrontend", "-sanitize=fuzzer"])]
 
-/// `Scripts/fuzz` builds one more executable, against libFuzzer from the toolchain that `ESPALIER_FUZZ` names.
+let swiftSettings: [SwiftSetting] =
+    [
+        .enableUpcomingFeature("ExistentialAny"),
+        .enableUpcomingFeature("MemberImportVisibility"),
+        .enableUpcomingFeature("InternalImportsByDefault"),
+        .treatAllWarnings(as: .error),
+    ] + fuzzSettings
+
 let fuzzTargets: [Target] =
-    ProcessInfo.processInfo.environment["ESPALIER_FUZZ"].map { toolchain in
+    fuzzToolchain.map { toolchain in
         let folder = "\(toolchain)/lib/clang"
         let version = (try? FileManager.default.contentsOfDirectory(atPath: folder))?.max() ?? ""
         #if arch(arm64)

@@ -54,7 +54,7 @@ extension Coordinator {
     }
 
     /// More tasks than late answers can still be expected to.
-    private static let lapsedLimit = 4096
+    static let lapsedLimit = 4096
 
     /// Nobody holds the task any more: its work goes back to the race. Its result counts all the same, if it comes.
     mutating func giveBack(_ id: TaskID) {

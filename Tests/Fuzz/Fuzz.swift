@@ -23,9 +23,10 @@ private func runDriver(
             case "wire": return runDriver(&count, &base) { Targets.wire(Targets.data($0, $1)) }
             case "onnx": return runDriver(&count, &base) { Targets.onnx(Targets.data($0, $1)) }
             case "npz": return runDriver(&count, &base) { Targets.npz(Targets.data($0, $1)) }
+            case "machines": return runDriver(&count, &base) { Targets.machines(Targets.data($0, $1)) }
             case "journal": return runDriver(&count, &base) { Targets.journal(Targets.data($0, $1)) }
             default:
-                print("usage: Scripts/fuzz wire|onnx|npz|journal [--runs N]")
+                print("usage: Scripts/fuzz wire|machines|onnx|npz|journal [--runs N]")
                 return 64
             }
         }

@@ -15,6 +15,7 @@ extension Targets {
             for (index, bytes) in try messages().enumerated() {
                 try bytes.write(to: URL(filePath: "\(folder)/wire-\(index)"))
             }
+            try conversation(messages()).write(to: URL(filePath: "\(folder)/machines-0"))
             try journal().write(to: URL(filePath: "\(folder)/journal-0"))
         } catch { print("seeds: \(error)") }
     }
