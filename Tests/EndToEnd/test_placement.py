@@ -1,4 +1,4 @@
-"""What cluster/ gives to Kubernetes, systemd and ssh: valid for them, understood by the program, and leaving nothing."""
+"""What cluster/ gives to Kubernetes, systemd and ssh: valid for them, understood by the program, leaving nothing."""
 
 import contextlib
 import json
@@ -86,7 +86,7 @@ def understood(*arguments, folder):
 
 
 def waits(arguments, folder):
-    """Fails unless a worker with these options waits for a coordinator, which is nowhere, and ends when it is asked to."""
+    """Fails unless a worker with these options waits for a coordinator, which is nowhere, and ends when asked to."""
     arguments = [re.sub(r"tcp://.*", f"tcp://127.0.0.1:{free_port()}", argument) for argument in arguments]
     worker = subprocess.Popen(
         command(*arguments), cwd=folder, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
@@ -146,7 +146,8 @@ def test_systemd_commands_are_those_of_the_program():
         espalier("keygen", "keys", folder=folder).succeeded()
         coordinator, worker = (
             re.search(r"^ExecStart=(.*)$", unit.read_text(), re.MULTILINE)[1].replace(
-                "/usr/local/bin/espalier", os.environ["ESPALIER"]).replace("/etc/espalier/keys", "keys") for unit in UNITS)
+                "/usr/local/bin/espalier", os.environ["ESPALIER"]).replace("/etc/espalier/keys", "keys")
+            for unit in UNITS)
         done = subprocess.run(
             shlex.split(coordinator.replace("$$", "$")), cwd=folder, capture_output=True, text=True, env={
                 **os.environ, "MODEL": "missing.onnx", "BIND": f"tcp://127.0.0.1:{free_port()}",
