@@ -85,13 +85,24 @@ def understood(*arguments, folder):
     assert answer.code == 65 and "model" in answer.errors, f"{answer.command} exited {answer.code}: {answer.errors}"
 
 
+def threads(process):
+    """The names of a process' threads."""
+    names = []
+    for file in pathlib.Path(f"/proc/{process}/task").glob("*/comm"):
+        with contextlib.suppress(OSError):
+            names.append(file.read_text())
+    return "".join(names)
+
+
 def waits(arguments, folder):
     """Fails unless a worker with these options waits for a coordinator, which is nowhere, and ends when asked to."""
     arguments = [re.sub(r"tcp://.*", f"tcp://127.0.0.1:{free_port()}", argument) for argument in arguments]
     worker = subprocess.Popen(
         command(*arguments), cwd=folder, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
     try:
-        time.sleep(1.5)
+        # ZeroMQ's threads are there as soon as it tries to connect.
+        assert eventually(lambda: worker.poll() is not None or "ZMQ" in threads(worker.pid), 30), "it does not connect"
+        time.sleep(0.5)
         assert worker.poll() is None, f"{arguments} exited {worker.returncode}: {worker.stderr.read().decode()}"
         worker.terminate()
         assert worker.wait(20) == 0, worker.stderr.read().decode()
