@@ -5,7 +5,7 @@ internal import Search
 /// Which worker holds which shards, where the coordinator says so. It decides who computes what, never what comes out.
 extension Coordinator {
     /// Tells workers that have room what to hold: of all shards those that the fewest hold.
-    mutating func assignShards() -> [CoordinatorAction] {
+    mutating func assignShards(at now: Instant) -> [CoordinatorAction] {
         guard !settings.shards.isEmpty else { return [] }
         var actions: [CoordinatorAction] = []
         for (connection, peer) in peers where peer.phase == .ready {
@@ -20,7 +20,7 @@ extension Coordinator {
                     (holders[$0], ($0 + count - start) % count) < (holders[$1], ($1 + count - start) % count)
                 }
             guard !missing.isEmpty else { continue }
-            actions += hold(peer.assigned + missing.prefix(room), at: connection)
+            actions += hold(peer.assigned + missing.prefix(room), by: connection, at: now)
         }
         return actions
     }
@@ -47,7 +47,7 @@ extension Coordinator {
             else { continue }
             race?.giveBack(task)
             let kept = peer.assigned.suffix(max(0, capacity(of: peer) - 1))
-            actions += hold(kept + [task.block.shard], at: connection)
+            actions += hold(kept + [task.block.shard], by: connection, at: now)
         }
         return actions
     }
@@ -70,17 +70,36 @@ extension Coordinator {
         return holders
     }
 
-    private mutating func hold(_ shards: [Int], at connection: ConnectionID) -> [CoordinatorAction] {
+    /// Tells workers again that have not got what they were told to hold: a message may have been lost.
+    mutating func remindOfShards(at now: Instant) -> [CoordinatorAction] {
+        var actions: [CoordinatorAction] = []
+        for (connection, peer) in peers
+        where peer.phase == .ready && peer.isLoading && now - peer.lastHold >= Self.reminder {
+            peers[connection]?.lastHold = now
+            actions.append(.send(.hold(contents(of: peer.assigned)), to: connection))
+        }
+        return actions
+    }
+
+    private static let reminder: Duration = .seconds(20)
+
+    private func contents(of shards: [Int]) -> [ShardContent] {
+        shards.compactMap { settings.shards.indices.contains($0) ? settings.shards[$0] : nil }
+    }
+
+    private mutating func hold(_ shards: [Int], by connection: ConnectionID, at now: Instant)
+        -> [CoordinatorAction]
+    {
         peers[connection]?.assigned = shards
+        peers[connection]?.lastHold = now
         // What it is to let go gets no tasks any more.
         peers[connection]?.shards.formIntersection(shards)
         peers[connection]?.idleSince = nil
-        let contents = shards.compactMap { settings.shards.indices.contains($0) ? settings.shards[$0] : nil }
         let name = peers[connection]?.name(connection) ?? "\(connection)"
         return [
             .log(
                 .debug, "\(name) is to hold the shards \(shards.map(\.description).joined(separator: ", "))"),
-            .send(.hold(contents), to: connection),
+            .send(.hold(contents(of: shards)), to: connection),
         ]
     }
 }

@@ -78,7 +78,7 @@ public struct Coordinator: Sendable {
             actions = abandonLevel()
             actions += peers.keys.map { .send(.stop(reason: reason), to: $0) }
         }
-        actions += assignShards()
+        actions += assignShards(at: now)
         actions += settle(at: now)
         for case .send(_, let connection) in actions { peers[connection]?.lastSent = now }
         return actions
@@ -140,7 +140,7 @@ public struct Coordinator: Sendable {
         for (connection, peer) in peers where now - peer.lastSent >= settings.run.heartbeat {
             actions.append(.send(.alive, to: connection))
         }
-        return actions + moveShards(at: now) + checkStall(at: now)
+        return actions + remindOfShards(at: now) + moveShards(at: now) + checkStall(at: now)
     }
 
     private mutating func checkStall(at now: Instant) -> [CoordinatorAction] {

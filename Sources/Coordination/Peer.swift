@@ -8,6 +8,8 @@ struct Peer: Sendable {
     var shards: Set<Int> = []
     /// The shards that the worker was told to hold, those it has taken last at the end.
     var assigned: [Int] = []
+    /// When it was last told so.
+    var lastHold: Instant = .zero
     /// Since when there has been nothing for it to do.
     var idleSince: Instant?
     /// Attempts that the worker has not answered, in the order in which it computes them.
