@@ -26,8 +26,8 @@ enum KeyFiles {
         guard stat(path, &status) == 0 else {
             throw .key(path: path, reason: "the key cannot be read: \(String(cString: strerror(errno)))")
         }
-        // As ssh does it: one's own file is for oneself alone. One that somebody else keeps for this user, as Kubernetes
-        // does, may be lent by its group.
+        // As ssh does it: one's own file is for oneself alone. One that somebody else keeps for this user, as
+        // Kubernetes does, may be lent by its group.
         guard status.st_mode & (status.st_uid == geteuid() ? 0o077 : 0o007) == 0 else {
             let mode = String(status.st_mode & 0o777, radix: 8)
             throw .key(

@@ -10,7 +10,7 @@ import time
 from processes import eventually, is_alive, status
 
 NODES = ("node1", "node2", "node3")
-PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scontrol", "squeue")
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scontrol", "squeue", "scancel")
 
 CONFIGURATION = """
 ClusterName=espalier

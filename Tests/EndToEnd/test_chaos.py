@@ -75,7 +75,9 @@ class Chaos:
         if number == signal.SIGSTOP:
             self.asleep[process] = time.monotonic() + self.random.uniform(*PAUSES)
         elif target == "coordinator":
-            self.running.coordinator.wait(60)
+            code = self.running.coordinator.wait(60)
+            # Were it not heeded, the search would go on and come to its end.
+            assert code != 0, f"{number.name} was not heeded: {self.running.said()}"
         self.done[target, number] += 1
         return True
 

@@ -34,7 +34,8 @@ def lab(hosts):
     need_root()
     need_programs("ip", "unshare")
     probe = subprocess.run(
-        ["unshare", "--net", "sh", "-c", "ip link add name probe0 type veth peer name probe1 && ip link add name probe2 type bridge"],
+        ["unshare", "--net", "sh", "-c",
+         "ip link add name probe0 type veth peer name probe1 && ip link add name probe2 type bridge"],
         capture_output=True, text=True)
     need(probe.returncode == 0, f"the kernel makes no namespaces, veth pairs or bridges: {probe.stderr.strip()}")
     own = Lab()

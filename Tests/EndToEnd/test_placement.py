@@ -1,4 +1,4 @@
-"""What cluster/ gives to Kubernetes, systemd and ssh: valid for them, understood by the program, and leaving nothing."""
+"""What cluster/ gives to Kubernetes, systemd and ssh: valid for them, understood by the program, leaving nothing."""
 
 import contextlib
 import json
@@ -85,13 +85,24 @@ def understood(*arguments, folder):
     assert answer.code == 65 and "model" in answer.errors, f"{answer.command} exited {answer.code}: {answer.errors}"
 
 
+def threads(process):
+    """The names of a process' threads."""
+    names = []
+    for file in pathlib.Path(f"/proc/{process}/task").glob("*/comm"):
+        with contextlib.suppress(OSError):
+            names.append(file.read_text())
+    return "".join(names)
+
+
 def waits(arguments, folder):
-    """Fails unless a worker with these options waits for a coordinator, which is nowhere, and ends when it is asked to."""
+    """Fails unless a worker with these options waits for a coordinator, which is nowhere, and ends when asked to."""
     arguments = [re.sub(r"tcp://.*", f"tcp://127.0.0.1:{free_port()}", argument) for argument in arguments]
     worker = subprocess.Popen(
         command(*arguments), cwd=folder, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
     try:
-        time.sleep(1.5)
+        # ZeroMQ's threads are there as soon as it tries to connect.
+        assert eventually(lambda: worker.poll() is not None or "ZMQ" in threads(worker.pid), 30), "it does not connect"
+        time.sleep(0.5)
         assert worker.poll() is None, f"{arguments} exited {worker.returncode}: {worker.stderr.read().decode()}"
         worker.terminate()
         assert worker.wait(20) == 0, worker.stderr.read().decode()
@@ -146,7 +157,8 @@ def test_systemd_commands_are_those_of_the_program():
         espalier("keygen", "keys", folder=folder).succeeded()
         coordinator, worker = (
             re.search(r"^ExecStart=(.*)$", unit.read_text(), re.MULTILINE)[1].replace(
-                "/usr/local/bin/espalier", os.environ["ESPALIER"]).replace("/etc/espalier/keys", "keys") for unit in UNITS)
+                "/usr/local/bin/espalier", os.environ["ESPALIER"]).replace("/etc/espalier/keys", "keys")
+            for unit in UNITS)
         done = subprocess.run(
             shlex.split(coordinator.replace("$$", "$")), cwd=folder, capture_output=True, text=True, env={
                 **os.environ, "MODEL": "missing.onnx", "BIND": f"tcp://127.0.0.1:{free_port()}",

@@ -67,11 +67,11 @@ def test_a_node_that_dies_and_a_job_that_is_queued_again_change_nothing():
         assert cluster.kill_node(other) >= 4, "two workers, what started them, and slurmd"
         job.wait_for_results(len(alone[1]) // 2)
         assert cluster.state(job.number) == "RUNNING", job.said()
-        # The node comes back. And what Slurm does when the first node dies: all are killed, and the job begins again.
+        # The node comes back. And what Slurm says when the time is nearly up: stop, and begin again.
         cluster.start_node(other)
-        cluster.call("scontrol", "requeue", job.number)
+        cluster.call("scancel", "--batch", "--signal=USR1", job.number)
+        assert eventually(lambda: cluster.state(job.number) == "PENDING", 60), job.said()
         kept = job.search.kept()
-        assert eventually(lambda: cluster.state(job.number) == "PENDING", 30), job.said()
         # Without the two minutes that Slurm waits otherwise.
         cluster.call("scontrol", "update", f"JobId={job.number}", "StartTime=now")
         job.finish(alone)
