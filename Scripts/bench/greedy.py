@@ -93,7 +93,7 @@ def main():
                 print(
                     f"  {repeat + 1}: {label(name)}: {done.wall:.2f} s, CPU {done.cpu:.2f} s, search {seconds:.2f} s",
                     file=sys.stderr, flush=True)
-                if name not in ("eager", "runtime"):
+                if name == arguments.workers.split(",")[0]:
                     work = done.result["work"]
                     levels = [level["work"] for level in done.result["levels"]]
                     flops = done.result["base"]["flops"]
@@ -105,7 +105,7 @@ def main():
     print(f"the same path {' '.join(expected[0])}, losses at most {apart:.1e} apart; median of {arguments.repeats} "
           "repeats, in brackets the ratio to Espalier without workers")
     show(programs, figures, "0")
-    own = figures.get("0", figures[programs[-1]])["search"]
+    own = figures.get("0", figures[programs[-1]])["cpu"]
     rate = work["blockEvaluations"] * BLOCK * flops / own
     print(
         f"block evaluations: {work['blockEvaluations']}, clairvoyant {work['clairvoyantBlockEvaluations']}, "
@@ -113,8 +113,8 @@ def main():
         + ", ".join(f"{level['blockEvaluations']} ({level['clairvoyantBlockEvaluations']}) of "
                     f"{level['bruteForceBlockEvaluations']}" for level in levels))
     print(
-        f"the search's {work['blockEvaluations']} block evaluations as full passes: {rate / 1e9:.1f} GFLOP/s, "
-        f"{rate / peak:.0%} of a matrix product's {peak / 1e9:.1f} (more than the processor does, since much is shared)")
+        f"{work['blockEvaluations']} block evaluations, counted as full passes though they share much, by the process's "
+        f"CPU time: {rate / 1e9:.1f} GFLOP/s, {rate / peak:.0%} of a matrix product's {peak / 1e9:.1f}")
     finish(arguments, {
         "model": arguments.model, "samples": arguments.samples, "path": expected[0], "work": work, "levels": levels,
         "medians": figures, "runs": runs})

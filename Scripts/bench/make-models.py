@@ -25,7 +25,7 @@ from switched import NETWORKS
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "examples"))
 from train import augment, measure  # noqa: E402
 
-RECIPES = {"resnet20": (5, 5e-3), "resnet56": (4, 5e-3), "encoder6": (60, 1e-3)}  # epochs, highest learning rate
+RECIPES = {"resnet20": (14, 5e-3), "resnet56": (4, 5e-3), "encoder6": (60, 1e-3)}  # epochs, highest learning rate
 
 
 def split(shape):
