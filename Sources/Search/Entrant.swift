@@ -47,6 +47,7 @@ struct Entrant: Sendable {
     var isUnheardOf: Bool { known.blocks == 0 && inFlight.blocks > 0 && estimate == nil }
 
     func isKnown(_ block: Int) -> Bool { blocks[block] == .known }
+    func isOpen(_ block: Int) -> Bool { blocks[block] == .open }
 
     /// The partial sum with what the blocks in flight will likely add.
     func expectedSum(_ forecast: Forecast) -> Double {

@@ -12,6 +12,8 @@ extension LevelRace {
         var next: Int
         /// The objective value that the expansion will likely have in the end.
         var value: Double
+        /// The parent's index.
+        let parent: Int
         /// Whether its first result is to be waited for, since nothing else tells what to expect.
         var isHeld: Bool
 
@@ -39,28 +41,17 @@ extension LevelRace {
         let takesAll = shards.count == division.sharding.shards
         let isOpen = isOpen
         let limit = isOpen && inFlight > 0 ? likelyLimit() : .infinity
-        // The block of each running expansion that may be handed out, in the order of `running`.
-        var next: [Int] = []
-        if !takesAll { next = running.map { firstBlock(of: $0, in: shards) ?? -1 } }
-        var lead: (index: Int, block: Int)?
-        for (place, index) in running.enumerated() {
-            let standing = standings[index]
-            let block = takesAll ? standing.next : next[place]
-            guard block >= 0, !(takesAll && standing.isHeld && isOpen), standing.priority <= limit
-            else { continue }
-            if let lead, !standing.precedes(standings[lead.index]) { continue }
-            lead = (index, block)
-        }
+        let lead = lead(within: limit, holding: takesAll && isOpen, in: takesAll ? nil : shards)
         guard let lead else { return nil }
-
-        let parent = entrants[lead.index].expansion.parent
+        let parent = standings[lead.index].parent
         let joining = isOpen ? max(likelyLimit(), standings[lead.index].priority) : .infinity
         var chosen: [Int] = []
         var count = 0
-        for (place, index) in running.enumerated() {
-            let standing = standings[index]
-            guard (takesAll ? standing.next : next[place]) == lead.block, standing.priority <= joining,
-                !(takesAll && standing.isHeld && isOpen), entrants[index].expansion.parent == parent
+        for index in running {
+            // By reference: a copy of every standing would take longer than all else.
+            guard takesAll ? standings[index].next == lead.block : isOpenFor(lead.block, index),
+                standings[index].parent == parent, standings[index].priority <= joining,
+                !(takesAll && isOpen && standings[index].isHeld)
             else { continue }
             count += 1
             insert(index, into: &chosen)
@@ -68,6 +59,30 @@ extension LevelRace {
         let share = max(1, (count + workers - 1) / workers)
         return handOut(chosen.prefix(share).sorted(), lead.block, parent: parent)
     }
+
+    /// The first expansion to be advanced, and its block.
+    ///
+    /// - Parameter shards: where blocks are looked for; `nil` for all.
+    private mutating func lead(within limit: Double, holding: Bool, in shards: [Int]?)
+        -> (index: Int, block: Int)?
+    {
+        var lead: (index: Int, block: Int)?
+        var (priority, sum) = (Double.infinity, Double.infinity)
+        for index in running {
+            let own = standings[index].priority
+            guard own <= limit, lead == nil || own <= priority else { continue }
+            if lead != nil, own == priority, standings[index].sum >= sum { continue }
+            if holding, standings[index].isHeld { continue }
+            let block = shards.map { firstBlock(of: index, in: $0) ?? -1 } ?? standings[index].next
+            guard block >= 0 else { continue }
+            lead = (index, block)
+            (priority, sum) = (own, standings[index].sum)
+        }
+        return lead
+    }
+
+    /// Whether an expansion's block can be handed out.
+    private func isOpenFor(_ block: Int, _ index: Int) -> Bool { entrants[index].isOpen(block) }
 
     /// Keeps the first expansions that were seen, in the order in which they are advanced.
     private func insert(_ index: Int, into chosen: inout [Int]) {
@@ -133,7 +148,7 @@ extension LevelRace {
         standings[index] = Standing(
             priority: bound(sum), sum: sum, next: next,
             value: level.objective.value(loss: total / division.totalWeight, base: level.baseLoss),
-            isHeld: entrants[index].isUnheardOf)
+            parent: parent, isHeld: entrants[index].isUnheardOf)
     }
 
     /// The first block in the order of visits, among those of `shards`, that can be handed out.
@@ -154,11 +169,13 @@ extension LevelRace {
         var found = Double.infinity
         if bestValues.count + running.count > level.keep {
             var values = bestValues.map(\.objective)
+            var worst = values.count == level.keep ? values.last ?? .infinity : .infinity
             for index in running {
                 let value = standings[index].value
-                if values.count == level.keep, let last = values.last, value >= last { continue }
+                if value >= worst { continue }
                 values.insert(value, at: values.lastIndex { $0 <= value }.map { $0 + 1 } ?? 0)
                 if values.count > level.keep { values.removeLast() }
+                if values.count == level.keep { worst = values.last ?? .infinity }
             }
             found = values.last ?? .infinity
         }

@@ -59,7 +59,10 @@ public struct LevelRace: Sendable {
         standings = []
         work.candidates = level.expansions.count
         work.bruteForceBlockEvaluations = entrants.reduce(0) { $0 + $1.blockCount }
-        standings = entrants.map { _ in Standing(priority: 0, sum: 0, next: -1, value: 0, isHeld: false) }
+        standings = entrants.map {
+            Standing(
+                priority: 0, sum: 0, next: -1, value: 0, parent: $0.expansion.parent, isHeld: false)
+        }
         for index in entrants.indices { refresh(index) }
     }
 
