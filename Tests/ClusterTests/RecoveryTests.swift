@@ -97,7 +97,7 @@ import ZeroMQ
                 whenOver: { over in
                     ending.withLock { $0 = over }
                     gate.open()
-                }, load: { FakeComputation($0, gate: gate) })
+                }, loading: { run, _ in FakeComputation(run, gate: gate) })
         }.start()
         while ending.withLock({ $0 == nil }) { try await Task.sleep(for: .milliseconds(20)) }
         guard case .stuck? = ending.withLock({ $0 }) else {

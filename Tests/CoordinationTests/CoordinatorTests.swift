@@ -85,11 +85,13 @@ private struct Bench {
             case .hold(let shards):
                 "\(connection): hold \(shards.map { "\($0.shard)" }.joined(separator: " "))"
             case .chunk, .missing: nil
+            case .status(let json): "\(connection): status of \(json.count) bytes"
             }
         case .close(let connection): "close \(connection)"
         case .journal(let task, _, let level): "journal block \(task.block.index) of level \(level)"
         case .levelFinished(let outcome): "finished with \(outcome.best.count)"
         case .fail(let error): "fail: \(error)"
+        case .report(let connection): "report to \(connection)"
         case .log, .serve: nil
         }
     }
@@ -98,6 +100,13 @@ private struct Bench {
 @Suite struct CoordinatorTests {
     private let first = ConnectionID([1])
     private let second = ConnectionID([2])
+
+    @Test func whoAsksHowFarTheRunIsBecomesNoWorker() throws {
+        var bench = try Bench(samples: 12)
+        _ = try bench.begin()
+        #expect(try bench.tell(.received(.askStatus, from: first)) == ["report to 01"])
+        #expect(bench.coordinator.workers.isEmpty)
+    }
 
     @Test func aWorkerIsWelcomedAndGetsTasksUpToItsCredit() throws {
         var bench = try Bench(samples: 12)
