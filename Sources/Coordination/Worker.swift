@@ -238,7 +238,7 @@ public struct Worker: Sendable {
             messages = unacknowledged.overdue(at: now)
             if let sent = readySentAt, now - sent > resendPause {
                 readySentAt = now
-                messages.append(.ready(shards: shards))
+                messages.append(.ready(shards: shards, proof: proof))
             }
         }
         if messages.isEmpty, let heartbeat = run?.heartbeat, now - lastSent >= heartbeat {

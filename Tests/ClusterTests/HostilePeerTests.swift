@@ -196,7 +196,9 @@ import ZeroMQ
             let wrong = samples == 1 ? scores + scores : scores
             return [.result(TaskResult(id: assignment.id, scores: wrong, seconds: 0))]
         }
-        #expect(Self.refusals(heard).first?.hasSuffix("has a wrong shape") ?? false)
+        // More samples than any block of the run has are refused before they are read.
+        let reason = Self.refusals(heard).first ?? ""
+        #expect(reason.hasSuffix("has a wrong shape") || reason.hasPrefix("result.losses:"), "\(reason)")
         #expect(try await found == problem.expected())
     }
 
