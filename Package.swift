@@ -12,12 +12,37 @@ let torchLibraries: [LinkerSetting] =
     (torchHome.map { [.unsafeFlags(["-L\($0)/lib", "-Xlinker", "-rpath", "-Xlinker", "\($0)/lib"])] } ?? [])
     + [.linkedLibrary("torch"), .linkedLibrary("torch_cpu"), .linkedLibrary("c10")]
 
-let swiftSettings: [SwiftSetting] = [
-    .enableUpcomingFeature("ExistentialAny"),
-    .enableUpcomingFeature("MemberImportVisibility"),
-    .enableUpcomingFeature("InternalImportsByDefault"),
-    .treatAllWarnings(as: .error),
-]
+/// `Scripts/fuzz` builds one more executable, against libFuzzer from the toolchain that `ESPALIER_FUZZ` names, and counts
+/// what its inputs reach of this package's own code.
+let fuzzToolchain = ProcessInfo.processInfo.environment["ESPALIER_FUZZ"]
+let fuzzSettings: [SwiftSetting] =
+    fuzzToolchain == nil ? [] : [.unsafeFlags(["-Xfrontend", "-sanitize=fuzzer"])]
+
+let swiftSettings: [SwiftSetting] =
+    [
+        .enableUpcomingFeature("ExistentialAny"),
+        .enableUpcomingFeature("MemberImportVisibility"),
+        .enableUpcomingFeature("InternalImportsByDefault"),
+        .treatAllWarnings(as: .error),
+    ] + fuzzSettings
+
+let fuzzTargets: [Target] =
+    fuzzToolchain.map { toolchain in
+        let folder = "\(toolchain)/lib/clang"
+        let version = (try? FileManager.default.contentsOfDirectory(atPath: folder))?.max() ?? ""
+        #if arch(arm64)
+            let library = "\(folder)/\(version)/lib/linux/libclang_rt.fuzzer_no_main-aarch64.a"
+        #else
+            let library = "\(folder)/\(version)/lib/linux/libclang_rt.fuzzer_no_main-x86_64.a"
+        #endif
+        return [
+            .executableTarget(
+                name: "espalier-fuzz",
+                dependencies: ["ONNX", "ComputationGraph", "Datasets", "Search", "Coordination", "Journal"],
+                path: "Tests/Fuzz", swiftSettings: swiftSettings,
+                linkerSettings: [.unsafeFlags([library]), .linkedLibrary("stdc++"), .linkedLibrary("m")])
+        ]
+    } ?? []
 
 let package = Package(
     name: "espalier",
@@ -30,7 +55,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
         .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
-        .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.0"),
+        .package(url: "https://github.com/swhitty/FlyingFox", from: "0.27.0"),
     ],
     targets: [
         // C and C++ at the bottom: nothing above `Torch` sees libtorch, nothing above `ZeroMQ` sees libzmq.
@@ -78,7 +103,6 @@ let package = Package(
                 "ZeroMQ",
                 "CSodium",
                 .product(name: "Logging", package: "swift-log"),
-                .product(name: "Subprocess", package: "swift-subprocess"),
             ],
             swiftSettings: swiftSettings),
         .target(
@@ -90,6 +114,8 @@ let package = Package(
                 "Cluster", "Coordination", "Report", "Engine", "Search", "Journal", "Datasets",
                 "ComputationGraph", "ONNX",
                 .product(name: "Logging", package: "swift-log"),
+                .product(name: "FlyingFox", package: "FlyingFox"),
+                .product(name: "FlyingSocks", package: "FlyingFox"),
             ],
             swiftSettings: swiftSettings),
         .executableTarget(
@@ -101,6 +127,17 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],
+            swiftSettings: swiftSettings),
+
+        // The simulator: the real state machines on a simulated clock, network and disk.
+        .target(
+            name: "Simulation",
+            dependencies: [
+                "Coordination", "Search", "ComputationGraph", "Datasets", "ONNX",
+                .product(name: "HeapModule", package: "swift-collections"),
+            ], path: "Tests/Simulation", swiftSettings: swiftSettings),
+        .executableTarget(
+            name: "espalier-simulate", dependencies: ["Simulation"], path: "Tests/Simulate",
             swiftSettings: swiftSettings),
 
         .testTarget(
@@ -127,13 +164,13 @@ let package = Package(
             swiftSettings: swiftSettings),
         .testTarget(
             name: "CoordinationTests",
-            dependencies: ["Coordination", "Search", "ComputationGraph", "Datasets"],
+            dependencies: ["Coordination", "Simulation", "Search", "ComputationGraph", "Datasets"],
             swiftSettings: swiftSettings),
         .testTarget(
             name: "ClusterTests",
             dependencies: ["Cluster", "Coordination", "Search", "ComputationGraph", "Datasets", "ZeroMQ"],
             swiftSettings: swiftSettings),
-    ],
+    ] + fuzzTargets,
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: torchHome == nil ? .cxx17 : .cxx20
 )

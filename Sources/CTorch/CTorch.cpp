@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <ATen/Version.h>
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <torch/csrc/autograd/autograd.h>
@@ -132,6 +133,15 @@ struct ct_operator {
 
 const char *ct_last_error(void) { return last_error.c_str(); }
 const char *ct_version(void) { return TORCH_VERSION; }
+
+const char *ct_config(void) {
+    static const std::string config = [] {
+        std::string text;
+        guarded([&] { text = at::show_config(); });
+        return text;
+    }();
+    return config.c_str();
+}
 
 void ct_set_threads(int32_t count) {
     guarded([&] { at::set_num_threads(count); });

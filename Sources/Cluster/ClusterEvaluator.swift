@@ -1,4 +1,5 @@
 public import Coordination
+public import Foundation
 public import Logging
 public import Search
 internal import Synchronization
@@ -20,19 +21,28 @@ public final class ClusterEvaluator: LevelEvaluator, Sendable {
     ///   - settings: the run, and how workers are treated.
     ///   - endpoint: where workers connect: `ipc://PATH`, `inproc://NAME`, or `tcp://HOST:PORT` with keys.
     ///   - keys: encrypts connections and lets in only known workers.
+    ///   - isInsecure: whether others may connect although there are no keys.
+    ///   - library: what is given to workers that see none of the coordinator's files.
     ///   - journal: keeps every result before it is acknowledged. Called on the coordinator's thread.
+    ///   - status: answers those who ask how far the run is, with a JSON object. Called on that thread.
     ///   - progress: called on that thread after results were folded; what it throws ends the level.
-    /// - Throws: `ZeroMQError` when the endpoint cannot be listened on, `ClusterError.keysMissing`.
+    /// - Throws: `ClusterError.cannotListen`, `ClusterError.keysMissing`.
     public init(
         _ settings: CoordinatorSettings, endpoint: String, keys: CoordinatorKeys? = nil,
-        limits: WireLimits = WireLimits(), context: Context? = nil,
+        isInsecure: Bool = false, library: ContentLibrary = ContentLibrary(), limits: WireLimits? = nil,
+        context: Context? = nil,
         journal: (any LevelJournal & Sendable)? = nil, logger: Logger = Logger(label: "espalier.coordinator"),
+        status: @escaping @Sendable () -> Data = { Data("{}".utf8) },
         progress: @escaping @Sendable (LevelRace) throws -> Void = { _ in }
     ) throws {
-        service = try CoordinatorService(
-            CoordinatorService.Configuration(
-                endpoint: endpoint, keys: keys, settings: settings, limits: limits,
-                context: context, journal: journal, progress: progress, logger: logger))
+        do {
+            service = try CoordinatorService(
+                CoordinatorService.Configuration(
+                    endpoint: endpoint, keys: keys, isInsecure: isInsecure, library: library,
+                    settings: settings,
+                    limits: limits ?? WireLimits(settings.run.sharding),
+                    context: context, journal: journal, progress: progress, status: status, logger: logger))
+        } catch let error as ZeroMQError { throw ClusterError.cannotListen("\(error)") }
     }
 
     deinit { shutdown() }
@@ -42,6 +52,12 @@ public final class ClusterEvaluator: LevelEvaluator, Sendable {
 
     /// The workers that are connected.
     public var workers: [WorkerStatus] { service.snapshot.withLock { $0.workers } }
+
+    /// How many workers were ready to compute at some time.
+    public var workerCount: Int { service.snapshot.withLock { $0.readyWorkers.count } }
+
+    /// The machines of workers that take part although they compute other bits than the coordinator.
+    public var mixedNumerics: [String] { service.snapshot.withLock { $0.mixedNumerics } }
 
     /// - Throws: `CoordinationError` for what stops a run; `ClusterError.interrupted`; what the journal or
     ///   `progress` throws.

@@ -20,6 +20,10 @@ final class CoordinatorLoop {
     private var pendingError: (any Error)?
     private var advanced = false
     private var isStopping = false
+    private var serving = ServeQueue()
+    private let authenticator: ZAPAuthenticator?
+    private var nextKeyReading = Instant.zero
+    private var warnings = RepeatedWarnings()
 
     /// Where workers connect, with the port that the system chose.
     let endpoint: String
@@ -34,7 +38,7 @@ final class CoordinatorLoop {
         coordinator = Coordinator(configuration.settings)
         let context = try configuration.context ?? Context()
         socket = try Socket(.router, in: context)
-        try Transport.configure(socket, frameBytes: configuration.limits.frameBytes)
+        try Transport.configure(socket, frameBytes: configuration.limits.workerFrameBytes)
         // Without this a message to a worker that is gone would be dropped without a word.
         try socket.set(.routerMandatory, true)
         if let keys = configuration.keys {
@@ -43,14 +47,18 @@ final class CoordinatorLoop {
                 logger.warning("a peer at \(denial.address) was turned away: its key is not on the list")
             }
             try socket.useCurve(secretKey: keys.secretKey, authenticator: authenticator)
+            self.authenticator = authenticator
+        } else {
+            authenticator = nil
         }
         monitor = try socket.monitor()
-        try socket.bind(to: configuration.endpoint)
+        if configuration.endpoint.contains("[") { try socket.set(.ipv6, true) }
+        try socket.bind(to: Transport.bindable(configuration.endpoint))
         endpoint = (try? socket.get(.lastEndpoint)) ?? configuration.endpoint
     }
 
     /// Runs until told to stop.
-    func run(publish: ([WorkerStatus]) -> Void) {
+    func run(publish: (Coordinator) -> Void) {
         var poller = Poller()
         _ = poller.add(socket)
         _ = poller.add(monitor.socket)
@@ -59,7 +67,7 @@ final class CoordinatorLoop {
         var nextTick = stopwatch.now
         while !isStopping {
             do {
-                _ = try poller.wait(timeout: max(.zero, nextTick - stopwatch.now))
+                _ = try poller.wait(timeout: serving.isEmpty ? max(.zero, nextTick - stopwatch.now) : .zero)
                 // What has arrived comes first: an interruption must not lose it.
                 receiveAll()
                 try watchHandshakes()
@@ -67,12 +75,14 @@ final class CoordinatorLoop {
                 finish(throwing: error)
                 return
             }
+            serve()
             for command in mailbox.drain() { perform(command) }
             if stopwatch.now >= nextTick {
                 handle(.tick)
+                readKeys()
                 nextTick = stopwatch.now + pulse
             }
-            publish(coordinator.workers)
+            publish(coordinator)
             report()
         }
         socket.close()
@@ -109,7 +119,10 @@ final class CoordinatorLoop {
             continuation = nil
         case .fail(let error): finish(throwing: error)
         // A ROUTER cannot close one connection; whoever is still there is asked to introduce itself.
-        case .close: break
+        case .close(let connection): serving.remove(connection)
+        case .serve(let request, let connection): serving.add(request, from: connection)
+        case .report(let connection):
+            _ = send(.status(json: configuration.status()), to: connection)
         case .log(let level, let text): logger.log(level: Logger.Level(level), "\(text)")
         }
     }
@@ -131,6 +144,17 @@ final class CoordinatorLoop {
     private func finish(throwing error: any Error) {
         if let continuation { continuation.resume(throwing: error) } else { pendingError = error }
         continuation = nil
+    }
+
+    /// Answers some of those who wait for chunks; then whatever else has arrived comes first again.
+    private func serve() {
+        for _ in 0..<4 {
+            guard let (request, connection) = serving.next() else { return }
+            if !send(configuration.library.answer(request), to: connection) {
+                serving.remove(connection)
+                handle(.disconnected(connection))
+            }
+        }
     }
 
     // MARK: Events
@@ -161,9 +185,24 @@ final class CoordinatorLoop {
     private func watchHandshakes() throws {
         while let event = try monitor.next() {
             if case .handshakeFailed(let failure) = event.kind {
-                logger.warning("a peer at \(event.endpoint) could not connect: \(failure)")
+                warn("a peer could not connect to \(event.endpoint): \(failure)")
             }
         }
+    }
+
+    /// Lets in workers whose keys were added, and no more those whose keys were taken away.
+    private func readKeys() {
+        guard let folder = configuration.keys?.folder, let authenticator, stopwatch.now >= nextKeyReading
+        else { return }
+        nextKeyReading = stopwatch.now + .seconds(2)
+        do throws(ClusterError) {
+            let keys = try KeyFiles.publicKeys(in: folder)
+            if keys != authenticator.allowed { authenticator.replaceAllowed(by: keys) }
+        } catch { warn("\(error)") }
+    }
+
+    private func warn(_ text: String) {
+        if warnings.isDue(text, at: stopwatch.now) { logger.warning("\(text)") }
     }
 
     private func perform(_ command: CoordinatorService.Command) {
@@ -211,17 +250,6 @@ final class CoordinatorLoop {
         do { try configuration.progress(race) } catch {
             finish(throwing: error)
             handle(.abandon)
-        }
-    }
-}
-
-extension Logger.Level {
-    init(_ level: LogLevel) {
-        switch level {
-        case .debug: self = .debug
-        case .info: self = .info
-        case .warning: self = .warning
-        case .error: self = .error
         }
     }
 }

@@ -22,12 +22,17 @@ final class CoordinatorService: Sendable {
     struct Configuration: Sendable {
         let endpoint: String
         let keys: CoordinatorKeys?
+        /// Whether others may connect although there are no keys.
+        let isInsecure: Bool
+        let library: ContentLibrary
         let settings: CoordinatorSettings
         let limits: WireLimits
         /// `nil` for one of its own, which goes with the thread, once workers have heard the last message.
         let context: Context?
         let journal: (any LevelJournal & Sendable)?
         let progress: @Sendable (LevelRace) throws -> Void
+        /// What is answered to those who ask how far the run is: a JSON object.
+        let status: @Sendable () -> Data
         let logger: Logger
     }
 
@@ -37,6 +42,10 @@ final class CoordinatorService: Sendable {
         var workers: [WorkerStatus] = []
         /// Processes that were ready to compute at some time.
         var readyProcesses: Set<Int32> = []
+        /// Workers that were ready to compute at some time.
+        var readyWorkers: Set<WorkerID> = []
+        /// Workers that compute other bits.
+        var mixedNumerics: [String] = []
     }
 
     let mailbox: Mailbox<Command>
@@ -49,7 +58,8 @@ final class CoordinatorService: Sendable {
     ///
     /// - Throws: `ZeroMQError`, `ClusterError.keysMissing`.
     init(_ configuration: Configuration) throws {
-        try Transport.check(configuration.endpoint, hasKeys: configuration.keys != nil)
+        try Transport.check(
+            configuration.endpoint, hasKeys: configuration.keys != nil || configuration.isInsecure)
         mailbox = try Mailbox()
         // The thread keeps the service alive until it ends.
         let thread = Thread {
@@ -57,11 +67,14 @@ final class CoordinatorService: Sendable {
                 let loop = try CoordinatorLoop(configuration, mailbox: self.mailbox)
                 self.snapshot.withLock { $0.endpoint = loop.endpoint }
                 self.started.signal()
-                loop.run { status in
+                loop.run { coordinator in
+                    let status = coordinator.workers
                     self.snapshot.withLock { snapshot in
                         snapshot.workers = status
+                        snapshot.mixedNumerics = coordinator.mixedNumerics
                         for case let (.ready, hello?) in status.map({ ($0.phase, $0.hello) }) {
                             snapshot.readyProcesses.insert(hello.process)
+                            snapshot.readyWorkers.insert(hello.identity)
                         }
                     }
                 }

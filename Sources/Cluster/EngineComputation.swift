@@ -1,52 +1,143 @@
 internal import ComputationGraph
+internal import Search
 public import Coordination
 public import Datasets
 internal import Engine
+internal import FoundationEssentials
 internal import ONNX
 
-/// A run on the tensor engine. It holds the whole data set: local workers share its pages with the file cache.
+/// A run on the tensor engine.
+///
+/// A worker that sees the very files that the coordinator has, by their hashes, loads those, and all the data if its
+/// memory allows. Any other gets the model from the coordinator, and of the data those shards that it is told to hold.
 public struct EngineComputation: WorkerComputation {
-    private let evaluator: Evaluator
-    /// The shards that are held.
-    public let shards: [Int]
+    private let run: RunDescription
+    private let loss: Loss
+    private let network: Network
+    private let inputs: [InputSpecification]
+    /// The whole data set, where the worker sees it.
+    private let whole: Evaluator?
+    private var held: [Int: Evaluator] = [:]
+    /// The memory that a shard's base passes are kept in, in bytes.
+    private let keptBytes: Int
+    /// What was computed on the run's reference block.
+    public let proof: [UInt8]
 
-    /// Loads a run, after a check that model and data are the very files that the coordinator has.
+    /// Loads a run.
     ///
-    /// - Throws: `ClusterError.differentFile`, and what reading model and data throws.
-    public init(_ run: RunDescription) throws {
-        try EngineComputation.check(
-            run.modelPath, ContentHash.digest(ofModel: run.modelPath), run.modelSHA256)
-        try EngineComputation.check(run.dataPath, ContentHash.digest(ofFile: run.dataPath), run.dataSHA256)
+    /// - Parameters:
+    ///   - contents: where files come from that the worker does not see.
+    ///   - usesPaths: whether it looks for the coordinator's paths at all.
+    /// - Throws: `ClusterError`, and what reading model and data throws.
+    public init(_ run: RunDescription, contents: ContentFetcher? = nil, usesPaths: Bool = true) throws {
         guard let loss = Loss(rawValue: run.loss) else { throw ClusterError.unknownLoss(run.loss) }
-        let graph = try Graph(ModelFile(contentsOf: run.modelPath))
-        let inputs = try graph.inputs.map { port in
+        let contents = run.modelParts.isEmpty ? nil : contents
+        let graph = try EngineComputation.graph(run, contents, usesPaths: usesPaths)
+        self.run = run
+        self.loss = loss
+        inputs = try graph.inputs.map { port in
             // As the coordinator reads it: the first dimension counts samples, whatever the export fixed it to.
             try InputSpecification(
                 name: port.name, elementTypeName: port.elementType.name,
                 shape: port.hasShape ? port.shape.enumerated().map { $0 == 0 ? nil : $1 } : nil)
         }
-        let dataset = try Dataset(contentsOf: run.dataPath, inputs: inputs, limit: run.sampleLimit)
-        guard dataset.samples == run.sharding.samples else {
-            throw ClusterError.sampleCount(
-                path: run.dataPath, expected: run.sharding.samples, found: dataset.samples)
+        network = try Network(graph)
+        // What the budget leaves beside process, weights and blocks; with shards of their own each has its part.
+        let room = max(0, (run.memoryBudget ?? 2 << 30) - (300 << 20) - 2 * network.weightBytes) / 2
+        keptBytes = room / max(1, run.sharding.shards)
+        whole = try EngineComputation.wholeData(run, inputs, contents, usesPaths: usesPaths).map {
+            [network] in try Evaluator(network, dataset: $0, loss: loss, keptBytes: room)
         }
-        evaluator = try Evaluator(Network(graph), dataset: dataset, loss: loss)
-        shards = Array(0..<run.sharding.shards)
+        if let reference = run.reference, let contents {
+            let dataset = try Dataset(contentsOf: contents.path(of: reference.content), inputs: inputs)
+            proof = try NumericsProof.digest(
+                reference, samples: 0..<min(reference.samples, dataset.samples),
+                evaluator: Evaluator(network, dataset: dataset, loss: loss))
+        } else {
+            proof = []
+        }
     }
+
+    /// The shards that are held.
+    public var shards: [Int] { whole == nil ? held.keys.sorted() : Array(0..<run.sharding.shards) }
+
+    /// Loads a shard from its file.
+    ///
+    /// - Throws: `DatasetError`; `ClusterError.sampleCount` for another number of samples than the shard has.
+    public mutating func hold(_ shard: Int, contentsOf path: String) throws {
+        guard whole == nil, held[shard] == nil, (0..<run.sharding.shards).contains(shard) else { return }
+        let dataset = try Dataset(contentsOf: path, inputs: inputs)
+        let expected = run.sharding.shardRange(shard).count
+        guard dataset.samples == expected else {
+            throw ClusterError.sampleCount(path: path, expected: expected, found: dataset.samples)
+        }
+        held[shard] = try Evaluator(network, dataset: dataset, loss: loss, keptBytes: keptBytes)
+    }
+
+    /// Lets go of a shard.
+    public mutating func drop(_ shard: Int) { held[shard] = nil }
 
     /// Computes a task on the engine.
     ///
     /// - Throws: `PermanentFailure` for what every worker would fail in, `EngineError` where memory is short.
     public func scores(of assignment: Assignment) throws -> [SampleScores] {
+        let shard = assignment.block.shard
+        var samples = assignment.samples
+        var evaluator = whole
+        if evaluator == nil, let own = held[shard] {
+            let range = run.sharding.shardRange(shard)
+            guard samples.allSatisfy(range.contains) else {
+                throw PermanentFailure("block \(assignment.block) has samples that are not in its shard")
+            }
+            samples = samples.map { $0 - range.lowerBound }
+            evaluator = own
+        }
+        guard let evaluator else { throw ClusterError.shardMissing(shard) }
         do {
             return try evaluator.evaluate(
-                state: assignment.state, samples: assignment.samples, expansions: assignment.edges)
+                state: assignment.state, samples: samples, expansions: assignment.edges)
         } catch let error as EngineError {
             // The engine computes the same everywhere; only memory differs from machine to machine.
             let sentence = "\(error)"
             if sentence.contains("memory") || sentence.contains("alloc") { throw error }
             throw PermanentFailure(sentence)
         }
+    }
+
+    // MARK: Files
+
+    private static func graph(_ run: RunDescription, _ contents: ContentFetcher?, usesPaths: Bool) throws
+        -> Graph
+    {
+        guard let contents else {
+            try check(run.modelPath, ContentHash.digest(ofModel: run.modelPath), run.modelSHA256)
+            return try Graph(ModelFile(contentsOf: run.modelPath))
+        }
+        if usesPaths, let digest = try? ContentHash.digest(ofModel: run.modelPath), digest == run.modelSHA256
+        {
+            return try Graph(ModelFile(contentsOf: run.modelPath))
+        }
+        let parts = try run.modelParts.map { ($0.name, try contents.path(of: $0.content)) }
+        return try contents.cache.withModel(parts) { try Graph(ModelFile(contentsOf: $0)) }
+    }
+
+    /// The whole data set, if the worker sees it and may hold it.
+    private static func wholeData(
+        _ run: RunDescription, _ inputs: [InputSpecification], _ contents: ContentFetcher?, usesPaths: Bool
+    ) throws -> Dataset? {
+        if contents == nil {
+            try check(run.dataPath, ContentHash.digest(ofFile: run.dataPath), run.dataSHA256)
+        } else {
+            guard usesPaths, run.dataBytes <= run.dataBudget ?? .max,
+                (try? ContentHash.digest(ofFile: run.dataPath)) == run.dataSHA256
+            else { return nil }
+        }
+        let dataset = try Dataset(contentsOf: run.dataPath, inputs: inputs, limit: run.sampleLimit)
+        guard dataset.samples == run.sharding.samples else {
+            throw ClusterError.sampleCount(
+                path: run.dataPath, expected: run.sharding.samples, found: dataset.samples)
+        }
+        return dataset
     }
 
     private static func check(_ path: String, _ digest: [UInt8], _ expected: [UInt8]) throws {

@@ -13,6 +13,7 @@ final class WorkerLoop {
     private let logger: Logger
     private let mailbox: Mailbox<WorkerService.Note>
     private let jobs: JobQueue
+    private let fetcher: ContentFetcher
     private let stopwatch = Stopwatch()
     private var worker: Worker
     private var socket: Socket?
@@ -21,10 +22,12 @@ final class WorkerLoop {
     /// When to connect again.
     private var reopening: Instant? = .zero
     private var ending: WorkerEnding?
+    private var handshakes = HandshakeWatch()
 
     init(
         endpoint: String, keys: WorkerKeys?, settings: WorkerSettings, wire: Wire, context: Context?,
-        logger: Logger, mailbox: Mailbox<WorkerService.Note>, jobs: JobQueue
+        logger: Logger, mailbox: Mailbox<WorkerService.Note>, jobs: JobQueue,
+        fetcher: ContentFetcher
     ) {
         self.endpoint = endpoint
         self.keys = keys
@@ -33,6 +36,7 @@ final class WorkerLoop {
         self.logger = logger
         self.mailbox = mailbox
         self.jobs = jobs
+        self.fetcher = fetcher
         worker = Worker(settings)
         _ = poller.add(mailbox.wakeup)
     }
@@ -74,7 +78,8 @@ final class WorkerLoop {
         let context = try self.context ?? Context()
         self.context = context
         let socket = try Socket(.dealer, in: context)
-        try Transport.configure(socket, frameBytes: wire.limits.frameBytes)
+        try Transport.configure(socket, frameBytes: wire.limits.coordinatorFrameBytes)
+        if endpoint.contains("[") { try socket.set(.ipv6, true) }
         try socket.set(.reconnectInterval, .milliseconds(100))
         try socket.set(.maximumReconnectInterval, .seconds(5))
         if let keys { try socket.useCurve(keys: keys.own, serverKey: keys.coordinator) }
@@ -98,7 +103,11 @@ final class WorkerLoop {
         case .send(let message): send(message)
         case .load(let run):
             logger.info("loading \(run.modelPath) and \(run.dataPath)")
+            fetcher.cancelAll()
             jobs.add(.load(run))
+        case .hold(let shards): jobs.add(.hold(shards))
+        case .deliver(let chunk): fetcher.deliver(chunk)
+        case .missing(let sha256, let reason): fetcher.missing(sha256, reason: reason)
         case .compute(let assignment): jobs.add(.compute(assignment))
         case .reconnect(let pause):
             socket?.close()
@@ -137,11 +146,8 @@ final class WorkerLoop {
 
     private func watchHandshakes() throws(ZeroMQError) {
         while let event = try monitor?.next() {
-            guard case .handshakeFailed(let failure) = event.kind else { continue }
-            switch failure {
-            case .noDetail: logger.warning("\(endpoint): \(failure)")
-            // Trying again would not change a key.
-            default: ending = ending ?? .refused(reason: "\(endpoint): \(failure)")
+            if let reason = handshakes.failure(after: event.kind) {
+                ending = ending ?? .refused(reason: "\(endpoint): \(reason)")
             }
         }
     }

@@ -24,6 +24,9 @@ public final class WorkerService: Sendable {
     enum Job: Sendable {
         case load(RunDescription)
         case compute(Assignment)
+        case hold([ShardContent])
+        /// A shard's file is there, or cannot be had.
+        case adopt(ShardContent, Result<String, any Error>, load: Int)
         case end(WorkerEnding)
     }
 
@@ -35,19 +38,23 @@ public final class WorkerService: Sendable {
     private let logger: Logger
     private let mailbox: Mailbox<Note>
     private let jobs = JobQueue()
+    private let fetcher: ContentFetcher
 
     /// A worker that has not begun yet.
     ///
     /// - Parameters:
     ///   - endpoint: the coordinator's: `ipc://PATH`, `inproc://NAME`, or `tcp://HOST:PORT` with keys.
+    ///   - cache: where contents are kept that the coordinator gives.
     ///   - softwareVersion: the program's version, which has to be the coordinator's too.
     /// - Throws: `ClusterError.keysMissing`; `ZeroMQError` when the system has no resources left.
     public init(
-        endpoint: String, keys: WorkerKeys? = nil, softwareVersion: String, limits: WireLimits = WireLimits(),
+        endpoint: String, keys: WorkerKeys? = nil, isInsecure: Bool = false,
+        cache: ContentCache = ContentCache(folder: ContentCache.defaultFolder), softwareVersion: String,
+        engine: String = "", memory: Int? = nil, limits: WireLimits = WireLimits(),
         context: Context? = nil, logger: Logger = Logger(label: "espalier.worker"),
         configure: (inout WorkerSettings) -> Void = { _ in }
     ) throws {
-        try Transport.check(endpoint, hasKeys: keys != nil)
+        try Transport.check(endpoint, hasKeys: keys != nil || isInsecure)
         self.endpoint = endpoint
         self.keys = keys
         self.limits = limits
@@ -57,10 +64,12 @@ public final class WorkerService: Sendable {
             hello: Hello(
                 softwareVersion: softwareVersion, identity: .random(), host: Machine.hostName,
                 process: getpid(),
-                processor: Machine.processorName))
+                processor: Machine.processorName, engine: engine, memory: memory))
         configure(&settings)
         self.settings = settings
-        mailbox = try Mailbox()
+        let mailbox = try Mailbox<Note>()
+        self.mailbox = mailbox
+        fetcher = ContentFetcher(cache: cache, logger: logger) { mailbox.post(.event(.request($0))) }
     }
 
     /// Asks the worker to end: it gives its tasks back and says goodbye. From any thread.
@@ -71,19 +80,20 @@ public final class WorkerService: Sendable {
     /// - Parameters:
     ///   - whenOver: called on the talking thread as soon as the work is over, while a computation may still be in
     ///     progress; a process that has nothing else to do ends itself here.
-    ///   - load: loads a run's model and data; on the calling thread, as is everything that it returns.
+    ///   - loading: loads a run's model and data; on the calling thread, as is everything that it returns.
     /// - Returns: why the work ended, once the computation in progress is done.
     public func run(
         whenOver: @escaping @Sendable (WorkerEnding) -> Void = { _ in },
-        load: (RunDescription) throws -> any WorkerComputation
+        loading: (RunDescription, ContentFetcher) throws -> any WorkerComputation
     ) -> WorkerEnding {
         let ended = DispatchSemaphore(value: 0)
         let thread = Thread { [self] in
             let ending = WorkerLoop(
                 endpoint: endpoint, keys: keys, settings: settings, wire: Wire(limits: limits),
                 context: context,
-                logger: logger, mailbox: mailbox, jobs: jobs
+                logger: logger, mailbox: mailbox, jobs: jobs, fetcher: fetcher
             ).run()
+            fetcher.close()
             whenOver(ending)
             jobs.add(.end(ending))
             ended.signal()
@@ -91,20 +101,50 @@ public final class WorkerService: Sendable {
         thread.name = "espalier-worker"
         thread.start()
         var computation: (any WorkerComputation)?
+        var run: RunDescription?
+        /// The shards that are to be held, and those of them that are on their way.
+        var wanted: Set<ShardContent> = []
+        var coming: Set<ShardContent> = []
+        /// Counts the runs that were loaded: what an earlier one had asked for does not matter.
+        var load = 0
         while true {
             switch jobs.next() {
             case .end(let ending):
                 ended.wait()
                 return ending
-            case .load(let run):
+            case .load(let next):
                 // The old one goes first: two may not fit into memory.
                 computation = nil
+                run = next
+                load += 1
+                (wanted, coming) = ([], [])
                 do {
-                    let loaded = try load(run)
+                    let loaded = try loading(next, fetcher)
                     computation = loaded
-                    mailbox.post(.event(.loaded(run, shards: loaded.shards)))
-                } catch { mailbox.post(.event(.loadFailed(run, reason: "\(error)"))) }
+                    mailbox.post(.event(.loaded(next, shards: loaded.shards, proof: loaded.proof)))
+                } catch { mailbox.post(.event(.loadFailed(next, reason: "\(error)"))) }
             case .compute(let assignment): mailbox.post(.event(compute(assignment, computation)))
+            case .hold(let shards):
+                wanted = Set(shards)
+                let numbers = Set(shards.map(\.shard))
+                for shard in computation?.shards ?? [] where !numbers.contains(shard) {
+                    computation?.drop(shard)
+                }
+                let held = Set(computation?.shards ?? [])
+                for shard in shards where !held.contains(shard.shard) && coming.insert(shard).inserted {
+                    fetcher.fetch(shard.content) { [jobs, load] in
+                        jobs.add(.adopt(shard, $0, load: load))
+                    }
+                }
+                mailbox.post(.event(.holds(held.sorted())))
+            case .adopt(let shard, let result, let origin):
+                guard origin == load, coming.remove(shard) != nil, wanted.contains(shard), let run else {
+                    continue
+                }
+                do {
+                    try computation?.hold(shard.shard, contentsOf: result.get())
+                    mailbox.post(.event(.holds(computation?.shards ?? [])))
+                } catch { mailbox.post(.event(.loadFailed(run, reason: "\(error)"))) }
             }
         }
     }

@@ -30,7 +30,8 @@ extension Coordinator {
 
     private mutating func nextTask(for connection: ConnectionID, _ peer: Peer, at now: Instant) -> TaskID? {
         func mayHave(_ flight: Flight) -> Bool {
-            flight.leases.count < Self.largestCopyCount && peer.shards.contains(flight.task.block.shard)
+            !flight.isCancelled && flight.leases.count < Self.largestCopyCount
+                && peer.shards.contains(flight.task.block.shard)
                 && !flight.leases.contains { $0.connection == connection }
         }
         if let overdue = flights.first(where: { _, flight in
@@ -79,10 +80,15 @@ extension Coordinator {
         }
         flight.attempts += 1
         let id = AttemptID(task, flight.attempts)
+        flight.holders[flight.attempts] = peers[connection]?.hello?.identity
         let duration = leaseDuration(of: flight.task, behind: peers[connection]?.outstanding ?? [])
         flight.leases.append(
             Lease(attempt: id.attempt, connection: connection, handedOut: now, deadline: now + duration))
         flights[task] = flight
+        if peers[connection]?.answerBy == nil {
+            let limit = now + patience(with: duration)
+            peers[connection]?.answerBy = limit
+        }
         peers[connection]?.outstanding.append(id)
         let assignment = Assignment(
             id: id, state: flight.task.state, block: flight.task.block, samples: flight.task.samples,
@@ -90,7 +96,7 @@ extension Coordinator {
         return actions + [.send(.task(assignment), to: connection)]
     }
 
-    private func leaseDuration(of task: LevelTask, behind others: [AttemptID]) -> Duration {
+    func leaseDuration(of task: LevelTask, behind others: [AttemptID]) -> Duration {
         let sizes = [task.expansions.count] + others.map { flights[$0.task]?.task.expansions.count ?? 1 }
         let expected = sizes.map { cost.expected(expansions: $0) }
         guard !expected.contains(nil) else { return settings.firstLease }
@@ -103,13 +109,19 @@ extension Coordinator {
     mutating func take(_ result: TaskResult, from connection: ConnectionID, at now: Instant)
         -> [CoordinatorAction]
     {
+        // What an earlier coordinator asked for comes again, as a handover; acknowledged here it would be lost.
+        guard settings.run.numbers(result.id.task) else { return [] }
         let acknowledgement = CoordinatorAction.send(.acknowledged(result.id), to: connection)
-        guard let task = flights[result.id.task]?.task ?? lapsed[result.id.task],
-            let level = race?.level.number
+        guard let flight = flights[result.id.task] ?? lapsed[result.id.task], let level = race?.level.number
         else {
             // Late, or a copy: the work is known.
-            endLease(result.id, of: connection)
+            endLease(result.id, of: connection, at: now)
             return [acknowledgement]
+        }
+        let task = flight.task
+        guard let holder = flight.holders[result.id.attempt], holder == peers[connection]?.hello?.identity
+        else {
+            return refuse(connection, because: "\(result.id) was not given to it, and it answers it", at: now)
         }
         guard result.scores.count == task.expansions.count,
             result.scores.allSatisfy({
@@ -120,14 +132,34 @@ extension Coordinator {
             return refuse(connection, because: "its result of \(result.id.task) has a wrong shape", at: now)
         }
         let copies = flights[result.id.task]?.leases.filter { $0.attempt != result.id.attempt } ?? []
+        // A worker may have waited before it computed, but it cannot have computed for longer than since it was asked.
+        if let lease = flight.leases.first(where: { $0.attempt == result.id.attempt }) {
+            let longest = (now - lease.handedOut + settings.leaseFloor).inSeconds
+            cost.fold(seconds: min(result.seconds, longest), expansions: task.expansions.count)
+        }
         flights[result.id.task] = nil
         lapsed[result.id.task] = nil
-        endLease(result.id, of: connection)
+        endLease(result.id, of: connection, at: now)
+        // What was given back may have been handed out since in other company.
+        let others = withdraw(task)
+        let dropped = race?.dropCount
         race?.fold(task, result.scores)
-        cost.fold(seconds: result.seconds, expansions: task.expansions.count)
         peers[connection]?.computed += 1
         return [.journal(task, result.scores, level: level), acknowledgement]
-            + copies.map { .send(.cancel(result.id.task), to: $0.connection) }
+            + copies.map { .send(.cancel(result.id.task), to: $0.connection) } + others
+            + (race?.dropCount == dropped ? [] : cancelNeedless())
+    }
+
+    /// Tells the workers that have a task whose expansions were all dropped: one that is queued goes, one that is
+    /// being computed is finished.
+    private mutating func cancelNeedless() -> [CoordinatorAction] {
+        guard let race else { return [] }
+        var actions: [CoordinatorAction] = []
+        for (id, flight) in flights where !flight.isCancelled && !race.needs(flight.task) {
+            flights[id]?.isCancelled = true
+            actions += flight.leases.map { .send(.cancel(id), to: $0.connection) }
+        }
+        return actions
     }
 
     mutating func take(_ failure: TaskFailure, from connection: ConnectionID, at now: Instant)
@@ -136,7 +168,7 @@ extension Coordinator {
         var actions: [CoordinatorAction] = [.send(.acknowledged(failure.id), to: connection)]
         let wasLeased = flights[failure.id.task]?.leases.contains { $0.connection == connection } ?? false
         let task = flights[failure.id.task]?.task
-        endLease(failure.id, of: connection)
+        endLease(failure.id, of: connection, at: now)
         guard wasLeased, let task else { return actions }
         let name = peers[connection]?.name(connection) ?? "\(connection)"
         actions.append(.log(.warning, "\(failure.id.task) failed on \(name): \(failure.reason)"))
@@ -151,16 +183,11 @@ extension Coordinator {
     }
 
     /// An attempt is over. When no one else has the task, its work goes back to the race.
-    mutating func endLease(_ id: AttemptID, of connection: ConnectionID) {
-        peers[connection]?.outstanding.removeAll { $0 == id }
+    mutating func endLease(_ id: AttemptID, of connection: ConnectionID, at now: Instant) {
+        settleDebt(id, of: connection, at: now)
         guard var flight = flights[id.task] else { return }
         flight.leases.removeAll { $0.attempt == id.attempt && $0.connection == connection }
-        if flight.leases.isEmpty {
-            flights[id.task] = nil
-            race?.giveBack(flight.task)
-            lapsed[id.task] = flight.task
-        } else {
-            flights[id.task] = flight
-        }
+        flights[id.task] = flight
+        if flight.leases.isEmpty { giveBack(id.task) }
     }
 }

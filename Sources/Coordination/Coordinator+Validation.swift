@@ -45,7 +45,14 @@ extension Coordinator {
                     "block \(flight.task.block) of expansion \(expansion) is in flight twice")
             }
         }
+        expect(
+            flights.count <= peers.count * settings.credit && lapsed.count <= Self.lapsedLimit,
+            "\(flights.count) tasks are in flight and \(lapsed.count) kept for late results")
         for (connection, peer) in peers {
+            expect(
+                (peer.answerBy == nil) == peer.outstanding.isEmpty,
+                "\(connection) owes \(peer.outstanding.count) tasks, and is waited for until "
+                    + "\(peer.answerBy.map(\.description) ?? "nothing")")
             expect(
                 peer.outstanding.count <= settings.credit,
                 "\(connection) owes \(peer.outstanding.count) tasks, beyond its credit of \(settings.credit)")

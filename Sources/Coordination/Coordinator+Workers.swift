@@ -12,6 +12,8 @@ extension Coordinator {
     mutating func receive(_ message: WorkerMessage, from connection: ConnectionID, at now: Instant)
         -> [CoordinatorAction]
     {
+        // Who only asks is no worker.
+        if case .askStatus = message { return [.report(to: connection)] }
         admit(connection, at: now)
         peers[connection]?.lastHeard = now
         if case .hello(let hello) = message { return greet(hello, from: connection, at: now) }
@@ -23,12 +25,15 @@ extension Coordinator {
             return [.send(.introduce, to: connection)]
         }
         switch message {
-        case .hello, .goodbye, .alive: return []
-        case .ready(let shards): return makeReady(connection, shards: shards, at: now)
+        case .hello, .goodbye, .alive, .askStatus: return []
+        case .ready(let shards, let proof):
+            return makeReady(connection, shards: shards, proof: proof, at: now)
+        case .fetch(let request): return [.serve(request, to: connection)]
         case .result(let result): return take(result, from: connection, at: now)
+        case .handover(let handover): return take(handover, from: connection, at: now)
         case .failed(let failure): return take(failure, from: connection, at: now)
         case .cancelled(let id):
-            endLease(id, of: connection)
+            endLease(id, of: connection, at: now)
             return []
         }
     }
@@ -53,25 +58,47 @@ extension Coordinator {
         peer.hello = hello
         peer.phase = .loading
         peers[connection] = peer
-        actions.append(.log(.info, "\(hello.name) came: \(hello.processor)"))
+        actions.append(.log(.info, "\(hello.name) came: \(hello.machine)"))
         actions.append(.send(.welcome(settings.run), to: connection))
         return actions
     }
 
-    private mutating func makeReady(_ connection: ConnectionID, shards: [Int], at now: Instant)
-        -> [CoordinatorAction]
-    {
-        guard let peer = peers[connection], peer.phase == .loading else { return [] }
-        guard let last = shards.max(), last < settings.run.sharding.shards else {
+    private mutating func makeReady(
+        _ connection: ConnectionID, shards: [Int], proof: [UInt8], at now: Instant
+    ) -> [CoordinatorAction] {
+        guard let peer = peers[connection], peer.phase != .greeting else { return [] }
+        let last = shards.max() ?? (settings.shards.isEmpty ? .max : 0)
+        guard last < settings.run.sharding.shards else {
             return refuse(
                 connection,
                 because: "the worker claims shards that there are not among "
                     + "\(settings.run.sharding.shards)", at: now)
         }
-        peers[connection]?.phase = .ready
-        peers[connection]?.shards = Set(shards)
+        var actions: [CoordinatorAction] = []
+        if peer.phase == .loading, !settings.proof.isEmpty, proof != settings.proof {
+            let difference =
+                "its losses differ in the last bits from the coordinator's: it has \(peer.hello?.machine ?? ""), the "
+                + "coordinator \(settings.machine)"
+            guard settings.allowsMixedNumerics else {
+                actions = [.log(.warning, "\(peer.name(connection)) is refused: \(difference)")]
+                let advice = "; 'prune --allow-mixed-numerics' would let it take part"
+                return actions + refuse(connection, because: difference + advice, at: now)
+            }
+            let other = "\(peer.hello?.host ?? "?"): \(peer.hello?.machine ?? "?")"
+            if !mixedNumerics.contains(other) { mixedNumerics.append(other) }
+            actions.append(.log(.warning, "\(peer.name(connection)) takes part although \(difference)"))
+        }
+        if peer.phase == .loading {
+            // What a worker brought along on its own is what it is to hold.
+            peers[connection]?.assigned = shards
+            peers[connection]?.phase = .ready
+            peers[connection]?.since = now
+        }
+        // It may have been told since to let some go.
+        let kept = Set(peers[connection]?.assigned ?? []).intersection(shards)
+        peers[connection]?.shards = kept
         loadFailures = 0
-        return [.log(.debug, "\(peer.name(connection)) is ready with \(shards.count) shards")]
+        return actions + [.log(.debug, "\(peer.name(connection)) is ready with \(kept.count) shards")]
     }
 
     private mutating func sayGoodbye(
@@ -110,7 +137,7 @@ extension Coordinator {
         if blamed, let suspect = peer.outstanding.first, let flight = flights[suspect.task] {
             actions += strike(flight.task, vanished: peer.hello?.identity, reason: reason)
         }
-        for id in peer.outstanding { endLease(id, of: connection) }
+        for id in peer.outstanding { endLease(id, of: connection, at: now) }
         return actions
     }
 

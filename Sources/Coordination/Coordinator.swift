@@ -20,21 +20,28 @@ public struct Coordinator: Sendable {
     public internal(set) var race: LevelRace?
     /// Tasks that at least one worker holds a lease of.
     var flights: OrderedDictionary<TaskID, Flight> = [:]
-    /// Tasks of this level whose work was given back to the race, in case their results come after all.
-    var lapsed: [TaskID: LevelTask] = [:]
+    /// Tasks of this level whose work was given back to the race, in case their results come after all; the latest.
+    var lapsed: OrderedDictionary<TaskID, Flight> = [:]
     var strikes = Strikes()
     var cost = CostEstimate()
     /// Whether the level drops expansions, so that later tasks depend on earlier results.
     private(set) var usesBounds = false
-    private var lastTask: UInt64 = 0
+    private var lastTask: UInt64
+    /// A defect for a simulator to find.
+    package var defect: RaceDefect?
     private var lastEvent: Instant?
     /// Since when work has been lying about with no one to take it.
     private var stalledSince: Instant?
     /// Workers that could not load since the last that could.
     var loadFailures = 0
+    /// Workers that compute other bits than the coordinator and take part all the same.
+    public internal(set) var mixedNumerics: [String] = []
 
     /// A coordinator that no worker has come to yet.
-    public init(_ settings: CoordinatorSettings) { self.settings = settings }
+    public init(_ settings: CoordinatorSettings) {
+        self.settings = settings
+        lastTask = settings.run.firstTaskNumber
+    }
 
     /// The workers, in the order in which they came.
     public var workers: [WorkerStatus] {
@@ -42,7 +49,7 @@ public struct Coordinator: Sendable {
             WorkerStatus(
                 connection: connection, hello: peer.hello, phase: peer.phase,
                 outstanding: peer.outstanding.count,
-                computed: peer.computed)
+                computed: peer.computed, shards: peer.shards)
         }
     }
 
@@ -58,6 +65,7 @@ public struct Coordinator: Sendable {
         case .connected(let connection): admit(connection, at: now)
         case .received(let message, let connection):
             actions = receive(message, from: connection, at: now)
+        case .malformed(.damaged, let connection): actions = agreeAgain(with: connection, at: now)
         case .malformed(let error, let connection):
             actions = refuse(connection, because: "\(error)", at: now)
         case .disconnected(let connection):
@@ -67,6 +75,7 @@ public struct Coordinator: Sendable {
         case .tick: actions = tick(at: now)
         case .begin(let level, let division, let usesBounds, let recorded):
             var race = LevelRace(level, division: division, usesBounds: usesBounds)
+            race.defect = defect
             race.replay(recorded)
             actions = abandonLevel()
             self.race = race
@@ -76,6 +85,7 @@ public struct Coordinator: Sendable {
             actions = abandonLevel()
             actions += peers.keys.map { .send(.stop(reason: reason), to: $0) }
         }
+        actions += assignShards(at: now)
         actions += settle(at: now)
         for case .send(_, let connection) in actions { peers[connection]?.lastSent = now }
         return actions
@@ -123,6 +133,7 @@ public struct Coordinator: Sendable {
             if let heard = peers[connection]?.lastHeard {
                 peers[connection]?.lastHeard = min(now, heard + gap)
             }
+            if let due = peers[connection]?.answerBy { peers[connection]?.answerBy = due + gap }
         }
     }
 
@@ -134,14 +145,18 @@ public struct Coordinator: Sendable {
                 at: now)
             actions.append(.close(connection))
         }
+        actions += giveUpTheStuck(at: now)
         for (connection, peer) in peers where now - peer.lastSent >= settings.run.heartbeat {
             actions.append(.send(.alive, to: connection))
         }
-        return actions + checkStall(at: now)
+        return actions + remindOfShards(at: now) + moveShards(at: now) + checkStall(at: now)
     }
 
     private mutating func checkStall(at now: Instant) -> [CoordinatorAction] {
-        guard race != nil, flights.isEmpty, !peers.values.contains(where: { $0.phase == .loading }) else {
+        let someoneLoads = peers.values.contains {
+            $0.isLoading && now - $0.since < settings.loadingLimit
+        }
+        guard race != nil, flights.isEmpty, !someoneLoads else {
             stalledSince = nil
             return []
         }

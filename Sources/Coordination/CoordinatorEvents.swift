@@ -38,6 +38,10 @@ public enum CoordinatorAction: Sendable {
     case levelFinished(LevelOutcome)
     /// The level cannot be finished.
     case fail(CoordinationError)
+    /// A worker asks for a piece of a content: answer it with `chunk` or `missing`.
+    case serve(ChunkRequest, to: ConnectionID)
+    /// Somebody asks how far the run is.
+    case report(to: ConnectionID)
     case log(LogLevel, String)
 }
 
@@ -55,4 +59,6 @@ public struct WorkerStatus: Hashable, Sendable {
     public let outstanding: Int
     /// Tasks whose scores it has sent.
     public let computed: Int
+    /// The shards that it holds.
+    public let shards: Set<Int>
 }

@@ -24,6 +24,21 @@ public struct CoordinatorSettings: Sendable {
     /// How long a worker on which a task failed gets nothing, so that others may try.
     public var restAfterFailure: Duration = .seconds(3)
 
+    /// The shards as contents, by number, for workers that do not see the data: the coordinator then says which of them
+    /// each worker holds. Empty where workers load the data themselves.
+    public var shards: [ShardContent] = []
+    /// What the coordinator computed on the run's reference block, and every worker has to; empty where nothing is
+    /// compared.
+    public var proof: [UInt8] = []
+    /// The processor and engine that computed it, in free text.
+    public var machine = ""
+    /// Whether workers take part that compute other bits than the coordinator.
+    public var allowsMixedNumerics = false
+    /// How long a worker must have been idle before it takes over a shard that another one holds too.
+    public var patience: Duration = .seconds(2)
+    /// A worker that has not loaded model and data after so long is no longer waited for.
+    public var loadingLimit: Duration = .seconds(3600)
+
     /// The usual treatment.
     public init(run: RunDescription, softwareVersion: String) {
         self.run = run

@@ -1,5 +1,6 @@
 public import ComputationGraph
 public import Datasets
+public import Foundation
 public import Search
 
 /// Who a worker is.
@@ -14,16 +15,27 @@ public struct Hello: Hashable, Sendable {
     public let process: Int32
     /// The processor's name, in free text.
     public let processor: String
+    /// The tensor engine in free text: library, version, instruction set.
+    public let engine: String
+    /// Bytes that the worker may take; `nil` for what the run says.
+    public let memory: Int?
 
     /// A worker's introduction.
-    public init(softwareVersion: String, identity: WorkerID, host: String, process: Int32, processor: String)
-    {
+    public init(
+        softwareVersion: String, identity: WorkerID, host: String, process: Int32, processor: String,
+        engine: String = "", memory: Int? = nil
+    ) {
         self.softwareVersion = softwareVersion
         self.identity = identity
         self.host = host
         self.process = process
         self.processor = processor
+        self.engine = engine
+        self.memory = memory
     }
+
+    /// What it computes with.
+    public var machine: String { engine.isEmpty ? processor : "\(processor), \(engine)" }
 
     /// How the worker is called in logs: identity, process and host.
     public var name: String { "worker \(identity) (process \(process) on \(host))" }
@@ -74,6 +86,24 @@ public struct TaskResult: Hashable, Sendable {
     }
 }
 
+/// What a worker finished for a coordinator that is gone: task numbers mean nothing to the next one, but model, data,
+/// state, edges, block and samples say all.
+public struct Handover: Hashable, Sendable {
+    /// The task as it was given.
+    public let assignment: Assignment
+    /// Its result.
+    public let result: TaskResult
+
+    /// A result for whoever takes over.
+    public init(assignment: Assignment, result: TaskResult) {
+        self.assignment = assignment
+        self.result = result
+    }
+
+    /// The number of removals of the level that the task belongs to.
+    var level: Int { assignment.state.count + (assignment.edges.contains(nil) ? 0 : 1) }
+}
+
 /// Why a worker could not compute a task.
 public struct TaskFailure: Hashable, Sendable {
     /// The task and the attempt at it.
@@ -94,9 +124,16 @@ public struct TaskFailure: Hashable, Sendable {
 /// What a worker says.
 public enum WorkerMessage: Hashable, Sendable {
     case hello(Hello)
-    /// Model and shards are loaded.
-    case ready(shards: [Int])
+    /// The model is loaded, and these shards. Said again whenever the shards change. `proof` is the hash of what was
+    /// computed on the run's reference block.
+    case ready(shards: [Int], proof: [UInt8] = [])
+    /// A piece of a content is wanted.
+    case fetch(ChunkRequest)
+    /// How far is the run? From anybody who may connect; needs no hello.
+    case askStatus
     case result(TaskResult)
+    /// The result of a task that a coordinator gave which is gone.
+    case handover(Handover)
     case failed(TaskFailure)
     /// A queued task was dropped, as asked.
     case cancelled(AttemptID)
@@ -121,4 +158,11 @@ public enum CoordinatorMessage: Hashable, Sendable {
     case alive
     /// The coordinator does not know the sender (any more): say hello.
     case introduce
+    /// The shards that the worker is to hold from now on, the most urgent first.
+    case hold([ShardContent])
+    case chunk(Chunk)
+    /// How far the run is: a JSON object.
+    case status(json: Data)
+    /// A content cannot be had.
+    case missing(sha256: [UInt8], reason: String)
 }

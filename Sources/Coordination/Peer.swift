@@ -6,6 +6,12 @@ struct Peer: Sendable {
     var phase: WorkerStatus.Phase = .greeting
     /// The shards that the worker holds.
     var shards: Set<Int> = []
+    /// The shards that the worker was told to hold, those it has taken last at the end.
+    var assigned: [Int] = []
+    /// When it was last told so.
+    var lastHold: Instant = .zero
+    /// Since when there has been nothing for it to do.
+    var idleSince: Instant?
     /// Attempts that the worker has not answered, in the order in which it computes them.
     var outstanding: [AttemptID] = []
     var lastHeard: Instant
@@ -13,11 +19,19 @@ struct Peer: Sendable {
     /// Until when others are given the chance to do better.
     var restsUntil: Instant?
     var computed = 0
+    /// By when the worker must have answered one of its tasks, or is given up; `nil` while it owes nothing.
+    var answerBy: Instant?
+    /// Since when the worker has been in its phase.
+    var since: Instant
 
     init(at now: Instant) {
         lastHeard = now
         lastSent = now
+        since = now
     }
+
+    /// Whether the worker is still getting what it was told to load.
+    var isLoading: Bool { phase == .loading || (phase == .ready && !assigned.allSatisfy(shards.contains)) }
 
     /// What the worker is called in logs.
     func name(_ connection: ConnectionID) -> String { hello?.name ?? "connection \(connection)" }
@@ -37,6 +51,10 @@ struct Flight: Sendable {
     let task: LevelTask
     var leases: [Lease] = []
     var attempts: UInt32 = 0
+    /// Who was given which attempt, also those whose leases have ended.
+    var holders: [UInt32: WorkerID] = [:]
+    /// Whether its workers were told that the result cannot matter any more.
+    var isCancelled = false
 }
 
 /// Counts how often each piece of work ended a worker, or failed on one.

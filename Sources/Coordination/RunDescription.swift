@@ -22,12 +22,21 @@ public struct RunDescription: Hashable, Sendable {
     public let memoryBudget: Int?
     /// How often each side shows that it is alive.
     public let heartbeat: Duration
+    /// The model's files, for workers that do not see its path; none when every worker does.
+    public let modelParts: [ModelPart]
+    /// What a worker has to compute before it gets tasks; `nil` where all are known to compute the same bits.
+    public let reference: Reference?
+    /// Bytes of the data set's arrays.
+    public let dataBytes: Int
+    /// Bytes of data that a worker may hold; `nil` for no limit.
+    public let dataBudget: Int?
 
     /// Describes a run.
     public init(
         session: UInt64, modelPath: String, modelSHA256: [UInt8], dataPath: String, dataSHA256: [UInt8],
         sampleLimit: Int?, loss: String, sharding: Sharding, memoryBudget: Int? = nil,
-        heartbeat: Duration = .seconds(1)
+        heartbeat: Duration = .seconds(1), modelParts: [ModelPart] = [], reference: Reference? = nil,
+        dataBytes: Int = 0, dataBudget: Int? = nil
     ) {
         self.session = session
         self.modelPath = modelPath
@@ -39,6 +48,10 @@ public struct RunDescription: Hashable, Sendable {
         self.sharding = sharding
         self.memoryBudget = memoryBudget
         self.heartbeat = heartbeat
+        self.modelParts = modelParts
+        self.reference = reference
+        self.dataBytes = dataBytes
+        self.dataBudget = dataBudget
     }
 
     /// Whether a worker that has loaded `other` has loaded this run too.
@@ -46,8 +59,25 @@ public struct RunDescription: Hashable, Sendable {
         modelSHA256 == other.modelSHA256 && dataSHA256 == other.dataSHA256 && modelPath == other.modelPath
             && dataPath == other.dataPath && sampleLimit == other.sampleLimit && loss == other.loss
             && sharding == other.sharding && memoryBudget == other.memoryBudget
+            && modelParts == other.modelParts && reference == other.reference
+            && dataBudget == other.dataBudget
     }
 
     /// After so long without a word the other side is taken for dead.
     var silenceLimit: Duration { heartbeat * 3 }
+
+    /// Task numbers have their coordinator's session in their upper half, so that a late message about another one's
+    /// task is none about ours.
+    var firstTaskNumber: UInt64 { session & ~0xFFFF_FFFF }
+
+    /// Whether this run's coordinator numbered the task.
+    func numbers(_ task: TaskID) -> Bool { task.number & ~0xFFFF_FFFF == firstTaskNumber }
+
+    /// After so long a computation that has this lease is taken for one that never ends.
+    func patience(with lease: Duration) -> Duration {
+        min(lease, .seconds(1 << 30)) * RunDescription.patienceFactor + silenceLimit
+    }
+
+    /// A lease is several times the expected cost already.
+    private static let patienceFactor = 5
 }

@@ -13,24 +13,33 @@ extension Wire {
         case .hello(let hello):
             return .hello(
                 Hello(
-                    softwareVersion: try text(hello.softwareVersion, "hello", "software_version"),
+                    softwareVersion: try line(hello.softwareVersion, "hello", "software_version"),
                     identity: WorkerID(high: hello.identityHigh, low: hello.identityLow),
-                    host: try text(hello.host, "hello", "host"), process: hello.process,
-                    processor: try text(hello.processor, "hello", "processor")))
+                    host: try line(hello.host, "hello", "host"), process: hello.process,
+                    processor: try line(hello.processor, "hello", "processor"),
+                    engine: try line(hello.engine, "hello", "engine"),
+                    memory: hello.memory == 0 ? nil : Int(clamping: hello.memory)))
         case .ready(let ready):
             try check(ready.shards, multipleOf: 4, atMost: limits.shards, "ready", "shards")
-            return .ready(shards: PackedArray.decode(ready.shards).map(Int.init))
+            return .ready(
+                shards: PackedArray.decode(ready.shards).map(Int.init),
+                proof: ready.proof.isEmpty ? [] : try hash(ready.proof, "ready", "proof"))
+        case .fetch(let fetch): return .fetch(try decoded(fetch))
+        case .askStatus: return .askStatus
         case .result(let result): return .result(try decoded(result))
+        case .handover(let handover):
+            return .handover(
+                Handover(assignment: try decoded(handover.task), result: try decoded(handover.result)))
         case .failed(let failed):
             return .failed(
                 TaskFailure(
                     id: AttemptID(TaskID(failed.task), failed.attempt),
-                    reason: try text(failed.reason, "failed", "reason"), isPermanent: failed.permanent))
+                    reason: try line(failed.reason, "failed", "reason"), isPermanent: failed.permanent))
         case .cancelled(let cancelled):
             return .cancelled(AttemptID(TaskID(cancelled.task), cancelled.attempt))
         case .alive(let alive): return .alive(computed: alive.computed)
         case .goodbye(let goodbye):
-            return .goodbye(reason: try text(goodbye.reason, "goodbye", "reason"), failed: goodbye.failed)
+            return .goodbye(reason: try line(goodbye.reason, "goodbye", "reason"), failed: goodbye.failed)
         case let other: throw .unknownKind(Self.name(of: other))
         }
     }
@@ -41,14 +50,21 @@ extension Wire {
     public func decodeCoordinatorMessage(_ bytes: Data) throws(WireError) -> CoordinatorMessage {
         switch try message(in: bytes) {
         case .welcome(let welcome): return .welcome(try decoded(welcome))
-        case .refused(let refused): return .refused(reason: try text(refused.reason, "refused", "reason"))
+        case .refused(let refused): return .refused(reason: try line(refused.reason, "refused", "reason"))
         case .task(let task): return .task(try decoded(task))
         case .acknowledged(let acknowledged):
             return .acknowledged(AttemptID(TaskID(acknowledged.task), acknowledged.attempt))
         case .cancel(let cancel): return .cancel(TaskID(cancel.task))
-        case .stop(let stop): return .stop(reason: try text(stop.reason, "stop", "reason"))
+        case .stop(let stop): return .stop(reason: try line(stop.reason, "stop", "reason"))
         case .alive: return .alive
         case .introduce: return .introduce
+        case .hold(let hold): return .hold(try decoded(hold))
+        case .status(let status): return .status(json: status.json)
+        case .chunk(let chunk): return .chunk(try decoded(chunk))
+        case .missing(let missing):
+            return .missing(
+                sha256: try hash(missing.sha256, "missing", "sha256"),
+                reason: try line(missing.reason, "missing", "reason"))
         case let other: throw .unknownKind(Self.name(of: other))
         }
     }
@@ -57,9 +73,11 @@ extension Wire {
         guard bytes.count <= limits.frameBytes else {
             throw .tooLarge(bytes: bytes.count, limit: limits.frameBytes)
         }
+        let checksum = Checksum.verdict(on: bytes)
+        guard checksum != .wrong else { throw .damaged }
         var options = BinaryDecodingOptions()
         options.discardUnknownFields = true
-        options.messageDepthLimit = 4
+        options.messageDepthLimit = 5
         guard let frame = try? ProtoFrame(serializedBytes: bytes, options: options) else { throw .malformed }
         if frame.version != Self.version {
             if case .refused = frame.message, frame.version != 0 {
@@ -67,6 +85,7 @@ extension Wire {
                 throw frame.version == 0 ? .malformed : .wrongVersion(peer: frame.version, own: Self.version)
             }
         }
+        guard checksum == .right || frame.version != Self.version else { throw .damaged }
         guard let message = frame.message else { throw .unknownKind("unknown") }
         return message
     }
@@ -126,17 +145,13 @@ extension Wire {
     }
 
     private func decoded(_ welcome: ProtoWelcome) throws(WireError) -> RunDescription {
-        for (hash, field) in [(welcome.modelSha256, "model_sha256"), (welcome.dataSha256, "data_sha256")]
-        where hash.count != 32 {
-            throw .invalid(
-                message: "welcome", field: field, problem: "a SHA-256 has 32 bytes, not \(hash.count)")
-        }
         for (number, limit, field) in [
             (welcome.samples, limits.samples, "samples"), (welcome.shards, limits.shards, "shards"),
             (welcome.blockSize, limits.samples, "block_size"),
             (welcome.sampleLimit, limits.samples, "sample_limit"),
             (welcome.memoryBudget, .max, "memory_budget"),
             (welcome.heartbeatNanoseconds, Int(3600e9), "heartbeat_nanoseconds"),
+            (welcome.dataBytes, .max, "data_bytes"), (welcome.dataBudget, .max, "data_budget"),
         ] where number > UInt64(limit) {
             throw .invalid(message: "welcome", field: field, problem: "\(number) exceeds \(limit)")
         }
@@ -156,16 +171,20 @@ extension Wire {
         }
         return RunDescription(
             session: welcome.session, modelPath: try text(welcome.modelPath, "welcome", "model_path"),
-            modelSHA256: Array(welcome.modelSha256),
+            modelSHA256: try hash(welcome.modelSha256, "welcome", "model_sha256"),
             dataPath: try text(welcome.dataPath, "welcome", "data_path"),
-            dataSHA256: Array(welcome.dataSha256),
+            dataSHA256: try hash(welcome.dataSha256, "welcome", "data_sha256"),
             sampleLimit: welcome.sampleLimit == 0 ? nil : Int(welcome.sampleLimit),
             loss: try text(welcome.loss, "welcome", "loss"), sharding: sharding,
             memoryBudget: welcome.memoryBudget == 0 ? nil : Int(welcome.memoryBudget),
-            heartbeat: .nanoseconds(Int64(welcome.heartbeatNanoseconds)))
+            heartbeat: .nanoseconds(Int64(welcome.heartbeatNanoseconds)),
+            modelParts: try decoded(welcome.modelParts),
+            reference: welcome.hasReference ? try decoded(welcome.reference) : nil,
+            dataBytes: Int(welcome.dataBytes),
+            dataBudget: welcome.dataBudget == 0 ? nil : Int(welcome.dataBudget))
     }
 
-    private func check(
+    func check(
         _ bytes: Data, multipleOf size: Int, atMost limit: Int, _ message: String, _ field: String
     ) throws(WireError) {
         guard bytes.count % size == 0, bytes.count / size <= limit else {
@@ -175,7 +194,18 @@ extension Wire {
         }
     }
 
-    private func text(_ text: String, _ message: String, _ field: String) throws(WireError) -> String {
+    /// A text that is shown to people: one line, whatever a peer put into it.
+    func line(_ line: String, _ message: String, _ field: String) throws(WireError) -> String {
+        let text = try text(line, message, field)
+        guard text.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) else {
+            return text
+        }
+        return String(
+            String.UnicodeScalarView(
+                text.unicodeScalars.map { $0.properties.generalCategory == .control ? " " : $0 }))
+    }
+
+    func text(_ text: String, _ message: String, _ field: String) throws(WireError) -> String {
         guard text.utf8.count <= limits.textBytes else {
             throw .invalid(
                 message: message, field: field,
@@ -193,9 +223,16 @@ extension Wire {
         case .cancel: "cancel"
         case .stop: "stop"
         case .introduce: "introduce"
+        case .hold: "hold"
+        case .chunk: "chunk"
+        case .missing: "missing"
+        case .status: "status"
+        case .askStatus: "ask_status"
+        case .fetch: "fetch"
         case .hello: "hello"
         case .ready: "ready"
         case .result: "result"
+        case .handover: "handover"
         case .failed: "failed"
         case .cancelled: "cancelled"
         case .goodbye: "goodbye"

@@ -10,7 +10,7 @@ internal import SwiftProtobuf
 /// does not fit is an error that names message and field.
 public struct Wire: Sendable {
     /// The version of the protocol.
-    public static let version: UInt32 = 1
+    public static let version: UInt32 = 2
     /// How large messages may be.
     public let limits: WireLimits
 
@@ -33,10 +33,27 @@ public struct Wire: Sendable {
                 $0.host = clipped(hello.host)
                 $0.process = hello.process
                 $0.processor = clipped(hello.processor)
+                $0.engine = clipped(hello.engine)
+                $0.memory = UInt64(hello.memory ?? 0)
             }
-        case .ready(let shards):
-            frame.ready = .with { $0.shards = PackedArray.encode(shards.map { UInt32(clamping: $0) }) }
+        case .ready(let shards, let proof):
+            frame.ready = .with {
+                $0.shards = PackedArray.encode(shards.map { UInt32(clamping: $0) })
+                $0.proof = Data(proof)
+            }
+        case .askStatus: frame.askStatus = ProtoAskStatus()
+        case .fetch(let request):
+            frame.fetch = .with {
+                $0.sha256 = Data(request.sha256)
+                $0.offset = UInt64(max(0, request.offset))
+                $0.count = UInt32(clamping: request.count)
+            }
         case .result(let result): frame.result = try encoded(result)
+        case .handover(let handover):
+            var proto = ProtoHandover()
+            proto.task = try encoded(handover.assignment)
+            proto.result = try encoded(handover.result)
+            frame.handover = proto
         case .failed(let failure):
             frame.failed = .with {
                 $0.task = failure.id.task.number
@@ -77,6 +94,19 @@ public struct Wire: Sendable {
         case .stop(let reason): frame.stop = .with { $0.reason = clipped(reason) }
         case .alive: frame.alive = ProtoAlive()
         case .introduce: frame.introduce = ProtoIntroduce()
+        case .hold(let shards): frame.hold = try encoded(shards)
+        case .chunk(let chunk):
+            frame.chunk = .with {
+                $0.sha256 = Data(chunk.sha256)
+                $0.offset = UInt64(max(0, chunk.offset))
+                $0.bytes = chunk.bytes
+            }
+        case .status(let json): frame.status = .with { $0.json = json }
+        case .missing(let sha256, let reason):
+            frame.missing = .with {
+                $0.sha256 = Data(sha256)
+                $0.reason = clipped(reason)
+            }
         }
         return try bytes(of: frame)
     }
@@ -137,17 +167,29 @@ public struct Wire: Sendable {
             $0.blockSize = UInt64(run.sharding.blockSize)
             $0.memoryBudget = UInt64(run.memoryBudget ?? 0)
             $0.heartbeatNanoseconds = UInt64(max(0, run.heartbeat.nanoseconds))
+            $0.modelParts = run.modelParts.map { encoded($0) }
+            if let reference = run.reference { $0.reference = encoded(reference) }
+            $0.dataBytes = UInt64(max(0, run.dataBytes))
+            $0.dataBudget = UInt64(max(0, run.dataBudget ?? 0))
         }
     }
 
     private func bytes(of frame: ProtoFrame) throws(WireError) -> Data {
         var frame = frame
         frame.version = Self.version
-        guard let bytes: Data = try? frame.serializedData() else { throw .malformed }
+        guard var bytes: Data = try? frame.serializedData() else { throw .malformed }
+        Checksum.append(to: &bytes)
         guard bytes.count <= limits.frameBytes else {
             throw .tooLarge(bytes: bytes.count, limit: limits.frameBytes)
         }
         return bytes
+    }
+
+    /// Bytes with the checksum that makes them a frame, for who makes frames by hand.
+    package static func sealed(_ bytes: Data) -> Data {
+        var frame = bytes
+        Checksum.append(to: &frame)
+        return frame
     }
 
     /// Free text, cut where it is too long to be sent.

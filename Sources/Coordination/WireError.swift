@@ -1,9 +1,13 @@
+public import Datasets
+
 /// Why bytes from a peer are no message.
 public enum WireError: Error, Hashable, Sendable, CustomStringConvertible {
     /// More bytes than a frame may have.
     case tooLarge(bytes: Int, limit: Int)
     /// The bytes are no protocol buffer.
     case malformed
+    /// The bytes are not those that were sent.
+    case damaged
     /// The peer speaks another version of the protocol.
     case wrongVersion(peer: UInt32, own: UInt32)
     /// A kind of message that this side does not know, or does not take.
@@ -16,6 +20,7 @@ public enum WireError: Error, Hashable, Sendable, CustomStringConvertible {
         switch self {
         case .tooLarge(let bytes, let limit): "a frame of \(bytes) bytes exceeds the limit of \(limit)"
         case .malformed: "a frame is no protocol buffer"
+        case .damaged: "a frame was damaged on its way: its checksum is wrong"
         case .wrongVersion(let peer, let own):
             "the other side speaks version \(peer) of the protocol, this one version \(own)"
         case .unknownKind(let kind): "a message of the kind '\(kind)' is not understood here"
@@ -38,9 +43,41 @@ public struct WireLimits: Hashable, Sendable {
     public var samples = Int(UInt32.max) - 1
     /// Shards of the data set.
     public var shards = 1 << 20
+    /// Shards that a worker may be told to hold.
+    public var heldShards = 1 << 14
+    /// Files of a model.
+    public var modelParts = 1 << 10
+    /// Bytes of such a file's name.
+    public var nameBytes = 1 << 10
+    /// Bytes of a model's file or a shard.
+    public var contentBytes = 1 << 44
     /// Bytes of a path or a reason.
     public var textBytes = 1 << 14
 
     /// Limits that no sensible run reaches.
     public init() {}
+
+    /// The limits of a run that is divided so: what its coordinator takes from workers.
+    public init(_ sharding: Sharding) {
+        blockSamples = min(blockSamples, sharding.blockSize)
+        shards = min(shards, sharding.shards)
+    }
+
+    /// What every message has besides arrays and texts.
+    private static let overhead = 1 << 10
+
+    /// The most bytes of a legitimate frame from a worker: a result, a list of shards, or texts.
+    public var workerFrameBytes: Int {
+        let (result, overflow) = (8 * expansions).multipliedReportingOverflow(by: blockSamples)
+        let largest = max(overflow ? .max : result, 4 * shards, 4 * textBytes)
+        return min(frameBytes, largest > frameBytes ? frameBytes : largest + Self.overhead)
+    }
+
+    /// The most bytes of a legitimate frame from a coordinator: a task, the shards to hold, a run, or a chunk.
+    public var coordinatorFrameBytes: Int {
+        let task = 8 * stateEdges + 8 * expansions + 4 * blockSamples
+        let welcome = modelParts * (nameBytes + 64) + 4 * textBytes + 8 * expansions
+        let largest = max(task, welcome, 64 * heldShards, ChunkRequest.largestCount)
+        return min(frameBytes, largest + Self.overhead)
+    }
 }

@@ -1,5 +1,5 @@
-internal import OrderedCollections
 internal import Datasets
+internal import OrderedCollections
 
 /// A worker's side of a run, as a pure state machine: events in, actions out; no I/O, no clock, no threads.
 ///
@@ -17,14 +17,21 @@ public struct Worker: Sendable {
     private var files: RunDescription?
     private(set) var isLoaded = false
     private var shards: [Int] = []
+    private var proof: [UInt8] = []
+    /// Pieces of contents that were asked for and have not come.
+    var requests: OrderedSet<ChunkRequest> = []
     private(set) var queue: [Assignment] = []
-    private(set) var computing: (assignment: Assignment, session: UInt64)?
+    private(set) var computing: (assignment: Assignment, run: RunDescription, since: Instant)?
     /// Answers that the coordinator has not acknowledged.
-    private(set) var unacknowledged: OrderedDictionary<AttemptID, WorkerMessage> = [:]
+    private(set) var unacknowledged = KeptAnswers()
+    /// When `ready` was sent to a coordinator that has not shown yet that it knows; `nil` once it has.
+    private var readySentAt: Instant?
     private var computedCount: UInt64 = 0
     private var failedConnections = 0
     private var lastHeard: Instant = .zero
     private var lastSent: Instant = .zero
+    /// When the coordinator last said something, on whatever connection.
+    private var lastMessage: Instant?
     private var lastEvent: Instant?
 
     /// A worker that is not connected yet.
@@ -32,6 +39,8 @@ public struct Worker: Sendable {
 
     /// Whether the worker's work is over.
     public var isStopped: Bool { phase == .stopped }
+    /// Answers to this coordinator's tasks that it has not acknowledged yet.
+    public var answersKept: Int { unacknowledged.ownCount }
     /// Tasks that were computed.
     public var computed: UInt64 { computedCount }
 
@@ -50,85 +59,109 @@ public struct Worker: Sendable {
         case .received(let message):
             guard phase != .disconnected else { return [] }
             lastHeard = now
+            lastMessage = now
             failedConnections = 0
-            actions = receive(message)
+            actions = receive(message, at: now)
         case .malformed(let error): actions = misunderstand(error)
-        case .loaded(let run, let shards): actions = finishLoading(run, shards: shards)
+        case .loaded(let run, let shards, let proof):
+            actions = finishLoading(run, shards: shards, proof: proof, at: now)
+        case .holds(let shards):
+            self.shards = shards
+            if phase == .ready { actions = [.send(.ready(shards: shards, proof: proof))] }
+        case .request(let request): actions = ask(for: request)
         case .loadFailed(let run, let reason):
             guard let files, run.needsTheSameFiles(as: files) else { return [] }
             actions = stop(.cannotLoad(reason: reason), saying: .goodbye(reason: reason, failed: true))
         case .computed(let id, let scores, let seconds):
             computedCount += 1
-            actions = answer(id, .result(TaskResult(id: id, scores: scores, seconds: seconds)))
+            actions = answer(id, .result(TaskResult(id: id, scores: scores, seconds: seconds)), at: now)
         case .computeFailed(let id, let reason, let isPermanent):
-            actions = answer(id, .failed(TaskFailure(id: id, reason: reason, isPermanent: isPermanent)))
+            actions = answer(
+                id, .failed(TaskFailure(id: id, reason: reason, isPermanent: isPermanent)), at: now)
         case .tick: actions = tick(at: now)
         case .terminate:
             actions = stop(.terminated, saying: .goodbye(reason: "it was asked to end", failed: false))
         }
-        if phase != .stopped { actions += computeNext() }
+        if phase != .stopped { actions += computeNext(at: now) }
         if actions.contains(where: { if case .send = $0 { true } else { false } }) { lastSent = now }
         return actions
     }
 
     // MARK: Messages
 
-    private mutating func receive(_ message: CoordinatorMessage) -> [WorkerAction] {
+    private mutating func receive(_ message: CoordinatorMessage, at now: Instant) -> [WorkerAction] {
         switch message {
-        case .alive: return []
-        case .welcome(let run): return welcome(run)
+        case .alive, .status: return []
+        case .welcome(let run): return welcome(run, at: now)
         case .refused(let reason): return stop(.refused(reason: reason))
         case .stop(let reason): return stop(.finished(reason: reason))
         case .introduce:
-            // One hello is on its way already.
-            guard phase != .greeting else { return [] }
-            phase = .greeting
-            queue = []
-            return [.send(.hello(settings.hello))]
+            return introduceAgain()
         case .acknowledged(let id):
-            unacknowledged[id] = nil
+            unacknowledged.acknowledge(id)
             return []
-        case .task(let assignment): return enqueue(assignment)
+        case .task(let assignment):
+            readySentAt = nil
+            return enqueue(assignment)
         case .cancel(let task):
             let dropped = queue.filter { $0.id.task == task }
             queue.removeAll { $0.id.task == task }
             return dropped.map { .send(.cancelled($0.id)) }
+        case .hold(let shards): return phase == .ready ? [.hold(shards)] : []
+        case .chunk(let chunk): return take(chunk)
+        case .missing(let sha256, let reason): return giveUp(sha256, because: reason)
         }
     }
 
+    private mutating func introduceAgain() -> [WorkerAction] {
+        // One hello is on its way already.
+        guard phase != .greeting else { return [] }
+        phase = .greeting
+        queue = []
+        return [.send(.hello(settings.hello))]
+    }
+
     /// The coordinator has given back whatever it thought that this worker had.
-    private mutating func welcome(_ run: RunDescription) -> [WorkerAction] {
-        if run.session != self.run?.session { unacknowledged = [:] }
+    private mutating func welcome(_ run: RunDescription, at now: Instant) -> [WorkerAction] {
+        if let old = self.run, !run.needsTheSameFiles(as: old) { unacknowledged.removeAll() }
+        unacknowledged.handOver(to: run.session)
         queue = []
         self.run = run
         guard let files, run.needsTheSameFiles(as: files) else {
             self.files = run
             isLoaded = false
             phase = .loading
+            requests = []
             return [.load(run)]
         }
         phase = .loading
-        return isLoaded ? becomeReady() : []
+        // What was asked for on another connection does not come on this one.
+        return isLoaded ? becomeReady(at: now) : askAgain()
     }
 
-    private mutating func becomeReady() -> [WorkerAction] {
+    /// Answers go first, so that nobody is given again what they hold.
+    private mutating func becomeReady(at now: Instant) -> [WorkerAction] {
         phase = .ready
-        return [.send(.ready(shards: shards))] + unacknowledged.values.map { .send($0) }
+        readySentAt = now
+        return unacknowledged.all(at: now, pause: resendPause).map { .send($0) } + [
+            .send(.ready(shards: shards, proof: proof))
+        ] + askAgain()
     }
+
+    private var resendPause: Duration { run?.silenceLimit ?? settings.greetingLimit }
 
     /// More tasks than any credit allows for.
     private static let longestQueue = 64
 
     private mutating func enqueue(_ assignment: Assignment) -> [WorkerAction] {
         let id = assignment.id
-        guard phase == .ready, queue.count < Self.longestQueue else {
-            return [
-                .send(
-                    .failed(TaskFailure(id: id, reason: "the worker is not ready for it", isPermanent: false))
-                )
-            ]
+        // A coordinator that has yet to see the last hello takes the task back by itself when it does.
+        guard phase == .ready, let run, run.numbers(id.task) else { return [] }
+        guard queue.count < Self.longestQueue else {
+            let failure = TaskFailure(id: id, reason: "too many tasks are queued", isPermanent: false)
+            return [.send(.failed(failure))]
         }
-        if let answer = unacknowledged[id] { return [.send(answer)] }
+        if let answer = unacknowledged.message(for: id) { return [.send(answer)] }
         guard computing?.assignment.id != id, !queue.contains(where: { $0.id == id }) else { return [] }
         queue.append(assignment)
         return []
@@ -136,27 +169,36 @@ public struct Worker: Sendable {
 
     // MARK: Work
 
-    private mutating func finishLoading(_ run: RunDescription, shards: [Int]) -> [WorkerAction] {
+    private mutating func finishLoading(
+        _ run: RunDescription, shards: [Int], proof: [UInt8], at now: Instant
+    )
+        -> [WorkerAction]
+    {
         guard let files, run.needsTheSameFiles(as: files), !isLoaded else { return [] }
         isLoaded = true
         self.shards = shards
-        return phase == .loading ? becomeReady() : []
+        self.proof = proof
+        return phase == .loading ? becomeReady(at: now) : []
     }
 
-    private mutating func computeNext() -> [WorkerAction] {
+    private mutating func computeNext(at now: Instant) -> [WorkerAction] {
         guard phase == .ready, computing == nil, let run, let next = queue.first else { return [] }
         queue.removeFirst()
-        computing = (next, run.session)
+        computing = (next, run, now)
         return [.compute(next)]
     }
 
-    private mutating func answer(_ id: AttemptID, _ message: WorkerMessage) -> [WorkerAction] {
+    private mutating func answer(_ id: AttemptID, _ message: WorkerMessage, at now: Instant)
+        -> [WorkerAction]
+    {
         guard let current = computing, current.assignment.id == id else { return [] }
         computing = nil
-        // Another coordinator's tasks have other numbers.
-        guard current.session == run?.session else { return [] }
-        unacknowledged[id] = message
-        return phase == .ready ? [.send(message)] : []
+        guard let run, run.needsTheSameFiles(as: current.run) else { return [] }
+        unacknowledged.keep(
+            message, to: current.assignment, session: current.run.session, at: now, pause: resendPause)
+        unacknowledged.handOver(to: run.session)
+        guard phase == .ready, let kept = unacknowledged.message(for: id) else { return [] }
+        return [.send(kept)]
     }
 
     private mutating func stop(_ ending: WorkerEnding, saying message: WorkerMessage? = nil) -> [WorkerAction]
@@ -172,19 +214,52 @@ public struct Worker: Sendable {
             return stop(
                 .misunderstood(error), saying: .goodbye(reason: "\(error)", failed: true))
         }
-        return [.log(.warning, "something that is no message came from the coordinator: \(error)")]
+        let warning = WorkerAction.log(
+            .warning, "something that is no message came from the coordinator: \(error)")
+        // Whatever was lost, a new hello makes both sides agree again.
+        return phase == .disconnected ? [warning] : [warning] + introduceAgain()
     }
 
     // MARK: Time
 
     private mutating func tick(at now: Instant) -> [WorkerAction] {
+        let since = lastMessage ?? now
+        lastMessage = since
+        if let limit = settings.coordinatorLimit, now - since > limit {
+            return stop(.noCoordinator(waited: now - since))
+        }
         guard phase != .disconnected else { return [] }
         let limit = phase == .greeting ? settings.greetingLimit : run?.silenceLimit ?? settings.greetingLimit
         if now - lastHeard > limit { return reconnect() }
-        guard phase != .greeting, let heartbeat = run?.heartbeat, now - lastSent >= heartbeat else {
-            return []
+        if let stuck = giveUpIfStuck(at: now) { return stuck }
+        guard phase != .greeting else { return [] }
+        var messages: [WorkerMessage] = []
+        if phase == .ready {
+            messages = unacknowledged.overdue(at: now)
+            if let sent = readySentAt, now - sent > resendPause {
+                readySentAt = now
+                messages.append(.ready(shards: shards, proof: proof))
+            }
         }
-        return [.send(.alive(computed: computedCount))]
+        if messages.isEmpty, let heartbeat = run?.heartbeat, now - lastSent >= heartbeat {
+            messages = [.alive(computed: computedCount)]
+        }
+        return messages.map { .send($0) }
+    }
+
+    /// A computation cannot be stopped from outside. One that does not end in many times its lease's time ends the
+    /// process, so that whoever looks after it starts another.
+    private mutating func giveUpIfStuck(at now: Instant) -> [WorkerAction]? {
+        guard let (assignment, run, since) = computing, now - since > run.patience(with: assignment.deadline)
+        else { return nil }
+        let reason = "it was not computed in \(Int((now - since).inSeconds)) s"
+        let failure = TaskFailure(id: assignment.id, reason: reason, isPermanent: false)
+        let isKnown = phase == .ready && run.session == self.run?.session
+        return [.log(.error, "\(assignment.id.task): \(reason)")]
+            + (isKnown ? [.send(.failed(failure))] : [])
+            + stop(
+                .stuck(assignment.id.task, reason: reason),
+                saying: .goodbye(reason: "\(assignment.id.task): \(reason)", failed: false))
     }
 
     /// The coordinator is silent: it may be gone, or come back under the same address.
@@ -193,13 +268,15 @@ public struct Worker: Sendable {
         queue = []
         let doublings = min(failedConnections, 20)
         failedConnections += 1
+        // Whoever started the worker too early, or with a wrong address, should see why nothing happens.
+        let level: LogLevel = [3, 30].contains(failedConnections) ? .warning : .info
         let longest = min(
             settings.firstPause.inSeconds * Double(1 << doublings), settings.longestPause.inSeconds)
         // Spread between half and all of it by identity and try, so that a thousand workers do not come at once.
         let mixed = (settings.hello.identity.low &+ UInt64(failedConnections)) &* 0x9E37_79B9_7F4A_7C15
         let pause = longest * (0.5 + Double(mixed >> 33) / Double(1 << 32))
         return [
-            .log(.info, "the coordinator is silent; connecting again"),
+            .log(level, "no coordinator answers; trying again"),
             .reconnect(after: .clamped(seconds: pause)),
         ]
     }
@@ -209,6 +286,7 @@ public struct Worker: Sendable {
         defer { lastEvent = now }
         guard let lastEvent, let run, now - lastEvent > run.heartbeat * 2 else { return }
         lastHeard = min(now, lastHeard + (now - lastEvent))
+        if let since = computing?.since { computing?.since = min(now, since + (now - lastEvent)) }
     }
 
     // MARK: Validation
@@ -218,11 +296,10 @@ public struct Worker: Sendable {
     /// - Throws: `InvariantViolation` with every promise that does not hold.
     public func validateState() throws(InvariantViolation) {
         var problems: [String] = []
-        let owned = queue.map(\.id) + unacknowledged.keys + (computing.map { [$0.assignment.id] } ?? [])
-        if phase != .stopped, computing == nil || computing?.session == run?.session,
-            Set(owned).count != owned.count
-        {
-            problems.append("a task is there twice")
+        let owned = queue.map(\.id) + unacknowledged.ids + (computing.map { [$0.assignment.id] } ?? [])
+        if phase != .stopped, Set(owned).count != owned.count { problems.append("a task is there twice") }
+        if queue.count > Self.longestQueue || unacknowledged.count > KeptAnswers.limit {
+            problems.append("\(queue.count) tasks and \(unacknowledged.count) answers are kept")
         }
         if phase != .ready && !queue.isEmpty {
             problems.append("tasks are queued while the worker is \(phase)")

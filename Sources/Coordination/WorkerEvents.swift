@@ -10,6 +10,8 @@ public struct WorkerSettings: Sendable {
     public var firstPause: Duration = .milliseconds(100)
     /// The longest pause.
     public var longestPause: Duration = .seconds(10)
+    /// How long to go on without a coordinator; `nil` for ever.
+    public var coordinatorLimit: Duration?
 
     /// The usual patience.
     public init(hello: Hello) { self.hello = hello }
@@ -23,7 +25,11 @@ public enum WorkerEvent: Sendable {
     /// Something came that is no message.
     case malformed(WireError)
     /// A run's model and data are there.
-    case loaded(RunDescription, shards: [Int])
+    case loaded(RunDescription, shards: [Int], proof: [UInt8] = [])
+    /// Other shards are held than before.
+    case holds([Int])
+    /// A piece of a content is wanted.
+    case request(ChunkRequest)
     /// A run's model and data cannot be used.
     case loadFailed(RunDescription, reason: String)
     case computed(AttemptID, scores: [SampleScores], seconds: Double)
@@ -39,6 +45,12 @@ public enum WorkerAction: Hashable, Sendable {
     case send(WorkerMessage)
     /// Load model and data; answer `loaded` or `loadFailed`. Earlier runs' are not needed any more.
     case load(RunDescription)
+    /// Hold these shards, the first ones first, and no others; answer `holds` after each.
+    case hold([ShardContent])
+    /// A piece that was asked for.
+    case deliver(Chunk)
+    /// A content that was asked for cannot be had.
+    case missing(sha256: [UInt8], reason: String)
     /// Compute a task; answer `computed` or `computeFailed`. There is one at a time.
     case compute(Assignment)
     /// Close the connection, wait, begin another, and say `connected`.
@@ -58,15 +70,21 @@ public enum WorkerEnding: Error, Hashable, Sendable, CustomStringConvertible {
     case misunderstood(WireError)
     /// Model or data could not be used.
     case cannotLoad(reason: String)
+    /// For too long there was no coordinator.
+    case noCoordinator(waited: Duration)
+    /// A computation does not end.
+    case stuck(TaskID, reason: String)
     /// The process was asked to end.
     case terminated
 
-    /// The exit status that tells it: 0 for an end that was wanted, 65 for input that cannot be used, 69 otherwise.
+    /// The exit status that tells it: 0 for an end that was wanted, 65 for input that cannot be used,
+    /// 70 for a computation that does not end, 69 otherwise.
     public var exitStatus: Int32 {
         switch self {
         case .finished, .terminated: 0
         case .cannotLoad: 65
-        case .refused, .misunderstood: 69
+        case .refused, .misunderstood, .noCoordinator: 69
+        case .stuck: 70
         }
     }
 
@@ -77,6 +95,8 @@ public enum WorkerEnding: Error, Hashable, Sendable, CustomStringConvertible {
         case .refused(let reason): "the coordinator refused this worker: \(reason)"
         case .misunderstood(let error): "the coordinator cannot be understood: \(error)"
         case .cannotLoad(let reason): "the run cannot be loaded: \(reason)"
+        case .noCoordinator(let waited): "there was no coordinator for \(Int(waited.inSeconds)) s"
+        case .stuck(let task, let reason): "\(task) does not end: \(reason)"
         case .terminated: "the worker was asked to end"
         }
     }

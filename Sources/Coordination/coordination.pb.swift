@@ -42,6 +42,10 @@ nonisolated struct ProtoFrame: Sendable {
 
   var version: UInt32 = 0
 
+  /// Always the last nine bytes of a frame: a checksum of all bytes before them. What was damaged on the way is not
+  /// taken for another message.
+  var checksum: UInt64 = 0
+
   var message: ProtoFrame.OneOf_Message? = nil
 
   /// Coordinator to worker.
@@ -101,6 +105,38 @@ nonisolated struct ProtoFrame: Sendable {
     set {message = .introduce(newValue)}
   }
 
+  var hold: ProtoHold {
+    get {
+      if case .hold(let v)? = message {return v}
+      return ProtoHold()
+    }
+    set {message = .hold(newValue)}
+  }
+
+  var chunk: ProtoChunk {
+    get {
+      if case .chunk(let v)? = message {return v}
+      return ProtoChunk()
+    }
+    set {message = .chunk(newValue)}
+  }
+
+  var missing: ProtoMissing {
+    get {
+      if case .missing(let v)? = message {return v}
+      return ProtoMissing()
+    }
+    set {message = .missing(newValue)}
+  }
+
+  var status: ProtoStatus {
+    get {
+      if case .status(let v)? = message {return v}
+      return ProtoStatus()
+    }
+    set {message = .status(newValue)}
+  }
+
   /// Worker to coordinator.
   var hello: ProtoHello {
     get {
@@ -150,6 +186,31 @@ nonisolated struct ProtoFrame: Sendable {
     set {message = .goodbye(newValue)}
   }
 
+  var fetch: ProtoFetch {
+    get {
+      if case .fetch(let v)? = message {return v}
+      return ProtoFetch()
+    }
+    set {message = .fetch(newValue)}
+  }
+
+  var handover: ProtoHandover {
+    get {
+      if case .handover(let v)? = message {return v}
+      return ProtoHandover()
+    }
+    set {message = .handover(newValue)}
+  }
+
+  /// Somebody who is no worker.
+  var askStatus: ProtoAskStatus {
+    get {
+      if case .askStatus(let v)? = message {return v}
+      return ProtoAskStatus()
+    }
+    set {message = .askStatus(newValue)}
+  }
+
   /// Both ways.
   var alive: ProtoAlive {
     get {
@@ -170,6 +231,10 @@ nonisolated struct ProtoFrame: Sendable {
     case cancel(ProtoCancel)
     case stop(ProtoStop)
     case introduce(ProtoIntroduce)
+    case hold(ProtoHold)
+    case chunk(ProtoChunk)
+    case missing(ProtoMissing)
+    case status(ProtoStatus)
     /// Worker to coordinator.
     case hello(ProtoHello)
     case ready(ProtoReady)
@@ -177,6 +242,10 @@ nonisolated struct ProtoFrame: Sendable {
     case failed(ProtoFailed)
     case cancelled(ProtoCancelled)
     case goodbye(ProtoGoodbye)
+    case fetch(ProtoFetch)
+    case handover(ProtoHandover)
+    /// Somebody who is no worker.
+    case askStatus(ProtoAskStatus)
     /// Both ways.
     case alive(ProtoAlive)
 
@@ -203,46 +272,183 @@ nonisolated struct ProtoHello: Sendable {
 
   var processor: String = String()
 
+  /// The tensor engine: library, version, instruction set.
+  var engine: String = String()
+
+  /// Bytes that the worker may take; 0: what the run says.
+  var memory: UInt64 = 0
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
 }
 
-nonisolated struct ProtoWelcome: Sendable {
+/// Something that is known by what it holds.
+nonisolated struct ProtoContent: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var sha256: Data = Data()
+
+  var size: UInt64 = 0
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
+/// A file of the model. The first of a list is the model itself, the others hold its weights.
+nonisolated struct ProtoModelPart: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Relative to the model's folder.
+  var name: String = String()
+
+  var content: ProtoContent {
+    get {_content ?? ProtoContent()}
+    set {_content = newValue}
+  }
+  /// Returns true if `content` has been explicitly set.
+  var hasContent: Bool {self._content != nil}
+  /// Clears the value of `content`. Subsequent reads from it will return its default value.
+  mutating func clearContent() {self._content = nil}
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+
+  fileprivate var _content: ProtoContent? = nil
+}
+
+/// A block on which a worker shows that it computes the same bits.
+nonisolated struct ProtoReference: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var content: ProtoContent {
+    get {_content ?? ProtoContent()}
+    set {_content = newValue}
+  }
+  /// Returns true if `content` has been explicitly set.
+  var hasContent: Bool {self._content != nil}
+  /// Clears the value of `content`. Subsequent reads from it will return its default value.
+  mutating func clearContent() {self._content = nil}
+
+  var samples: UInt64 = 0
+
+  /// Node and slot of each edge whose removal is measured, uint32 each.
+  var edges: Data = Data()
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+
+  fileprivate var _content: ProtoContent? = nil
+}
+
+nonisolated struct ProtoWelcome: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
   /// Drawn when the coordinator starts; task numbers mean nothing beyond it.
-  var session: UInt64 = 0
+  var session: UInt64 {
+    get {_storage._session}
+    set {_uniqueStorage()._session = newValue}
+  }
 
-  var modelPath: String = String()
+  var modelPath: String {
+    get {_storage._modelPath}
+    set {_uniqueStorage()._modelPath = newValue}
+  }
 
-  var modelSha256: Data = Data()
+  var modelSha256: Data {
+    get {_storage._modelSha256}
+    set {_uniqueStorage()._modelSha256 = newValue}
+  }
 
-  var dataPath: String = String()
+  var dataPath: String {
+    get {_storage._dataPath}
+    set {_uniqueStorage()._dataPath = newValue}
+  }
 
-  var dataSha256: Data = Data()
+  var dataSha256: Data {
+    get {_storage._dataSha256}
+    set {_uniqueStorage()._dataSha256 = newValue}
+  }
 
   /// 0: all samples of the file.
-  var sampleLimit: UInt64 = 0
+  var sampleLimit: UInt64 {
+    get {_storage._sampleLimit}
+    set {_uniqueStorage()._sampleLimit = newValue}
+  }
 
-  var loss: String = String()
+  var loss: String {
+    get {_storage._loss}
+    set {_uniqueStorage()._loss = newValue}
+  }
 
-  var samples: UInt64 = 0
+  var samples: UInt64 {
+    get {_storage._samples}
+    set {_uniqueStorage()._samples = newValue}
+  }
 
-  var shards: UInt64 = 0
+  var shards: UInt64 {
+    get {_storage._shards}
+    set {_uniqueStorage()._shards = newValue}
+  }
 
-  var blockSize: UInt64 = 0
+  var blockSize: UInt64 {
+    get {_storage._blockSize}
+    set {_uniqueStorage()._blockSize = newValue}
+  }
 
   /// 0: no limit.
-  var memoryBudget: UInt64 = 0
+  var memoryBudget: UInt64 {
+    get {_storage._memoryBudget}
+    set {_uniqueStorage()._memoryBudget = newValue}
+  }
 
-  var heartbeatNanoseconds: UInt64 = 0
+  var heartbeatNanoseconds: UInt64 {
+    get {_storage._heartbeatNanoseconds}
+    set {_uniqueStorage()._heartbeatNanoseconds = newValue}
+  }
+
+  var modelParts: [ProtoModelPart] {
+    get {_storage._modelParts}
+    set {_uniqueStorage()._modelParts = newValue}
+  }
+
+  var reference: ProtoReference {
+    get {_storage._reference ?? ProtoReference()}
+    set {_uniqueStorage()._reference = newValue}
+  }
+  /// Returns true if `reference` has been explicitly set.
+  var hasReference: Bool {_storage._reference != nil}
+  /// Clears the value of `reference`. Subsequent reads from it will return its default value.
+  mutating func clearReference() {_uniqueStorage()._reference = nil}
+
+  /// Bytes of the data set's arrays.
+  var dataBytes: UInt64 {
+    get {_storage._dataBytes}
+    set {_uniqueStorage()._dataBytes = newValue}
+  }
+
+  /// Bytes of data that a worker may hold; 0: no limit.
+  var dataBudget: UInt64 {
+    get {_storage._dataBudget}
+    set {_uniqueStorage()._dataBudget = newValue}
+  }
 
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
+
+  fileprivate var _storage = _StorageClass.defaultInstance
 }
 
 nonisolated struct ProtoRefused: Sendable {
@@ -264,6 +470,93 @@ nonisolated struct ProtoReady: Sendable {
 
   /// Shard numbers, uint32 each.
   var shards: Data = Data()
+
+  /// SHA-256 of the bits that the worker computed on the reference block; nothing where there is none.
+  var proof: Data = Data()
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
+nonisolated struct ProtoShard: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var shard: UInt32 = 0
+
+  var content: ProtoContent {
+    get {_content ?? ProtoContent()}
+    set {_content = newValue}
+  }
+  /// Returns true if `content` has been explicitly set.
+  var hasContent: Bool {self._content != nil}
+  /// Clears the value of `content`. Subsequent reads from it will return its default value.
+  mutating func clearContent() {self._content = nil}
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+
+  fileprivate var _content: ProtoContent? = nil
+}
+
+/// The shards that a worker is to hold from now on; it answers Ready whenever another one is loaded.
+nonisolated struct ProtoHold: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var shards: [ProtoShard] = []
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
+/// A piece of a content is wanted.
+nonisolated struct ProtoFetch: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var sha256: Data = Data()
+
+  var offset: UInt64 = 0
+
+  var count: UInt32 = 0
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
+nonisolated struct ProtoChunk: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var sha256: Data = Data()
+
+  var offset: UInt64 = 0
+
+  var bytes: Data = Data()
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
+/// A content cannot be had.
+nonisolated struct ProtoMissing: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var sha256: Data = Data()
+
+  var reason: String = String()
 
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -321,6 +614,38 @@ nonisolated struct ProtoResult: Sendable {
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
+}
+
+/// What was finished for a coordinator that is gone: the task as that one gave it, and the result.
+nonisolated struct ProtoHandover: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var task: ProtoTask {
+    get {_task ?? ProtoTask()}
+    set {_task = newValue}
+  }
+  /// Returns true if `task` has been explicitly set.
+  var hasTask: Bool {self._task != nil}
+  /// Clears the value of `task`. Subsequent reads from it will return its default value.
+  mutating func clearTask() {self._task = nil}
+
+  var result: ProtoResult {
+    get {_result ?? ProtoResult()}
+    set {_result = newValue}
+  }
+  /// Returns true if `result` has been explicitly set.
+  var hasResult: Bool {self._result != nil}
+  /// Clears the value of `result`. Subsequent reads from it will return its default value.
+  mutating func clearResult() {self._result = nil}
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+
+  fileprivate var _task: ProtoTask? = nil
+  fileprivate var _result: ProtoResult? = nil
 }
 
 nonisolated struct ProtoFailed: Sendable {
@@ -433,13 +758,37 @@ nonisolated struct ProtoStop: Sendable {
   init() {}
 }
 
+/// How far is the run? Needs no hello.
+nonisolated struct ProtoAskStatus: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
+nonisolated struct ProtoStatus: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// A JSON object in UTF-8.
+  var json: Data = Data()
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
 // MARK: - Code below here is support for the SwiftProtobuf runtime.
 
 fileprivate nonisolated let _protobuf_package = "espalier.coordination"
 
 nonisolated extension ProtoFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Frame"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}version\0\u{1}refused\0\u{1}welcome\0\u{1}task\0\u{1}acknowledged\0\u{1}cancel\0\u{1}stop\0\u{1}introduce\0\u{2}\u{c}hello\0\u{1}ready\0\u{1}result\0\u{1}failed\0\u{1}cancelled\0\u{1}goodbye\0\u{2}\u{f}alive\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}version\0\u{1}refused\0\u{1}welcome\0\u{1}task\0\u{1}acknowledged\0\u{1}cancel\0\u{1}stop\0\u{1}introduce\0\u{1}hold\0\u{1}chunk\0\u{1}missing\0\u{1}status\0\u{2}\u{3}checksum\0\u{2}\u{5}hello\0\u{1}ready\0\u{1}result\0\u{1}failed\0\u{1}cancelled\0\u{1}goodbye\0\u{1}fetch\0\u{2}\u{4}handover\0\u{3}ask_status\0\u{2}\u{9}alive\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -539,6 +888,59 @@ nonisolated extension ProtoFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageI
           self.message = .introduce(v)
         }
       }()
+      case 9: try {
+        var v: ProtoHold?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .hold(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .hold(v)
+        }
+      }()
+      case 10: try {
+        var v: ProtoChunk?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .chunk(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .chunk(v)
+        }
+      }()
+      case 11: try {
+        var v: ProtoMissing?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .missing(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .missing(v)
+        }
+      }()
+      case 12: try {
+        var v: ProtoStatus?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .status(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .status(v)
+        }
+      }()
+      case 15: try { try decoder.decodeSingularFixed64Field(value: &self.checksum) }()
       case 20: try {
         var v: ProtoHello?
         var hadOneofValue = false
@@ -617,6 +1019,45 @@ nonisolated extension ProtoFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageI
           self.message = .goodbye(v)
         }
       }()
+      case 26: try {
+        var v: ProtoFetch?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .fetch(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .fetch(v)
+        }
+      }()
+      case 30: try {
+        var v: ProtoHandover?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .handover(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .handover(v)
+        }
+      }()
+      case 31: try {
+        var v: ProtoAskStatus?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .askStatus(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .askStatus(v)
+        }
+      }()
       case 40: try {
         var v: ProtoAlive?
         var hadOneofValue = false
@@ -672,6 +1113,28 @@ nonisolated extension ProtoFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageI
       guard case .introduce(let v)? = self.message else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
     }()
+    case .hold?: try {
+      guard case .hold(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
+    }()
+    case .chunk?: try {
+      guard case .chunk(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 10)
+    }()
+    case .missing?: try {
+      guard case .missing(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 11)
+    }()
+    case .status?: try {
+      guard case .status(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 12)
+    }()
+    default: break
+    }
+    if self.checksum != 0 {
+      try visitor.visitSingularFixed64Field(value: self.checksum, fieldNumber: 15)
+    }
+    switch self.message {
     case .hello?: try {
       guard case .hello(let v)? = self.message else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 20)
@@ -696,17 +1159,30 @@ nonisolated extension ProtoFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageI
       guard case .goodbye(let v)? = self.message else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 25)
     }()
+    case .fetch?: try {
+      guard case .fetch(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 26)
+    }()
+    case .handover?: try {
+      guard case .handover(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 30)
+    }()
+    case .askStatus?: try {
+      guard case .askStatus(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 31)
+    }()
     case .alive?: try {
       guard case .alive(let v)? = self.message else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 40)
     }()
-    case nil: break
+    default: break
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   static func ==(lhs: ProtoFrame, rhs: ProtoFrame) -> Bool {
     if lhs.version != rhs.version {return false}
+    if lhs.checksum != rhs.checksum {return false}
     if lhs.message != rhs.message {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
@@ -715,7 +1191,7 @@ nonisolated extension ProtoFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageI
 
 nonisolated extension ProtoHello: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Hello"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}software_version\0\u{3}identity_high\0\u{3}identity_low\0\u{1}host\0\u{1}process\0\u{1}processor\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}software_version\0\u{3}identity_high\0\u{3}identity_low\0\u{1}host\0\u{1}process\0\u{1}processor\0\u{1}engine\0\u{1}memory\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -729,6 +1205,8 @@ nonisolated extension ProtoHello: SwiftProtobuf.Message, SwiftProtobuf._MessageI
       case 4: try { try decoder.decodeSingularStringField(value: &self.host) }()
       case 5: try { try decoder.decodeSingularInt32Field(value: &self.process) }()
       case 6: try { try decoder.decodeSingularStringField(value: &self.processor) }()
+      case 7: try { try decoder.decodeSingularStringField(value: &self.engine) }()
+      case 8: try { try decoder.decodeSingularUInt64Field(value: &self.memory) }()
       default: break
       }
     }
@@ -753,6 +1231,12 @@ nonisolated extension ProtoHello: SwiftProtobuf.Message, SwiftProtobuf._MessageI
     if !self.processor.isEmpty {
       try visitor.visitSingularStringField(value: self.processor, fieldNumber: 6)
     }
+    if !self.engine.isEmpty {
+      try visitor.visitSingularStringField(value: self.engine, fieldNumber: 7)
+    }
+    if self.memory != 0 {
+      try visitor.visitSingularUInt64Field(value: self.memory, fieldNumber: 8)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -763,14 +1247,16 @@ nonisolated extension ProtoHello: SwiftProtobuf.Message, SwiftProtobuf._MessageI
     if lhs.host != rhs.host {return false}
     if lhs.process != rhs.process {return false}
     if lhs.processor != rhs.processor {return false}
+    if lhs.engine != rhs.engine {return false}
+    if lhs.memory != rhs.memory {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
 }
 
-nonisolated extension ProtoWelcome: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
-  static let protoMessageName: String = _protobuf_package + ".Welcome"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}session\0\u{3}model_path\0\u{3}model_sha256\0\u{3}data_path\0\u{3}data_sha256\0\u{3}sample_limit\0\u{1}loss\0\u{1}samples\0\u{1}shards\0\u{3}block_size\0\u{3}memory_budget\0\u{3}heartbeat_nanoseconds\0")
+nonisolated extension ProtoContent: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".Content"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}sha256\0\u{1}size\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -778,76 +1264,284 @@ nonisolated extension ProtoWelcome: SwiftProtobuf.Message, SwiftProtobuf._Messag
       // allocates stack space for every case branch when no optimizations are
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
-      case 1: try { try decoder.decodeSingularFixed64Field(value: &self.session) }()
-      case 2: try { try decoder.decodeSingularStringField(value: &self.modelPath) }()
-      case 3: try { try decoder.decodeSingularBytesField(value: &self.modelSha256) }()
-      case 4: try { try decoder.decodeSingularStringField(value: &self.dataPath) }()
-      case 5: try { try decoder.decodeSingularBytesField(value: &self.dataSha256) }()
-      case 6: try { try decoder.decodeSingularUInt64Field(value: &self.sampleLimit) }()
-      case 7: try { try decoder.decodeSingularStringField(value: &self.loss) }()
-      case 8: try { try decoder.decodeSingularUInt64Field(value: &self.samples) }()
-      case 9: try { try decoder.decodeSingularUInt64Field(value: &self.shards) }()
-      case 10: try { try decoder.decodeSingularUInt64Field(value: &self.blockSize) }()
-      case 11: try { try decoder.decodeSingularUInt64Field(value: &self.memoryBudget) }()
-      case 12: try { try decoder.decodeSingularUInt64Field(value: &self.heartbeatNanoseconds) }()
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.sha256) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.size) }()
       default: break
       }
     }
   }
 
   func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    if self.session != 0 {
-      try visitor.visitSingularFixed64Field(value: self.session, fieldNumber: 1)
+    if !self.sha256.isEmpty {
+      try visitor.visitSingularBytesField(value: self.sha256, fieldNumber: 1)
     }
-    if !self.modelPath.isEmpty {
-      try visitor.visitSingularStringField(value: self.modelPath, fieldNumber: 2)
+    if self.size != 0 {
+      try visitor.visitSingularUInt64Field(value: self.size, fieldNumber: 2)
     }
-    if !self.modelSha256.isEmpty {
-      try visitor.visitSingularBytesField(value: self.modelSha256, fieldNumber: 3)
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: ProtoContent, rhs: ProtoContent) -> Bool {
+    if lhs.sha256 != rhs.sha256 {return false}
+    if lhs.size != rhs.size {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ProtoModelPart: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".ModelPart"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}content\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._content) }()
+      default: break
+      }
     }
-    if !self.dataPath.isEmpty {
-      try visitor.visitSingularStringField(value: self.dataPath, fieldNumber: 4)
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 1)
     }
-    if !self.dataSha256.isEmpty {
-      try visitor.visitSingularBytesField(value: self.dataSha256, fieldNumber: 5)
+    try { if let v = self._content {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: ProtoModelPart, rhs: ProtoModelPart) -> Bool {
+    if lhs.name != rhs.name {return false}
+    if lhs._content != rhs._content {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ProtoReference: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".Reference"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}content\0\u{1}samples\0\u{1}edges\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._content) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.samples) }()
+      case 3: try { try decoder.decodeSingularBytesField(value: &self.edges) }()
+      default: break
+      }
     }
-    if self.sampleLimit != 0 {
-      try visitor.visitSingularUInt64Field(value: self.sampleLimit, fieldNumber: 6)
-    }
-    if !self.loss.isEmpty {
-      try visitor.visitSingularStringField(value: self.loss, fieldNumber: 7)
-    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._content {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
     if self.samples != 0 {
-      try visitor.visitSingularUInt64Field(value: self.samples, fieldNumber: 8)
+      try visitor.visitSingularUInt64Field(value: self.samples, fieldNumber: 2)
     }
-    if self.shards != 0 {
-      try visitor.visitSingularUInt64Field(value: self.shards, fieldNumber: 9)
+    if !self.edges.isEmpty {
+      try visitor.visitSingularBytesField(value: self.edges, fieldNumber: 3)
     }
-    if self.blockSize != 0 {
-      try visitor.visitSingularUInt64Field(value: self.blockSize, fieldNumber: 10)
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: ProtoReference, rhs: ProtoReference) -> Bool {
+    if lhs._content != rhs._content {return false}
+    if lhs.samples != rhs.samples {return false}
+    if lhs.edges != rhs.edges {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ProtoWelcome: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".Welcome"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}session\0\u{3}model_path\0\u{3}model_sha256\0\u{3}data_path\0\u{3}data_sha256\0\u{3}sample_limit\0\u{1}loss\0\u{1}samples\0\u{1}shards\0\u{3}block_size\0\u{3}memory_budget\0\u{3}heartbeat_nanoseconds\0\u{3}model_parts\0\u{1}reference\0\u{3}data_bytes\0\u{3}data_budget\0")
+
+  fileprivate class _StorageClass {
+    var _session: UInt64 = 0
+    var _modelPath: String = String()
+    var _modelSha256: Data = Data()
+    var _dataPath: String = String()
+    var _dataSha256: Data = Data()
+    var _sampleLimit: UInt64 = 0
+    var _loss: String = String()
+    var _samples: UInt64 = 0
+    var _shards: UInt64 = 0
+    var _blockSize: UInt64 = 0
+    var _memoryBudget: UInt64 = 0
+    var _heartbeatNanoseconds: UInt64 = 0
+    var _modelParts: [ProtoModelPart] = []
+    var _reference: ProtoReference? = nil
+    var _dataBytes: UInt64 = 0
+    var _dataBudget: UInt64 = 0
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _session = source._session
+      _modelPath = source._modelPath
+      _modelSha256 = source._modelSha256
+      _dataPath = source._dataPath
+      _dataSha256 = source._dataSha256
+      _sampleLimit = source._sampleLimit
+      _loss = source._loss
+      _samples = source._samples
+      _shards = source._shards
+      _blockSize = source._blockSize
+      _memoryBudget = source._memoryBudget
+      _heartbeatNanoseconds = source._heartbeatNanoseconds
+      _modelParts = source._modelParts
+      _reference = source._reference
+      _dataBytes = source._dataBytes
+      _dataBudget = source._dataBudget
     }
-    if self.memoryBudget != 0 {
-      try visitor.visitSingularUInt64Field(value: self.memoryBudget, fieldNumber: 11)
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
     }
-    if self.heartbeatNanoseconds != 0 {
-      try visitor.visitSingularUInt64Field(value: self.heartbeatNanoseconds, fieldNumber: 12)
+    return _storage
+  }
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularFixed64Field(value: &_storage._session) }()
+        case 2: try { try decoder.decodeSingularStringField(value: &_storage._modelPath) }()
+        case 3: try { try decoder.decodeSingularBytesField(value: &_storage._modelSha256) }()
+        case 4: try { try decoder.decodeSingularStringField(value: &_storage._dataPath) }()
+        case 5: try { try decoder.decodeSingularBytesField(value: &_storage._dataSha256) }()
+        case 6: try { try decoder.decodeSingularUInt64Field(value: &_storage._sampleLimit) }()
+        case 7: try { try decoder.decodeSingularStringField(value: &_storage._loss) }()
+        case 8: try { try decoder.decodeSingularUInt64Field(value: &_storage._samples) }()
+        case 9: try { try decoder.decodeSingularUInt64Field(value: &_storage._shards) }()
+        case 10: try { try decoder.decodeSingularUInt64Field(value: &_storage._blockSize) }()
+        case 11: try { try decoder.decodeSingularUInt64Field(value: &_storage._memoryBudget) }()
+        case 12: try { try decoder.decodeSingularUInt64Field(value: &_storage._heartbeatNanoseconds) }()
+        case 13: try { try decoder.decodeRepeatedMessageField(value: &_storage._modelParts) }()
+        case 14: try { try decoder.decodeSingularMessageField(value: &_storage._reference) }()
+        case 15: try { try decoder.decodeSingularUInt64Field(value: &_storage._dataBytes) }()
+        case 16: try { try decoder.decodeSingularUInt64Field(value: &_storage._dataBudget) }()
+        default: break
+        }
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      if _storage._session != 0 {
+        try visitor.visitSingularFixed64Field(value: _storage._session, fieldNumber: 1)
+      }
+      if !_storage._modelPath.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._modelPath, fieldNumber: 2)
+      }
+      if !_storage._modelSha256.isEmpty {
+        try visitor.visitSingularBytesField(value: _storage._modelSha256, fieldNumber: 3)
+      }
+      if !_storage._dataPath.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._dataPath, fieldNumber: 4)
+      }
+      if !_storage._dataSha256.isEmpty {
+        try visitor.visitSingularBytesField(value: _storage._dataSha256, fieldNumber: 5)
+      }
+      if _storage._sampleLimit != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._sampleLimit, fieldNumber: 6)
+      }
+      if !_storage._loss.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._loss, fieldNumber: 7)
+      }
+      if _storage._samples != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._samples, fieldNumber: 8)
+      }
+      if _storage._shards != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._shards, fieldNumber: 9)
+      }
+      if _storage._blockSize != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._blockSize, fieldNumber: 10)
+      }
+      if _storage._memoryBudget != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._memoryBudget, fieldNumber: 11)
+      }
+      if _storage._heartbeatNanoseconds != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._heartbeatNanoseconds, fieldNumber: 12)
+      }
+      if !_storage._modelParts.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._modelParts, fieldNumber: 13)
+      }
+      try { if let v = _storage._reference {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 14)
+      } }()
+      if _storage._dataBytes != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._dataBytes, fieldNumber: 15)
+      }
+      if _storage._dataBudget != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._dataBudget, fieldNumber: 16)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   static func ==(lhs: ProtoWelcome, rhs: ProtoWelcome) -> Bool {
-    if lhs.session != rhs.session {return false}
-    if lhs.modelPath != rhs.modelPath {return false}
-    if lhs.modelSha256 != rhs.modelSha256 {return false}
-    if lhs.dataPath != rhs.dataPath {return false}
-    if lhs.dataSha256 != rhs.dataSha256 {return false}
-    if lhs.sampleLimit != rhs.sampleLimit {return false}
-    if lhs.loss != rhs.loss {return false}
-    if lhs.samples != rhs.samples {return false}
-    if lhs.shards != rhs.shards {return false}
-    if lhs.blockSize != rhs.blockSize {return false}
-    if lhs.memoryBudget != rhs.memoryBudget {return false}
-    if lhs.heartbeatNanoseconds != rhs.heartbeatNanoseconds {return false}
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._session != rhs_storage._session {return false}
+        if _storage._modelPath != rhs_storage._modelPath {return false}
+        if _storage._modelSha256 != rhs_storage._modelSha256 {return false}
+        if _storage._dataPath != rhs_storage._dataPath {return false}
+        if _storage._dataSha256 != rhs_storage._dataSha256 {return false}
+        if _storage._sampleLimit != rhs_storage._sampleLimit {return false}
+        if _storage._loss != rhs_storage._loss {return false}
+        if _storage._samples != rhs_storage._samples {return false}
+        if _storage._shards != rhs_storage._shards {return false}
+        if _storage._blockSize != rhs_storage._blockSize {return false}
+        if _storage._memoryBudget != rhs_storage._memoryBudget {return false}
+        if _storage._heartbeatNanoseconds != rhs_storage._heartbeatNanoseconds {return false}
+        if _storage._modelParts != rhs_storage._modelParts {return false}
+        if _storage._reference != rhs_storage._reference {return false}
+        if _storage._dataBytes != rhs_storage._dataBytes {return false}
+        if _storage._dataBudget != rhs_storage._dataBudget {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -885,7 +1579,7 @@ nonisolated extension ProtoRefused: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
 nonisolated extension ProtoReady: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Ready"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}shards\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}shards\0\u{1}proof\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -894,6 +1588,7 @@ nonisolated extension ProtoReady: SwiftProtobuf.Message, SwiftProtobuf._MessageI
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularBytesField(value: &self.shards) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.proof) }()
       default: break
       }
     }
@@ -903,11 +1598,199 @@ nonisolated extension ProtoReady: SwiftProtobuf.Message, SwiftProtobuf._MessageI
     if !self.shards.isEmpty {
       try visitor.visitSingularBytesField(value: self.shards, fieldNumber: 1)
     }
+    if !self.proof.isEmpty {
+      try visitor.visitSingularBytesField(value: self.proof, fieldNumber: 2)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   static func ==(lhs: ProtoReady, rhs: ProtoReady) -> Bool {
     if lhs.shards != rhs.shards {return false}
+    if lhs.proof != rhs.proof {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ProtoShard: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".Shard"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}shard\0\u{1}content\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.shard) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._content) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.shard != 0 {
+      try visitor.visitSingularUInt32Field(value: self.shard, fieldNumber: 1)
+    }
+    try { if let v = self._content {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: ProtoShard, rhs: ProtoShard) -> Bool {
+    if lhs.shard != rhs.shard {return false}
+    if lhs._content != rhs._content {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ProtoHold: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".Hold"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}shards\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.shards) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.shards.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.shards, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: ProtoHold, rhs: ProtoHold) -> Bool {
+    if lhs.shards != rhs.shards {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ProtoFetch: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".Fetch"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}sha256\0\u{1}offset\0\u{1}count\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.sha256) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.offset) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.count) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.sha256.isEmpty {
+      try visitor.visitSingularBytesField(value: self.sha256, fieldNumber: 1)
+    }
+    if self.offset != 0 {
+      try visitor.visitSingularUInt64Field(value: self.offset, fieldNumber: 2)
+    }
+    if self.count != 0 {
+      try visitor.visitSingularUInt32Field(value: self.count, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: ProtoFetch, rhs: ProtoFetch) -> Bool {
+    if lhs.sha256 != rhs.sha256 {return false}
+    if lhs.offset != rhs.offset {return false}
+    if lhs.count != rhs.count {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ProtoChunk: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".Chunk"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}sha256\0\u{1}offset\0\u{1}bytes\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.sha256) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.offset) }()
+      case 3: try { try decoder.decodeSingularBytesField(value: &self.bytes) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.sha256.isEmpty {
+      try visitor.visitSingularBytesField(value: self.sha256, fieldNumber: 1)
+    }
+    if self.offset != 0 {
+      try visitor.visitSingularUInt64Field(value: self.offset, fieldNumber: 2)
+    }
+    if !self.bytes.isEmpty {
+      try visitor.visitSingularBytesField(value: self.bytes, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: ProtoChunk, rhs: ProtoChunk) -> Bool {
+    if lhs.sha256 != rhs.sha256 {return false}
+    if lhs.offset != rhs.offset {return false}
+    if lhs.bytes != rhs.bytes {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ProtoMissing: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".Missing"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}sha256\0\u{1}reason\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.sha256) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.reason) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.sha256.isEmpty {
+      try visitor.visitSingularBytesField(value: self.sha256, fieldNumber: 1)
+    }
+    if !self.reason.isEmpty {
+      try visitor.visitSingularStringField(value: self.reason, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: ProtoMissing, rhs: ProtoMissing) -> Bool {
+    if lhs.sha256 != rhs.sha256 {return false}
+    if lhs.reason != rhs.reason {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1028,6 +1911,45 @@ nonisolated extension ProtoResult: SwiftProtobuf.Message, SwiftProtobuf._Message
     if lhs.losses != rhs.losses {return false}
     if lhs.correct != rhs.correct {return false}
     if lhs.seconds != rhs.seconds {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ProtoHandover: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".Handover"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}task\0\u{1}result\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._task) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._result) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._task {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._result {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: ProtoHandover, rhs: ProtoHandover) -> Bool {
+    if lhs._task != rhs._task {return false}
+    if lhs._result != rhs._result {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1287,6 +2209,55 @@ nonisolated extension ProtoStop: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
 
   static func ==(lhs: ProtoStop, rhs: ProtoStop) -> Bool {
     if lhs.reason != rhs.reason {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ProtoAskStatus: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".AskStatus"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    // Load everything into unknown fields
+    while try decoder.nextFieldNumber() != nil {}
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: ProtoAskStatus, rhs: ProtoAskStatus) -> Bool {
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ProtoStatus: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".Status"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}json\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.json) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.json.isEmpty {
+      try visitor.visitSingularBytesField(value: self.json, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: ProtoStatus, rhs: ProtoStatus) -> Bool {
+    if lhs.json != rhs.json {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -5,7 +5,7 @@ enum AtomicFile {
     /// Writes `pieces` one after the other to a temporary file beside `path`, then renames it.
     ///
     /// - Throws: `unwritableFile`; then nothing is left behind and an older file is untouched.
-    static func write(_ pieces: [[UInt8]], to path: String) throws(DatasetError) {
+    static func write(_ pieces: [ArraySlice<UInt8>], to path: String) throws(DatasetError) {
         var template = Array((path + ".XXXXXX").utf8CString)
         let descriptor = mkstemp(&template)
         guard descriptor >= 0 else { throw failure("created") }
@@ -25,7 +25,7 @@ enum AtomicFile {
         }
     }
 
-    private static func write(_ piece: [UInt8], to descriptor: Int32) throws(DatasetError) {
+    private static func write(_ piece: ArraySlice<UInt8>, to descriptor: Int32) throws(DatasetError) {
         var done = 0
         while done < piece.count {
             let count = piece.withUnsafeBytes { bytes in

@@ -29,28 +29,49 @@ extension NumpyArchive {
     /// - Parameter limit: Sizes and offsets from here on are written as zip64.
     static func pieces(
         of arrays: [(String, NumpyArray)], wideFrom limit: Int
-    ) throws(DatasetError) -> [[UInt8]] {
-        var pieces: [[UInt8]] = []
+    ) throws(DatasetError) -> [ArraySlice<UInt8>] {
+        try pieces(
+            of: arrays.map {
+                ArchiveEntry(name: $0, shape: $1.shape, elementType: $1.elementType, bytes: $1.bytes[...])
+            }, wideFrom: limit)
+    }
+
+    /// An archive as a list of byte strings.
+    static func pieces(
+        of entries: [ArchiveEntry], wideFrom limit: Int
+    ) throws(DatasetError) -> [ArraySlice<UInt8>] {
+        var pieces: [ArraySlice<UInt8>] = []
         var directory: [UInt8] = []
         var offset = 0
         var seen: Set<String> = []
-        for (name, array) in arrays {
+        for array in entries {
+            let name = array.name
             guard seen.insert(name).inserted, !name.isEmpty, name.utf8.count < 0xFFFF - 4 else {
                 throw DatasetError(
                     .invalidSetting, "two arrays have this name, or it is empty or too long", array: name)
             }
             let entry = ZipRecord(name: name + ".npy", array: array, offset: offset, wideFrom: limit)
             directory += entry.directoryEntry
-            for piece in [entry.localHeader, entry.header, array.bytes] {
+            for piece in [entry.localHeader[...], entry.header[...], array.bytes] {
                 pieces.append(piece)
                 offset += piece.count
             }
         }
-        pieces.append(directory)
+        pieces.append(directory[...])
         pieces.append(
-            ZipRecord.end(entries: arrays.count, offset: offset, length: directory.count, wideFrom: limit))
+            ZipRecord.end(entries: entries.count, offset: offset, length: directory.count, wideFrom: limit)[
+                ...])
         return pieces
     }
+}
+
+/// An array to be stored, whose bytes may be part of a larger one's.
+struct ArchiveEntry {
+    let name: String
+    let shape: [Int]
+    let elementType: NumpyElementType
+    /// In C order, as many as shape and element type need.
+    let bytes: ArraySlice<UInt8>
 }
 
 /// The records that describe one stored array in a zip archive.
@@ -62,7 +83,7 @@ private struct ZipRecord {
     private let offset: Int
     private let limit: Int
 
-    init(name: String, array: NumpyArray, offset: Int, wideFrom limit: Int) {
+    init(name: String, array: ArchiveEntry, offset: Int, wideFrom limit: Int) {
         self.name = Array(name.utf8)
         self.offset = offset
         self.limit = limit
@@ -70,7 +91,10 @@ private struct ZipRecord {
         size = header.count + array.bytes.count
         let start = crc32_z(0, header, header.count)
         // zlib takes an empty array's null pointer as "start anew".
-        checksum = UInt32(array.bytes.isEmpty ? start : crc32_z(start, array.bytes, array.bytes.count))
+        checksum = UInt32(
+            array.bytes.isEmpty
+                ? start
+                : array.bytes.withUnsafeBufferPointer { crc32_z(start, $0.baseAddress, $0.count) })
     }
 
     private var isWide: Bool { size >= limit }

@@ -14,6 +14,10 @@ public struct PruneOptions: Sendable {
     public var search: SearchSettings
     /// Worker processes on this machine; 0 searches in this process.
     public var workers: Int
+    /// Workers on other machines, instead of those on this one.
+    public var remote: RemoteWorkers?
+    /// Where the run's metrics are served, `HOST:PORT`; `nil` for nowhere.
+    public var metrics: String?
     /// The folder that keeps the run.
     public var folder: String
     /// Whether to go on with the run in `folder`.
@@ -27,13 +31,17 @@ public struct PruneOptions: Sendable {
     public init(
         model: String, measurement: MeasurementOptions, candidates: CandidateSelection,
         search: SearchSettings,
-        workers: Int, folder: String, resumes: Bool, output: String?, logger: Logger
+        workers: Int, remote: RemoteWorkers? = nil, metrics: String? = nil, folder: String, resumes: Bool,
+        output: String?,
+        logger: Logger
     ) {
         self.model = model
         self.measurement = measurement
         self.candidates = candidates
         self.search = search
         self.workers = workers
+        self.remote = remote
+        self.metrics = metrics
         self.folder = folder
         self.resumes = resumes
         self.output = output

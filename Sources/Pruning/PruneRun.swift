@@ -16,6 +16,7 @@ public final class PruneRun {
     private let interruption: Interruption
     private let observer: any PruneObserver
     private let clock = ContinuousClock()
+    private let board: StatusBoard
 
     /// What a finished run leaves.
     public struct Result {
@@ -34,6 +35,7 @@ public final class PruneRun {
         self.options = options
         self.interruption = interruption
         self.observer = observer
+        board = StatusBoard(model: options.model, data: options.measurement.data)
         if let output = options.output { try OutputFile.checkWritable(output) }
         try OutputFile.checkFolder(options.folder)
         workload = try Workload(model: options.model, options: options.measurement)
@@ -57,39 +59,76 @@ public final class PruneRun {
     /// - Throws: `Interrupted` when the user stops the run; everything measured until then is kept.
     public func perform() async throws -> Result {
         let start = clock.now
-        let found = try await search()
+        var metrics: MetricsServer?
+        if let address = options.metrics {
+            metrics = try await MetricsServer(address: address, board: board)
+            observer.noted("metrics at http://\(address)/metrics")
+        }
+        defer { metrics?.stop() }
+        let (found, attendance) = try await search()
         let mask = found.path.last?.mask ?? .empty
         let path = try write(mask)
         let seconds = (clock.now - start) / .seconds(1)
         let summary = RunSummary(
             result: found, graph: workload.graph, division: workload.division, settings: options.search,
             loss: workload.loss.rawValue, countedLabels: workload.countedLabels, seconds: seconds,
-            workers: options.workers)
+            workers: attendance.workers, mixedNumerics: attendance.mixedNumerics)
         try JSONOutput.write(summary, to: options.folder + "/summary.json")
         try TextOutput.write(SummaryText(summary).plain, to: options.folder + "/summary.txt")
         try TextOutput.write(PathCSV(summary).description, to: options.folder + "/path.csv")
-        try journal.complete(RunOutcome(path: found.path, seconds: seconds, workers: options.workers))
+        try journal.complete(RunOutcome(path: found.path, seconds: seconds, workers: attendance.workers))
         return Result(search: found, summary: summary, model: path)
     }
 
-    private func search() async throws -> SearchResult {
+    private func search() async throws -> (SearchResult, Team.Attendance) {
         var baseLoss = 0.0
-        let (observer, interruption) = (observer, interruption)
-        let team = Team(workers: options.workers, logger: options.logger, interruption: interruption) {
-            race in
-            observer.advanced(LevelProgress(race))
+        let (observer, interruption, board) = (observer, interruption, board)
+        let team = Team(
+            workers: options.workers, remote: options.remote, logger: options.logger,
+            interruption: interruption, noted: { observer.noted($0) }, board: board
+        ) { race in
+            let progress = LevelProgress(race)
+            board.advanced(progress)
+            observer.advanced(progress)
             try interruption.check()
         }
         return try await team.evaluate(workload, journal: journal) { evaluator in
-            try await Search(self.problem, settings: self.options.search, evaluator: evaluator).run {
-                level, outcome in
+            // Workers load model and data meanwhile.
+            let surrogate = try self.surrogate()
+            return try await Search(
+                self.problem, settings: self.options.search, evaluator: evaluator, surrogate: surrogate
+            ).run { level, outcome in
                 if level == 0, let base = outcome.best.first { baseLoss = base.loss }
                 try self.journal.finish(
                     level: level, states: outcome.best, work: outcome.work, dropped: outcome.dropped)
+                board.finished(level: level, outcome: outcome)
                 self.observer.finished(level: level, outcome: outcome, baseLoss: baseLoss)
             }
         }
     }
+
+    /// What orders the work, and with `--screen` limits it.
+    ///
+    /// A single process advances the smallest bound, and no estimate makes that better: gradients are computed only for
+    /// workers to have something to go by before the first results.
+    private func surrogate() throws -> SurrogateModel? {
+        let purpose: Workload.SurrogatePurpose
+        switch (options.search.screening, options.search.strategy) {
+        case (.some, _): purpose = .screening
+        case (nil, .greedy), (nil, .beam), (nil, .exhaustive):
+            // How many workers come from elsewhere is not known beforehand.
+            let isGuided = options.remote != nil || options.workers >= PruneRun.fewestGuidedWorkers
+            guard options.search.usesBounds, isGuided else { return nil }
+            purpose = .ordering
+        case (nil, _): return nil
+        }
+        return try workload.surrogateModel(
+            of: problem.candidates.representatives, for: purpose, interruption: interruption
+        ) { warning in observer.noted("warning: " + warning) }
+    }
+
+    /// Below that, estimates from gradients save less than they cost.
+    private static let fewestGuidedWorkers = 4
 
     /// Writes the model without the edges of `mask`, and checks by running it that it computes the same.
     private func write(_ mask: Mask) throws -> String {

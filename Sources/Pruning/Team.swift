@@ -2,18 +2,32 @@ internal import Cluster
 internal import ComputationGraph
 internal import Coordination
 internal import Engine
+internal import Foundation
 internal import Logging
-internal import ONNX
 internal import Search
 
-/// Who computes: this process alone, or worker processes on this machine.
+/// Who computes: this process alone, worker processes on this machine, or workers on any machine.
 struct Team {
-    /// Worker processes; 0 computes in this process.
+    /// Worker processes on this machine; 0 computes in this process.
     let workers: Int
+    /// Workers on other machines; instead of those on this one.
+    var remote: RemoteWorkers?
     let logger: Logger
     let interruption: Interruption
+    /// Told what is worth a line.
+    var noted: @Sendable (String) -> Void = { _ in }
+    /// Where it is written down how far the run is.
+    var board: StatusBoard?
     /// Called after results were folded; what it throws ends the search.
     let progress: @Sendable (LevelRace) throws -> Void
+
+    /// Who took part.
+    struct Attendance {
+        /// How many workers; 0 for this process alone.
+        var workers: Int
+        /// Those that compute other bits than this process.
+        var mixedNumerics: [String] = []
+    }
 
     /// Gives `body` an evaluator of a workload that lives as long as the call.
     ///
@@ -21,32 +35,86 @@ struct Team {
     func evaluate<Value>(
         _ workload: Workload, journal: any LevelJournal & Sendable,
         _ body: (any LevelEvaluator) async throws -> Value
-    ) async throws -> Value {
+    ) async throws -> (Value, Attendance) {
+        if let remote { return try await evaluate(workload, on: remote, journal: journal, body) }
         guard workers > 0 else {
             let evaluator = try workload.evaluator()
-            return try await body(
+            let value = try await body(
                 LocalEvaluator(journal: journal, progress: progress) { task in
                     try evaluator.evaluate(state: task.state, samples: task.samples, expansions: task.edges)
                 })
+            return (value, Attendance(workers: 0))
         }
         let cluster = try LocalCluster(
             workers: workers,
             settings: CoordinatorSettings(run: workload.runDescription(), softwareVersion: Espalier.version),
             journal: journal, logger: logger, progress: progress)
         defer { cluster.shutdown() }
+        let local = cluster.evaluator
+        board?.watch { local.workers }
+        defer { board?.watch(nil) }
         interruption.onRequest { cluster.evaluator.interrupt() }
-        do { return try await body(cluster.evaluator) } catch ClusterError.interrupted { throw Interrupted() }
+        do {
+            return (try await body(cluster.evaluator), Attendance(workers: workers))
+        } catch ClusterError.interrupted { throw Interrupted() }
+    }
+
+    private func evaluate<Value>(
+        _ workload: Workload, on remote: RemoteWorkers, journal: any LevelJournal & Sendable,
+        _ body: (any LevelEvaluator) async throws -> Value
+    ) async throws -> (Value, Attendance) {
+        let (settings, library) = try workload.remoteSettings(remote)
+        let evaluator = try ClusterEvaluator(
+            settings, endpoint: remote.endpoint, keys: remote.keys, isInsecure: remote.keys == nil,
+            library: library, journal: journal, logger: logger,
+            status: { [board] in board?.json ?? Data("{}".utf8) }, progress: progress)
+        defer { evaluator.shutdown() }
+        board?.watch { evaluator.workers }
+        defer { board?.watch(nil) }
+        interruption.onRequest { evaluator.interrupt() }
+        noted("listening on \(evaluator.endpoint)")
+        if remote.keys == nil && evaluator.endpoint.hasPrefix("tcp") {
+            noted("warning: without keys anybody who can reach \(evaluator.endpoint) can read model and data")
+        }
+        let noted = noted
+        let watch = Task {
+            var attendance = AttendanceNotes(endpoint: evaluator.endpoint)
+            while !Task.isCancelled {
+                if let note = attendance.note(workers: evaluator.workers, now: .now) { noted(note) }
+                try await Task.sleep(for: .milliseconds(500))
+            }
+        }
+        defer { watch.cancel() }
+        do {
+            let value = try await body(evaluator)
+            return (
+                value,
+                Attendance(workers: evaluator.workerCount, mixedNumerics: evaluator.mixedNumerics)
+            )
+        } catch ClusterError.interrupted { throw Interrupted() }
     }
 }
 
-extension Workload {
-    /// What workers have to know of this workload.
-    fileprivate func runDescription() throws -> RunDescription {
-        try RunDescription(
-            session: .random(in: .min ... .max), modelPath: AbsolutePath.of(graph.model.path),
-            modelSHA256: ContentHash.digest(ofModel: graph.model.path), dataPath: AbsolutePath.of(dataPath),
-            dataSHA256: ContentHash.digest(ofFile: dataPath), sampleLimit: options.samples,
-            loss: loss.rawValue,
-            sharding: division.sharding, memoryBudget: options.memory)
+/// What is told about workers that come and go: few lines, whatever they do.
+private struct AttendanceNotes {
+    let endpoint: String
+    private var told = 0
+    private var lastNote: ContinuousClock.Instant?
+    private static let often: Duration = .seconds(2)
+    private static let seldom: Duration = .seconds(30)
+
+    init(endpoint: String) { self.endpoint = endpoint }
+
+    mutating func note(workers: [WorkerStatus], now: ContinuousClock.Instant) -> String? {
+        let ready = workers.count { $0.phase == .ready }
+        let since = lastNote.map { now - $0 }
+        let isDue = ready != told ? since ?? .seconds(60) >= Self.often : since ?? .seconds(60) >= Self.seldom
+        guard isDue, ready != told || ready == 0 else { return nil }
+        told = ready
+        lastNote = now
+        let loading = workers.count { $0.phase == .loading }
+        guard ready == 0 else { return ready == 1 ? "1 worker is ready" : "\(ready) workers are ready" }
+        return loading > 0
+            ? "waiting for workers: \(loading) load the model" : "waiting for workers at \(endpoint)"
     }
 }

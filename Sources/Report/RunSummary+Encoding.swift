@@ -5,8 +5,8 @@ internal import Search
 
 extension RunSummary: Encodable {
     private enum Key: String, CodingKey {
-        case base, path, work, seconds, workers, paretoFront, levels, settings, loss
-        case samples, parameters, flops
+        case base, path, work, seconds, workers, paretoFront, levels, settings, loss, mixedNumerics
+        case exact, screening, samples, parameters, flops
     }
 
     /// Writes the documented keys; numbers that JSON lacks become null.
@@ -19,6 +19,7 @@ extension RunSummary: Encodable {
         try container.encode(work, forKey: .work)
         try container.encode(seconds, forKey: .seconds)
         try container.encode(workers, forKey: .workers)
+        if !mixedNumerics.isEmpty { try container.encode(mixedNumerics, forKey: .mixedNumerics) }
         var front = container.nestedContainer(keyedBy: Key.self, forKey: .paretoFront)
         try front.encode(parameterFront, forKey: .parameters)
         try front.encode(flopsFront, forKey: .flops)
@@ -27,6 +28,8 @@ extension RunSummary: Encodable {
             SettingsRecord(settings, samples: samples, blockSize: blockSize, shards: shards),
             forKey: .settings)
         try container.encode(loss, forKey: .loss)
+        try container.encode(screening == nil, forKey: .exact)
+        if let screening { try container.encode(ScreeningRecord(screening), forKey: .screening) }
     }
 }
 

@@ -84,6 +84,9 @@ public struct RunSummary: Sendable {
     public let seconds: Double
     /// How many workers took part.
     public let workers: Int
+    /// Workers that took part although they compute other bits than the coordinator: the run's bits are then not those of
+    /// one machine.
+    public let mixedNumerics: [String]
     /// Samples that the losses are averaged over.
     public let samples: Int
     /// Samples per block.
@@ -96,6 +99,8 @@ public struct RunSummary: Sendable {
     public let loss: String
     /// Level by level.
     public let levels: [LevelSummary]
+    /// What was left out, and what is known of it; `nil` when nothing was, so that the result is exact.
+    public let screening: ScreeningReport?
     /// The kept states that no other beats in both loss and parameters, from the full model down.
     public let parameterFront: [Measurement]
     /// The same for floating-point operations.
@@ -112,9 +117,10 @@ public struct RunSummary: Sendable {
     ///   - countedLabels: how many labels count towards the accuracy, over all samples; `nil` without labels.
     ///   - seconds: the wall time.
     ///   - workers: how many workers took part.
+    ///   - mixedNumerics: those that compute other bits than the coordinator.
     public init(
         result: SearchResult, graph: Graph, division: SampleDivision, settings: SearchSettings, loss: String,
-        countedLabels: Int?, seconds: Double, workers: Int
+        countedLabels: Int?, seconds: Double, workers: Int, mixedNumerics: [String] = []
     ) {
         func measurement(_ state: State) -> Measurement {
             Measurement(state, baseLoss: result.base.loss, countedLabels: countedLabels)
@@ -128,6 +134,7 @@ public struct RunSummary: Sendable {
         work = result.totalWork
         self.seconds = seconds
         self.workers = workers
+        self.mixedNumerics = mixedNumerics
         samples = division.sharding.samples
         blockSize = division.sharding.blockSize
         shards = division.sharding.shards
@@ -139,6 +146,7 @@ public struct RunSummary: Sendable {
                 number == 0 ? [result.base] : number <= result.levels.count ? result.levels[number - 1] : []
             return LevelSummary(number: number, work: work, kept: kept.map(measurement))
         }
+        screening = result.screening
         parameterFront = result.paretoFront(of: .parameters).map(measurement)
         flopsFront = result.paretoFront(of: .flops).map(measurement)
     }

@@ -29,6 +29,7 @@ public struct SummaryText: Sendable {
         where front.count > 1 {
             text += heading("Pareto front of loss and \(name)") + table(frontTable(front))
         }
+        text += heading("Exactness") + SummaryText.exactness(of: summary, table: table)
         return text + heading("Work") + work + "\n"
     }
 
@@ -37,6 +38,10 @@ public struct SummaryText: Sendable {
         let workers = summary.workers == 1 ? "1 worker" : "\(summary.workers) workers"
         return "\(NumberText.grouped(summary.samples)) samples in blocks of \(summary.blockSize), \(shards), "
             + "\(workers), \(NumberText.duration(summary.seconds))"
+            + (summary.mixedNumerics.isEmpty
+                ? ""
+                : "\nmixed numerics: other machines may find other last digits; computed too by "
+                    + summary.mixedNumerics.joined(separator: "; "))
     }
 
     private static let measured = ["loss", "change", "accuracy", "parameters", "of all", "FLOPs", "of all"]

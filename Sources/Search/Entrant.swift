@@ -1,66 +1,102 @@
 internal import ComputationGraph
 internal import Datasets
 
+/// Deliberate mistakes, to show that tests see them.
+package enum RaceDefect: String, Sendable, CaseIterable {
+    case foldsTwice, sumsInOrderOfArrival
+}
+
 /// An expansion in the race: which of its blocks are known, and what follows for its total.
-struct Entrant {
-    enum Status { case running, finished, dropped }
+struct Entrant: Sendable {
+    enum Status: Sendable { case running, finished, dropped }
+    private enum BlockStatus: UInt8 { case open, inFlight, known }
 
     let expansion: Expansion
+    /// What a surrogate predicts of the total; `nil` for no prediction.
+    private let estimate: Double?
     private(set) var status: Status = .running
     /// Σ weight · loss of each block, canonical order; 0 for blocks that are not known.
-    private var subtotals: [Double]
-    private(set) var isKnown: [Bool]
-    private var isInFlight: [Bool]
+    private var subtotals: CanonicalSum
+    /// The sum in order of arrival, which is one of the deliberate mistakes.
+    private var arrivals: Double?
+    private var blocks: [BlockStatus]
     private var scores: [SampleScores?]
-    private(set) var knownCount = 0
-    /// The canonical-order sum of the subtotals: a lower bound of the total, and in the end the total.
-    private(set) var partialSum = 0.0
-    /// What the blocks in flight will likely add.
-    private(set) var expectedSum = 0.0
-    /// Where in the visiting order the next block to hand out is to be looked for.
-    private var cursor = 0
+    private var known = Forecast.Part()
+    private var inFlight = Forecast.Part()
+    private var growth = 0.0
+    /// Per shard, where in the order of visits the next block to hand out is to be looked for.
+    private var cursors: [Int]
 
-    init(_ expansion: Expansion, blocks: Int) {
+    init(_ expansion: Expansion, estimate: Double?, visits: VisitOrder, forecast: Forecast) {
         self.expansion = expansion
-        subtotals = [Double](repeating: 0, count: blocks)
-        isKnown = [Bool](repeating: false, count: blocks)
-        isInFlight = isKnown
-        scores = [SampleScores?](repeating: nil, count: blocks)
+        self.estimate = estimate
+        let count = visits.rank.count
+        subtotals = CanonicalSum(count: count)
+        blocks = [BlockStatus](repeating: .open, count: count)
+        scores = [SampleScores?](repeating: nil, count: count)
+        cursors = [Int](repeating: 0, count: visits.ofShard.count)
+        growth = forecast.growth(known: known, sum: 0, estimate: estimate)
     }
 
-    /// The first block in `order` that is neither known nor in flight and that `admits` lets through.
-    mutating func nextBlock(in order: [Int], admits: (Int) -> Bool) -> Int? {
-        while cursor < order.count, isKnown[order[cursor]] || isInFlight[order[cursor]] { cursor += 1 }
-        return order[cursor...].first { !isKnown[$0] && !isInFlight[$0] && admits($0) }
+    var blockCount: Int { blocks.count }
+    var knownCount: Int { known.blocks }
+    var inFlightCount: Int { inFlight.blocks }
+    /// The canonical-order sum of the subtotals: a lower bound of the total, and in the end the total.
+    var partialSum: Double { arrivals ?? subtotals.total }
+    /// Whether nothing but waiting for the first result tells more of it.
+    var isUnheardOf: Bool { known.blocks == 0 && inFlight.blocks > 0 && estimate == nil }
+
+    func isKnown(_ block: Int) -> Bool { blocks[block] == .known }
+    func isOpen(_ block: Int) -> Bool { blocks[block] == .open }
+
+    /// The partial sum with what the blocks in flight will likely add.
+    func expectedSum(_ forecast: Forecast) -> Double {
+        partialSum + forecast.sum(of: inFlight, growth: growth)
     }
 
-    mutating func handOut(_ block: Int, expecting sum: Double) {
-        isInFlight[block] = true
-        expectedSum += sum.isFinite ? sum : 0
+    /// What all blocks will likely sum up to.
+    func expectedTotal(_ forecast: Forecast) -> Double {
+        forecast.total(known: known, sum: partialSum, growth: growth)
+    }
+
+    /// The first block of a shard, in the order of visits, that is neither known nor in flight.
+    mutating func nextBlock(of shard: Int, in visits: VisitOrder) -> Int? {
+        let order = visits.ofShard[shard]
+        while cursors[shard] < order.count, blocks[order[cursors[shard]]] != .open { cursors[shard] += 1 }
+        return cursors[shard] < order.count ? order[cursors[shard]] : nil
+    }
+
+    mutating func handOut(_ block: Int, _ forecast: Forecast) {
+        guard blocks[block] == .open else { return }
+        blocks[block] = .inFlight
+        inFlight.add(block, of: forecast)
     }
 
     /// Makes a block that was handed out available again.
-    mutating func takeBack(_ block: Int, expecting sum: Double) {
-        guard isInFlight[block] else { return }
-        isInFlight[block] = false
-        expectedSum -= sum.isFinite ? sum : 0
-        cursor = 0
+    mutating func takeBack(_ block: Int, shard: Int, _ forecast: Forecast) {
+        guard blocks[block] == .inFlight else { return }
+        blocks[block] = .open
+        inFlight.remove(block, of: forecast)
+        cursors[shard] = 0
     }
 
     /// Takes the scores of a block; a block that is known already changes nothing. What comes after the expansion was
     /// given up is counted as known, for it was evaluated, and changes nothing else.
     ///
     /// - Returns: whether they were new.
-    mutating func fold(_ result: SampleScores, subtotal: Double, block: Int, expecting sum: Double) -> Bool {
-        takeBack(block, expecting: sum)
-        guard !isKnown[block] else { return false }
-        isKnown[block] = true
-        knownCount += 1
-        subtotals[block] = subtotal
+    mutating func fold(
+        _ result: SampleScores, subtotal: Double, block: Int, _ forecast: Forecast, defect: RaceDefect? = nil
+    ) -> Bool {
+        guard blocks[block] != .known || defect == .foldsTwice else { return false }
+        if blocks[block] == .inFlight { inFlight.remove(block, of: forecast) }
+        blocks[block] = .known
+        known.add(block, of: forecast)
+        subtotals.set(subtotal, at: block)
+        if defect == .sumsInOrderOfArrival { arrivals = (arrivals ?? 0) + subtotal }
         guard status == .running else { return true }
         scores[block] = result
-        partialSum = subtotals.reduce(0, +)
-        if knownCount == subtotals.count { status = .finished }
+        growth = forecast.growth(known: known, sum: partialSum, estimate: estimate)
+        if knownCount == blockCount { status = .finished }
         return true
     }
 
@@ -73,14 +109,14 @@ struct Entrant {
     /// Lets go of the per-sample scores of a finished expansion that is no longer among the best.
     mutating func forgetScores() { scores = [] }
 
-    /// How many blocks, visited in `order`, it takes until the sum alone shows `exceeds`; all that were evaluated if
-    /// none does.
-    func blocksNeeded(in order: [Int], until exceeds: (Double) -> Bool) -> Int {
-        var known = [Double](repeating: 0, count: subtotals.count)
-        for (count, block) in order.enumerated() {
-            guard isKnown[block] else { return knownCount }
-            known[block] = subtotals[block]
-            if exceeds(known.reduce(0, +)) { return count + 1 }
+    /// How many blocks, in the order of visits, it takes until the sum alone shows `exceeds`; all that were evaluated
+    /// if none does.
+    func blocksNeeded(in visits: VisitOrder, until exceeds: (Double) -> Bool) -> Int {
+        var sum = CanonicalSum(count: blockCount)
+        for (count, block) in visits.order.enumerated() {
+            guard isKnown(block) else { return knownCount }
+            sum.set(subtotals.entries[block], at: block)
+            if exceeds(sum.total) { return count + 1 }
         }
         return knownCount
     }
@@ -95,5 +131,29 @@ struct Entrant {
             if !score.correct.isEmpty { correct = (correct ?? 0) + score.correct.reduce(0) { $0 + Int($1) } }
         }
         return (losses, correct)
+    }
+}
+
+/// The order in which the blocks of a parent are visited: hardest first.
+struct VisitOrder: Sendable {
+    /// All blocks.
+    let order: [Int]
+    /// The blocks of each shard.
+    let ofShard: [[Int]]
+    /// The place of each block in `order`.
+    let rank: [Int]
+
+    init(_ parent: Parent, shards: Int) {
+        let subtotals = parent.subtotals
+        let order = subtotals.indices.sorted { left, right in
+            subtotals[left] != subtotals[right] ? subtotals[left] > subtotals[right] : left < right
+        }
+        var rank = [Int](repeating: 0, count: order.count)
+        var ofShard = [[Int]](repeating: [], count: shards)
+        for (place, block) in order.enumerated() {
+            rank[block] = place
+            ofShard[parent.blocks.ids[block].shard].append(block)
+        }
+        (self.order, self.rank, self.ofShard) = (order, rank, ofShard)
     }
 }

@@ -39,13 +39,16 @@ public struct Expansion: Sendable {
     public let mask: Mask
     /// What the expanded model costs.
     public let cost: Cost
+    /// The loss that a surrogate predicts, `nil` for none. It orders the work, whatever it is worth.
+    public let estimate: Double?
 
     /// An expansion of parent number `parent`.
-    public init(parent: Int, edge: Edge?, mask: Mask, cost: Cost) {
+    public init(parent: Int, edge: Edge?, mask: Mask, cost: Cost, estimate: Double? = nil) {
         self.parent = parent
         self.edge = edge
         self.mask = mask
         self.cost = cost
+        self.estimate = estimate
     }
 }
 
@@ -107,6 +110,19 @@ public struct LevelOutcome: Sendable {
     public let work: WorkCount
     /// Expansions that were dropped unfinished, with the bound that dropped them.
     public let dropped: [(mask: Mask, bound: Double)]
+    /// What the loss of each expansion is, as far as it was measured, or will likely be. How far it was measured depends
+    /// on the order of arrival: good for estimates, and nothing that a result may rest on.
+    public let likely: [LikelyLoss]
+}
+
+/// The loss that an expansion has, or likely has.
+public struct LikelyLoss: Sendable, Hashable {
+    /// The parent state's mask.
+    public let state: Mask
+    /// The removed edge.
+    public let edge: Edge?
+    /// The loss.
+    public let loss: Double
 }
 
 /// How much was evaluated.

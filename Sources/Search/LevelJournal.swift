@@ -42,30 +42,65 @@ extension LevelRace {
     /// Takes up results of an earlier run. Those that do not belong to this level are passed over.
     public mutating func replay(_ results: [RecordedResult]) {
         guard !results.isEmpty else { return }
-        var parents: [Mask: Int] = [:]
-        for (index, parent) in level.parents.enumerated() { parents[parent.mask] = index }
-        var indices: [Int: [Edge?: Int]] = [:]
-        for (index, expansion) in level.expansions.enumerated() {
-            indices[expansion.parent, default: [:]][expansion.edge] = index
-        }
-        var places: [Int: [BlockID: Int]] = [:]
+        let register = Register(level)
         for result in results {
-            guard let parent = parents[result.state], let index = indices[parent]?[result.edge] else {
-                continue
-            }
-            let blocks = level.parents[parent].blocks
-            if places[parent] == nil {
-                places[parent] = Dictionary(uniqueKeysWithValues: zip(blocks.ids, blocks.ids.indices))
-            }
-            guard let place = places[parent]?[result.block],
-                result.scores.losses.count == blocks.samples[place].count
+            guard let (parent, place) = register.find(result.state, result.block),
+                let index = register.expansions[parent][result.edge],
+                result.scores.losses.count == level.parents[parent].blocks.samples[place].count
             else { continue }
             fold(
                 LevelTask(
-                    state: result.state, block: result.block, samples: blocks.samples[place],
-                    edges: [result.edge],
-                    expansions: [index], parent: parent, place: place),
+                    state: result.state, block: result.block,
+                    samples: level.parents[parent].blocks.samples[place],
+                    edges: [result.edge], expansions: [index], parent: parent, place: place),
                 [result.scores])
         }
+    }
+
+    /// The task of this level that is about the same state, block and samples, and about those of the edges that the
+    /// level tries too.
+    ///
+    /// - Returns: the task and, for each of its edges, the place among `edges`; `nil` when the level has none of it.
+    public func task(state: Mask, block: BlockID, samples: [Int], edges: [Edge?]) -> (LevelTask, [Int])? {
+        let register = Register(level)
+        guard let (parent, place) = register.find(state, block),
+            level.parents[parent].blocks.samples[place] == samples
+        else { return nil }
+        var indices: [Int] = []
+        var places: [Int] = []
+        for (offset, edge) in edges.enumerated() {
+            guard let index = register.expansions[parent][edge], !indices.contains(index) else { continue }
+            indices.append(index)
+            places.append(offset)
+        }
+        guard !indices.isEmpty else { return nil }
+        let task = LevelTask(
+            state: state, block: block, samples: samples, edges: places.map { edges[$0] },
+            expansions: indices, parent: parent, place: place)
+        return (task, places)
+    }
+}
+
+/// Finds a level's states, blocks and expansions by what they are.
+private struct Register {
+    private var parents: [Mask: Int] = [:]
+    private var places: [[BlockID: Int]]
+    /// For every parent, its expansions' indices by edge.
+    private(set) var expansions: [[Edge?: Int]]
+
+    init(_ level: Level) {
+        expansions = [[Edge?: Int]](repeating: [:], count: level.parents.count)
+        for (index, parent) in level.parents.enumerated() { parents[parent.mask] = index }
+        for (index, expansion) in level.expansions.enumerated() {
+            expansions[expansion.parent][expansion.edge] = index
+        }
+        places = level.parents.map { parent in
+            Dictionary(zip(parent.blocks.ids, parent.blocks.ids.indices)) { first, _ in first }
+        }
+    }
+
+    func find(_ state: Mask, _ block: BlockID) -> (parent: Int, place: Int)? {
+        guard let parent = parents[state], let place = places[parent][block] else { return nil }
+        return (parent, place)
     }
 }

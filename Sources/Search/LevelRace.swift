@@ -8,21 +8,33 @@ public import Datasets
 /// ones are dropped, and when, depends on the order in which scores arrive; the result does not.
 ///
 /// The smallest bound is always advanced first. For a given order of blocks no exact method then needs fewer block
-/// evaluations than one that knows the best totals in advance (see A*, Hart, Nilsson, Raphael 1968).
+/// evaluations than one that knows the best totals in advance (see A*, Hart, Nilsson, Raphael 1968). With several
+/// workers, what is in flight counts with what it will likely add (`Forecast`), and an expansion that what is in
+/// flight will likely drop is held back.
 public struct LevelRace: Sendable {
     /// What is raced for.
     public let level: Level
-    private let division: SampleDivision
-    private let usesBounds: Bool
-    private var entrants: [Entrant]
-    /// For every parent, its blocks' indices, hardest block first.
-    private let visitOrder: [[Int]]
+    let division: SampleDivision
+    let usesBounds: Bool
+    var entrants: [Entrant]
+    /// For every parent, the order in which its blocks are visited, and what is expected of them.
+    let visits: [VisitOrder]
+    let forecasts: [Forecast]
     /// The running expansions, by index.
-    private var running: [Int]
+    var running: [Int]
+    /// What handing out needs to know of each expansion, kept up to date, so that looking through them is cheap.
+    var standings: [Standing]
+    /// Blocks of running expansions that are in flight.
+    var inFlight = 0
+    /// The value that the best will likely not exceed; `nil` when it has to be found anew.
+    var likelyThreshold: Double?
     /// The objective values of finished expansions, the best `keep` of them, ascending.
-    private var bestValues: [Rank] = []
+    private(set) var bestValues: [Rank] = []
     private var bestEntrants: [Int] = []
     private var work = WorkCount()
+    /// How many expansions have been dropped so far.
+    public private(set) var dropCount = 0
+    package var defect: RaceDefect?
 
     /// A race that nothing is known of.
     ///
@@ -31,16 +43,27 @@ public struct LevelRace: Sendable {
         self.level = level
         self.division = division
         self.usesBounds = usesBounds
-        entrants = level.expansions.map { Entrant($0, blocks: level.parents[$0.parent].blocks.ids.count) }
-        running = Array(level.expansions.indices)
-        visitOrder = level.parents.map { parent in
-            parent.subtotals.indices.sorted { left, right in
-                parent.subtotals[left] != parent.subtotals[right]
-                    ? parent.subtotals[left] > parent.subtotals[right] : left < right
-            }
+        let shards = division.sharding.shards
+        let visits = level.parents.map { VisitOrder($0, shards: shards) }
+        let forecasts = level.parents.map { Forecast($0.subtotals) }
+        entrants = level.expansions.map { expansion in
+            // Losses are weighted means; what a surrogate says beyond reason says nothing.
+            let estimate = expansion.estimate.map { max(0, $0) * division.totalWeight }
+            return Entrant(
+                expansion, estimate: estimate.flatMap { $0.isFinite ? $0 : nil },
+                visits: visits[expansion.parent], forecast: forecasts[expansion.parent])
         }
+        self.visits = visits
+        self.forecasts = forecasts
+        running = Array(level.expansions.indices)
+        standings = []
         work.candidates = level.expansions.count
-        work.bruteForceBlockEvaluations = entrants.reduce(0) { $0 + $1.isKnown.count }
+        work.bruteForceBlockEvaluations = entrants.reduce(0) { $0 + $1.blockCount }
+        standings = entrants.map {
+            Standing(
+                priority: 0, sum: 0, next: -1, value: 0, parent: $0.expansion.parent, isHeld: false)
+        }
+        for index in entrants.indices { refresh(index) }
     }
 
     /// Whether the best expansions are known.
@@ -59,7 +82,7 @@ public struct LevelRace: Sendable {
         bestValues.count < level.keep ? .infinity : bestValues[level.keep - 1].objective
     }
 
-    private func bound(_ sum: Double) -> Double {
+    func bound(_ sum: Double) -> Double {
         level.objective.bound(lossAtLeast: sum / division.totalWeight, base: level.baseLoss)
     }
 
@@ -71,78 +94,27 @@ public struct LevelRace: Sendable {
     /// says so: ties are finished, and broken by the rule.
     private func isHopeless(_ sum: Double) -> Bool { bound(sum) > threshold || exceedsIncrease(sum) }
 
-    // MARK: Handing out
-
-    /// The next task, or `nil` when everything that can be handed out now is in flight.
-    ///
-    /// - Parameters:
-    ///   - sharing: the number of workers that the work has to go round for.
-    ///   - admits: whether a shard's blocks may be handed out to whoever asks.
-    public mutating func nextTask(sharing workers: Int = 1, admits: (Int) -> Bool = { _ in true })
-        -> LevelTask?
-    {
-        var ready: [(index: Int, block: Int, priority: Double, sum: Double)] = []
-        for index in running {
-            let parent = level.parents[entrants[index].expansion.parent]
-            let order = visitOrder[entrants[index].expansion.parent]
-            guard
-                let block = entrants[index].nextBlock(
-                    in: order, admits: { admits(parent.blocks.ids[$0].shard) })
-            else { continue }
-            let sum = entrants[index].partialSum + entrants[index].expectedSum
-            ready.append((index, block, bound(sum), sum))
-        }
-        guard
-            let lead = ready.min(by: { ($0.priority, $0.sum, $0.index) < ($1.priority, $1.sum, $1.index) })
-        else { return nil }
-
-        // Expansions of the same block share its base pass. Those join whose bound the winner's value will likely
-        // reach: it seldom falls below the parent's own.
-        let parentIndex = entrants[lead.index].expansion.parent
-        let parent = level.parents[parentIndex]
-        let parentBound = bound(parent.subtotals.reduce(0, +))
-        var joining = ready.filter { candidate in
-            candidate.block == lead.block && entrants[candidate.index].expansion.parent == parentIndex
-                && (!usesBounds || candidate.priority <= max(parentBound, lead.priority))
-        }
-        joining.sort { ($0.priority, $0.sum, $0.index) < ($1.priority, $1.sum, $1.index) }
-        let share = max(1, (joining.count + workers - 1) / workers)
-        let chosen = joining.prefix(min(share, LevelRace.largestTask)).map(\.index).sorted()
-
-        for index in chosen { entrants[index].handOut(lead.block, expecting: parent.subtotals[lead.block]) }
-        return LevelTask(
-            state: parent.mask, block: parent.blocks.ids[lead.block],
-            samples: parent.blocks.samples[lead.block],
-            edges: chosen.map { entrants[$0].expansion.edge }, expansions: chosen, parent: parentIndex,
-            place: lead.block)
-    }
-
-    /// The most expansions in one task.
-    private static let largestTask = 64
-
-    /// Makes the work of a task available again, e.g. when its worker died.
-    public mutating func giveBack(_ task: LevelTask) {
-        let expected = level.parents[task.parent].subtotals[task.place]
-        for index in task.expansions { entrants[index].takeBack(task.place, expecting: expected) }
-    }
-
     // MARK: Folding
 
     /// Takes the scores of a task, in the order of its expansions. Scores that are known already change nothing.
     public mutating func fold(_ task: LevelTask, _ scores: [SampleScores]) {
         precondition(scores.count == task.expansions.count, "one score list per expansion")
         work.tasks += 1
-        let expected = level.parents[task.parent].subtotals[task.place]
+        let forecast = forecasts[task.parent]
+        let threshold = threshold
         for (index, score) in zip(task.expansions, scores) {
             let subtotal = division.subtotal(of: score.losses, samples: task.samples)
-            guard entrants[index].fold(score, subtotal: subtotal, block: task.place, expecting: expected)
-            else {
-                continue
-            }
+            let before = inFlightCount(index)
+            let isNew = entrants[index].fold(
+                score, subtotal: subtotal, block: task.place, forecast, defect: defect)
+            inFlight += inFlightCount(index) - before
+            guard isNew else { continue }
             work.blockEvaluations += 1
             if entrants[index].status == .finished { finish(index) }
         }
-        removeHopeless()
+        likelyThreshold = nil
+        removeHopeless(among: threshold == self.threshold ? task.expansions : nil)
+        for index in task.expansions { refresh(index) }
     }
 
     private mutating func finish(_ index: Int) {
@@ -164,13 +136,19 @@ public struct LevelRace: Sendable {
         }
     }
 
-    private mutating func removeHopeless() {
+    /// Drops what is hopeless: among the expansions that have changed, or, with a new threshold, among all.
+    private mutating func removeHopeless(among changed: [Int]?) {
         guard usesBounds else { return }
-        var left: [Int] = []
-        for index in running {
-            if isHopeless(entrants[index].partialSum) { entrants[index].drop() } else { left.append(index) }
+        var hopeless: Set<Int> = []
+        for index in changed ?? running
+        where entrants[index].status == .running && isHopeless(entrants[index].partialSum) {
+            hopeless.insert(index)
+            inFlight -= inFlightCount(index)
+            entrants[index].drop()
         }
-        running = left
+        guard !hopeless.isEmpty else { return }
+        dropCount += hopeless.count
+        running.removeAll { hopeless.contains($0) }
     }
 
     // MARK: Result
@@ -194,10 +172,17 @@ public struct LevelRace: Sendable {
         }
         var total = work
         total.clairvoyantBlockEvaluations = entrants.reduce(0) { sum, entrant in
-            sum + entrant.blocksNeeded(in: visitOrder[entrant.expansion.parent], until: isHopeless)
+            sum + entrant.blocksNeeded(in: visits[entrant.expansion.parent], until: isHopeless)
         }
         let dropped = entrants.filter { $0.status == .dropped }
             .map { (mask: $0.expansion.mask, bound: bound($0.partialSum)) }
-        return LevelOutcome(best: best, work: total, dropped: dropped)
+        let likelyLosses = entrants.map {
+            $0.expectedTotal(forecasts[$0.expansion.parent]) / division.totalWeight
+        }
+        return LevelOutcome(
+            best: best, work: total, dropped: dropped,
+            likely: zip(level.expansions, likelyLosses).map {
+                LikelyLoss(state: level.parents[$0.parent].mask, edge: $0.edge, loss: $1)
+            })
     }
 }

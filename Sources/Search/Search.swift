@@ -36,6 +36,8 @@ public struct SearchResult: Sendable {
     public let levels: [[State]]
     /// The work of each level; the first is the measurement of the full model.
     public let work: [WorkCount]
+    /// What was left out, and what is known of it; `nil` when nothing was, so that the result is exact.
+    public internal(set) var screening: ScreeningReport?
 
     /// The sum of all levels' work.
     public var totalWork: WorkCount { work.reduce(WorkCount(), +) }
@@ -56,15 +58,23 @@ public struct SearchResult: Sendable {
 
 /// Drives a strategy level by level.
 public struct Search {
-    private let problem: SearchProblem
-    private let settings: SearchSettings
-    private let evaluator: any LevelEvaluator
+    let problem: SearchProblem
+    let settings: SearchSettings
+    let evaluator: any LevelEvaluator
+    private let surrogate: SurrogateModel?
 
     /// A search that asks `evaluator` for the best expansions of each level.
-    public init(_ problem: SearchProblem, settings: SearchSettings, evaluator: any LevelEvaluator) {
+    ///
+    /// - Parameter surrogate: orders the work, and with `settings.screening` limits it. Without one, estimates start
+    ///   from what the first level shows, and nothing is left out.
+    public init(
+        _ problem: SearchProblem, settings: SearchSettings, evaluator: any LevelEvaluator,
+        surrogate: SurrogateModel? = nil
+    ) {
         self.problem = problem
         self.settings = settings
         self.evaluator = evaluator
+        self.surrogate = surrogate
     }
 
     /// Runs to the end.
@@ -78,12 +88,26 @@ public struct Search {
         var levels: [[State]] = []
         var frontier = [base]
         var random = SplitMix64(seed: settings.strategy.seed)
+        // Two copies: what orders the work learns from all that was seen, what limits it from results alone that are the
+        // same in every run.
+        var guide = surrogate ?? SurrogateModel(edges: problem.candidates.representatives)
+        var screen = surrogate
+        var screened: [ScreenedLevel] = []
         while levels.count < settings.steps ?? .max {
-            guard let level = nextLevel(levels.count + 1, from: frontier, base: base, random: &random) else {
-                break
-            }
-            let outcome = try await evaluator.evaluate(
+            let states = nextStates(from: frontier, random: &random)
+            guard
+                let (level, skipped) = nextLevel(
+                    levels.count + 1, of: states, base: base, guide: guide, screen: screen)
+            else { break }
+            var outcome = try await evaluator.evaluate(
                 level, division: problem.division, usesBounds: settings.usesBounds)
+            guide.learn(from: outcome, states: frontier, base: base)
+            if let screening = settings.screening {
+                let (report, audit) = try await self.audit(level, outcome, skipped, screening)
+                screened.append(report)
+                outcome = outcome.addingWork(of: audit)
+                screen?.learn(fromMeasured: outcome.best + audit.best, of: frontier, base: base)
+            }
             works.append(outcome.work)
             try finished(level.number, outcome)
             guard !outcome.best.isEmpty else { break }
@@ -95,7 +119,9 @@ public struct Search {
             frontier = outcome.best
             if reachedBudget(in: outcome.best, base: base) != nil { break }
         }
-        return SearchResult(base: base, path: path(through: levels, base: base), levels: levels, work: works)
+        return SearchResult(
+            base: base, path: path(through: levels, base: base), levels: levels, work: works,
+            screening: settings.screening.map { ScreeningReport($0, levels: screened) })
     }
 
     /// Measures the full model, on the samples in their own order.
@@ -111,42 +137,7 @@ public struct Search {
             mask: .empty, edge: nil, loss: measured.loss, objective: 0, correct: measured.correct,
             sampleLosses: measured.sampleLosses, cost: measured.cost)
         guard base.loss.isFinite else { throw SearchError.baseNotFinite(samples: base.nonFiniteLosses) }
-        return (base, LevelOutcome(best: [base], work: outcome.work, dropped: []))
-    }
-
-    /// All expansions of the frontier; a set that several parents reach belongs to the best of them.
-    private func nextLevel(_ number: Int, from frontier: [State], base: State, random: inout SplitMix64)
-        -> Level?
-    {
-        var seen: Set<Mask> = []
-        var parents: [Parent] = []
-        var expansions: [Expansion] = []
-        for state in frontier {
-            let edges = problem.candidates.expansions(of: state.mask, in: problem.graph)
-            var own: [Expansion] = []
-            for edge in edges {
-                let mask = state.mask.removing(edge)
-                guard seen.insert(mask).inserted else { continue }
-                own.append(
-                    Expansion(
-                        parent: parents.count, edge: edge, mask: mask, cost: problem.costs.cost(of: mask)))
-            }
-            switch settings.strategy {
-            case .random: own = own.randomElement(using: &random).map { [$0] } ?? []
-            case .ranked(_, let order):
-                let first = order.first { edge in own.contains { $0.edge == edge } }
-                own = own.filter { $0.edge == first }
-            case .greedy, .beam, .exhaustive: break
-            }
-            guard !own.isEmpty else { continue }
-            parents.append(Parent(state, problem.division))
-            expansions += own
-        }
-        guard !expansions.isEmpty else { return nil }
-        return Level(
-            number: number, parents: parents, expansions: expansions, keep: settings.strategy.width,
-            baseLoss: base.loss, objective: settings.objective,
-            maximumIncrease: settings.maximumLossIncrease ?? .infinity)
+        return (base, LevelOutcome(best: [base], work: outcome.work, dropped: [], likely: []))
     }
 
     /// The best state within the budget, if there is one.

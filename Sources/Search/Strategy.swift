@@ -98,12 +98,14 @@ public struct SearchSettings: Sendable, Hashable, Codable {
     public var maximumLossIncrease: Double?
     /// Whether hopeless expansions are dropped early. The result is the same either way.
     public var usesBounds: Bool
+    /// Which expansions are measured at all; `nil` for all of them, so that the result is exact.
+    public var screening: Screening?
 
     /// Settings of a search; greedy on the absolute change unless told otherwise.
     public init(
         strategy: Strategy = .greedy, objective: Objective = .absolute, steps: Int? = nil,
         until: Budget? = nil,
-        maximumLossIncrease: Double? = nil, usesBounds: Bool = true
+        maximumLossIncrease: Double? = nil, usesBounds: Bool = true, screening: Screening? = nil
     ) {
         self.strategy = strategy
         self.objective = objective
@@ -111,5 +113,6 @@ public struct SearchSettings: Sendable, Hashable, Codable {
         self.until = until
         self.maximumLossIncrease = maximumLossIncrease
         self.usesBounds = usesBounds
+        self.screening = screening
     }
 }

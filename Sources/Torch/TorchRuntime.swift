@@ -5,6 +5,13 @@ public enum TorchRuntime {
     /// The version of libtorch that was built against, e.g. `1.13.1`.
     public static var version: String { String(cString: ct_version()) }
 
+    /// The instruction set that libtorch's own kernels use here, e.g. `AVX2`.
+    public static var instructionSet: String {
+        let key = "CPU capability usage: "
+        let line = String(cString: ct_config()).split(separator: "\n").first { $0.contains(key) }
+        return line?.split(separator: " ").last.map(String.init) ?? "unknown instructions"
+    }
+
     /// Prepares the process for computing: one thread, and freed memory kept for the next tensor. Done
     /// once; later calls change nothing.
     ///

@@ -41,6 +41,7 @@ struct CompareCommand: AsyncParsableCommand {
             "Worker processes on this machine; 0 computes in this process. (default: one per core)",
             valueName: "N"))
     var workers: Int?
+    @OptionGroup(title: "Workers on other machines") var cluster: ClusterOptions
     @Option(name: .long, help: ArgumentHelp("Write the table as comma-separated values.", valueName: "file"))
     var csv: String?
     @OptionGroup var log: LogOption
@@ -50,6 +51,9 @@ struct CompareCommand: AsyncParsableCommand {
         if let steps, steps < 1 { throw ValidationError("--steps must be at least 1") }
         if let workers, !(0...1024).contains(workers) {
             throw ValidationError("--workers must be between 0 and 1024")
+        }
+        if cluster.bind != nil && workers != nil {
+            throw ValidationError("--workers and --bind exclude each other")
         }
         if seeds < 1 { throw ValidationError("--seeds must be at least 1") }
         do { _ = try Contender.list(strategies) } catch { throw ValidationError("\(error)") }
@@ -64,6 +68,7 @@ struct CompareCommand: AsyncParsableCommand {
                 candidates: .init(argument: candidates), contenders: try Contender.list(strategies),
                 search: SearchSettings(objective: objective, steps: steps, until: until), seeds: seeds,
                 workers: workers ?? ProcessInfo.processInfo.activeProcessorCount,
+                remote: try cluster.remote(),
                 logger: log.logger("espalier"))
             let comparison = try await Comparison(
                 options, interruption: Interruption(), observer: ProgressDisplay())

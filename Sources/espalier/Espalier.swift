@@ -23,6 +23,6 @@ struct Espalier: AsyncParsableCommand {
         version: "0.1.0",
         subcommands: [
             InspectCommand.self, RunCommand.self, EvaluateCommand.self, ScoreCommand.self, PruneCommand.self,
-            CompareCommand.self, WorkerCommand.self,
+            CompareCommand.self, WorkerCommand.self, KeygenCommand.self, StatusCommand.self,
         ])
 }

@@ -25,9 +25,10 @@ enum ExitStatus {
             is JournalError,
             is ReportError, is ContentHashError:
             badInput
+        case ClusterError.key, ClusterError.cannotListen, ClusterError.keysMissing: badInput
         case is Interrupted: interrupted
         case CoordinationError.noWorkers, CoordinationError.noWorkerForShards, ClusterError.workersDie,
-            ClusterError.cannotStart:
+            ClusterError.cannotStart, ClusterError.noStatus:
             noWorkers
         case CoordinationError.cannotLoad, CoordinationError.taskFailed: badInput
         default: `internal`

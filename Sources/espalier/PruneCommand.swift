@@ -53,12 +53,21 @@ struct PruneCommand: AsyncParsableCommand {
         help: "Evaluate everything, dropping nothing early. The result is the same.")
     var withoutBounds = false
 
+    @OptionGroup var screening: ScreeningOptions
+
     @Option(
         name: .long,
         help: ArgumentHelp(
             "Worker processes on this machine; 0 searches in this process. (default: one per core)",
             valueName: "N"))
     var workers: Int?
+    @OptionGroup(title: "Workers on other machines") var cluster: ClusterOptions
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Serve the run's progress over HTTP: /metrics for Prometheus, /status as JSON.",
+            valueName: "host:port"))
+    var metrics: String?
     @Option(
         name: .customLong("run"),
         help: ArgumentHelp(
@@ -79,17 +88,22 @@ struct PruneCommand: AsyncParsableCommand {
         if let workers, !(0...1024).contains(workers) {
             throw ValidationError("--workers must be between 0 and 1024")
         }
+        if cluster.bind != nil && workers != nil {
+            throw ValidationError("--workers and --bind exclude each other")
+        }
         if beamWidth < 1 { throw ValidationError("--beam-width must be at least 1") }
         if let maxLossIncrease, !(maxLossIncrease >= 0) {
             throw ValidationError("--max-loss-increase must be a number not below 0")
         }
         _ = try data.measurement(for: model.model)
+        try screening.check(strategy)
     }
 
     private var settings: SearchSettings {
         SearchSettings(
             strategy: strategy.strategy(width: beamWidth, seed: seed), objective: objective, steps: steps,
-            until: until, maximumLossIncrease: maxLossIncrease, usesBounds: !withoutBounds)
+            until: until, maximumLossIncrease: maxLossIncrease, usesBounds: !withoutBounds,
+            screening: screening.settings)
     }
 
     func run() async throws {
@@ -99,6 +113,7 @@ struct PruneCommand: AsyncParsableCommand {
                 model: model.model, measurement: try data.measurement(for: model.model),
                 candidates: .init(argument: candidates), search: settings,
                 workers: workers ?? ProcessInfo.processInfo.activeProcessorCount,
+                remote: try cluster.remote(), metrics: metrics,
                 folder: folder ?? PruneOptions.defaultFolder(for: model.model), resumes: resume,
                 output: output,
                 logger: log.logger("espalier"))

@@ -128,14 +128,19 @@ final class WorkerThread: Sendable {
     private let ending = Mutex<WorkerEnding?>(nil)
 
     init(
-        _ endpoint: String, context: Context? = nil, keys: WorkerKeys? = nil, version: String = "test",
-        load: @escaping @Sendable (RunDescription) throws -> any WorkerComputation = { FakeComputation($0) }
+        _ endpoint: String, context: Context? = nil, keys: WorkerKeys? = nil, isInsecure: Bool = false,
+        version: String = "test", cache: ContentCache = ContentCache(folder: "/nowhere"),
+        load: @escaping @Sendable (RunDescription) throws -> any WorkerComputation = { FakeComputation($0) },
+        streaming: (@Sendable (RunDescription, ContentFetcher) throws -> any WorkerComputation)? = nil
     ) throws {
         let service = try WorkerService(
-            endpoint: endpoint, keys: keys, softwareVersion: version, context: context, logger: quiet)
+            endpoint: endpoint, keys: keys, isInsecure: isInsecure, cache: cache, softwareVersion: version,
+            context: context, logger: quiet)
         self.service = service
         Thread { [self] in
-            let result = service.run(load: load)
+            let result = service.run { run, fetcher in
+                try streaming.map { try $0(run, fetcher) } ?? load(run)
+            }
             ending.withLock { $0 = result }
         }.start()
     }

@@ -1,4 +1,5 @@
 import Coordination
+import Datasets
 import Foundation
 import Search
 import Testing
@@ -64,12 +65,174 @@ import ZeroMQ
         #expect(try await found == problem.expected())
     }
 
+    /// A message as its sender would send it.
+    private static func say(_ message: WorkerMessage, on socket: Socket) throws {
+        _ = try socket.send([Frame(try Wire().encode(message))], blocking: true)
+    }
+
+    private static func hello(_ version: String = "test") -> WorkerMessage {
+        .hello(
+            Hello(
+                softwareVersion: version, identity: .random(), host: "nowhere", process: 1, processor: ""))
+    }
+
+    @Test func anotherSoftwareVersionIsRefusedByName() async throws {
+        let problem = try SmallProblem()
+        let found = try await search(problem) { socket in
+            try Self.say(Self.hello("other"), on: socket)
+            let reason = "the worker's software version is other, the coordinator's test"
+            #expect(try Self.receive(socket) == .refused(reason: reason))
+        }
+        #expect(try await found == problem.expected())
+    }
+
+    @Test func aDamagedFrameIsAskedAboutAndTakenForNothingElse() async throws {
+        let problem = try SmallProblem()
+        let found = try await search(problem) { socket in
+            var bytes = try Wire().encode(Self.hello())
+            bytes[bytes.startIndex + 5] ^= 4
+            _ = try socket.send([Frame(bytes)], blocking: true)
+            #expect(try Self.receive(socket) == .introduce)
+        }
+        #expect(try await found == problem.expected())
+    }
+
+    @Test func claimsOfShardsThatThereAreNotAreRefused() async throws {
+        let problem = try SmallProblem()
+        let found = try await search(problem) { socket in
+            try Self.say(Self.hello(), on: socket)
+            guard case .welcome(let run) = try Self.receive(socket) else {
+                Issue.record("no welcome came")
+                return
+            }
+            try Self.say(.ready(shards: [run.sharding.shards]), on: socket)
+            let reason =
+                "the worker claims shards that there are not among \(run.sharding.shards)"
+            #expect(try Self.receive(socket) == .refused(reason: reason))
+        }
+        #expect(try await found == problem.expected())
+    }
+
+    @Test func aFloodOfMessagesAndReplaysHarmsNobody() async throws {
+        let problem = try SmallProblem()
+        let found = try await search(problem) { socket in
+            let frames = try [
+                Self.hello(), .alive(computed: 1), .ready(shards: [0]), .cancelled(AttemptID(TaskID(1), 1)),
+            ].map { Frame(try Wire().encode($0)) }
+            for _ in 0..<5_000 {
+                for frame in frames { _ = try socket.send([frame]) }
+            }
+        }
+        #expect(try await found == problem.expected())
+    }
+
+    /// Answers whatever it is given with `answer`, from the first task on.
+    private static func answerTasks(
+        on endpoint: String, in context: Context, count: Int,
+        answer: @escaping @Sendable (Assignment) -> [WorkerMessage]
+    ) async throws -> [CoordinatorMessage] {
+        try await withCheckedThrowingContinuation { done in
+            Thread {
+                do {
+                    var messages: [CoordinatorMessage] = []
+                    let socket = try Socket(.dealer, in: context)
+                    try socket.set(.linger, .milliseconds(500))
+                    try socket.connect(to: endpoint)
+                    try Self.say(Self.hello(), on: socket)
+                    try socket.set(.receiveTimeout, .milliseconds(50))
+                    var tasks = 0
+                    for _ in 0..<200 where tasks < count {
+                        guard let message = try Self.receive(socket) else {
+                            try Self.say(.alive(computed: 0), on: socket)
+                            continue
+                        }
+                        messages.append(message)
+                        switch message {
+                        case .welcome: try Self.say(.ready(shards: [0, 1]), on: socket)
+                        case .introduce: try Self.say(Self.hello(), on: socket)
+                        case .refused: tasks = count
+                        case .task(let assignment):
+                            tasks += 1
+                            for message in answer(assignment) { try Self.say(message, on: socket) }
+                        default: break
+                        }
+                    }
+                    while let message = try Self.receive(socket) { messages.append(message) }
+                    socket.close()
+                    done.resume(returning: messages)
+                } catch { done.resume(throwing: error) }
+            }.start()
+        }
+    }
+
+    /// A search with a peer that answers tasks in its own way, and then with a good worker.
+    private func search(
+        _ problem: SmallProblem, count: Int = 1,
+        answering answer: @escaping @Sendable (Assignment) -> [WorkerMessage]
+    ) async throws -> (found: [[String]], heard: [CoordinatorMessage]) {
+        let context = try Context()
+        let evaluator = try ClusterEvaluator(
+            problem.settings(), endpoint: uniqueEndpoint(), context: context, logger: quiet)
+        async let found = problem.search(evaluator)
+        let heard = try await Self.answerTasks(
+            on: evaluator.endpoint, in: context, count: count, answer: answer)
+        let worker = try WorkerThread(evaluator.endpoint, context: context)
+        let states = try await found
+        evaluator.shutdown()
+        #expect(try await worker.end() != nil)
+        return (states, heard)
+    }
+
+    private static func refusals(_ messages: [CoordinatorMessage]) -> [String] {
+        messages.compactMap { if case .refused(let reason) = $0 { reason } else { nil } }
+    }
+
+    @Test(arguments: [0, 1, 7])
+    func resultsOfTheWrongShapeAreRefusedByName(samples: Int) async throws {
+        let problem = try SmallProblem()
+        let (found, heard) = try await search(problem) { assignment in
+            let losses = [Float](repeating: 0, count: assignment.samples.count + samples - 1)
+            let scores = assignment.edges.map { _ in SampleScores(losses: losses, correct: []) }
+            let wrong = samples == 1 ? scores + scores : scores
+            return [.result(TaskResult(id: assignment.id, scores: wrong, seconds: 0))]
+        }
+        // More samples than any block of the run has are refused before they are read.
+        let reason = Self.refusals(heard).first ?? ""
+        #expect(reason.hasSuffix("has a wrong shape") || reason.hasPrefix("result.losses:"), "\(reason)")
+        #expect(try await found == problem.expected())
+    }
+
+    @Test func resultsOfTasksThatOthersHaveAreRefusedByName() async throws {
+        let problem = try SmallProblem()
+        let (found, heard) = try await search(problem) { assignment in
+            // The right shape, zeros for losses, and an attempt that nobody was given.
+            let id = AttemptID(assignment.id.task, assignment.id.attempt + 1)
+            let score = SampleScores(
+                losses: [Float](repeating: 0, count: assignment.samples.count), correct: [])
+            return [.result(TaskResult(id: id, scores: assignment.edges.map { _ in score }, seconds: 0))]
+        }
+        #expect(Self.refusals(heard).first?.contains("was not given to it") ?? false)
+        #expect(try await found == problem.expected())
+    }
+
+    @Test func resultsThatComeAgainAndAgainCountOnce() async throws {
+        let problem = try SmallProblem()
+        let (found, _) = try await search(problem, count: 3) { assignment in
+            let scores = assignment.edges.map {
+                FakeComputation.scores(state: assignment.state, edge: $0, samples: assignment.samples)
+            }
+            let result = TaskResult(id: assignment.id, scores: scores, seconds: 0)
+            return [WorkerMessage](repeating: .result(result), count: 20)
+        }
+        #expect(try await found == problem.expected())
+    }
+
     @Test func anotherProtocolVersionIsAnsweredInWordsThatItUnderstands() async throws {
         let problem = try SmallProblem()
         let found = try await search(problem) { socket in
             // version = 9, alive.
             _ = try socket.send([[0x08, 0x09, 0xC2, 0x02, 0x00]], blocking: true)
-            let reason = "the other side speaks version 9 of the protocol, this one version 1"
+            let reason = "the other side speaks version 9 of the protocol, this one version \(Wire.version)"
             #expect(try Self.receive(socket) == .refused(reason: reason))
         }
         #expect(try await found == problem.expected())

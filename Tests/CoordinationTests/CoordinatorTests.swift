@@ -50,11 +50,12 @@ private struct Bench {
     }
 
     mutating func result(
-        _ task: UInt64, _ attempt: UInt32, from name: UInt8, samples: Int = 4, seconds: Double = 1
+        _ task: UInt64, _ attempt: UInt32, from name: UInt8, samples: Int = 4, seconds: Double = 1,
+        loss: Float = 1
     )
         throws -> [String]
     {
-        let scores = SampleScores(losses: [Float](repeating: 1, count: samples), correct: [])
+        let scores = SampleScores(losses: [Float](repeating: loss, count: samples), correct: [])
         return try tell(
             .received(
                 .result(TaskResult(id: AttemptID(TaskID(task), attempt), scores: [scores], seconds: seconds)),
@@ -81,12 +82,17 @@ private struct Bench {
             case .stop(let reason): "\(connection): stop, \(reason)"
             case .alive: "\(connection): alive"
             case .introduce: "\(connection): introduce"
+            case .hold(let shards):
+                "\(connection): hold \(shards.map { "\($0.shard)" }.joined(separator: " "))"
+            case .chunk, .missing: nil
+            case .status(let json): "\(connection): status of \(json.count) bytes"
             }
         case .close(let connection): "close \(connection)"
         case .journal(let task, _, let level): "journal block \(task.block.index) of level \(level)"
         case .levelFinished(let outcome): "finished with \(outcome.best.count)"
         case .fail(let error): "fail: \(error)"
-        case .log: nil
+        case .report(let connection): "report to \(connection)"
+        case .log, .serve: nil
         }
     }
 }
@@ -94,6 +100,13 @@ private struct Bench {
 @Suite struct CoordinatorTests {
     private let first = ConnectionID([1])
     private let second = ConnectionID([2])
+
+    @Test func whoAsksHowFarTheRunIsBecomesNoWorker() throws {
+        var bench = try Bench(samples: 12)
+        _ = try bench.begin()
+        #expect(try bench.tell(.received(.askStatus, from: first)) == ["report to 01"])
+        #expect(bench.coordinator.workers.isEmpty)
+    }
 
     @Test func aWorkerIsWelcomedAndGetsTasksUpToItsCredit() throws {
         var bench = try Bench(samples: 12)
@@ -146,6 +159,47 @@ private struct Bench {
                     "journal block 0 of level 0", "01: acknowledged 1/1", "01: task 2/1 block 1",
                     "01: task 3/1 block 2",
                 ])
+    }
+
+    @Test func whatNobodyNeedsAnyMoreIsCancelledAndNotHandedOutAgain() throws {
+        var bench = try Bench { $0.speculationFactor = 1e9 }
+        for name in UInt8(1)...3 { _ = try bench.join(name) }
+        // Three expansions of which nothing is known but estimates, so that both blocks of all go out at once.
+        let level = Level(
+            number: 1, parents: [Parent(unmeasured: .empty, bench.problem.division)],
+            expansions: bench.problem.edges.map {
+                Expansion(
+                    parent: 0, edge: $0, mask: Mask([$0]), cost: Cost(parameters: 1, flops: 1), estimate: 1)
+            }, keep: 1, baseLoss: 0, objective: .signed)
+        #expect(
+            try bench.tell(
+                .begin(level, division: bench.problem.division, usesBounds: true, recorded: []))
+                == [
+                    "01: task 1/1 block 0", "02: task 2/1 block 0", "03: task 3/1 block 0",
+                    "01: task 4/1 block 1", "02: task 5/1 block 1", "03: task 6/1 block 1",
+                ])
+        // The first expansion is finished and cannot be beaten; its worker gets copies of what waits.
+        _ = try bench.result(1, 1, from: 1, loss: 0)
+        #expect(
+            try bench.result(4, 1, from: 1, loss: 0)
+                == ["journal block 1 of level 1", "01: acknowledged 4/1", "01: task 5/2 block 1"])
+        // The second is dropped by its first block: its other block is not needed, neither here nor there.
+        #expect(
+            try bench.result(2, 1, from: 2, loss: 5)
+                == [
+                    "journal block 0 of level 1", "02: acknowledged 2/1", "02: cancel 5", "01: cancel 5",
+                ])
+        #expect(
+            try bench.tell(.received(.cancelled(AttemptID(TaskID(5), 1)), from: second)) == [
+                "02: task 6/2 block 1"
+            ])
+        // What was being computed is finished, and counts as nothing but work.
+        #expect(
+            try bench.result(5, 2, from: 1, loss: 5) == [
+                "journal block 1 of level 1", "01: acknowledged 5/2",
+            ])
+        #expect(
+            try bench.result(3, 1, from: 3, loss: 9).last == "finished with 1")
     }
 
     @Test func copiesOfAResultAreAcknowledgedAndDropped() throws {
@@ -340,6 +394,105 @@ private struct Bench {
         _ = try bench.begin()
         _ = try bench.join(1)
         #expect(try bench.tell(.tick, after: .seconds(600)) == ["01: alive"])
+    }
+
+    private func handover(
+        _ bench: Bench, task: UInt64 = 77, block: Int = 0, samples: [Int]? = nil, scores: Int = 1,
+        losses: Int = 4
+    ) -> CoordinatorEvent {
+        let id = AttemptID(TaskID(task), 1)
+        let score = SampleScores(losses: [Float](repeating: 1, count: losses), correct: [])
+        return .received(
+            .handover(
+                Handover(
+                    assignment: Assignment(
+                        id: id, state: .empty, block: BlockID(shard: 0, index: block),
+                        samples: samples ?? Array(block * 4..<block * 4 + 4), edges: [nil],
+                        deadline: .seconds(1)),
+                    result: TaskResult(
+                        id: id, scores: [SampleScores](repeating: score, count: scores), seconds: 1))),
+            from: first)
+    }
+
+    @Test func whatWasFinishedForAnEarlierCoordinatorIsTakenOver() throws {
+        var bench = try Bench(samples: 8)
+        _ = try bench.begin()
+        _ = try bench.tell(.received(.hello(Bench.hello(1)), from: first))
+        #expect(
+            try bench.tell(handover(bench)) == ["journal block 0 of level 0", "01: acknowledged 77/1"])
+        #expect(
+            try bench.tell(.received(.ready(shards: [0]), from: first)) == ["01: task 1/1 block 1"],
+            "only what is not known")
+        #expect(try bench.result(1, 1, from: 1).last == "finished with 1")
+    }
+
+    @Test func aHandoverOfWhatIsBeingComputedTakesThatBack() throws {
+        var bench = try Bench(samples: 4)
+        _ = try bench.begin()
+        _ = try bench.tell(.received(.hello(Bench.hello(1)), from: first))
+        #expect(try bench.join(2).last == "02: task 1/1 block 0")
+        #expect(
+            try bench.tell(handover(bench))
+                == ["journal block 0 of level 0", "01: acknowledged 77/1", "02: cancel 1", "finished with 1"])
+    }
+
+    @Test func aHandoverOfOtherSamplesIsDroppedAndOfALevelToComeIsLeftToTheWorker() throws {
+        var bench = try Bench(samples: 8)
+        _ = try bench.tell(.received(.hello(Bench.hello(1)), from: first))
+        #expect(try bench.tell(handover(bench)) == [], "there is no level yet")
+        _ = try bench.begin()
+        #expect(try bench.tell(handover(bench, samples: [3, 2, 1, 0])) == ["01: acknowledged 77/1"])
+        #expect(
+            try bench.tell(handover(bench, losses: 3))
+                == ["01: refused, what it hands over has a wrong shape", "close 01"])
+    }
+
+    @Test func aResultOfATaskThatSomebodyElseWasGivenIsRefused() throws {
+        var bench = try Bench(samples: 8)
+        _ = try bench.begin()
+        _ = try bench.join(1)
+        _ = try bench.tell(.received(.hello(Bench.hello(2)), from: second))
+        #expect(
+            try bench.result(1, 1, from: 2).first
+                == "02: refused, task 1, attempt 1 was not given to it, and it answers it")
+        #expect(try bench.result(1, 1, from: 1).first == "journal block 0 of level 0")
+    }
+
+    @Test func aLateResultOfAnEarlierCoordinatorsTaskIsNotAcknowledged() throws {
+        var bench = try Bench(samples: 8)
+        _ = try bench.begin()
+        _ = try bench.join(1)
+        #expect(try bench.result(5 << 32 | 1, 1, from: 1) == [], "the worker would forget it")
+    }
+
+    @Test func aDamagedMessageMakesBothSidesAgreeAnew() throws {
+        var bench = try Bench(samples: 4)
+        _ = try bench.begin()
+        _ = try bench.join(1)
+        #expect(try bench.tell(.malformed(.damaged, from: first)) == ["01: introduce"])
+        #expect(try bench.join(1).last == "01: task 2/1 block 0")
+    }
+
+    @Test func aWorkerThatLivesAndNeverAnswersIsGivenUp() throws {
+        var bench = try Bench(samples: 4) { $0.firstLease = .seconds(1) }
+        _ = try bench.begin()
+        _ = try bench.join(1)
+        // Twice what a worker allows itself: five leases of 1 s and three heartbeats.
+        #expect(try bench.wait(.seconds(15.5), hearing: [first]) == [])
+        #expect(try bench.wait(.seconds(1), hearing: [first]) == ["01: introduce"])
+        #expect(try bench.join(1).last == "01: task 2/1 block 0")
+    }
+
+    @Test func secondsThatCannotBeDoNotMakeLeasesEndless() throws {
+        var bench = try Bench(samples: 12) { $0.credit = 1 }
+        _ = try bench.begin()
+        _ = try bench.join(1)
+        _ = try bench.result(1, 1, from: 1, seconds: 1e300)
+        // At most the lease's floor of 5 s, four times, and the floor once more: overdue after 25 s.
+        _ = try bench.join(2)
+        _ = try bench.result(3, 1, from: 2, seconds: 1)
+        let words = try bench.wait(.seconds(40), hearing: [first, second])
+        #expect(words.contains("02: task 2/2 block 1"))
     }
 
     @Test func atTheEndWorkersAreSentHome() throws {

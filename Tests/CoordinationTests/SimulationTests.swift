@@ -1,144 +1,110 @@
 import ComputationGraph
-import Datasets
-import Foundation
+import Coordination
 import Search
+import Simulation
+import Synchronization
 import Testing
 
-@testable import Coordination
-
-/// Thousands of small searches in rough worlds, each compared with the same search done task by task in process.
+/// Small searches in rough worlds, each compared with the same search in one process. `Scripts/simulate` runs many
+/// more, optimised.
 @Suite struct SimulationTests {
-    /// Three levels, as a search does them: the full model, single removals, and pairs.
-    private func outcomes(
-        _ problem: SmallProblem, evaluate: (Level) async throws -> LevelOutcome
-    ) async throws -> [Outcome] {
-        var outcomes: [Outcome] = []
-        let base = try await evaluate(problem.base)
-        outcomes.append(Outcome(base))
-        var states = base.best
-        for number in 1...2 {
-            let level = problem.level(number, after: states, baseLoss: base.best[0].loss)
-            let outcome = try await evaluate(level)
-            outcomes.append(Outcome(outcome))
-            states = Array(outcome.best.prefix(3))
-        }
-        return outcomes
-    }
-
-    private func compare(
-        seeds: Range<UInt64>, keep: Int, usesBounds: Bool, world: (UInt64) -> World
-    ) async throws {
-        for seed in seeds {
-            let problem = try SmallProblem(
-                samples: 20 + Int(seed % 9), shards: 1 + Int(seed % 3), blockSize: 3 + Int(seed % 4),
-                edges: 4 + Int(seed % 3), keep: keep)
-            let local = LocalEvaluator { SyntheticLoss.scores($0, seed: seed) }
-            let expected = try await outcomes(problem) {
-                try await local.evaluate($0, division: problem.division, usesBounds: usesBounds)
+    @Test(arguments: 0..<4) func searchesFindTheSameWhateverHappens(part: UInt64) async throws {
+        var counts = SimulationCounts()
+        for seed in part * 60..<(part + 1) * 60 {
+            do { counts += try await Simulation(seed: seed).run() } catch {
+                Issue.record("\(error): Scripts/simulate --seed \(seed)")
             }
-            var simulator = Simulator(world(seed), problem: problem, seed: seed)
-            let found = try await outcomes(problem) { try simulator.evaluate($0, usesBounds: usesBounds) }
-            try #require(found == expected, "seed \(seed), keep \(keep), bounds \(usesBounds)")
         }
+        #expect(counts.faults.count > Fault.allCases.count / 2, "worlds without faults show nothing")
     }
 
-    /// Seeds per combination; `ESPALIER_SIMULATION_SEEDS` asks for more than a quick check needs.
-    private var seedCount: UInt64 {
-        ProcessInfo.processInfo.environment["ESPALIER_SIMULATION_SEEDS"].flatMap(UInt64.init) ?? 60
-    }
-
-    /// A world whose faults depend on the seed.
-    private func rough(_ seed: UInt64) -> World {
-        var random = SplitMix64(seed: seed ^ 0x5EED)
-        func chance(_ values: [Double]) -> Double { values.randomElement(using: &random) ?? 0 }
+    @Test(arguments: [1, 2, 7, 40])
+    func pathsDoNotDependOnTheNumberOfWorkers(workers: Int) async throws {
         var world = World()
-        world.workers = Int.random(in: 1...5, using: &random)
-        world.stragglers = chance([0, 0, 0.05, 0.2])
-        world.crashes = chance([0, 0, 0.03, 0.15])
-        world.breaks = chance([0, 0, 0.02, 0.1])
-        world.breaksAreSeen = Bool.random(using: &random)
-        world.duplicates = chance([0, 0.1, 0.5])
-        world.failures = chance([0, 0, 0.1])
-        world.pauses = chance([0, 0, 0.05])
-        world.partialShards = Int.random(in: 0..<4, using: &random) == 0
-        return world
+        world.workers = workers
+        for seed in UInt64(3000)..<3020 { _ = try await Simulation(seed: seed, world: world).run() }
     }
 
-    @Test(arguments: [1, 3, Int.max], [true, false])
-    func outcomesEqualTheLocalOnesWhateverHappensToWorkers(keep: Int, usesBounds: Bool) async throws {
-        try await compare(seeds: 0..<seedCount, keep: keep, usesBounds: usesBounds, world: rough)
+    /// Seeds until a mistake is seen; each of these is enough.
+    @Test(arguments: zip(Defect.allCases, [200, 200, 200, 400]))
+    func deliberateMistakesAreSeen(defect: Defect, seeds: Int) async throws {
+        for seed in UInt64(0)..<UInt64(seeds) {
+            do { _ = try await Simulation(seed: seed, defect: defect).run() } catch { return }
+        }
+        Issue.record("\(defect) went unseen in \(seeds) seeds")
     }
 
-    @Test(arguments: [1, 2, 7])
-    func outcomesDoNotDependOnTheNumberOfWorkers(workers: Int) async throws {
-        try await compare(seeds: 1000..<1060, keep: 2, usesBounds: true) { _ in World(workers: workers) }
-    }
-
-    @Test func aRunGoesOnFromItsJournalWithoutComputingAnythingAgain() async throws {
-        for seed in UInt64(0)..<60 {
-            let problem = try SmallProblem(samples: 24, shards: 2, blockSize: 4, edges: 5, keep: 2)
-            var first = Simulator(rough(seed), problem: problem, seed: seed)
-            let finished = try first.evaluate(problem.base, usesBounds: false)
-            let count = first.journal.count
-            #expect(count >= 6, "the full model has six blocks")
-            var second = Simulator(rough(seed + 1), problem: problem, seed: seed)
-            let again = try second.evaluate(problem.base, usesBounds: false, recorded: first.journal)
-            #expect(Outcome(again) == Outcome(finished))
-            #expect(second.journal.isEmpty)
-            // From half of the journal only the rest is computed.
-            var third = Simulator(World(), problem: problem, seed: seed)
-            let half = Array(first.journal.prefix(3))
-            let resumed = try third.evaluate(problem.base, usesBounds: false, recorded: half)
-            #expect(Outcome(resumed) == Outcome(finished))
-            let computed = Set(third.journal.map(\.block))
-            #expect(computed.isDisjoint(with: half.map(\.block)))
+    @Test func oneSeedIsOneExecution() async throws {
+        func events(_ seed: UInt64) async throws -> ([String], UInt64) {
+            let lines = Lines()
+            let counts = try await Simulation(seed: seed, log: { lines.add($0) }).run()
+            return (lines.all, counts.digest)
+        }
+        for seed in UInt64(10)..<20 {
+            let (one, other) = (try await events(seed), try await events(seed))
+            #expect(one.0.count > 20)
+            #expect(one.0 == other.0)
+            #expect(one.1 == other.1)
         }
     }
 
-    @Test func oneSeedIsOneExecution() throws {
-        let problem = try SmallProblem(samples: 24, shards: 2, blockSize: 4, edges: 5, keep: 2)
-        func run() throws -> (Instant, [RecordedResult], Int) {
-            var simulator = Simulator(rough(11), problem: problem, seed: 11)
-            let base = try simulator.evaluate(problem.base, usesBounds: true)
-            _ = try simulator.evaluate(
-                problem.level(1, after: base.best, baseLoss: base.best[0].loss), usesBounds: true)
-            return (simulator.now, simulator.journal, simulator.acknowledged)
-        }
-        let (one, other) = (try run(), try run())
-        #expect(one.0 == other.0)
-        #expect(one.1 == other.1)
-        #expect(one.2 == other.2)
-    }
-
-    @Test func aStragglerDoesNotHoldUpTheEndOfALevel() throws {
-        let problem = try SmallProblem(samples: 24, shards: 1, blockSize: 4, edges: 4, keep: 1)
-        var world = World(workers: 4)
-        world.computing = 50...50
-        world.stragglers = 1
+    @Test func aStragglerDoesNotHoldUpTheEndOfALevel() async throws {
+        var world = World()
+        world.workers = 4
+        world.chances = [.straggler: 1]
         world.faultLimit = 1
-        var simulator = Simulator(world, problem: problem, seed: 3)
-        let finished = try simulator.evaluate(problem.base, usesBounds: false)
-        #expect(Outcome(finished).best.count == 1)
-        // The straggler would take 5 s; a copy of its task is computed in 50 ms.
-        #expect(simulator.now < Instant.zero + .seconds(3))
+        for seed in UInt64(0)..<20 {
+            var quiet = world
+            quiet.chances = [:]
+            let usual = try await Simulation(seed: seed * 8 + 1, world: quiet).run()
+            let counts = try await Simulation(seed: seed * 8 + 1, world: world).run()
+            #expect(counts.faults == [.straggler: 1])
+            // The straggler takes 2 to 20 s; a copy of its task is computed in at most 60 ms.
+            #expect(counts.seconds < usual.seconds + 2)
+        }
     }
 
-    @Test func aTaskThatKillsEveryWorkerStopsTheRun() throws {
-        let problem = try SmallProblem(samples: 24, shards: 1, blockSize: 4, edges: 4, keep: 1)
-        var world = World(workers: 3)
-        world.crashes = 1
+    @Test func aHungComputationOfTheOnlyWorkerEndsItsProcessAndTheRunGoesOn() async throws {
+        var world = World()
+        world.workers = 1
+        world.chances = [.hang: 1]
+        world.faultLimit = 1
+        let lines = Lines()
+        let counts = try await Simulation(seed: 1, world: world, log: { lines.add($0) }).run()
+        #expect(counts.faults == [.hang: 1])
+        // A first lease of 10 s, five times, and three heartbeats of a second.
+        #expect(lines.all.contains { $0.contains("worker 0 ends: task 4294967297 does not end") })
+        #expect(counts.seconds > 53 && counts.seconds < 60)
+    }
+
+    @Test func aTaskThatKillsEveryWorkerStopsTheRun() async throws {
+        var world = World()
+        world.chances = [.workerCrash: 1]
         world.faultLimit = .max
-        var settings = CoordinatorSettings(run: problem.run(), softwareVersion: "1")
-        settings.firstLease = .seconds(20)
-        var simulator = Simulator(world, problem: problem, seed: 3, settings: settings)
+        let simulation = try Simulation(seed: 3, world: world, configure: { $0.strikeLimit = 3 })
         do {
-            _ = try simulator.evaluate(problem.base, usesBounds: false)
-            Issue.record("the level finished")
-        } catch Simulator.Failure.failed(.deadlyTask(let state, let block, let edges, let workers, _)) {
+            _ = try await simulation.run()
+            Issue.record("the search ended")
+        } catch CoordinationError.deadlyTask(let state, _, let edges, let workers, _) {
             #expect(state.isEmpty)
-            #expect(block.shard == 0)
             #expect(edges == [nil])
             #expect(workers == 3)
         }
     }
+
+    @Test func aCoordinatorThatComesBackTakesOverWhatWasFinished() async throws {
+        var world = World()
+        world.chances = [.crashBeforeWrite: 1]
+        world.faultLimit = 3
+        var counts = SimulationCounts()
+        for seed in UInt64(0)..<20 { counts += try await Simulation(seed: seed, world: world).run() }
+        #expect(counts.faults[.crashBeforeWrite] ?? 0 >= 20)
+        #expect(counts.handovers >= 20)
+    }
+}
+
+private final class Lines: Sendable {
+    private let lines = Mutex<[String]>([])
+    var all: [String] { lines.withLock { $0 } }
+    func add(_ line: String) { lines.withLock { $0.append(line) } }
 }

@@ -29,6 +29,17 @@ import Testing
             .result(TaskResult(id: id, scores: [SampleScores(losses: [1], correct: [])], seconds: 0)),
             .failed(TaskFailure(id: id, reason: "node 3 (conv): no", isPermanent: true)),
             .goodbye(reason: "asked to", failed: false),
+            .handover(
+                Handover(
+                    assignment: Assignment(
+                        id: id, state: Mask([Edge(node: 3, slot: 1)]), block: BlockID(shard: 0, index: 1),
+                        samples: [4, 2], edges: [nil, Edge(node: 1, slot: 0)], deadline: .seconds(9)),
+                    result: TaskResult(
+                        id: id,
+                        scores: [
+                            SampleScores(losses: [1, 2], correct: []),
+                            SampleScores(losses: [3, 4], correct: []),
+                        ], seconds: 1))),
         ]
         for message in messages { #expect(try wire.decodeWorkerMessage(wire.encode(message)) == message) }
     }
@@ -66,25 +77,41 @@ import Testing
 
     /// Field numbers and types by hand, as another implementation of protocol buffers would write them.
     @Test func theLayoutIsThatOfTheSchema() throws {
-        // version = 1 (field 1, varint); result = field 22 (tag 0xB2 0x01): task 5, attempt 2, 1 expansion,
+        // version = 2 (field 1, varint); result = field 22 (tag 0xB2 0x01): task 5, attempt 2, 1 expansion,
         // losses = 1.0f, no correct, seconds = 2.0.
         let bytes: [UInt8] = [
-            0x08, 0x01, 0xB2, 0x01, 0x15, 0x08, 0x05, 0x10, 0x02, 0x18, 0x01, 0x22, 0x04, 0x00, 0x00, 0x80,
+            0x08, 0x02, 0xB2, 0x01, 0x15, 0x08, 0x05, 0x10, 0x02, 0x18, 0x01, 0x22, 0x04, 0x00, 0x00, 0x80,
             0x3F, 0x31,
             0, 0, 0, 0, 0, 0, 0x00, 0x40,
         ]
+        var whole = Data(bytes)
+        Checksum.append(to: &whole)
         let expected = WorkerMessage.result(
             TaskResult(
                 id: AttemptID(TaskID(5), 2), scores: [SampleScores(losses: [1], correct: [])], seconds: 2))
-        #expect(try wire.decodeWorkerMessage(Data(bytes)) == expected)
-        #expect(try wire.encode(expected) == Data(bytes))
+        #expect(try wire.decodeWorkerMessage(whole) == expected)
+        #expect(try wire.encode(expected) == whole)
+        #expect(whole.count == bytes.count + 9 && whole[bytes.count] == 0x79, "field 15, fixed64")
+    }
+
+    @Test func everyFlippedBitIsSeen() throws {
+        let whole = try wire.encode(
+            .failed(TaskFailure(id: AttemptID(TaskID(3), 1), reason: "no", isPermanent: true)))
+        for place in whole.indices {
+            for bit in 0..<8 {
+                var damaged = whole
+                damaged[place] ^= 1 << bit
+                #expect(throws: WireError.self) { try wire.decodeWorkerMessage(damaged) }
+            }
+        }
+        #expect(throws: WireError.damaged) { try wire.decodeWorkerMessage(whole.dropLast(9)) }
     }
 
     @Test func otherVersionsAreNamed() throws {
         // version = 9, alive = field 40.
         let frame = Data([0x08, 0x09, 0xC2, 0x02, 0x00])
-        #expect(throws: WireError.wrongVersion(peer: 9, own: 1)) { try wire.decodeWorkerMessage(frame) }
-        #expect(throws: WireError.wrongVersion(peer: 9, own: 1)) { try wire.decodeCoordinatorMessage(frame) }
+        #expect(throws: WireError.wrongVersion(peer: 9, own: 2)) { try wire.decodeWorkerMessage(frame) }
+        #expect(throws: WireError.wrongVersion(peer: 9, own: 2)) { try wire.decodeCoordinatorMessage(frame) }
     }
 
     @Test func aRefusalIsUnderstoodInEveryVersion() throws {
@@ -98,9 +125,11 @@ import Testing
         #expect(throws: WireError.unknownKind("stop")) { try wire.decodeWorkerMessage(stop) }
         let ready = try wire.encode(WorkerMessage.ready(shards: [0]))
         #expect(throws: WireError.unknownKind("ready")) { try wire.decodeCoordinatorMessage(ready) }
-        // version = 1, field 99 that nobody knows.
+        // version = 2, field 99 that nobody knows.
         #expect(throws: WireError.unknownKind("unknown")) {
-            try wire.decodeWorkerMessage(Data([0x08, 0x01, 0x9A, 0x06, 0x00]))
+            var frame = Data([0x08, 0x02, 0x9A, 0x06, 0x00])
+            Checksum.append(to: &frame)
+            return try wire.decodeWorkerMessage(frame)
         }
     }
 

@@ -90,18 +90,92 @@ private func result(_ task: UInt64, _ attempt: UInt32 = 1) -> WorkerMessage {
         #expect(try bench.tell(.received(.introduce)) == [.send(.hello(bench.worker.settings.hello))])
         #expect(try bench.tell(.received(.introduce)) == [], "one hello is on its way")
         #expect(
-            try bench.tell(.received(.welcome(bench.run))) == [.send(.ready(shards: [0])), .send(result(2))])
+            try bench.tell(.received(.welcome(bench.run))) == [.send(result(2)), .send(.ready(shards: [0]))])
     }
 
-    @Test func anotherCoordinatorGetsNoAnswersToTasksThatItNeverGave() throws {
+    @Test func theNextCoordinatorOfTheRunIsGivenWhatTheOldOneAskedFor() throws {
+        var bench = try Bench()
+        try bench.makeReady()
+        for task in UInt64(1)...2 { _ = try bench.tell(.received(.task(assignment(task)))) }
+        _ = try bench.tell(.computed(AttemptID(TaskID(1), 1), scores: scores, seconds: 1))
+        _ = try bench.tell(.received(.introduce))
+        func handover(_ task: UInt64) -> WorkerMessage {
+            guard case .result(let result) = result(task) else { preconditionFailure("it is a result") }
+            return .handover(Handover(assignment: assignment(task), result: result))
+        }
+        #expect(
+            try bench.tell(.received(.welcome(bench.other)))
+                == [.send(handover(1)), .send(.ready(shards: [0]))],
+            "the same files need not be loaded again")
+        #expect(
+            try bench.tell(.computed(AttemptID(TaskID(2), 1), scores: scores, seconds: 1))
+                == [.send(handover(2))])
+        _ = try bench.tell(.received(.acknowledged(AttemptID(TaskID(1), 1))))
+        _ = try bench.tell(.received(.introduce))
+        #expect(
+            try bench.tell(.received(.welcome(bench.other)))
+                == [.send(handover(2)), .send(.ready(shards: [0]))])
+    }
+
+    @Test func anotherRunsCoordinatorIsGivenNothingOfTheFirst() throws {
         var bench = try Bench()
         try bench.makeReady()
         _ = try bench.tell(.received(.task(assignment(1))))
+        _ = try bench.tell(.computed(AttemptID(TaskID(1), 1), scores: scores, seconds: 1))
         _ = try bench.tell(.received(.introduce))
+        let run = RunDescription(
+            session: 3, modelPath: "other.onnx", modelSHA256: [UInt8](repeating: 9, count: 32),
+            dataPath: "data.npz", dataSHA256: [UInt8](repeating: 2, count: 32), sampleLimit: nil, loss: "kl",
+            sharding: bench.run.sharding)
+        #expect(try bench.tell(.received(.welcome(run))) == [.load(run)])
+        #expect(try bench.tell(.loaded(run, shards: [0])) == [.send(.ready(shards: [0]))])
+    }
+
+    @Test func anAnswerWithoutAcknowledgementIsSentAgainWithGrowingPauses() throws {
+        var bench = try Bench()
+        try bench.makeReady()
+        _ = try bench.tell(.received(.task(assignment(1))))
+        _ = try bench.tell(.computed(AttemptID(TaskID(1), 1), scores: scores, seconds: 1))
+        var times: [Double] = []
+        for tick in 1...80 {
+            _ = try bench.tell(.received(.alive))
+            let actions = try bench.tell(.tick, after: .milliseconds(500))
+            if actions.contains(.send(result(1))) { times.append(Double(tick) / 2) }
+        }
+        // Three heartbeats of a second, then twice as long each time.
+        #expect(times == [3.5, 10, 22.5])
+    }
+
+    @Test func aComputationThatNeverEndsEndsTheWorker() throws {
+        var bench = try Bench()
+        try bench.makeReady()
+        _ = try bench.tell(.received(.task(assignment(1))))
+        var ending: [WorkerAction] = []
+        var seconds = 0.0
+        while ending.isEmpty, seconds < 100 {
+            _ = try bench.tell(.received(.alive))
+            seconds += 0.5
+            let actions = try bench.tell(.tick, after: .milliseconds(500))
+            if case .stop = actions.last { ending = actions }
+        }
+        // Five leases of 5 s, and three heartbeats.
+        #expect(seconds == 28.5)
+        let reason = "it was not computed in 28 s"
+        let id = AttemptID(TaskID(1), 1)
         #expect(
-            try bench.tell(.received(.welcome(bench.other))) == [.send(.ready(shards: [0]))],
-            "the same files need not be loaded again")
-        #expect(try bench.tell(.computed(AttemptID(TaskID(1), 1), scores: scores, seconds: 1)) == [])
+            ending == [
+                .log(.error, "task 1: \(reason)"),
+                .send(.failed(TaskFailure(id: id, reason: reason, isPermanent: false))),
+                .send(.goodbye(reason: "task 1: \(reason)", failed: false)),
+                .stop(.stuck(TaskID(1), reason: reason)),
+            ])
+    }
+
+    @Test func aDamagedMessageMakesTheWorkerIntroduceItselfAnew() throws {
+        var bench = try Bench()
+        try bench.makeReady()
+        #expect(try bench.tell(.malformed(.damaged)).last == .send(.hello(bench.worker.settings.hello)))
+        #expect(try bench.tell(.malformed(.damaged)).count == 1, "one hello is on its way")
     }
 
     @Test func aSilentCoordinatorIsLookedForAgainWithGrowingPauses() throws {

@@ -74,7 +74,7 @@ struct RaceTests {
         let subject = try RandomProblem(seed: 3)
         var random = SplitMix64(seed: 3)
         let level = subject.level(keep: 1, objective: .absolute, using: &random)
-        var race = LevelRace(level, division: subject.division)
+        var race = LevelRace(level, division: subject.division, usesBounds: false)
         var tasks: [LevelTask] = []
         var pairs: Set<[Int]> = []
         while let task = race.nextTask(sharing: 2) {
@@ -103,7 +103,7 @@ struct RaceTests {
         let subject = try RandomProblem(seed: 44, kind: .realistic)
         var random = SplitMix64(seed: 44)
         let level = subject.level(keep: 1, objective: .signed, using: &random)
-        var race = LevelRace(level, division: subject.division)
+        var race = LevelRace(level, division: subject.division, usesBounds: false)
         // Everything is handed out before anything returns: then everything was evaluated.
         var tasks: [LevelTask] = []
         while let task = race.nextTask() { tasks.append(task) }

@@ -11,6 +11,11 @@ struct RandomProblem {
     var graph: Graph { problem.graph }
     var division: SampleDivision { problem.division }
 
+    init(problem: SearchProblem, oracle: LossOracle) {
+        self.problem = problem
+        self.oracle = oracle
+    }
+
     /// - Parameters:
     ///   - nodes: how many layers the graph has.
     ///   - kind: what the losses are like; one of the seed's choice unless given.

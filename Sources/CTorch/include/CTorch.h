@@ -46,6 +46,8 @@ typedef struct {
 
 const char *ct_last_error(void);
 const char *ct_version(void);
+// How libtorch was built and what it found here, in its own words.
+const char *ct_config(void);
 
 // Compute threads of this process, for operators and for BLAS.
 void ct_set_threads(int32_t count);

@@ -22,13 +22,16 @@ public struct CompareOptions: Sendable {
     public var seeds: Int
     /// Worker processes on this machine; 0 computes in this process.
     public var workers: Int
+    /// Workers on other machines, instead of those on this one.
+    public var remote: RemoteWorkers?
     /// Tells what happens among the workers.
     public var logger: Logger
 
     /// Options as the command line gives them.
     public init(
         model: String, measurement: MeasurementOptions, validation: String?, candidates: CandidateSelection,
-        contenders: [Contender], search: SearchSettings, seeds: Int, workers: Int, logger: Logger
+        contenders: [Contender], search: SearchSettings, seeds: Int, workers: Int,
+        remote: RemoteWorkers? = nil, logger: Logger
     ) {
         self.model = model
         self.measurement = measurement
@@ -38,6 +41,7 @@ public struct CompareOptions: Sendable {
         self.search = search
         self.seeds = seeds
         self.workers = workers
+        self.remote = remote
         self.logger = logger
     }
 }
@@ -100,15 +104,17 @@ public struct Comparison: Encodable, Sendable {
         let problem = SearchProblem(
             graph: workload.graph, candidates: candidates, costs: workload.costs, division: workload.division)
         let (strategies, warnings) = try Comparison.strategies(options, workload, candidates, interruption)
-        let team = Team(workers: options.workers, logger: options.logger, interruption: interruption) {
-            race in
+        let team = Team(
+            workers: options.workers, remote: options.remote, logger: options.logger,
+            interruption: interruption, noted: { observer.noted($0) }
+        ) { race in
             observer.advanced(LevelProgress(race))
             try interruption.check()
         }
         let shared = SharedResults()
         let clock = ContinuousClock()
         let labels = workload.countedLabels
-        let results = try await team.evaluate(workload, journal: shared) { evaluator in
+        let (results, _) = try await team.evaluate(workload, journal: shared) { evaluator in
             var results: [(Strategy, SearchResult, Int, Double)] = []
             for strategy in strategies {
                 observer.noted("== \(strategy)")

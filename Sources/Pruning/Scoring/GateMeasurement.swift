@@ -3,7 +3,7 @@ internal import Datasets
 internal import Engine
 internal import Search
 
-/// Gate derivatives over all the data: block by block in canonical order, summed in Float64, so that memory stays
+/// Gate derivatives over all the data, or some blocks of it: block by block in canonical order, summed in Float64, so that memory stays
 /// bounded and the result is the same every time.
 struct GateMeasurement {
     /// Which second derivatives are wanted.
@@ -19,10 +19,11 @@ struct GateMeasurement {
     /// The edges whose influence their gradients do not show, and why.
     private(set) var gaps: [GradientGap] = []
 
+    /// - Parameter blocks: the samples to measure on, block by block; all of them unless given.
     /// - Throws: `EngineError` or libtorch's error where an operator has no derivative at all.
     init(
         _ workload: Workload, edges: [Edge], curvature: Curvature = .none, wantsSquares: Bool = false,
-        interruption: Interruption? = nil
+        blocks: [[Int]]? = nil, interruption: Interruption? = nil
     ) throws {
         self.edges = edges
         gradients = edges.map { _ in 0 }
@@ -32,7 +33,8 @@ struct GateMeasurement {
             workload.network, dataset: workload.dataset, loss: workload.loss, edges: edges)
         let evaluator = try workload.evaluator()
         let division = workload.division
-        for (number, samples) in BlockList(naturalOrder: division.sharding).samples.enumerated() {
+        let blocks = blocks ?? BlockList(naturalOrder: division.sharding).samples
+        for (number, samples) in blocks.enumerated() {
             try interruption?.check()
             let weights = samples.map { division.weights[$0] }
             var totals: [Double?]
@@ -60,7 +62,7 @@ struct GateMeasurement {
                 in: &totals, &columns, samples: samples, weights: weights, evaluator: evaluator)
             add(totals, columns, weights: weights)
         }
-        divide(by: division.totalWeight)
+        divide(by: blocks.joined().reduce(0) { $0 + Double(division.weights[$1]) })
     }
 
     /// Puts the measured per-sample changes, negated, where there is no gradient: removing the edge sets its gate from

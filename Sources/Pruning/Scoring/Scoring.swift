@@ -103,25 +103,6 @@ extension Workload {
         return sums.map { $0.map { $0 / Double(dataset.samples) } }
     }
 
-    /// The surrogate model of a search: gate gradients and the full gate Hessian of `edges`.
-    ///
-    /// Where second derivatives are missing, the cross terms are 0; what was missing is reported to `warn`.
-    ///
-    /// - Throws: `EngineError`, or libtorch's error where there are no gradients at all: search without a model then.
-    public func surrogateModel(of edges: [Edge], warn: (String) -> Void = { _ in }) throws -> SurrogateModel {
-        let measured: GateMeasurement
-        do { measured = try GateMeasurement(self, edges: edges, curvature: .hessian) } catch {
-            warn("no second derivatives (\(error)): the first-order terms alone lead the search")
-            measured = try GateMeasurement(self, edges: edges)
-        }
-        for gap in measured.gaps { warn("\(gap): its measured change stands in") }
-        let zero = edges.map { _ in 0.0 }
-        return SurrogateModel(
-            edges: edges, gradients: measured.gradients.map { $0.isFinite ? $0 : 0 },
-            hessian: measured.matrix.isEmpty
-                ? edges.map { _ in zero } : measured.matrix.map { $0.map { $0.isFinite ? $0 : 0 } })
-    }
-
     /// The exact state of each edge's removal; `nil` where a loss is no finite number.
     func exactSingles(of edges: [Edge], objective: Objective, base: State, interruption: Interruption?)
         async throws

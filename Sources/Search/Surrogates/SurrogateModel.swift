@@ -19,7 +19,7 @@ public import ComputationGraph
 public struct SurrogateModel: Sendable {
     /// The edges that it knows, in the order of `gradients` and `hessian`.
     public let edges: [Edge]
-    /// ∂L/∂z_e.
+    /// ∂L/∂z_e; NaN where it is not known: such an edge is predicted once it has been measured.
     public let gradients: [Double]
     /// ∂²L/∂z_e∂z_f.
     public let hessian: [[Double]]
@@ -29,6 +29,8 @@ public struct SurrogateModel: Sendable {
     public private(set) var alpha = 1.0
 
     private let index: [Edge: Int]
+    /// What removing an edge likely changed where it was tried last.
+    private var latest: [Edge: (state: Mask, change: Double)] = [:]
     private let priorWeight: Double
     /// Sets of two and more whose exact change is known, once each.
     private var observations: [Mask: Double] = [:]
@@ -37,7 +39,7 @@ public struct SurrogateModel: Sendable {
 
     /// - Parameters:
     ///   - edges: candidates, without repetition.
-    ///   - gradients: one finite number per edge.
+    ///   - gradients: one number per edge; NaN where it is not known.
     ///   - hessian: symmetric, one row and column per edge; all 0 makes the model first-order.
     ///   - exactSingles: exact changes of single edges that are known already.
     public init(
@@ -59,6 +61,20 @@ public struct SurrogateModel: Sendable {
         priorWeight = edges.count < 2 ? 0 : square / Double(edges.count * (edges.count - 1) / 2)
     }
 
+    /// A model that knows nothing yet but what it will be told.
+    public init(edges: [Edge]) {
+        let zeros = edges.map { _ in 0.0 }
+        self.init(edges: edges, gradients: zeros.map { _ in .nan }, hessian: edges.map { _ in zeros })
+    }
+
+    /// Takes in what removing an edge from a state changed, or likely would have: predictions for other states start
+    /// from there.
+    ///
+    /// - Parameter change: the loss without the edge minus the state's; ignored unless finite.
+    public mutating func expect(removing edge: Edge, from state: Mask, toChange change: Double) {
+        if change.isFinite, index[edge] != nil { latest[edge] = (state, change) }
+    }
+
     /// Takes in an exact result.
     ///
     /// - Parameters:
@@ -74,10 +90,11 @@ public struct SurrogateModel: Sendable {
         fit()
     }
 
-    /// The predicted L′ − L of removing `set`; `nil` when the model does not know one of its edges.
+    /// The predicted L′ − L of removing `set`; `nil` when nothing is known of one of its edges.
     public func predict(_ set: Mask) -> Double? {
         guard let positions = positions(of: set) else { return nil }
-        return singles(positions) + alpha * crossTerms(positions)
+        let predicted = singles(positions) + alpha * crossTerms(positions)
+        return predicted.isFinite ? predicted : nil
     }
 
     /// The predicted L′ − L of removing one more edge from a state whose own change is known exactly.
@@ -85,16 +102,24 @@ public struct SurrogateModel: Sendable {
     /// - Parameters:
     ///   - parent: the state's mask.
     ///   - change: the state's exact L′ − L.
-    /// - Returns: change + single(edge) + α Σ H_ef over f in the mask; `nil` for an unknown edge.
+    /// - Returns: change + single(edge) + α Σ H_ef over f in the mask; where the edge was tried before, change + what it
+    ///   likely changed there + α times the difference of the cross terms. `nil` for an edge of which nothing is known.
     public func predict(removing edge: Edge, from parent: Mask, change: Double) -> Double? {
         guard let added = index[edge], let positions = positions(of: parent), !parent.contains(edge) else {
             return nil
         }
-        return change + singles([added]) + alpha * positions.reduce(0) { $0 + hessian[added][$1] }
+        func cross(_ positions: [Int]) -> Double { positions.reduce(0) { $0 + hessian[added][$1] } }
+        let predicted =
+            if let (state, known) = latest[edge], let before = self.positions(of: state) {
+                change + known + alpha * (cross(positions) - cross(before))
+            } else { change + singles([added]) + alpha * cross(positions) }
+        return predicted.isFinite ? predicted : nil
     }
 
     /// The predicted change of one edge alone: exact where known, −g + ½H otherwise; `nil` for an unknown edge.
-    public func predict(_ edge: Edge) -> Double? { index[edge].map { singles([$0]) } }
+    public func predict(_ edge: Edge) -> Double? {
+        index[edge].map { singles([$0]) }.flatMap { $0.isFinite ? $0 : nil }
+    }
 
     private func positions(of set: Mask) -> [Int]? {
         let positions = set.edges.compactMap { index[$0] }
@@ -119,8 +144,9 @@ public struct SurrogateModel: Sendable {
         var (numerator, denominator) = (priorWeight, priorWeight)
         for set in observed {
             guard let change = observations[set], let positions = positions(of: set) else { continue }
-            let cross = crossTerms(positions)
-            numerator += cross * (change - singles(positions))
+            let (cross, rest) = (crossTerms(positions), change - singles(positions))
+            guard rest.isFinite else { continue }
+            numerator += cross * rest
             denominator += cross * cross
         }
         alpha = denominator > 0 ? numerator / denominator : 1

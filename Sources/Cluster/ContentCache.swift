@@ -1,0 +1,169 @@
+internal import Coordination
+internal import Foundation
+internal import Glibc
+
+/// Contents on a worker's disk, shared by all workers of the machine and kept from run to run.
+///
+/// A content is written under another name and renamed when it is complete and its hash is right. What is there is
+/// hashed again before it is used. Whoever writes holds a lock on the unfinished file; the others wait for it. The
+/// unfinished file of a worker that died is gone on with.
+public struct ContentCache: Sendable {
+    /// The folder.
+    public let folder: String
+
+    /// The cache in a folder, which is made when it is needed.
+    public init(folder: String) { self.folder = folder }
+
+    /// `$XDG_CACHE_HOME/espalier`, or else `~/.cache/espalier`.
+    public static var defaultFolder: String {
+        let environment = ProcessInfo.processInfo.environment
+        if let base = environment["XDG_CACHE_HOME"], base.hasPrefix("/") { return base + "/espalier" }
+        return (environment["HOME"] ?? NSTemporaryDirectory()) + "/.cache/espalier"
+    }
+
+    func path(of content: ContentID) -> String { "\(folder)/contents/\(content.hexadecimal)" }
+
+    /// The file of a content that is there and unharmed; a harmed one is removed.
+    func verified(_ content: ContentID) throws(ContentHashError) -> String? {
+        let path = path(of: content)
+        var status = stat()
+        guard stat(path, &status) == 0 else { return nil }
+        if Int(status.st_size) == content.size {
+            do throws(ContentHashError) {
+                if try ContentHash.digest(ofFile: path) == content.sha256 { return path }
+            } catch  where error.code == ENOENT { return nil }
+        }
+        unlink(path)
+        return nil
+    }
+
+    /// Opens the unfinished file of a content, for one writer at a time.
+    ///
+    /// - Returns: `nil` while another one writes.
+    /// - Throws: `ClusterError.cache` when the folder cannot be written to, or has no room.
+    func beginWriting(_ content: ContentID) throws(ClusterError) -> PartialContent? {
+        for name in ["contents", "partial"] {
+            do {
+                try FileManager.default.createDirectory(
+                    atPath: "\(folder)/\(name)", withIntermediateDirectories: true,
+                    attributes: [.posixPermissions: 0o700])
+            } catch { throw .cache(path: folder, reason: "it cannot be made: \(error.localizedDescription)") }
+        }
+        let path = "\(folder)/partial/\(content.hexadecimal)"
+        let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else { throw .cache(path: path, reason: String(cString: strerror(errno))) }
+        var isOurs = flock(descriptor, LOCK_EX | LOCK_NB) == 0
+        if !isOurs && errno != EWOULDBLOCK {
+            let reason = String(cString: strerror(errno))
+            close(descriptor)
+            throw .cache(path: path, reason: "it cannot be locked: \(reason)")
+        }
+        // The one that wrote it may just have finished, and taken the name away.
+        var (opened, named) = (stat(), stat())
+        if isOurs, fstat(descriptor, &opened) != 0 || stat(path, &named) != 0 || opened.st_ino != named.st_ino
+        {
+            isOurs = false
+        }
+        guard isOurs else {
+            close(descriptor)
+            return nil
+        }
+        let partial = PartialContent(
+            content, path: path, finished: self.path(of: content), descriptor: descriptor,
+            size: Int(opened.st_size))
+        var room = statvfs()
+        if fstatvfs(descriptor, &room) == 0 {
+            let free = Int(clamping: UInt64(room.f_bavail) * UInt64(room.f_frsize))
+            let needed = content.size - partial.offset
+            guard needed <= free else {
+                throw .cache(
+                    path: folder,
+                    reason: "\(content) needs \(needed >> 20) MiB, and \(free >> 20) MiB are free")
+            }
+        }
+        return partial
+    }
+
+    /// Puts a model's files together in a folder of their own while `body` reads them.
+    func withModel<Result>(
+        _ parts: [(name: String, path: String)], _ body: (String) throws -> Result
+    ) throws -> Result {
+        guard parts.count > 1 else { return try body(parts[0].path) }
+        let place = "\(folder)/models/\(getpid())-\(UInt64.random(in: 0 ... .max))"
+        let files = FileManager.default
+        defer { try? files.removeItem(atPath: place) }
+        do {
+            for part in parts {
+                let path = "\(place)/\(part.name)"
+                try files.createDirectory(
+                    atPath: path[..<(path.lastIndex(of: "/") ?? path.endIndex)].description,
+                    withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+                if link(part.path, path) != 0 { try files.copyItem(atPath: part.path, toPath: path) }
+            }
+        } catch { throw ClusterError.cache(path: place, reason: error.localizedDescription) }
+        return try body("\(place)/\(parts[0].name)")
+    }
+}
+
+/// A content that is being written. Its lock goes with it.
+final class PartialContent {
+    let content: ContentID
+    /// Bytes that are written, and hashed.
+    private(set) var offset: Int
+    private let path: String
+    private let finished: String
+    private let descriptor: Int32
+    private var hasher = ContentHasher()
+
+    fileprivate init(_ content: ContentID, path: String, finished: String, descriptor: Int32, size: Int) {
+        self.content = content
+        self.path = path
+        self.finished = finished
+        self.descriptor = descriptor
+        offset = 0
+        // What was left by another process, or by this one before its connection broke.
+        if size <= content.size, (try? hasher.update(descriptor: descriptor, path: path)) != nil {
+            offset = size
+        } else {
+            startAgain()
+        }
+    }
+
+    deinit { close(descriptor) }
+
+    /// Forgets what is written.
+    func startAgain() {
+        ftruncate(descriptor, 0)
+        hasher = ContentHasher()
+        offset = 0
+    }
+
+    /// Writes the next bytes.
+    func append(_ bytes: Data) throws(ClusterError) {
+        var done = 0
+        while done < bytes.count {
+            let count = bytes.withUnsafeBytes {
+                pwrite(descriptor, $0.baseAddress! + done, bytes.count - done, offset + done)
+            }
+            if count < 0 && errno == EINTR { continue }
+            guard count > 0 else { throw .cache(path: path, reason: String(cString: strerror(errno))) }
+            done += count
+        }
+        bytes.withUnsafeBytes { hasher.update($0) }
+        offset += bytes.count
+    }
+
+    /// Gives the content its name.
+    ///
+    /// - Returns: the file; `nil` when what came is not the content, which is then forgotten.
+    func finish() throws(ClusterError) -> String? {
+        guard offset == content.size, hasher.finish() == content.sha256 else {
+            startAgain()
+            return nil
+        }
+        guard rename(path, finished) == 0 else {
+            throw .cache(path: finished, reason: String(cString: strerror(errno)))
+        }
+        return finished
+    }
+}

@@ -1,0 +1,45 @@
+internal import Coordination
+public import Foundation
+internal import ZeroMQ
+
+/// Asks a running coordinator how far it is.
+public enum StatusRequest {
+    /// - Parameters:
+    ///   - endpoint: where the coordinator listens.
+    ///   - keys: a worker's keys; `nil` without encryption.
+    ///   - limit: how long an answer is waited for.
+    /// - Returns: a JSON object.
+    /// - Throws: `ClusterError.noStatus` when there is no answer, with the reason if one is known.
+    public static func status(of endpoint: String, keys: WorkerKeys?, within limit: Duration) throws -> Data {
+        let context = try Context()
+        let socket = try Socket(.dealer, in: context)
+        let wire = Wire(limits: WireLimits())
+        try Transport.configure(socket, frameBytes: wire.limits.coordinatorFrameBytes)
+        try socket.set(.linger, .zero)
+        if endpoint.contains("[") { try socket.set(.ipv6, true) }
+        if let keys { try socket.useCurve(keys: keys.own, serverKey: keys.coordinator) }
+        let monitor = try socket.monitor()
+        try socket.connect(to: endpoint)
+        defer { socket.close() }
+        _ = try socket.send([Frame(wire.encode(WorkerMessage.askStatus))])
+        var poller = Poller()
+        _ = poller.add(socket)
+        _ = poller.add(monitor.socket)
+        var handshakes = HandshakeWatch()
+        let stopwatch = Stopwatch()
+        while stopwatch.now - .zero < limit {
+            _ = try poller.wait(timeout: .milliseconds(200))
+            if let frames = try socket.receive(), let frame = frames.last,
+                case .status(let json) = try wire.decodeCoordinatorMessage(frame.data)
+            {
+                return json
+            }
+            while let event = try monitor.next() {
+                if let reason = handshakes.failure(after: event.kind) {
+                    throw ClusterError.noStatus(endpoint: endpoint, reason: reason)
+                }
+            }
+        }
+        throw ClusterError.noStatus(endpoint: endpoint, reason: "nothing answered within \(limit)")
+    }
+}

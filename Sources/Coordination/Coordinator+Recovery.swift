@@ -1,0 +1,107 @@
+internal import Datasets
+internal import OrderedCollections
+internal import Search
+
+/// What was finished for a coordinator that is gone, answers that do not come, and peers that no longer agree.
+extension Coordinator {
+    // MARK: Handovers
+
+    /// Takes what a worker finished for an earlier coordinator, when it is of the level that is raced: for the same
+    /// state, edges, block and samples, on what `RunDescription.needsTheSameFiles` says is the same model and data.
+    ///
+    /// What belongs to a level that may yet come is not acknowledged: the worker keeps it, and offers it again.
+    mutating func take(_ handover: Handover, from connection: ConnectionID, at now: Instant)
+        -> [CoordinatorAction]
+    {
+        let assignment = handover.assignment
+        guard let race, handover.level <= race.level.number else { return [] }
+        let acknowledgement = CoordinatorAction.send(.acknowledged(handover.result.id), to: connection)
+        guard handover.result.scores.count == assignment.edges.count,
+            handover.result.scores.allSatisfy({
+                $0.losses.count == assignment.samples.count
+                    && ($0.correct.isEmpty || $0.correct.count == assignment.samples.count)
+            })
+        else {
+            return refuse(connection, because: "what it hands over has a wrong shape", at: now)
+        }
+        guard
+            let (task, places) = race.task(
+                state: assignment.state, block: assignment.block, samples: assignment.samples,
+                edges: assignment.edges)
+        else { return [acknowledgement] }
+        let scores = places.map { handover.result.scores[$0] }
+        let cancellations = withdraw(task)
+        self.race?.fold(task, scores)
+        peers[connection]?.computed += 1
+        let name = peers[connection]?.name(connection) ?? "\(connection)"
+        return [
+            .log(.info, "\(name) hands over block \(task.block.index) of shard \(task.block.shard)"),
+            .journal(task, scores, level: race.level.number), acknowledgement,
+        ] + cancellations
+    }
+
+    /// Takes back tasks that are about what is known now; what else they are about goes back to the race.
+    mutating func withdraw(_ known: LevelTask) -> [CoordinatorAction] {
+        var actions: [CoordinatorAction] = []
+        for (id, flight) in flights
+        where flight.task.block == known.block
+            && !Set(flight.task.expansions).isDisjoint(with: known.expansions)
+        {
+            actions += flight.leases.map { .send(.cancel(id), to: $0.connection) }
+            giveBack(id)
+        }
+        return actions
+    }
+
+    /// More tasks than late answers can still be expected to.
+    static let lapsedLimit = 4096
+
+    /// Nobody holds the task any more: its work goes back to the race. Its result counts all the same, if it comes.
+    mutating func giveBack(_ id: TaskID) {
+        guard var flight = flights.removeValue(forKey: id) else { return }
+        race?.giveBack(flight.task)
+        flight.leases = []
+        lapsed[id] = flight
+        if lapsed.count > Self.lapsedLimit { lapsed.removeFirst() }
+    }
+
+    // MARK: Answers that do not come
+
+    /// How long a worker with a lease of this duration may go without answering anything. Longer than a worker waits
+    /// for its own computation: it can tell more.
+    func patience(with lease: Duration) -> Duration { settings.run.patience(with: lease) * 2 }
+
+    /// An answer came, or none is expected any more: the next one's time begins.
+    mutating func settleDebt(_ id: AttemptID, of connection: ConnectionID, at now: Instant) {
+        guard let index = peers[connection]?.outstanding.firstIndex(of: id) else { return }
+        peers[connection]?.outstanding.remove(at: index)
+        guard let next = peers[connection]?.outstanding.first else {
+            peers[connection]?.answerBy = nil
+            return
+        }
+        let duration = flights[next.task].map { leaseDuration(of: $0.task, behind: []) }
+        let limit = now + patience(with: duration ?? settings.leaseFloor)
+        peers[connection]?.answerBy = limit
+    }
+
+    /// Workers that live, and owe an answer for so long that it will not come: the task or the answer was lost, or
+    /// the computation never ends. What they have goes to others; they are asked to introduce themselves anew.
+    mutating func giveUpTheStuck(at now: Instant) -> [CoordinatorAction] {
+        var actions: [CoordinatorAction] = []
+        for (connection, peer) in peers where peer.answerBy.map({ $0 < now }) ?? false {
+            actions += remove(connection, blamed: true, because: "it does not answer", at: now)
+            actions.append(.send(.introduce, to: connection))
+        }
+        return actions
+    }
+
+    // MARK: Damage
+
+    /// Something was lost on the way. The worker is as good as unknown: its hello makes both sides agree again.
+    mutating func agreeAgain(with connection: ConnectionID, at now: Instant) -> [CoordinatorAction] {
+        let actions = remove(
+            connection, blamed: false, because: "a message of it arrived damaged", at: now)
+        admit(connection, at: now)
+        return actions + [.send(.introduce, to: connection)]
+    }
+}

@@ -1,0 +1,85 @@
+public import Cluster
+internal import ComputationGraph
+internal import Coordination
+internal import Datasets
+internal import Engine
+internal import FoundationEssentials
+internal import ONNX
+internal import Search
+
+/// Workers on other machines: where they come to, and who may.
+public struct RemoteWorkers: Sendable {
+    /// Where to listen: `tcp://HOST:PORT`; port 0 or `*` lets the system choose one.
+    public var endpoint: String
+    /// Encrypts connections and lets in only known workers; `nil` for anybody.
+    public var keys: CoordinatorKeys?
+    /// How long work may lie about without any worker; `nil` waits for ever.
+    public var timeout: Duration?
+    /// Whether workers take part that compute other bits than this process.
+    public var allowsMixedNumerics: Bool
+
+    /// Listens for workers.
+    public init(
+        endpoint: String, keys: CoordinatorKeys?, timeout: Duration? = nil, allowsMixedNumerics: Bool = false
+    ) {
+        self.endpoint = endpoint
+        self.keys = keys
+        self.timeout = timeout
+        self.allowsMixedNumerics = allowsMixedNumerics
+    }
+}
+
+extension Workload {
+    /// What workers on this machine have to know of this workload: where the files are.
+    func runDescription() throws -> RunDescription {
+        try RunDescription(
+            session: .random(in: .min ... .max), modelPath: AbsolutePath.of(graph.model.path),
+            modelSHA256: ContentHash.digest(ofModel: graph.model.path), dataPath: AbsolutePath.of(dataPath),
+            dataSHA256: ContentHash.digest(ofFile: dataPath), sampleLimit: options.samples,
+            loss: loss.rawValue, sharding: division.sharding, memoryBudget: options.memory)
+    }
+
+    /// How workers on other machines are treated, and what they are given: the model's files, the shards, and a block on
+    /// which they show that they compute the same bits as this process.
+    func remoteSettings(_ remote: RemoteWorkers) throws -> (CoordinatorSettings, ContentLibrary) {
+        var library = ContentLibrary()
+        let parts = try library.add(modelAt: graph.model.path)
+        let shards = try (0..<division.sharding.shards).map { shard in
+            ShardContent(
+                shard: shard,
+                content: library.add(try dataset.archive(of: division.sharding.shardRange(shard))))
+        }
+        let block = division.sharding.naturalBlocks(of: 0)[0]
+        let reference = Reference(
+            content: library.add(try dataset.archive(of: block)), samples: block.count,
+            edges: try referenceEdges())
+        let plain = try runDescription()
+        let run = RunDescription(
+            session: plain.session, modelPath: plain.modelPath, modelSHA256: plain.modelSHA256,
+            dataPath: plain.dataPath, dataSHA256: plain.dataSHA256, sampleLimit: plain.sampleLimit,
+            loss: plain.loss, sharding: plain.sharding, memoryBudget: plain.memoryBudget, modelParts: parts,
+            reference: reference, dataBytes: dataset.byteCount, dataBudget: try dataBudget(block))
+        var settings = CoordinatorSettings(run: run, softwareVersion: Espalier.version)
+        settings.shards = shards
+        settings.proof = try NumericsProof.digest(reference, samples: block, evaluator: evaluator())
+        settings.machine = "\(Machine.processorName), \(EngineDescription.text)"
+        settings.allowsMixedNumerics = remote.allowsMixedNumerics
+        settings.noWorkersLimit = remote.timeout ?? .seconds(1_000_000_000)
+        return (settings, library)
+    }
+
+    /// Edges from the beginning, the middle and the end of the model.
+    private func referenceEdges() throws -> [Edge] {
+        var edges = try Candidates(of: graph, selection: .branches).representatives
+        if edges.isEmpty { edges = try Candidates(of: graph, selection: .all).representatives }
+        guard let first = edges.first, let last = edges.last else { return [] }
+        return Array(Set([first, edges[edges.count / 2], last])).sorted()
+    }
+
+    /// Bytes of data that a worker may hold beside what it computes with.
+    private func dataBudget(_ block: Range<Int>) throws -> Int {
+        let shapes = try network.shapes(for: dataset, samples: Array(block))
+        let computing = 2 * network.weightBytes + 2 * shapes.activationBytes + Workload.processBytes
+        return max(1, options.memory - computing)
+    }
+}

@@ -1,0 +1,84 @@
+internal import ComputationGraph
+internal import Search
+
+/// What screening left out, in the form of the JSON.
+struct ScreeningRecord: Encodable {
+    struct Interval: Encodable {
+        let low: Double
+        let high: Double
+    }
+
+    struct LevelRecord: Encodable {
+        let number: Int
+        let measured: Int
+        let skipped: Int
+        let audited: Int
+        let missed: Int
+        /// The share of what was left out that would have been kept, by Clopper and Pearson.
+        let missedShare: Interval?
+        let regret: Double?
+        /// The edges of the best that was drawn, where it is better than what was chosen.
+        let better: [String]?
+    }
+
+    let perState: Int
+    let audits: Int
+    let seed: UInt64
+    let confidence: Double
+    let levels: [LevelRecord]
+    let skipped: Int
+    let audited: Int
+    /// How many of all left out would have been kept.
+    let missed: Interval
+    let regret: Double
+
+    init(_ report: ScreeningReport) {
+        perState = report.settings.perState
+        audits = report.settings.audits
+        seed = report.settings.seed
+        confidence = ScreeningReport.confidence
+        levels = report.levels.map { level in
+            LevelRecord(
+                number: level.number, measured: level.measured, skipped: level.skipped,
+                audited: level.audited,
+                missed: level.missed,
+                missedShare: level.missedShare().map { Interval(low: $0.lower, high: $0.upper) },
+                regret: level.regret.flatMap { $0.isFinite ? $0 : nil },
+                better: level.better?.edges.map(\.description))
+        }
+        skipped = report.levels.reduce(0) { $0 + $1.skipped }
+        audited = report.levels.reduce(0) { $0 + $1.audited }
+        missed = Interval(low: report.missed.lowerBound, high: report.missed.upperBound)
+        regret = report.regret
+    }
+}
+
+extension SummaryText {
+    /// What was left out, and what the audit of it showed, or that nothing was.
+    static func exactness(of summary: RunSummary, table: (TextTable) -> String) -> String {
+        guard let report = summary.screening else {
+            return "The result is exact: every expansion was measured in full, or proven to be worse.\n"
+        }
+        let record = ScreeningRecord(report)
+        var rows = TextTable(["step", "measured", "left out", "drawn", "missed", "share missed", "regret"])
+        for level in record.levels {
+            let share = level.missedShare.map {
+                NumberText.percent($0.low) + " to " + NumberText.percent($0.high)
+            }
+            rows.append(
+                [level.number, level.measured, level.skipped, level.audited, level.missed].map {
+                    NumberText.grouped($0)
+                } + [share ?? "", level.regret.map { NumberText.significant($0) } ?? ""])
+        }
+        let (low, high) = (record.missed.low.rounded(.up), record.missed.high.rounded(.down))
+        return
+            "The result is not exact: only the \(record.perState) most promising expansions of each state were "
+            + "measured (--screen).\nOf the others some were drawn at random and measured in full. Missed are those "
+            + "that would have been kept; regret is how\nmuch better the best of them is than what was chosen.\n\n"
+            + table(rows)
+            + "\nWith \(NumberText.percent(record.confidence)) confidence, \(NumberText.grouped(Int(low))) to "
+            + "\(NumberText.grouped(Int(max(low, high)))) of \(NumberText.grouped(record.skipped)) expansions left out "
+            + "would have been kept\n(Clopper-Pearson intervals, Bonferroni's correction); the measured regret of all "
+            + "steps is \(NumberText.significant(record.regret)).\n"
+    }
+}

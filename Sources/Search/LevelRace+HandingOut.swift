@@ -1,0 +1,186 @@
+internal import Datasets
+
+/// What is computed next. Nothing here has a say in the result.
+extension LevelRace {
+    /// What handing out looks at of an expansion.
+    struct Standing: Sendable {
+        /// The bound, with what is in flight counted as what it will likely add.
+        var priority: Double
+        /// The sum that the bound is of: it orders those whose bound is the same, mostly 0.
+        var sum: Double
+        /// The next block in the order of visits, whatever its shard; -1 for none.
+        var next: Int
+        /// The objective value that the expansion will likely have in the end.
+        var value: Double
+        /// The parent's index.
+        let parent: Int
+        /// Whether its first result is to be waited for, since nothing else tells what to expect.
+        var isHeld: Bool
+
+        /// Whether it is advanced before `other`; what is left equal goes by index.
+        func precedes(_ other: Standing) -> Bool {
+            priority != other.priority ? priority < other.priority : sum < other.sum
+        }
+    }
+
+    /// The most expansions in one task.
+    private static let largestTask = 64
+
+    /// The next task, or `nil` when everything that is likely needed is in flight.
+    ///
+    /// While something is in flight, work that its results will likely make needless is held back; otherwise there is
+    /// always a task.
+    ///
+    /// - Parameters:
+    ///   - sharing: the number of workers that the work has to go round for.
+    ///   - admits: whether a shard's blocks may be handed out to whoever asks.
+    public mutating func nextTask(sharing workers: Int = 1, admits: (Int) -> Bool = { _ in true })
+        -> LevelTask?
+    {
+        let shards = (0..<division.sharding.shards).filter(admits)
+        let takesAll = shards.count == division.sharding.shards
+        let isOpen = isOpen
+        let limit = isOpen && inFlight > 0 ? likelyLimit() : .infinity
+        let lead = lead(within: limit, holding: takesAll && isOpen, in: takesAll ? nil : shards)
+        guard let lead else { return nil }
+        let parent = standings[lead.index].parent
+        let joining = isOpen ? max(likelyLimit(), standings[lead.index].priority) : .infinity
+        var chosen: [Int] = []
+        var count = 0
+        for index in running {
+            // By reference: a copy of every standing would take longer than all else.
+            guard takesAll ? standings[index].next == lead.block : isOpenFor(lead.block, index),
+                standings[index].parent == parent, standings[index].priority <= joining,
+                !(takesAll && isOpen && standings[index].isHeld)
+            else { continue }
+            count += 1
+            insert(index, into: &chosen)
+        }
+        let share = max(1, (count + workers - 1) / workers)
+        return handOut(chosen.prefix(share).sorted(), lead.block, parent: parent)
+    }
+
+    /// The first expansion to be advanced, and its block.
+    ///
+    /// - Parameter shards: where blocks are looked for; `nil` for all.
+    private mutating func lead(within limit: Double, holding: Bool, in shards: [Int]?)
+        -> (index: Int, block: Int)?
+    {
+        var lead: (index: Int, block: Int)?
+        var (priority, sum) = (Double.infinity, Double.infinity)
+        for index in running {
+            let own = standings[index].priority
+            guard own <= limit, lead == nil || own <= priority else { continue }
+            if lead != nil, own == priority, standings[index].sum >= sum { continue }
+            if holding, standings[index].isHeld { continue }
+            let block = shards.map { firstBlock(of: index, in: $0) ?? -1 } ?? standings[index].next
+            guard block >= 0 else { continue }
+            lead = (index, block)
+            (priority, sum) = (own, standings[index].sum)
+        }
+        return lead
+    }
+
+    /// Whether an expansion's block can be handed out.
+    private func isOpenFor(_ block: Int, _ index: Int) -> Bool { entrants[index].isOpen(block) }
+
+    /// Keeps the first expansions that were seen, in the order in which they are advanced.
+    private func insert(_ index: Int, into chosen: inout [Int]) {
+        let standing = standings[index]
+        if chosen.count == LevelRace.largestTask, let last = chosen.last,
+            !standing.precedes(standings[last])
+        {
+            return
+        }
+        let place = chosen.lastIndex { !standing.precedes(standings[$0]) }.map { $0 + 1 } ?? 0
+        chosen.insert(index, at: place)
+        if chosen.count > LevelRace.largestTask { chosen.removeLast() }
+    }
+
+    private mutating func handOut(_ expansions: [Int], _ block: Int, parent index: Int) -> LevelTask {
+        let parent = level.parents[index]
+        for expansion in expansions {
+            entrants[expansion].handOut(block, forecasts[index])
+            inFlight += 1
+            refresh(expansion)
+        }
+        return LevelTask(
+            state: parent.mask, block: parent.blocks.ids[block], samples: parent.blocks.samples[block],
+            edges: expansions.map { entrants[$0].expansion.edge }, expansions: expansions, parent: index,
+            place: block)
+    }
+
+    /// Makes the work of a task available again, e.g. when its worker died.
+    public mutating func giveBack(_ task: LevelTask) {
+        for index in task.expansions {
+            let before = inFlightCount(index)
+            entrants[index].takeBack(task.place, shard: task.block.shard, forecasts[task.parent])
+            inFlight += inFlightCount(index) - before
+            refresh(index)
+        }
+    }
+
+    /// Whether any result of a task can still matter.
+    public func needs(_ task: LevelTask) -> Bool {
+        task.expansions.contains { entrants[$0].status == .running && !entrants[$0].isKnown(task.place) }
+    }
+
+    // MARK: Expectations
+
+    /// Whether anything can still be dropped, so that it matters what is computed first.
+    private var isOpen: Bool {
+        usesBounds && (bestValues.count + running.count > level.keep || level.maximumIncrease < .infinity)
+    }
+
+    /// What counts as in flight of an expansion: nothing once it is not running.
+    func inFlightCount(_ index: Int) -> Int {
+        entrants[index].status == .running ? entrants[index].inFlightCount : 0
+    }
+
+    /// Takes note of what has changed of an expansion.
+    mutating func refresh(_ index: Int) {
+        let parent = entrants[index].expansion.parent
+        let sum = entrants[index].expectedSum(forecasts[parent])
+        let next =
+            entrants[index].status == .running
+            ? firstBlock(of: index, in: 0..<division.sharding.shards) ?? -1 : -1
+        let total = entrants[index].expectedTotal(forecasts[parent])
+        standings[index] = Standing(
+            priority: bound(sum), sum: sum, next: next,
+            value: level.objective.value(loss: total / division.totalWeight, base: level.baseLoss),
+            parent: parent, isHeld: entrants[index].isUnheardOf)
+    }
+
+    /// The first block in the order of visits, among those of `shards`, that can be handed out.
+    private mutating func firstBlock(of index: Int, in shards: some Sequence<Int>) -> Int? {
+        let visits = visits[entrants[index].expansion.parent]
+        var first: Int?
+        for shard in shards {
+            guard let block = entrants[index].nextBlock(of: shard, in: visits) else { continue }
+            if first.map({ visits.rank[block] < visits.rank[$0] }) ?? true { first = block }
+        }
+        return first
+    }
+
+    /// The bound that the best will likely not exceed: that of the `keep`-th best total, as far as totals are known
+    /// and can be forecast.
+    private mutating func likelyLimit() -> Double {
+        if let likelyThreshold { return likelyThreshold }
+        var found = Double.infinity
+        if bestValues.count + running.count > level.keep {
+            var values = bestValues.map(\.objective)
+            var worst = values.count == level.keep ? values.last ?? .infinity : .infinity
+            for index in running {
+                let value = standings[index].value
+                if value >= worst { continue }
+                values.insert(value, at: values.lastIndex { $0 <= value }.map { $0 + 1 } ?? 0)
+                if values.count > level.keep { values.removeLast() }
+                if values.count == level.keep { worst = values.last ?? .infinity }
+            }
+            found = values.last ?? .infinity
+        }
+        found = min(found, max(0, level.maximumIncrease))
+        likelyThreshold = found
+        return found
+    }
+}

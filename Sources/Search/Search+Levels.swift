@@ -1,0 +1,153 @@
+internal import ComputationGraph
+
+/// What a level is made of.
+extension Search {
+    /// A state with the expansions that are its own.
+    struct ExpandedState {
+        let state: State
+        var expansions: [(edge: Edge, mask: Mask)]
+    }
+
+    /// All expansions of the frontier; a set that several parents reach belongs to the best of them.
+    func nextStates(from frontier: [State], random: inout SplitMix64) -> [ExpandedState] {
+        var seen: Set<Mask> = []
+        var states: [ExpandedState] = []
+        for state in frontier {
+            var own: [(edge: Edge, mask: Mask)] = []
+            for edge in problem.candidates.expansions(of: state.mask, in: problem.graph) {
+                let mask = state.mask.removing(edge)
+                if seen.insert(mask).inserted { own.append((edge, mask)) }
+            }
+            switch settings.strategy {
+            case .random: own = own.randomElement(using: &random).map { [$0] } ?? []
+            case .ranked(_, let order):
+                let first = order.first { edge in own.contains { $0.edge == edge } }
+                own = own.filter { $0.edge == first }
+            case .greedy, .beam, .exhaustive: break
+            }
+            if !own.isEmpty { states.append(ExpandedState(state: state, expansions: own)) }
+        }
+        return states
+    }
+
+    /// The level of these states' expansions, and those that screening leaves out.
+    ///
+    /// - Parameters:
+    ///   - guide: gives the estimates that order the work.
+    ///   - screen: chooses what is measured when the settings ask for it; it must follow from results alone that are the
+    ///     same in every run.
+    /// - Returns: `nil` when there is nothing to expand.
+    func nextLevel(
+        _ number: Int, of states: [ExpandedState], base: State, guide: SurrogateModel, screen: SurrogateModel?
+    ) -> (level: Level, skipped: [Expansion])? {
+        var expansions: [Expansion] = []
+        var skipped: [Expansion] = []
+        for (parent, expanded) in states.enumerated() {
+            let state = expanded.state
+            let change = state.loss - base.loss
+            let own = expanded.expansions.map { edge, mask in
+                Expansion(
+                    parent: parent, edge: edge, mask: mask, cost: problem.costs.cost(of: mask),
+                    estimate: guide.predict(removing: edge, from: state.mask, change: change).map {
+                        base.loss + $0
+                    })
+            }
+            let (measured, others) = screened(own, of: state, base: base, by: screen)
+            expansions += measured
+            skipped += others
+        }
+        guard !expansions.isEmpty else { return nil }
+        let level = Level(
+            number: number, parents: states.map { Parent($0.state, problem.division) },
+            expansions: expansions, keep: settings.strategy.width, baseLoss: base.loss,
+            objective: settings.objective, maximumIncrease: settings.maximumLossIncrease ?? .infinity)
+        return (level, skipped)
+    }
+
+    // MARK: Screening
+
+    /// The most promising expansions of a state, in their order, and the others. Those of which nothing is known are
+    /// always among the first.
+    private func screened(_ own: [Expansion], of state: State, base: State, by screen: SurrogateModel?)
+        -> (measured: [Expansion], others: [Expansion])
+    {
+        guard let limit = settings.screening?.perState, let screen, own.count > limit else {
+            return (own, [])
+        }
+        var unknown: [Int] = []
+        var ranked: [(rank: Rank, index: Int)] = []
+        for (index, expansion) in own.enumerated() {
+            let change = expansion.edge.flatMap {
+                screen.predict(removing: $0, from: state.mask, change: state.loss - base.loss)
+            }
+            guard let change else {
+                unknown.append(index)
+                continue
+            }
+            let value = settings.objective.value(loss: base.loss + change, base: base.loss)
+            ranked.append((Rank(objective: value, cost: expansion.cost, mask: expansion.mask), index))
+        }
+        let best = ranked.sorted { $0.rank < $1.rank }.prefix(limit).map(\.index)
+        let chosen = Set(unknown + best)
+        return (
+            own.indices.filter(chosen.contains).map { own[$0] },
+            own.indices.filter { !chosen.contains($0) }.map { own[$0] }
+        )
+    }
+
+    /// Measures a random sample of what was left out of a level, in full.
+    func audit(_ level: Level, _ outcome: LevelOutcome, _ skipped: [Expansion], _ screening: Screening)
+        async throws -> (ScreenedLevel, LevelOutcome)
+    {
+        var random = SplitMix64(seed: screening.seed ^ UInt64(level.number) &* 0x9E37_79B9_7F4A_7C15)
+        let places = skipped.indices.shuffled(using: &random).prefix(screening.audits).sorted()
+        let sample = places.map { skipped[$0] }
+        var audit = LevelOutcome(best: [], work: WorkCount(), dropped: [], likely: [])
+        if !sample.isEmpty {
+            let all = Level(
+                number: level.number, parents: level.parents, expansions: sample, keep: .max,
+                baseLoss: level.baseLoss, objective: level.objective,
+                maximumIncrease: level.maximumIncrease)
+            audit = try await evaluator.evaluate(all, division: problem.division, usesBounds: false)
+        }
+        let report = ScreenedLevel(
+            number: level.number, measured: level.expansions.count, skipped: skipped.count,
+            audited: sample.count, audit: audit.best, kept: outcome.best, keep: level.keep)
+        // Brute force would have measured all that were left out.
+        var work = audit.work
+        work.bruteForceBlockEvaluations = skipped.reduce(0) { $0 + level.parents[$1.parent].blocks.ids.count }
+        return (report, LevelOutcome(best: audit.best, work: work, dropped: [], likely: []))
+    }
+}
+
+extension SurrogateModel {
+    /// Takes in what a level has shown.
+    mutating func learn(from outcome: LevelOutcome, states: [State], base: State) {
+        let losses = Dictionary(states.map { ($0.mask, $0.loss) }) { first, _ in first }
+        for state in outcome.best { observe(state.mask, change: state.loss - base.loss) }
+        for likely in outcome.likely {
+            guard let edge = likely.edge, let loss = losses[likely.state] else { continue }
+            expect(removing: edge, from: likely.state, toChange: likely.loss - loss)
+        }
+    }
+}
+
+extension SurrogateModel {
+    /// Takes in states that were measured in full: what is learnt is the same in every run.
+    mutating func learn(fromMeasured found: [State], of parents: [State], base: State) {
+        let losses = Dictionary(parents.map { ($0.mask, $0.loss) }) { first, _ in first }
+        for state in found {
+            observe(state.mask, change: state.loss - base.loss)
+            guard let edge = state.edge else { continue }
+            let parent = Mask(state.mask.edges.filter { $0 != edge })
+            if let loss = losses[parent] { expect(removing: edge, from: parent, toChange: state.loss - loss) }
+        }
+    }
+}
+
+extension LevelOutcome {
+    /// The same with what an audit took besides.
+    func addingWork(of audit: LevelOutcome) -> LevelOutcome {
+        LevelOutcome(best: best, work: work + audit.work, dropped: dropped, likely: likely)
+    }
+}

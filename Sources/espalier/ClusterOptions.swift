@@ -1,0 +1,71 @@
+internal import ArgumentParser
+internal import Cluster
+internal import Pruning
+
+/// Where workers on other machines come to.
+struct ClusterOptions: ParsableArguments {
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Take workers from any machine: listen on tcp://HOST:PORT; HOST may be *, and PORT 0 for any.",
+            valueName: "address"))
+    var bind: String?
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "With --bind: the coordinator's keys, from 'espalier keygen'.", valueName: "folder"))
+    var keys: String?
+    @Flag(name: .long, help: "With --bind: no keys; whoever reaches the address can read model and data.")
+    var insecure = false
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "With --bind: give up when there was no worker for so long. (default: wait)", valueName: "seconds"
+        ))
+    var workerTimeout: Double?
+    @Flag(
+        name: .long,
+        help: "With --bind: take workers too whose losses differ in the last bits; the summary names them.")
+    var allowMixedNumerics = false
+
+    func validate() throws {
+        guard let bind else {
+            guard keys == nil, !insecure, workerTimeout == nil, !allowMixedNumerics else {
+                throw ValidationError(
+                    "--keys, --insecure, --worker-timeout and --allow-mixed-numerics go with --bind")
+            }
+            return
+        }
+        try Self.check(bind, option: "--bind", keys: keys, insecure: insecure)
+        if let workerTimeout, !(workerTimeout > 0 && workerTimeout < 1e9) {
+            throw ValidationError("--worker-timeout must be a number of seconds above 0")
+        }
+    }
+
+    /// Checks an address, and that it has either keys or `--insecure`.
+    static func check(_ address: String, option: String, keys: String?, insecure: Bool) throws {
+        guard ["tcp://", "ipc://"].contains(where: address.hasPrefix), address.count > 6 else {
+            throw ValidationError("\(option) takes tcp://HOST:PORT, not '\(address)'")
+        }
+        guard keys == nil || !insecure else {
+            throw ValidationError("--keys and --insecure exclude each other")
+        }
+        guard keys != nil || insecure || address.hasPrefix("ipc://") else {
+            throw ValidationError(
+                "\(address) can be reached from other machines: give --keys DIR ('espalier keygen' makes them), or "
+                    + "--insecure")
+        }
+    }
+
+    /// The workers to take; `nil` without `--bind`.
+    ///
+    /// - Throws: `ClusterError.key` that names the file.
+    func remote() throws -> RemoteWorkers? {
+        guard let bind else { return nil }
+        return RemoteWorkers(
+            endpoint: bind,
+            keys: try keys.map { folder throws(ClusterError) in try CoordinatorKeys(folder: folder) },
+            timeout: workerTimeout.map { .milliseconds(Int64($0 * 1000)) },
+            allowsMixedNumerics: allowMixedNumerics)
+    }
+}

@@ -1,0 +1,82 @@
+import ComputationGraph
+import Coordination
+import Datasets
+import Foundation
+import Search
+
+/// Peers that may say anything, in any order, to a coordinator in the middle of a level, and a coordinator that may
+/// say anything to a worker: no state machine traps, or breaks a promise to itself.
+extension Targets {
+    /// Steps: a byte for who speaks and how much time has passed, one for the length, and so many bytes of a message.
+    static func machines(_ bytes: Data) -> Int32 {
+        guard let sharding = try? Sharding(samples: 12, shards: 2, blockSize: 2) else { return 0 }
+        let division = SampleDivision(sharding: sharding, weights: [Float](repeating: 1, count: 12))
+        let run = RunDescription(
+            session: 7 << 32, modelPath: "m", modelSHA256: [UInt8](repeating: 1, count: 32), dataPath: "d",
+            dataSHA256: [UInt8](repeating: 2, count: 32), sampleLimit: nil, loss: "kl", sharding: sharding)
+        var coordinator = Coordinator(CoordinatorSettings(run: run, softwareVersion: "1"))
+        let cost = Cost(parameters: 1, flops: 1)
+        let level = Level(
+            number: 1, parents: [Parent(unmeasured: .empty, division)],
+            expansions: (0..<3).map {
+                let edge = Edge(node: $0, slot: 0)
+                return Expansion(parent: 0, edge: edge, mask: Mask([edge]), cost: cost)
+            }, keep: 1, baseLoss: 0, objective: .absolute)
+        var worker = Worker(
+            WorkerSettings(
+                hello: Hello(
+                    softwareVersion: "1", identity: WorkerID(high: 1, low: 1), host: "h", process: 1,
+                    processor: "")))
+        var now = Instant.zero
+        _ = coordinator.handle(
+            .begin(level, division: division, usesBounds: true, recorded: []), at: now)
+        _ = worker.handle(.connected, at: now)
+        let wire = Wire()
+        var rest = bytes[...]
+        while rest.count >= 2 {
+            let step = rest.removeFirst()
+            let length = min(Int(rest.removeFirst()), rest.count)
+            let frame = Wire.sealed(Data(rest.prefix(length)))
+            rest = rest.dropFirst(length)
+            now = now + .milliseconds(Int(step >> 3) * 200)
+            let connection = ConnectionID([step & 3])
+            let toWorker = step & 4 != 0
+            do throws(WireError) {
+                if toWorker {
+                    let message = try wire.decodeCoordinatorMessage(frame)
+                    for case .load(let run) in worker.handle(.received(message), at: now) {
+                        _ = worker.handle(.loaded(run, shards: [0]), at: now)
+                    }
+                } else {
+                    let message = try wire.decodeWorkerMessage(frame)
+                    _ = coordinator.handle(.received(message, from: connection), at: now)
+                }
+            } catch {
+                if toWorker {
+                    _ = worker.handle(.malformed(error), at: now)
+                } else {
+                    _ = coordinator.handle(.malformed(error, from: connection), at: now)
+                }
+            }
+            check { () throws(InvariantViolation) in try coordinator.validateState() }
+            check { () throws(InvariantViolation) in try worker.validateState() }
+            _ = coordinator.handle(.tick, at: now)
+            _ = worker.handle(.tick, at: now)
+        }
+        return 0
+    }
+
+    private static func check(_ validate: () throws(InvariantViolation) -> Void) {
+        do throws(InvariantViolation) { try validate() } catch { preconditionFailure("\(error)") }
+    }
+
+    /// A greeting, a claim and an answer, to begin with.
+    static func conversation(_ messages: [Data]) -> Data {
+        messages.reduce(into: Data()) { all, frame in
+            // Without the checksum, which the target adds.
+            let message = frame.dropLast(9)
+            guard message.count < 256 else { return }
+            all += [8, UInt8(message.count)] + message
+        }
+    }
+}

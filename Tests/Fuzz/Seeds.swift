@@ -1,0 +1,81 @@
+import ComputationGraph
+import Coordination
+import Datasets
+import Foundation
+import Journal
+import Search
+
+/// Inputs to begin with, for the formats that no fixture holds.
+extension Targets {
+    static var journalName: String { RunJournal.fileName }
+
+    /// Writes `wire-*` and `journal-*` into a folder.
+    static func writeSeeds(to folder: String) {
+        do {
+            for (index, bytes) in try messages().enumerated() {
+                try bytes.write(to: URL(filePath: "\(folder)/wire-\(index)"))
+            }
+            try conversation(messages()).write(to: URL(filePath: "\(folder)/machines-0"))
+            try journal().write(to: URL(filePath: "\(folder)/journal-0"))
+        } catch { print("seeds: \(error)") }
+    }
+
+    private static func messages() throws -> [Data] {
+        let wire = Wire()
+        let id = AttemptID(TaskID(7 << 32 | 3), 2)
+        let scores = [
+            SampleScores(losses: [1, 2.5], correct: [0, 1]),
+            SampleScores(losses: [0, .nan], correct: [1, 1]),
+        ]
+        let assignment = Assignment(
+            id: id, state: Mask([Edge(node: 3, slot: 1)]), block: BlockID(shard: 1, index: 2),
+            samples: [4, 2],
+            edges: [nil, Edge(node: 1, slot: 0)], deadline: .seconds(9))
+        let result = TaskResult(id: id, scores: scores, seconds: 0.5)
+        let run = RunDescription(
+            session: 7 << 32, modelPath: "model.onnx", modelSHA256: [UInt8](repeating: 1, count: 32),
+            dataPath: "data.npz", dataSHA256: [UInt8](repeating: 2, count: 32), sampleLimit: 8, loss: "kl",
+            sharding: try Sharding(samples: 8, shards: 2, blockSize: 2), memoryBudget: 1 << 30)
+        let hello = Hello(
+            softwareVersion: "1", identity: WorkerID(high: 1, low: 2), host: "node", process: 4,
+            processor: "cpu")
+        let up: [WorkerMessage] = [
+            .hello(hello), .ready(shards: [0, 1]), .result(result), .cancelled(id), .alive(computed: 3),
+            .handover(Handover(assignment: assignment, result: result)),
+            .failed(TaskFailure(id: id, reason: "no", isPermanent: true)),
+            .goodbye(reason: "bye", failed: true),
+        ]
+        let down: [CoordinatorMessage] = [
+            .welcome(run), .refused(reason: "no"), .task(assignment), .acknowledged(id), .cancel(id.task),
+            .stop(reason: "over"), .alive, .introduce,
+        ]
+        return try up.map { try wire.encode($0) } + down.map { try wire.encode($0) }
+    }
+
+    private static func journal() throws -> Data {
+        let folder = "\(NSTemporaryDirectory())/espalier-fuzz-seed-\(getpid())"
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        do {
+            let identity = RunIdentity(
+                modelPath: "resnet.onnx", modelSHA256: "aa11", dataPath: "digits.npz", dataSHA256: "bb22",
+                settings: "{}", version: "1.0", commandLine: ["prune", "resnet.onnx"])
+            let journal = try RunJournal.create(in: folder, identity: identity)
+            let results = (0..<6).map { index in
+                RecordedResult(
+                    state: Mask([Edge(node: index / 3, slot: 0)]),
+                    edge: index % 3 == 0 ? nil : Edge(node: 9, slot: index),
+                    block: BlockID(shard: 0, index: index),
+                    scores: SampleScores(
+                        losses: [1, 2, .infinity], correct: index % 2 == 0 ? [] : [1, 0, 1]))
+            }
+            try journal.record(results, level: 1)
+            let state = State(
+                mask: Mask([Edge(node: 9, slot: 1)]), edge: Edge(node: 9, slot: 1), loss: 0.5,
+                objective: 0.25,
+                correct: 3, sampleLosses: [], cost: Cost(parameters: 10, flops: 20), nonFiniteLosses: 0)
+            try journal.finish(
+                level: 1, states: [state], work: WorkCount(), dropped: [(mask: state.mask, bound: 2)])
+        }
+        return try Data(contentsOf: URL(filePath: "\(folder)/\(journalName)"))
+    }
+}

@@ -1,0 +1,60 @@
+import Foundation
+import Simulation
+
+/// `espalier-simulate`: simulates searches on a rough cluster, one seed each, and prints what was injected.
+@main struct Simulate {
+    static func main() async {
+        var seeds: UInt64 = 1000
+        var first: UInt64 = 0
+        var single: UInt64?
+        var defect: Defect?
+        var arguments = CommandLine.arguments.dropFirst()
+        while let name = arguments.popFirst() {
+            let value = arguments.popFirst() ?? ""
+            switch (name, UInt64(value)) {
+            case ("--seeds", let number?): seeds = number
+            case ("--first", let number?): first = number
+            case ("--seed", let number?): single = number
+            case ("--defect", nil) where Defect(rawValue: value) != nil: defect = Defect(rawValue: value)
+            default:
+                say("usage: Scripts/simulate [--seeds N] [--first S] [--seed S] [--defect NAME]")
+                exit(64)
+            }
+        }
+        if let single {
+            let isGood = await run(single, defect) { print($0) } != nil
+            exit(isGood ? 0 : 1)
+        }
+        var counts = SimulationCounts()
+        var failures = 0
+        let start = ContinuousClock.now
+        for seed in first..<first + seeds {
+            guard let own = await run(seed, defect, log: nil) else {
+                failures += 1
+                if failures == 5 { break }
+                continue
+            }
+            counts += own
+            if counts.seeds % 50_000 == 0 { say("\(counts.seeds) seeds") }
+        }
+        print(counts.table)
+        print("\(start.duration(to: .now)); \(failures) seeds failed")
+        exit(failures == 0 ? 0 : 1)
+    }
+
+    private static func run(_ seed: UInt64, _ defect: Defect?, log: (@Sendable (String) -> Void)?) async
+        -> SimulationCounts?
+    {
+        do {
+            let counts = try await Simulation(seed: seed, defect: defect, log: log).run()
+            log?("seed \(seed) ended as it should; the events' hash is \(counts.digest)")
+            return counts
+        } catch {
+            let option = defect.map { " --defect \($0.rawValue)" } ?? ""
+            say("seed \(seed): \(error)\n  see it again: Scripts/simulate --seed \(seed)\(option)")
+            return nil
+        }
+    }
+
+    private static func say(_ text: String) { FileHandle.standardError.write(Data((text + "\n").utf8)) }
+}

@@ -1,0 +1,131 @@
+public import ComputationGraph
+public import Datasets
+internal import Foundation
+internal import ONNX
+public import Search
+
+/// A search that is small enough for thousands a second, with losses out of a hash instead of a model.
+public struct SimulatedProblem: Sendable {
+    /// The graph, its candidates and the samples.
+    public let problem: SearchProblem
+    /// How it is searched.
+    public let settings: SearchSettings
+    let seed: UInt64
+    /// Some masks have losses that are no numbers.
+    let hasNonFiniteLosses: Bool
+    /// Losses of very different sizes, so that their sums depend on the order of adding.
+    let hasWideLosses: Bool
+
+    /// The problem of a seed.
+    ///
+    /// - Throws: what the graph's construction throws: a defect of this file.
+    public init(seed: UInt64) throws {
+        self.seed = seed
+        var random = SplitMix64(seed: seed ^ 0xC0FFEE)
+        func draw(_ range: ClosedRange<Int>) -> Int { .random(in: range, using: &random) }
+        let samples = draw(6...20)
+        let division = SampleDivision(
+            sharding: try Sharding(
+                samples: samples, shards: draw(1...3), blockSize: draw(3...6)),
+            weights: (0..<samples).map { Float(1 + $0 % 3) })
+        let graph = SimulatedProblem.graphs[draw(0...(SimulatedProblem.graphs.count - 1))]
+        problem = SearchProblem(
+            graph: graph.graph, candidates: graph.candidates, costs: graph.costs, division: division)
+        settings = SearchSettings(
+            strategy: [.greedy, .greedy, .beam(width: 2), .beam(width: 3), .exhaustive][draw(0...4)],
+            objective: draw(0...3) == 0 ? .signed : .absolute, steps: draw(1...3), usesBounds: draw(0...2) > 0
+        )
+        hasNonFiniteLosses = draw(0...9) == 0
+        hasWideLosses = draw(0...1) == 0
+    }
+
+    /// Scores of a piece of work, the same wherever it is computed.
+    public func scores(state: Mask, edges: [Edge?], samples: [Int]) -> [SampleScores] {
+        edges.map { scores(of: $0.map { state.removing($0) } ?? state, samples) }
+    }
+
+    private func scores(of mask: Mask, _ samples: [Int]) -> SampleScores {
+        var hash = seed &* 0x9E37_79B9_7F4A_7C15
+        for edge in mask.edges { hash = mix(hash ^ UInt64(edge.node << 8 | edge.slot)) }
+        // A share that all samples have makes some masks better than others, so that bounds can bite.
+        let common = Float(mask.isEmpty ? 0 : mix(hash) % 1000) / 500
+        var losses: [Float] = []
+        var correct: [UInt32] = []
+        for sample in samples {
+            let own = mix(hash ^ UInt64(sample) &* 0xD134_2543_DE82_EF95)
+            let isOdd = hasNonFiniteLosses && !mask.isEmpty && own % 23 == 0
+            var loss = common + Float(own % 4096) / 1021
+            // Powers of two from 2⁻³⁰ to 2⁹, more than the bits of a double beyond those of a float.
+            if hasWideLosses {
+                loss *= Float(sign: .plus, exponent: Int((own >> 32) % 40) - 30, significand: 1)
+            }
+            losses.append(isOdd ? (own % 2 == 0 ? .nan : .infinity) : loss)
+            correct.append(UInt32(own >> 60) & 1)
+        }
+        return SampleScores(losses: losses, correct: correct)
+    }
+
+    private func mix(_ value: UInt64) -> UInt64 {
+        var z = value &+ 0x9E37_79B9_7F4A_7C15
+        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+        return z ^ (z >> 31)
+    }
+
+    /// What the search finds in one process, task by task.
+    public func expected() async throws -> SearchResult {
+        let local = LocalEvaluator { scores(state: $0.state, edges: $0.edges, samples: $0.samples) }
+        return try await Search(problem, settings: settings, evaluator: local).run()
+    }
+
+    // MARK: Graphs
+
+    private struct Prepared: Sendable {
+        let graph: Graph
+        let candidates: Candidates
+        let costs: CostModel
+    }
+
+    /// Chains with skips. Graphs take longer to make than to search, so there are a few.
+    private static let graphs: [Prepared] = (0..<16).compactMap { number in
+        var random = SplitMix64(seed: UInt64(number))
+        guard let graph = try? graph(nodes: 1 + number % 3, using: &random),
+            let candidates = try? Candidates(of: graph, selection: .all)
+        else { return nil }
+        let shapes: [[Int]?] = graph.values.map { $0.constant?.shape ?? [1, 4] }
+        return Prepared(
+            graph: graph, candidates: candidates,
+            costs: CostModel(graph: graph, shapes: shapes, samples: 1))
+    }
+
+    private static func graph(nodes: Int, using random: inout SplitMix64) throws -> Graph {
+        var proto = ModelProto()
+        proto.opsetImport = [OperatorSetIdProto(domain: "", version: 17)]
+        proto.graph.input = [ValueInfoProto(name: "x", .float32, shape: [1, 4])]
+        var names = ["x"]
+        for index in 0..<nodes {
+            let previous = names[names.count - 1]
+            let other = names.randomElement(using: &random) ?? previous
+            let (operation, inputs): (String, [String]) =
+                Bool.random(using: &random) ? ("Add", [previous, other]) : ("Relu", [previous])
+            proto.graph.node.append(NodeProto(operation, inputs: inputs, outputs: ["v\(index)"]))
+            names.append("v\(index)")
+        }
+        proto.graph.node.append(
+            NodeProto("Sum", inputs: [names[names.count - 1], names[1], "x"], outputs: ["y"]))
+        proto.graph.output = [ValueInfoProto(name: "y", .float32, shape: [1, 4])]
+        return try Graph(ModelFile(unchecked: proto))
+    }
+}
+
+extension SearchResult {
+    /// Everything that has to be the same to the bit, as text.
+    var fingerprint: [String] {
+        ([[base]] + levels + [path]).map { states in
+            states.map { state in
+                "\(state.mask) \(state.loss.bitPattern) \(state.objective.bitPattern) \(state.correct ?? -1) "
+                    + "\(state.sampleLosses.map(\.bitPattern)) \(state.nonFiniteLosses)"
+            }.joined(separator: "; ")
+        }
+    }
+}

@@ -1,0 +1,216 @@
+internal import ComputationGraph
+internal import Coordination
+internal import Datasets
+internal import Foundation
+internal import HeapModule
+internal import Search
+
+extension Simulator {
+    // MARK: The coordinator's process
+
+    func startCoordinator() {
+        coordinatorNumber += 1
+        var settings = CoordinatorSettings(run: run, softwareVersion: "1")
+        settings.strikeLimit = .max
+        settings.firstLease = .seconds(10)
+        settings.leaseFloor = .seconds(2)
+        settings.noWorkersLimit = .seconds(100_000)
+        if defect == .leasesNeverExpire {
+            settings.firstLease = .seconds(1 << 32)
+            settings.leaseFloor = .seconds(1 << 32)
+        }
+        configure(&settings)
+        var coordinator = Coordinator(settings)
+        switch defect {
+        case .foldsTwice: coordinator.defect = .foldsTwice
+        case .sumsInOrderOfArrival: coordinator.defect = .sumsInOrderOfArrival
+        case .acknowledgesBeforeJournaling, .leasesNeverExpire, nil: break
+        }
+        self.coordinator = coordinator
+        coordinatorClock = newClock()
+        recorded = [:]
+        for record in journal.reopen() { recorded[record.level, default: []] += record.results }
+        schedule(.tickCoordinator(coordinatorNumber), in: Simulator.pulse)
+        note(1, "coordinator \(coordinatorNumber) starts")
+    }
+
+    private var run: RunDescription {
+        RunDescription(
+            session: UInt64(coordinatorNumber) << 32 | 7, modelPath: "model.onnx",
+            modelSHA256: [UInt8](repeating: 1, count: 32), dataPath: "data.npz",
+            dataSHA256: [UInt8](repeating: 2, count: 32), sampleLimit: nil, loss: "kl",
+            sharding: problem.problem.division.sharding)
+    }
+
+    /// Ends the coordinator's process and starts another after a while, on what the disk holds.
+    func restartCoordinator() throws {
+        coordinator = nil
+        level = nil
+        note(2, "coordinator \(coordinatorNumber) is gone")
+        let back = now + Int64(draw(50...5000)) * 1_000_000
+        while let next = agenda.min, next.at < back { try step() }
+        startCoordinator()
+        let lost = promised.subtracting(journal.durable)
+        guard lost.isEmpty else {
+            throw SimulationFailure("\(lost.count) results were acknowledged and are lost")
+        }
+    }
+
+    // MARK: Levels
+
+    func evaluate(_ level: Level, usesBounds: Bool) throws -> LevelOutcome {
+        outcome = nil
+        failure = nil
+        var edges: [Mask: Set<Edge?>] = [:]
+        for expansion in level.expansions {
+            edges[level.parents[expansion.parent].mask, default: []].insert(expansion.edge)
+        }
+        self.level = (level.number, edges)
+        note(3, "level \(level.number) begins: \(level.expansions.count) expansions")
+        try tell(
+            .begin(
+                level, division: problem.problem.division, usesBounds: usesBounds,
+                recorded: recorded[level.number] ?? []))
+        while outcome == nil {
+            if let failure { throw failure }
+            try step()
+        }
+        self.level = nil
+        return outcome!
+    }
+
+    // MARK: Events
+
+    func happen(_ event: Event) throws {
+        switch event {
+        case .toCoordinator(let bytes, let link): try arriveAtCoordinator(bytes, link, event)
+        case .linkLost(let link):
+            // The end of a process breaks its connections without anyone there to be told.
+            if link.coordinator == coordinatorNumber, coordinator != nil {
+                try tell(.disconnected(link.connection))
+            }
+        case .tickCoordinator(let number):
+            guard number == coordinatorNumber, coordinator != nil else { return }
+            schedule(event, in: Simulator.pulse)
+            try tickCoordinator()
+        case .toWorker(let bytes, let link):
+            guard nodes[link.node].link == link.number else { return }
+            let received: WorkerEvent
+            do throws(WireError) {
+                received = .received(try wire.decodeCoordinatorMessage(bytes))
+            } catch { received = .malformed(error) }
+            try happenToWorker(link.node, received, as: event)
+        case .work(let index, let process, let workerEvent):
+            guard nodes[index].process == process else { return }
+            try happenToWorker(index, workerEvent, as: event)
+        case .tickWorker(let index, let process):
+            guard nodes[index].process == process else { return }
+            try tickWorker(index, process: process)
+        case .connect(let index, let process):
+            guard nodes[index].process == process else { return }
+            connect(index)
+            try happenToWorker(index, .connected, as: .work(index, process: process, .connected))
+        case .restart(let index): restart(index)
+        case .resume(let index):
+            nodes[index].isPaused = false
+            let waiting = nodes[index].waiting
+            nodes[index].waiting = []
+            for event in waiting { try happen(event) }
+        }
+    }
+
+    private func arriveAtCoordinator(_ bytes: Data, _ link: Link, _ event: Event) throws {
+        // What was sent to one process may be delivered to the next: the transport connects again by itself.
+        guard nodes[link.node].link == link.number else { return }
+        guard coordinator != nil else {
+            if draw(0...1) == 0 { schedule(event, in: draw(100...2000)) }
+            return
+        }
+        if now < coordinatorPausedUntil { return schedule(event, at: coordinatorPausedUntil) }
+        let connection = Link(node: link.node, number: link.number, coordinator: coordinatorNumber).connection
+        let received: CoordinatorEvent
+        do throws(WireError) {
+            received = .received(try wire.decodeWorkerMessage(bytes), from: connection)
+        } catch { received = .malformed(error, from: connection) }
+        try tell(received)
+    }
+
+    private func tickCoordinator() throws {
+        if strikes(.coordinatorCrash) { throw Crash() }
+        if strikes(.coordinatorClockJump) { coordinatorClock.jump(byMilliseconds: draw(100...1_000_000)) }
+        if strikes(.coordinatorPause) { coordinatorPausedUntil = now + Int64(draw(500...10_000)) * 1_000_000 }
+        if now >= coordinatorPausedUntil { try tell(.tick) }
+    }
+
+    /// Tells the coordinator, and does what it wants done, in its order.
+    func tell(_ event: CoordinatorEvent) throws {
+        let actions = coordinator?.handle(event, at: coordinatorClock.reading(at: now)) ?? []
+        if counts.events % world.checkInterval == 0 { try coordinator?.validateState() }
+        let isSwapped = defect == .acknowledgesBeforeJournaling
+        for action in isSwapped ? actions.filter(\.isAcknowledgement) : [] { try perform(action) }
+        for action in actions where !isSwapped || !action.isAcknowledgement { try perform(action) }
+    }
+
+    private func perform(_ action: CoordinatorAction) throws {
+        switch action {
+        case .send(let message, let connection):
+            switch message {
+            case .task(let assignment): try check(assignment)
+            case .acknowledged(let id): promise(id)
+            default: break
+            }
+            note(Link(connection).node << 8 | 5, "→ \(Link(connection).node): \(brief(message))")
+            try sendDown(message, to: connection)
+        case .journal(let task, let scores, let level):
+            if strikes(.crashBeforeWrite) { throw Crash() }
+            if strikes(.crashWithinWrite) {
+                journal.write(task, scores, level: level, share: Double(draw(1...999)) / 1000)
+                throw Crash()
+            }
+            journal.write(task, scores, level: level)
+            if strikes(.crashAfterWrite) { throw Crash() }
+        case .levelFinished(let outcome): self.outcome = outcome
+        case .fail(let error): failure = error
+        case .log(_, let text):
+            if text.contains("hands over") { counts.handovers += 1 }
+            note(6, text)
+        case .close, .serve, .report: break
+        }
+    }
+
+    // MARK: Promises
+
+    /// What is kept is never handed out again.
+    private func check(_ assignment: Assignment) throws {
+        counts.assignments += 1
+        assignments[assignment.id] = assignment
+        let pieces = SimulatedJournal.pieces(assignment.state, assignment.edges, assignment.block)
+        guard let known = pieces.first(where: journal.durable.contains) else { return }
+        throw SimulationFailure("\(assignment.id): \(known) is kept, and is to be computed again")
+    }
+
+    /// An acknowledgement of a result of this level says that it is kept.
+    private func promise(_ id: AttemptID) {
+        guard let assignment = assignments[id], !failed.contains(id), let level,
+            let wanted = level.edges[assignment.state]
+        else { return }
+        let edges = assignment.edges.filter { wanted.contains($0) }
+        promised.formUnion(SimulatedJournal.pieces(assignment.state, edges, assignment.block))
+    }
+
+    private func brief(_ message: CoordinatorMessage) -> String {
+        switch message {
+        case .welcome: "welcome"
+        case .task(let assignment):
+            "\(assignment.id): state \(assignment.state), block \(assignment.block.shard)/\(assignment.block.index), "
+                + "edges \(assignment.edges.map { $0.map(\.description) ?? "none" })"
+        default: "\(message)"
+        }
+    }
+}
+
+extension CoordinatorAction {
+    fileprivate var isAcknowledgement: Bool {
+        if case .send(.acknowledged, _) = self { true } else { false }
+    }
+}
