@@ -16,7 +16,7 @@ struct Gelu {
     init?(endingIn last: Vertex, of graph: Graph, constants: [Tensor?]) {
         guard last.operation == "Mul" else { return nil }
         let pattern = Pattern(graph: graph, constants: constants)
-        // x · (1 + erf(…)) · ½, or x · ½ · (1 + erf(…)).
+        // x · (1 + erf(…)) · ½, x · ½ · (1 + erf(…)), or x · (½ · (1 + erf(…))).
         for whole in pattern.products(last, withConstant: 0.5) {
             guard let inner = pattern.producer(whole.value, "Mul") else { continue }
             for (slot, other) in [(0, 1), (1, 0)] {
@@ -30,9 +30,11 @@ struct Gelu {
             }
         }
         for (slot, other) in [(0, 1), (1, 0)] {
-            guard last.inputs.count == 2, let error = pattern.error(last.inputs[slot] ?? -1),
+            guard last.inputs.count == 2,
                 let half = last.inputs[other].flatMap({ pattern.producer($0, "Mul") }),
-                let product = pattern.products(half, withConstant: 0.5).first, product.value == error.input
+                let product = pattern.products(half, withConstant: 0.5).first,
+                let error = pattern.error(last.inputs[slot] ?? -1) ?? pattern.error(product.value),
+                [product.value, last.inputs[slot]].contains(error.input)
             else { continue }
             self.init(
                 last, x: error.input,
