@@ -233,6 +233,10 @@ void ct_shape(const ct_tensor *tensor, int64_t *shape) {
     auto sizes = implementation(tensor)->sizes();
     std::copy(sizes.begin(), sizes.end(), shape);
 }
+void ct_strides(const ct_tensor *tensor, int64_t *strides) {
+    auto distances = implementation(tensor)->strides();
+    std::copy(distances.begin(), distances.end(), strides);
+}
 int64_t ct_count(const ct_tensor *tensor) { return implementation(tensor)->numel(); }
 size_t ct_byte_count(const ct_tensor *tensor) {
     return static_cast<size_t>(implementation(tensor)->numel()) * implementation(tensor)->itemsize();

@@ -65,8 +65,10 @@ struct BatchNormFolding {
 
     /// The folded layer.
     ///
-    /// - Parameter vertex: the convolution.
-    func form(of vertex: Vertex) throws -> Plan.Form {
+    /// - Parameters:
+    ///   - vertex: the convolution.
+    ///   - normalization: the layer after it.
+    func form(of vertex: Vertex, in normalization: Vertex) throws -> Plan.Form {
         guard let builder = Operators.builder(domain: vertex.node.domain, operation: vertex.operation) else {
             throw EngineError.unsupported(
                 index: vertex.index, name: vertex.name, operation: vertex.operation)
@@ -74,7 +76,8 @@ struct BatchNormFolding {
         let kernel = try builder(OperatorContext(vertex: vertex, constants: [nil, weight, bias]))
         let (weight, bias) = (weight, bias)
         return Plan.Form(
-            vertex: vertex.index, kernel: { try kernel([$0[0], weight, bias]) }, inputs: [vertex.inputs[0]])
+            vertex: vertex.index, kernel: { try kernel([$0[0], weight, bias]) }, inputs: [vertex.inputs[0]],
+            joints: [Edge(node: normalization.index, slot: 0)])
     }
 }
 

@@ -49,7 +49,7 @@ struct Pass {
             let vertex = plan.graph.vertices[form.vertex]
             let slots = cuts[form.vertex]
             if slots.isEmpty,
-                let slot = step.inPlace?.slots.first(where: { slot in
+                let slot = form.inPlace?.slots.first(where: { slot in
                     form.inputs[slot].map { lastReader[$0] == position && !kept($0) } ?? false
                 }), let result = try overwrite(slot, of: step)
             {
@@ -74,7 +74,7 @@ struct Pass {
     /// Computes a step into the memory of its input in `slot`, which nothing reads afterwards; `nil` where someone else
     /// holds that memory, or the result would not lie in it as it would in memory of its own.
     private mutating func overwrite(_ slot: Int, of step: Plan.Step) throws -> Tensor? {
-        guard let form = step.inPlace, let index = step.plain.inputs[slot], values[index] != nil else {
+        guard let form = step.plain.inPlace, let index = step.plain.inputs[slot], values[index] != nil else {
             return nil
         }
         let others = step.plain.inputs.indices.filter { $0 != slot }.map {

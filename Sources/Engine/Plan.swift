@@ -12,6 +12,10 @@ final class Plan {
         let vertex: Int
         let kernel: Kernel
         let inputs: [Int?]
+        /// The edges between the vertices that are computed together: none of them may be removed.
+        var joints: [Edge] = []
+        /// How it is computed into the memory of one of its inputs, if it can be.
+        var inPlace: InPlaceForm?
     }
 
     /// One vertex that has to be computed for every block.
@@ -19,13 +23,11 @@ final class Plan {
         let vertex: Int
         /// The vertex by itself.
         let plain: Form
-        /// The vertex together with the one that its input in slot 0 comes from.
+        /// The vertex together with some before it.
         let folded: Form?
         let outputs: [Int?]
         /// Whether the vertex adds its two operands without broadcasting, so that a removed one can be passed over.
         let isPlainAddition: Bool
-        /// How the vertex is computed into the memory of one of its inputs, if it can be.
-        let inPlace: InPlaceForm?
     }
 
     let graph: Graph
@@ -93,11 +95,15 @@ final class Plan {
                 stepOfVertex[index] = steps.count
                 steps.append(
                     Step(
-                        vertex: index, plain: Form(vertex: index, kernel: kernel, inputs: vertex.inputs),
-                        folded: try foldings[index].map { try $0.form(of: graph.vertices[$0.convolution]) },
+                        vertex: index,
+                        plain: Form(
+                            vertex: index, kernel: kernel, inputs: vertex.inputs,
+                            inPlace: InPlaceForm(of: vertex, shapes: shapes)),
+                        folded: try foldings[index].map {
+                            try $0.form(of: graph.vertices[$0.convolution], in: vertex)
+                        } ?? Gelu(endingIn: vertex, of: graph, constants: constants)?.form,
                         outputs: vertex.outputs,
-                        isPlainAddition: Plan.isPlainAddition(vertex, shapes: shapes),
-                        inPlace: InPlaceForm(of: vertex, shapes: shapes)))
+                        isPlainAddition: Plan.isPlainAddition(vertex, shapes: shapes)))
             }
             // Free what nobody reads any more.
             for input in vertex.inputs {

@@ -58,9 +58,10 @@ struct Schedule {
 }
 
 extension CutSlots {
-    /// How a step is computed under a mask: together with the layer before it, unless the mask separates the two.
+    /// How a step is computed under a mask: together with layers before it, unless the mask separates them.
     func form(of step: Plan.Step) -> Plan.Form {
-        guard let folded = step.folded, !contains(step.vertex, 0) else { return step.plain }
+        guard let folded = step.folded, !folded.joints.contains(where: { contains($0.node, $0.slot) })
+        else { return step.plain }
         return folded
     }
 }

@@ -76,6 +76,14 @@ public final class Tensor {
 
     /// The number of dimensions.
     public var rank: Int { shape.count }
+    /// The distance of neighbours in every dimension, in elements.
+    public var strides: [Int] {
+        guard rank > 0 else { return [] }
+        return [Int](unsafeUninitializedCapacity: rank) { buffer, count in
+            buffer.withMemoryRebound(to: Int64.self) { ct_strides(handle, $0.baseAddress!) }
+            count = rank
+        }
+    }
     /// The number of elements.
     public var count: Int { Int(ct_count(handle)) }
     /// The number of bytes that the elements take.

@@ -83,8 +83,12 @@ class Slurm:
         self.daemon("slurmctld", "-D", "-i")
         for node in NODES:
             self.start_node(node)
-        assert eventually(lambda: self.call("sinfo", "-h", "-t", "idle", "-o", "%D").strip() == "3", 30), (
+        assert eventually(self.is_idle, 30), (
             (self.folder / "slurmctld.log").read_text()[-2000:])
+
+    def is_idle(self):
+        """Whether all nodes are there, and none has anything to do."""
+        return self.call("sinfo", "-h", "-t", "idle", "-o", "%D").strip() == str(len(NODES))
 
     def start_node(self, node):
         self.daemon("slurmd", "-D", "-N", node, name=node)
@@ -107,11 +111,12 @@ class Slurm:
         words = self.call("scontrol", "-o", "show", "job", job).split()
         return next(word for word in words if word.startswith("JobState="))[len("JobState="):]
 
-    def wait(self, job, state, seconds):
+    def wait(self, job, state, seconds, said=lambda: ""):
         limit = time.monotonic() + seconds
         while (now := self.state(job)) != state:
-            assert time.monotonic() < limit, f"job {job} is {now}, not {state}"
-            assert now in ("PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "REQUEUED"), f"job {job} is {now}"
+            assert time.monotonic() < limit, f"job {job} is {now}, not {state}: {said()}"
+            assert now in ("PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "REQUEUED"), (
+                f"job {job} is {now}: {said()}")
             time.sleep(0.2)
 
     def kill_node(self, node):

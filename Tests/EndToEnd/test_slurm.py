@@ -51,7 +51,7 @@ class Job:
             time.sleep(0.02)
 
     def finish(self, alone, seconds=150):
-        self.cluster.wait(self.number, "COMPLETED", seconds)
+        self.cluster.wait(self.number, "COMPLETED", seconds, self.said)
         self.search.found_the_same(alone)
         self.search.leaves_nothing()
 
@@ -72,7 +72,9 @@ def test_a_node_that_dies_and_a_job_that_is_queued_again_change_nothing():
         cluster.call("scancel", "--batch", "--signal=USR1", job.number)
         assert eventually(lambda: cluster.state(job.number) == "PENDING", 60), job.said()
         kept = job.search.kept()
-        # Without the two minutes that Slurm waits otherwise.
+        assert eventually(cluster.is_idle, 60), "the first attempt does not end"
+        # Without the two minutes that Slurm waits otherwise; but nodes refuse a job in the second in which it was ended.
+        time.sleep(3)
         cluster.call("scontrol", "update", f"JobId={job.number}", "StartTime=now")
         job.finish(alone)
         assert len(alone[1]) > kept > 0 and "attempt 2" in job.log.read_text()

@@ -62,7 +62,8 @@ struct PrefixReuseTests {
         for edge in fixture.candidates.all {
             let whole = try steps(Mask([edge]), [nil])
             #expect(try steps(.empty, [edge]) == whole)
-            #expect(whole <= pass)
+            // A cut within a GELU has its five layers computed one by one.
+            #expect(whole <= (model == "vit" ? pass + 4 : pass))
         }
         // Many expansions share the base pass; the late ones cost least.
         let edges = fixture.candidates.representatives

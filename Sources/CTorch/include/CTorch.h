@@ -75,6 +75,8 @@ void ct_release(const ct_tensor *tensor);
 int32_t ct_type(const ct_tensor *tensor);
 int32_t ct_rank(const ct_tensor *tensor);
 void ct_shape(const ct_tensor *tensor, int64_t *shape);
+// The distance of neighbours in every dimension, in elements.
+void ct_strides(const ct_tensor *tensor, int64_t *strides);
 int64_t ct_count(const ct_tensor *tensor);
 size_t ct_byte_count(const ct_tensor *tensor);
 bool ct_is_contiguous(const ct_tensor *tensor, bool channels_last);

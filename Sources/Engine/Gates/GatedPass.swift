@@ -4,7 +4,8 @@ internal import Torch
 /// Gates z_e = 1 on edges: leaves that gradients are wanted for.
 ///
 /// A gate is a vector [N], one element per sample of the block, where the value on its edge has a dimension of
-/// samples, and one number otherwise. Since z_e is 1, the gated pass computes the very bits of the plain one.
+/// samples, and one number otherwise. Since z_e is 1, the gated pass computes the
+/// very bits of the plain one where no layers are computed together (`Plan.Form`).
 struct Gates {
     let edges: [Edge]
     /// One tensor per edge, [N] or [].

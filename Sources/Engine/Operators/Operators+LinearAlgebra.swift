@@ -4,6 +4,7 @@ internal import Torch
 private let addProduct = Operation("aten::addmm")
 private let matrixProduct = Operation("aten::mm")
 private let product = Operation("aten::matmul")
+private let stackProduct = Operation("aten::bmm")
 private let einsum = Operation("aten::einsum")
 private let determinant = Operation("aten::det")
 
@@ -17,7 +18,7 @@ extension Operators {
                 guard left.rank > 0 && right.rank > 0 else {
                     throw context.error("an input without dimensions")
                 }
-                return [try product(.tensor(left), .tensor(right))]
+                return [try multiplied(left, right)]
             }
         },
         "Einsum": { context in
@@ -31,6 +32,32 @@ extension Operators {
             { inputs in [try determinant(.tensor(context.required(inputs, 0)))] }
         },
     ]
+
+    /// The product of two tensors, as NumPy's matmul.
+    ///
+    /// Attention multiplies transposed views. Where both operands are stacks of matrices each is laid out, if it has to
+    /// be, along the dimension in which its elements are neighbours, and the BLAS is told about the transposition.
+    /// libtorch would write the transpose out, which takes longer than the product.
+    private static func multiplied(_ left: Tensor, _ right: Tensor) throws -> Tensor {
+        let batch = left.shape.dropLast(2)
+        guard left.rank >= 3, batch == right.shape.dropLast(2), left.scalarType == .float32,
+            right.scalarType == .float32, left.shape[left.rank - 1] == right.shape[right.rank - 2]
+        else { return try product(.tensor(left), .tensor(right)) }
+        let result = try stackProduct(.tensor(stack(left)), .tensor(stack(right)))
+        return try result.reshaped(batch + [left.shape[left.rank - 2], right.shape[right.rank - 1]])
+    }
+
+    /// The matrices of a tensor (…, M, N) as (B, M, N).
+    private static func stack(_ tensor: Tensor) throws -> Tensor {
+        let rank = tensor.rank
+        let (rows, columns) = (tensor.shape[rank - 2], tensor.shape[rank - 1])
+        let count = tensor.shape.dropLast(2).reduce(1, *)
+        let strides = tensor.strides
+        guard strides[rank - 1] != 1, strides[rank - 2] == 1 else {
+            return try tensor.reshaped([count, rows, columns])
+        }
+        return try tensor.transposed(rank - 2, rank - 1).reshaped([count, columns, rows]).transposed(1, 2)
+    }
 
     /// Gemm: alpha·A'·B' + beta·C, where A' and B' are A and B or their transposes and C broadcasts.
     private static func gemm(_ context: OperatorContext) throws -> Kernel {

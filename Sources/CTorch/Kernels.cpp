@@ -10,7 +10,7 @@
 // but it is read before `main`. The library exports what it does then; before `main`, when no thread computes yet, it
 // is done over with the kernels that fit what the processor can do. Where a symbol is missing (another BLAS)
 // or the variable is set, nothing changes.
-__attribute__((constructor)) static void choose_matrix_kernels(void) {
+static void choose_matrix_kernels(void) {
     using corename_function = const char *(*)(void);
     using plain_function = void (*)(void);
     auto corename = reinterpret_cast<corename_function>(dlsym(RTLD_DEFAULT, "openblas_get_corename"));
@@ -32,6 +32,21 @@ __attribute__((constructor)) static void choose_matrix_kernels(void) {
     choose();
     unsetenv("OPENBLAS_CORETYPE");
 #endif
+}
+
+// libtorch leaves AVX-512 aside unless asked, because the first processors that had it slowed down; it asks the
+// environment when it chooses its first kernel.
+static void choose_elementwise_kernels(void) {
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw")
+        && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma"))
+        setenv("ATEN_CPU_CAPABILITY", "avx512", 0);
+#endif
+}
+
+__attribute__((constructor)) static void choose_kernels(void) {
+    choose_matrix_kernels();
+    choose_elementwise_kernels();
 }
 
 const char *ct_matrix_kernels(void) {
