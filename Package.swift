@@ -79,7 +79,8 @@ let package = Package(
         .target(
             name: "Search",
             dependencies: [
-                "ComputationGraph", "Datasets", .product(name: "Collections", package: "swift-collections"),
+                "ComputationGraph", "Datasets",
+                .product(name: "OrderedCollections", package: "swift-collections"),
             ],
             swiftSettings: swiftSettings),
         .target(
@@ -93,7 +94,7 @@ let package = Package(
             dependencies: [
                 "ComputationGraph", "Datasets", "Search",
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
-                .product(name: "Collections", package: "swift-collections"),
+                .product(name: "OrderedCollections", package: "swift-collections"),
             ], exclude: ["coordination.proto"],
             swiftSettings: swiftSettings),
         .target(
