@@ -141,6 +141,14 @@ let package = Package(
             name: "espalier-simulate", dependencies: ["Simulation"], path: "Tests/Simulate",
             swiftSettings: swiftSettings),
 
+        // The coordinator under tasks that compute nothing; Scripts/bench/load.py compares it with others.
+        .executableTarget(
+            name: "espalier-load",
+            dependencies: [
+                "Cluster", "Coordination", "Search", "Journal", "Datasets", "ComputationGraph", "ZeroMQ",
+                .product(name: "Logging", package: "swift-log"),
+            ], path: "Tests/Load", swiftSettings: swiftSettings),
+
         .testTarget(
             name: "ONNXTests", dependencies: ["ONNX"], exclude: ["Fixtures"], swiftSettings: swiftSettings),
         .testTarget(
