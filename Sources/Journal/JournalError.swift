@@ -85,7 +85,8 @@ extension JournalError {
         case .SQLITE_READONLY, .SQLITE_PERM, .SQLITE_AUTH: self = .notWritable(path: file, reason: reason)
         case .SQLITE_CANTOPEN: self = .notReadable(path: file, reason: reason)
         // The index of the log, which is mapped into memory, could not grow.
-        case .SQLITE_IOERR where error.extendedResultCode == .SQLITE_IOERR_SHMSIZE: self = .diskFull(file: file)
+        case .SQLITE_IOERR where error.extendedResultCode == .SQLITE_IOERR_SHMSIZE:
+            self = .diskFull(file: file)
         case .SQLITE_IOERR:
             // A file that ends within a page: what was there is gone.
             self =

@@ -47,7 +47,9 @@ struct LoadResult: Codable {
     func write(to path: String?) throws {
         guard let path else {
             let each = coordinatorSeconds / Double(tasks) * 1e6
-            print("\(tasks) tasks, \(workers) workers: \(Int(tasksPerSecond)) tasks/s, \(Int(each)) µs CPU each")
+            print(
+                "\(tasks) tasks, \(workers) workers: \(Int(tasksPerSecond)) tasks/s, \(Int(each)) µs CPU each"
+            )
             return
         }
         let encoder = JSONEncoder()
