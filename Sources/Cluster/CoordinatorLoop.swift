@@ -69,6 +69,8 @@ final class CoordinatorLoop {
         _ = poller.add(mailbox.wakeup)
         let pulse = min(configuration.settings.run.heartbeat / 4, .milliseconds(250))
         var nextTick = clock.real
+        var published = -1
+        var nextPublishing = nextTick
         while !isStopping {
             do {
                 _ = try poller.wait(timeout: serving.isEmpty ? max(.zero, nextTick - clock.real) : .zero)
@@ -86,7 +88,12 @@ final class CoordinatorLoop {
                 readKeys()
                 nextTick = clock.real + pulse
             }
-            publish(coordinator)
+            // With many workers this costs more than a task: at once only when somebody came or went.
+            if coordinator.membership != published || nextPublishing <= clock.real {
+                publish(coordinator)
+                published = coordinator.membership
+                nextPublishing = clock.real + .milliseconds(200)
+            }
             report()
         }
         socket.close()
