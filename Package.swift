@@ -79,7 +79,8 @@ let package = Package(
         .target(
             name: "Search",
             dependencies: [
-                "ComputationGraph", "Datasets", .product(name: "Collections", package: "swift-collections"),
+                "ComputationGraph", "Datasets",
+                .product(name: "OrderedCollections", package: "swift-collections"),
             ],
             swiftSettings: swiftSettings),
         .target(
@@ -93,7 +94,7 @@ let package = Package(
             dependencies: [
                 "ComputationGraph", "Datasets", "Search",
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
-                .product(name: "Collections", package: "swift-collections"),
+                .product(name: "OrderedCollections", package: "swift-collections"),
             ], exclude: ["coordination.proto"],
             swiftSettings: swiftSettings),
         .target(
@@ -139,6 +140,14 @@ let package = Package(
         .executableTarget(
             name: "espalier-simulate", dependencies: ["Simulation"], path: "Tests/Simulate",
             swiftSettings: swiftSettings),
+
+        // The coordinator under tasks that compute nothing; Scripts/bench/load.py compares it with others.
+        .executableTarget(
+            name: "espalier-load",
+            dependencies: [
+                "Cluster", "Coordination", "Search", "Journal", "Datasets", "ComputationGraph", "ZeroMQ",
+                .product(name: "Logging", package: "swift-log"),
+            ], path: "Tests/Load", swiftSettings: swiftSettings),
 
         .testTarget(
             name: "ONNXTests", dependencies: ["ONNX"], exclude: ["Fixtures"], swiftSettings: swiftSettings),

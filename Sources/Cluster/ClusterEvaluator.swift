@@ -25,6 +25,8 @@ public final class ClusterEvaluator: LevelEvaluator, Sendable {
     ///   - library: what is given to workers that see none of the coordinator's files.
     ///   - journal: keeps every result before it is acknowledged. Called on the coordinator's thread.
     ///   - status: answers those who ask how far the run is, with a JSON object. Called on that thread.
+    ///   - paused: told with a sentence, again from time to time, while the run waits for room on the disk, and with
+    ///     nothing once it goes on. Called on that thread.
     ///   - progress: called on that thread after results were folded; what it throws ends the level.
     /// - Throws: `ClusterError.cannotListen`, `ClusterError.keysMissing`.
     public init(
@@ -33,6 +35,7 @@ public final class ClusterEvaluator: LevelEvaluator, Sendable {
         context: Context? = nil,
         journal: (any LevelJournal & Sendable)? = nil, logger: Logger = Logger(label: "espalier.coordinator"),
         status: @escaping @Sendable () -> Data = { Data("{}".utf8) },
+        paused: @escaping @Sendable (String?) -> Void = { _ in },
         progress: @escaping @Sendable (LevelRace) throws -> Void = { _ in }
     ) throws {
         do {
@@ -41,7 +44,8 @@ public final class ClusterEvaluator: LevelEvaluator, Sendable {
                     endpoint: endpoint, keys: keys, isInsecure: isInsecure, library: library,
                     settings: settings,
                     limits: limits ?? WireLimits(settings.run.sharding),
-                    context: context, journal: journal, progress: progress, status: status, logger: logger))
+                    context: context, journal: journal, progress: progress, status: status,
+                    paused: paused, logger: logger))
         } catch let error as ZeroMQError { throw ClusterError.cannotListen("\(error)") }
     }
 

@@ -1,23 +1,27 @@
 internal import Coordination
 internal import Foundation
 internal import Glibc
+internal import Journal
 internal import Logging
 internal import Search
 internal import ZeroMQ
 
 /// What the coordinator's thread does. Lives and dies on that thread.
 final class CoordinatorLoop {
-    private let configuration: CoordinatorService.Configuration
+    let configuration: CoordinatorService.Configuration
     private let mailbox: Mailbox<CoordinatorService.Command>
     private let socket: Socket
     private let monitor: SocketMonitor
     private let wire: Wire
     private let logger: Logger
-    private let stopwatch = Stopwatch()
-    private var coordinator: Coordinator
+    var clock = PausableClock()
+    private(set) var coordinator: Coordinator
     private var continuation: CheckedContinuation<LevelOutcome, any Error>?
     /// An error that came while nobody was waiting for a level.
     private var pendingError: (any Error)?
+    /// What waits for room on the disk.
+    var held = HeldActions()
+    var pause = RunPause()
     private var advanced = false
     private var isStopping = false
     private var serving = ServeQueue()
@@ -64,10 +68,12 @@ final class CoordinatorLoop {
         _ = poller.add(monitor.socket)
         _ = poller.add(mailbox.wakeup)
         let pulse = min(configuration.settings.run.heartbeat / 4, .milliseconds(250))
-        var nextTick = stopwatch.now
+        var nextTick = clock.real
+        var published = -1
+        var nextPublishing = nextTick
         while !isStopping {
             do {
-                _ = try poller.wait(timeout: serving.isEmpty ? max(.zero, nextTick - stopwatch.now) : .zero)
+                _ = try poller.wait(timeout: serving.isEmpty ? max(.zero, nextTick - clock.real) : .zero)
                 // What has arrived comes first: an interruption must not lose it.
                 receiveAll()
                 try watchHandshakes()
@@ -77,12 +83,17 @@ final class CoordinatorLoop {
             }
             serve()
             for command in mailbox.drain() { perform(command) }
-            if stopwatch.now >= nextTick {
-                handle(.tick)
+            if clock.real >= nextTick {
+                if clock.isPaused { goOnIfThereIsRoom() } else { handle(.tick) }
                 readKeys()
-                nextTick = stopwatch.now + pulse
+                nextTick = clock.real + pulse
             }
-            publish(coordinator)
+            // With many workers this costs more than a task: at once only when somebody came or went.
+            if coordinator.membership != published || nextPublishing <= clock.real {
+                publish(coordinator)
+                published = coordinator.membership
+                nextPublishing = clock.real + .milliseconds(200)
+            }
             report()
         }
         socket.close()
@@ -90,12 +101,21 @@ final class CoordinatorLoop {
         if endpoint.hasPrefix("ipc:///") { unlink(String(endpoint.dropFirst("ipc://".count))) }
     }
 
-    private func handle(_ event: CoordinatorEvent) {
+    func handle(_ event: CoordinatorEvent) {
         var events = [event]
         while !events.isEmpty {
-            let actions = coordinator.handle(events.removeFirst(), at: stopwatch.now)
+            let actions = coordinator.handle(events.removeFirst(), at: clock.now)
             for action in actions {
-                do { try perform(action, &events) } catch {
+                do {
+                    if clock.isPaused, HeldActions.mustWait(action) {
+                        held.hold(action)
+                    } else {
+                        try perform(action, &events)
+                    }
+                } catch JournalError.diskFull(let file) {
+                    beginPause(file: file)
+                    held.hold(action)
+                } catch {
                     // The rest of the list would acknowledge what is not kept.
                     finish(throwing: error)
                     events = [.abandon]
@@ -107,7 +127,7 @@ final class CoordinatorLoop {
 
     // MARK: Actions
 
-    private func perform(_ action: CoordinatorAction, _ events: inout [CoordinatorEvent]) throws {
+    func perform(_ action: CoordinatorAction, _ events: inout [CoordinatorEvent]) throws {
         switch action {
         case .send(let message, let connection):
             if !send(message, to: connection) { events.append(.disconnected(connection)) }
@@ -128,7 +148,7 @@ final class CoordinatorLoop {
     }
 
     /// - Returns: whether the peer is still there.
-    private func send(_ message: CoordinatorMessage, to connection: ConnectionID) -> Bool {
+    func send(_ message: CoordinatorMessage, to connection: ConnectionID) -> Bool {
         do {
             let bytes = try wire.encode(message)
             return try socket.send([Frame(connection.bytes), Frame(bytes)]) == .sent
@@ -141,7 +161,7 @@ final class CoordinatorLoop {
     }
 
     /// Ends the level that someone waits for; keeps the error when there is none.
-    private func finish(throwing error: any Error) {
+    func finish(throwing error: any Error) {
         if let continuation { continuation.resume(throwing: error) } else { pendingError = error }
         continuation = nil
     }
@@ -192,9 +212,9 @@ final class CoordinatorLoop {
 
     /// Lets in workers whose keys were added, and no more those whose keys were taken away.
     private func readKeys() {
-        guard let folder = configuration.keys?.folder, let authenticator, stopwatch.now >= nextKeyReading
+        guard let folder = configuration.keys?.folder, let authenticator, clock.real >= nextKeyReading
         else { return }
-        nextKeyReading = stopwatch.now + .seconds(2)
+        nextKeyReading = clock.real + .seconds(2)
         do throws(ClusterError) {
             let keys = try KeyFiles.publicKeys(in: folder)
             if keys != authenticator.allowed { authenticator.replaceAllowed(by: keys) }
@@ -202,7 +222,7 @@ final class CoordinatorLoop {
     }
 
     private func warn(_ text: String) {
-        if warnings.isDue(text, at: stopwatch.now) { logger.warning("\(text)") }
+        if warnings.isDue(text, at: clock.real) { logger.warning("\(text)") }
     }
 
     private func perform(_ command: CoordinatorService.Command) {
@@ -210,6 +230,7 @@ final class CoordinatorLoop {
         case .begin(let level, let division, let usesBounds, let continuation):
             begin(level, division, usesBounds: usesBounds, continuation)
         case .interrupt:
+            endPause()
             finish(throwing: ClusterError.interrupted)
             handle(.abandon)
         case .processEnded(let process):
@@ -217,9 +238,11 @@ final class CoordinatorLoop {
                 if worker.hello?.host == Machine.hostName { handle(.disconnected(worker.connection)) }
             }
         case .fail(let error):
+            endPause()
             finish(throwing: error)
             handle(.abandon)
         case .stop(let reason):
+            endPause()
             handle(.stop(reason: reason))
             if continuation != nil { finish(throwing: ClusterError.shutDown) }
             isStopping = true
@@ -248,6 +271,7 @@ final class CoordinatorLoop {
         guard advanced, let race = coordinator.race else { return }
         advanced = false
         do { try configuration.progress(race) } catch {
+            endPause()
             finish(throwing: error)
             handle(.abandon)
         }

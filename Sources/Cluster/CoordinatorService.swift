@@ -33,6 +33,8 @@ final class CoordinatorService: Sendable {
         let progress: @Sendable (LevelRace) throws -> Void
         /// What is answered to those who ask how far the run is: a JSON object.
         let status: @Sendable () -> Data
+        /// Told with a sentence while the run waits for room on the disk, and with nothing once it goes on.
+        let paused: @Sendable (String?) -> Void
         let logger: Logger
     }
 

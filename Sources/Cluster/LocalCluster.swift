@@ -22,11 +22,13 @@ public final class LocalCluster: Sendable {
     ///   - executable: the program that has a `worker` command; this one unless given.
     ///   - settings: the run, and how workers are treated.
     ///   - journal: keeps every result before it is acknowledged.
+    ///   - paused: told with a sentence while the run waits for room on the disk, and with nothing once it goes on.
     ///   - progress: called on the coordinator's thread after results were folded; what it throws ends the level.
     /// - Throws: `ClusterError.folder`, `ClusterError.cannotStart`, `ZeroMQError`.
     public init(
         workers count: Int, executable: String? = nil, settings: CoordinatorSettings,
         journal: (any LevelJournal & Sendable)? = nil, logger: Logger = Logger(label: "espalier.coordinator"),
+        paused: @escaping @Sendable (String?) -> Void = { _ in },
         progress: @escaping @Sendable (LevelRace) throws -> Void = { _ in }
     ) throws {
         folder = try PrivateFolder()
@@ -34,7 +36,8 @@ public final class LocalCluster: Sendable {
         // An answer travels for a fraction of a millisecond here; keeping a result takes the disk a few.
         settings.prefetchLimit = settings.prefetchLimit ?? .milliseconds(2)
         evaluator = try ClusterEvaluator(
-            settings, endpoint: folder.endpoint, journal: journal, logger: logger, progress: progress)
+            settings, endpoint: folder.endpoint, journal: journal, logger: logger, paused: paused,
+            progress: progress)
         workers = try LocalWorkers(
             count: count, executable: executable, endpoint: folder.endpoint, evaluator: evaluator,
             logger: logger)

@@ -1,3 +1,4 @@
+internal import Coordination
 internal import Dispatch
 internal import Foundation
 internal import Logging
@@ -12,6 +13,8 @@ final class LocalWorkers: Sendable {
         /// Processes in a row that ended before they were ready.
         var earlyDeaths = 0
         var isStopping = false
+        /// Processes that have introduced themselves, with how many looks in a row the coordinator has not known them.
+        var absences: [Int32: Int] = [:]
     }
 
     private let executable: String
@@ -22,6 +25,10 @@ final class LocalWorkers: Sendable {
 
     /// So many processes in a row may die before they are ready; then something is wrong with all of them.
     private static let earlyDeathLimit = 3
+
+    /// A worker that lives comes back to the coordinator within a few seconds. One that has been away for so many looks,
+    /// one a second, hangs.
+    private static let absenceLimit = 10
 
     /// Starts `count` processes.
     ///
@@ -38,6 +45,34 @@ final class LocalWorkers: Sendable {
                 stop(politely: false)
                 throw error
             }
+        }
+        watch()
+    }
+
+    /// Looks once a second for processes that hang, and ends them, so that others take their place. Looks are counted,
+    /// not time: this process may have been stopped too.
+    private func watch() {
+        DispatchQueue.global().asyncAfter(deadline: .now() + 1) { [weak self] in
+            guard let self, !self.state.withLock({ $0.isStopping }) else { return }
+            let known = Set(self.evaluator.workers.compactMap { $0.hello?.process })
+            let hung = self.state.withLock { state in
+                state.absences = state.absences.filter { state.children[$0.key] != nil }
+                for process in state.children.keys {
+                    if known.contains(process) {
+                        state.absences[process] = 0
+                    } else if let looks = state.absences[process] {
+                        state.absences[process] = looks + 1
+                    }
+                }
+                return state.children.values.filter {
+                    state.absences[$0.process, default: 0] == LocalWorkers.absenceLimit
+                }
+            }
+            for child in hung {
+                self.logger.warning("worker process \(child.process) hangs, and is ended")
+                child.kill()
+            }
+            self.watch()
         }
     }
 

@@ -73,6 +73,12 @@ extension Coordinator {
     /// Tells workers again that have not got what they were told to hold: a message may have been lost.
     mutating func remindOfShards(at now: Instant) -> [CoordinatorAction] {
         var actions: [CoordinatorAction] = []
+        // A late copy of a hello makes a worker unknown that is ready; when its welcome is lost too, it never says so.
+        for (connection, peer) in peers
+        where peer.phase == .loading && now - max(peer.since, peer.lastHold) >= Self.reminder {
+            peers[connection]?.lastHold = now
+            actions.append(.send(.welcome(settings.run), to: connection))
+        }
         for (connection, peer) in peers
         where peer.phase == .ready && peer.isLoading && now - peer.lastHold >= Self.reminder {
             peers[connection]?.lastHold = now

@@ -10,9 +10,10 @@ extension Coordinator {
     mutating func dispatch(at now: Instant) -> [CoordinatorAction] {
         var actions: [CoordinatorAction] = []
         for load in 0..<settings.credit where load == 0 || mayPrefetch {
-            for (connection, peer) in peers
-            where peer.phase == .ready && peer.outstanding.count == load && (peer.restsUntil ?? now) <= now {
-                guard let task = nextTask(for: connection, peer, at: now) else { continue }
+            for connection in peers.open(with: load) {
+                guard let peer = peers[connection], (peer.restsUntil ?? now) <= now,
+                    let task = nextTask(for: connection, peer, at: now)
+                else { continue }
                 actions += lease(task, to: connection, at: now)
             }
         }
@@ -34,10 +35,14 @@ extension Coordinator {
                 && peer.shards.contains(flight.task.block.shard)
                 && !flight.leases.contains { $0.connection == connection }
         }
-        if let overdue = flights.first(where: { _, flight in
-            mayHave(flight) && flight.leases.allSatisfy { $0.deadline < now }
-        }) {
-            return overdue.key
+        // Mostly nothing is overdue; then the flights need not be looked through.
+        if let earliestDeadline, earliestDeadline < now {
+            if let overdue = flights.first(where: { _, flight in
+                mayHave(flight) && flight.leases.allSatisfy { $0.deadline < now }
+            }) {
+                return overdue.key
+            }
+            self.earliestDeadline = flights.values.compactMap { $0.leases.map(\.deadline).max() }.min()
         }
         let sharers = readyCount
         if let task = race?.nextTask(sharing: sharers, admits: { peer.shards.contains($0) }) {
@@ -85,6 +90,7 @@ extension Coordinator {
         flight.leases.append(
             Lease(attempt: id.attempt, connection: connection, handedOut: now, deadline: now + duration))
         flights[task] = flight
+        earliestDeadline = min(earliestDeadline ?? now + duration, now + duration)
         if peers[connection]?.answerBy == nil {
             let limit = now + patience(with: duration)
             peers[connection]?.answerBy = limit
@@ -137,11 +143,11 @@ extension Coordinator {
             let longest = (now - lease.handedOut + settings.leaseFloor).inSeconds
             cost.fold(seconds: min(result.seconds, longest), expansions: task.expansions.count)
         }
-        flights[result.id.task] = nil
+        let wasLapsed = flights.removeValue(forKey: result.id.task) == nil
         lapsed[result.id.task] = nil
         endLease(result.id, of: connection, at: now)
         // What was given back may have been handed out since in other company.
-        let others = withdraw(task)
+        let others = wasLapsed ? withdraw(task) : []
         let dropped = race?.dropCount
         race?.fold(task, result.scores)
         peers[connection]?.computed += 1
@@ -188,6 +194,10 @@ extension Coordinator {
         guard var flight = flights[id.task] else { return }
         flight.leases.removeAll { $0.attempt == id.attempt && $0.connection == connection }
         flights[id.task] = flight
+        // The one that is left may be overdue already.
+        if let left = flight.leases.map(\.deadline).min(), let known = earliestDeadline {
+            earliestDeadline = min(known, left)
+        }
         if flight.leases.isEmpty { giveBack(id.task) }
     }
 }

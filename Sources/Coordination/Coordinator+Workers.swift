@@ -97,6 +97,12 @@ extension Coordinator {
         // It may have been told since to let some go.
         let kept = Set(peers[connection]?.assigned ?? []).intersection(shards)
         peers[connection]?.shards = kept
+        // What it has let go on its own it cannot compute: others may.
+        for id in peer.outstanding {
+            guard let shard = flights[id.task]?.task.block.shard, !kept.contains(shard) else { continue }
+            endLease(id, of: connection, at: now)
+            actions.append(.send(.cancel(id.task), to: connection))
+        }
         loadFailures = 0
         return actions + [.log(.debug, "\(peer.name(connection)) is ready with \(kept.count) shards")]
     }

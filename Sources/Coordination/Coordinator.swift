@@ -15,7 +15,11 @@ public import Search
 public struct Coordinator: Sendable {
     /// How workers are treated.
     public let settings: CoordinatorSettings
-    var peers: OrderedDictionary<ConnectionID, Peer> = [:]
+    var peers: PeerTable
+    /// The version of `peers` at which shards were last assigned.
+    private var assignedVersion = -1
+    /// No lease of a flight ends before.
+    var earliestDeadline: Instant?
     /// The level's race, e.g. to show how far it is; `nil` between levels.
     public internal(set) var race: LevelRace?
     /// Tasks that at least one worker holds a lease of.
@@ -40,6 +44,7 @@ public struct Coordinator: Sendable {
     /// A coordinator that no worker has come to yet.
     public init(_ settings: CoordinatorSettings) {
         self.settings = settings
+        peers = PeerTable(credit: settings.credit)
         lastTask = settings.run.firstTaskNumber
     }
 
@@ -53,7 +58,10 @@ public struct Coordinator: Sendable {
         }
     }
 
-    var readyCount: Int { peers.values.count { $0.phase == .ready } }
+    /// Changes whenever a worker comes, gets further or goes.
+    public var membership: Int { peers.version }
+
+    var readyCount: Int { peers.readyCount }
 
     /// Takes in what happened at `now`, which never goes back.
     ///
@@ -85,7 +93,10 @@ public struct Coordinator: Sendable {
             actions = abandonLevel()
             actions += peers.keys.map { .send(.stop(reason: reason), to: $0) }
         }
-        actions += assignShards(at: now)
+        if peers.version != assignedVersion {
+            actions += assignShards(at: now)
+            assignedVersion = peers.version
+        }
         actions += settle(at: now)
         for case .send(_, let connection) in actions { peers[connection]?.lastSent = now }
         return actions
@@ -106,6 +117,7 @@ public struct Coordinator: Sendable {
         }
         race = nil
         flights = [:]
+        earliestDeadline = nil
         lapsed = [:]
         strikes = Strikes()
         stalledSince = nil

@@ -39,9 +39,10 @@ extension Duration {
     /// The duration in seconds.
     public var inSeconds: Double { Double(nanoseconds) / 1e9 }
 
-    /// A duration of so many seconds, clamped to between 0 and a century; 0 for what is no number.
+    /// A duration of so many seconds, clamped to between 0 and 30 years; 0 for what is no number. In whole microseconds, so
+    /// that `inSeconds` gives the same duration again on the other side of a wire.
     static func clamped(seconds: Double) -> Duration {
         guard seconds > 0 else { return .zero }
-        return .nanoseconds(Int64(min(seconds, 3e9) * 1e9))
+        return .microseconds(Int64((min(seconds, 1e9) * 1e6).rounded()))
     }
 }

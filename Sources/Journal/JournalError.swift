@@ -32,6 +32,11 @@ public enum JournalError: Error, Sendable, Hashable, CustomStringConvertible {
     /// What SQLite says, when it is none of the above.
     case failed(file: String, reason: String)
 
+    /// What is told while a run waits for room on its journal's disk.
+    public static func pauseNote(file: String) -> String {
+        "\(file): disk full: paused; goes on when there is room"
+    }
+
     /// The error as a sentence.
     public var description: String {
         switch self {
@@ -79,6 +84,9 @@ extension JournalError {
         case .SQLITE_FULL: self = .diskFull(file: file)
         case .SQLITE_READONLY, .SQLITE_PERM, .SQLITE_AUTH: self = .notWritable(path: file, reason: reason)
         case .SQLITE_CANTOPEN: self = .notReadable(path: file, reason: reason)
+        // The index of the log, which is mapped into memory, could not grow.
+        case .SQLITE_IOERR where error.extendedResultCode == .SQLITE_IOERR_SHMSIZE:
+            self = .diskFull(file: file)
         case .SQLITE_IOERR:
             // A file that ends within a page: what was there is gone.
             self =

@@ -99,8 +99,10 @@ public final class PruneRun {
                 self.problem, settings: self.options.search, evaluator: evaluator, surrogate: surrogate
             ).run { level, outcome in
                 if level == 0, let base = outcome.best.first { baseLoss = base.loss }
-                try self.journal.finish(
-                    level: level, states: outcome.best, work: outcome.work, dropped: outcome.dropped)
+                try team.room.retrying {
+                    try self.journal.finish(
+                        level: level, states: outcome.best, work: outcome.work, dropped: outcome.dropped)
+                }
                 board.finished(level: level, outcome: outcome)
                 self.observer.finished(level: level, outcome: outcome, baseLoss: baseLoss)
             }

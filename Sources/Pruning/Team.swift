@@ -21,6 +21,14 @@ struct Team {
     /// Called after results were folded; what it throws ends the search.
     let progress: @Sendable (LevelRace) throws -> Void
 
+    /// Waits for room on the disk, and says so.
+    var room: RoomWait {
+        RoomWait(interruption: interruption) { [noted, board] reason in
+            board?.paused(reason)
+            noted(reason ?? "there is room on the disk again: the run goes on")
+        }
+    }
+
     /// Who took part.
     struct Attendance {
         /// How many workers; 0 for this process alone.
@@ -40,7 +48,7 @@ struct Team {
         guard workers > 0 else {
             let evaluator = try workload.evaluator()
             let value = try await body(
-                LocalEvaluator(journal: journal, progress: progress) { task in
+                LocalEvaluator(journal: PatientJournal(journal, room), progress: progress) { task in
                     try evaluator.evaluate(state: task.state, samples: task.samples, expansions: task.edges)
                 })
             return (value, Attendance(workers: 0))
@@ -48,7 +56,7 @@ struct Team {
         let cluster = try LocalCluster(
             workers: workers,
             settings: CoordinatorSettings(run: workload.runDescription(), softwareVersion: Espalier.version),
-            journal: journal, logger: logger, progress: progress)
+            journal: journal, logger: logger, paused: room.paused, progress: progress)
         defer { cluster.shutdown() }
         let local = cluster.evaluator
         board?.watch { local.workers }
@@ -67,7 +75,8 @@ struct Team {
         let evaluator = try ClusterEvaluator(
             settings, endpoint: remote.endpoint, keys: remote.keys, isInsecure: remote.keys == nil,
             library: library, journal: journal, logger: logger,
-            status: { [board] in board?.json ?? Data("{}".utf8) }, progress: progress)
+            status: { [board] in board?.json ?? Data("{}".utf8) }, paused: room.paused,
+            progress: progress)
         defer { evaluator.shutdown() }
         board?.watch { evaluator.workers }
         defer { board?.watch(nil) }

@@ -2,6 +2,7 @@ extension RunStatus {
     /// The status for a terminal.
     public var plain: String {
         var lines = ["\(model) on \(data), \(NumberText.duration(seconds)) so far (espalier \(version))"]
+        if let paused { lines.append(paused) }
         lines.append(baseLoss.map { "unpruned: loss \($0)" } ?? "the unpruned model is being measured")
         lines += path.map { "step \($0.step): removed \($0.edge), loss \($0.loss)" }
         if let level, level.number > 0 {
@@ -36,6 +37,8 @@ extension RunStatus {
         }
         func one(_ value: Double?) -> [(String, Double)] { value.map { [("", $0)] } ?? [] }
         metric("run_seconds", "gauge", "Seconds since the search began.", one(seconds))
+        metric(
+            "paused", "gauge", "1 while the run waits for room on the disk.", one(paused == nil ? 0 : 1))
         metric("base_loss", "gauge", "Loss of the unpruned model.", one(baseLoss))
         metric(
             "loss", "gauge", "Exact loss of the best state of the last finished level.", one(path.last?.loss))

@@ -84,6 +84,8 @@ public struct RunStatus: Codable, Hashable, Sendable {
     public var model: String
     /// The data as they were named.
     public var data: String
+    /// Why the run is paused, a sentence; `nil` while it goes on.
+    public var paused: String?
     /// Seconds since the search began.
     public var seconds = 0.0
     /// The unpruned model's loss, once it is known.

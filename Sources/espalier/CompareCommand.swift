@@ -44,6 +44,11 @@ struct CompareCommand: AsyncParsableCommand {
     @OptionGroup(title: "Workers on other machines") var cluster: ClusterOptions
     @Option(name: .long, help: ArgumentHelp("Write the table as comma-separated values.", valueName: "file"))
     var csv: String?
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Write a page with charts: one HTML file that needs nothing else.", valueName: "file"))
+    var report: String?
     @OptionGroup var log: LogOption
     @OptionGroup var json: JSONOption
 
@@ -73,6 +78,10 @@ struct CompareCommand: AsyncParsableCommand {
             let comparison = try await Comparison(
                 options, interruption: Interruption(), observer: ProgressDisplay())
             if let path = json.path { try JSONOutput.write(comparison, to: path) }
+            if let report {
+                let page = comparison.html(model: options.model, data: options.measurement.data)
+                try TextOutput.write(page, to: report)
+            }
             if let csv { try TextOutput.write(comparison.csv, to: csv) }
             if !json.takesStandardOutput { print(comparison.text, terminator: "") }
         }

@@ -365,6 +365,15 @@ private struct Bench {
         #expect(try bench.join(2, shards: [0]) == ["02: welcome", "02: task 2/1 block 0"])
     }
 
+    /// Found by `Scripts/fuzz machines`.
+    @Test func aWorkerThatLetsAShardGoOnItsOwnLosesItsTasks() throws {
+        var bench = try Bench(shards: 2) { $0.credit = 1 }
+        _ = try bench.begin()
+        #expect(try bench.join(1, shards: [0, 1]).last == "01: task 1/1 block 0")
+        #expect(try bench.tell(.received(.ready(shards: []), from: first)) == ["01: cancel 1"])
+        #expect(try bench.join(2, shards: [0, 1]).last == "02: task 2/1 block 0")
+    }
+
     @Test func withoutWorkersTheRunStopsAfterAWhile() throws {
         var bench = try Bench { $0.noWorkersLimit = .seconds(5) }
         _ = try bench.begin()

@@ -75,6 +75,15 @@ import Testing
         #expect(found.scores[0].losses.map(\.bitPattern) == patterns)
     }
 
+    /// Found by `Scripts/fuzz wire`: a lease came back a nanosecond shorter than it was sent.
+    @Test func leasesAreTheSameAfterAnyNumberOfJourneys() throws {
+        for bits: UInt64 in [0x4000_0400_1919_0000, 0x3FB9_9999_9999_999A, 0x41D0_0000_0000_1234] {
+            let once = Duration.clamped(seconds: Double(bitPattern: bits))
+            #expect(once > .zero)
+            #expect(Duration.clamped(seconds: once.inSeconds) == once)
+        }
+    }
+
     /// Field numbers and types by hand, as another implementation of protocol buffers would write them.
     @Test func theLayoutIsThatOfTheSchema() throws {
         // version = 2 (field 1, varint); result = field 22 (tag 0xB2 0x01): task 5, attempt 2, 1 expansion,

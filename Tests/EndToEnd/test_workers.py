@@ -128,6 +128,18 @@ def test_a_worker_that_hangs_is_not_waited_for():
         search.leaves_nothing(workers)
 
 
+def test_the_only_worker_that_hangs_is_replaced():
+    with scratch() as folder, running(1, folder) as search:
+        search.wait_for(total() // 5)
+        workers = search.workers
+        os.kill(workers[0], signal.SIGSTOP)
+        code, errors = search.end()
+        assert code == 0, errors
+        assert f"worker process {workers[0]} hangs" in errors, errors
+        same_result(search.found())
+        search.leaves_nothing(workers)
+
+
 def test_a_killed_coordinator_leaves_nothing_and_its_run_goes_on():
     with scratch() as folder:
         with running(3, folder) as search:

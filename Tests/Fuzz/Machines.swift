@@ -14,7 +14,15 @@ extension Targets {
         let run = RunDescription(
             session: 7 << 32, modelPath: "m", modelSHA256: [UInt8](repeating: 1, count: 32), dataPath: "d",
             dataSHA256: [UInt8](repeating: 2, count: 32), sampleLimit: nil, loss: "kl", sharding: sharding)
-        var coordinator = Coordinator(CoordinatorSettings(run: run, softwareVersion: "1"))
+        var settings = CoordinatorSettings(run: run, softwareVersion: "1")
+        // Every second input meets a coordinator that says who holds which shards.
+        if bytes.count % 2 == 1 {
+            settings.shards = (0..<2).map {
+                ShardContent(
+                    shard: $0, content: ContentID(sha256: [UInt8](repeating: 3, count: 32), size: 100))
+            }
+        }
+        var coordinator = Coordinator(settings)
         let cost = Cost(parameters: 1, flops: 1)
         let level = Level(
             number: 1, parents: [Parent(unmeasured: .empty, division)],
@@ -67,7 +75,7 @@ extension Targets {
     }
 
     private static func check(_ validate: () throws(InvariantViolation) -> Void) {
-        do throws(InvariantViolation) { try validate() } catch { preconditionFailure("\(error)") }
+        do throws(InvariantViolation) { try validate() } catch { fatalError("\(error)") }
     }
 
     /// A greeting, a claim and an answer, to begin with.

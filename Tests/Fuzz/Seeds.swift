@@ -39,15 +39,21 @@ extension Targets {
         let hello = Hello(
             softwareVersion: "1", identity: WorkerID(high: 1, low: 2), host: "node", process: 4,
             processor: "cpu")
+        let hash = [UInt8](repeating: 3, count: 32)
+        let shard = ShardContent(shard: 1, content: ContentID(sha256: hash, size: 100))
         let up: [WorkerMessage] = [
-            .hello(hello), .ready(shards: [0, 1]), .result(result), .cancelled(id), .alive(computed: 3),
+            .hello(hello), .ready(shards: [0, 1]), .ready(shards: [], proof: hash), .askStatus,
+            .fetch(ChunkRequest(sha256: hash, offset: 5, count: 9)), .result(result), .cancelled(id),
+            .alive(computed: 3),
             .handover(Handover(assignment: assignment, result: result)),
             .failed(TaskFailure(id: id, reason: "no", isPermanent: true)),
             .goodbye(reason: "bye", failed: true),
         ]
         let down: [CoordinatorMessage] = [
             .welcome(run), .refused(reason: "no"), .task(assignment), .acknowledged(id), .cancel(id.task),
-            .stop(reason: "over"), .alive, .introduce,
+            .stop(reason: "over"), .alive, .introduce, .hold([shard]),
+            .chunk(Chunk(sha256: hash, offset: 5, bytes: Data([1, 2, 3]))), .status(json: Data("{}".utf8)),
+            .missing(sha256: hash, reason: "gone"),
         ]
         return try up.map { try wire.encode($0) } + down.map { try wire.encode($0) }
     }

@@ -31,7 +31,7 @@ struct RunStatusTests {
                 a.onnx on d.npz, 1 min 01 s so far (espalier 1)
                 unpruned: loss 0.5
                 step 1: removed 5:0, loss 0.625
-                step 2: 4 of 10 expansions decided, 30 of at most 100 block evaluations, 10 per second, at most 7 s left
+                step 2: 4 of 10 expansions decided, 30 of at most 100 block evaluations, 10 per second, at most 7.0 s left
                 1 worker
                   no"de process 7: ready, 2 in flight, 9 done, shards 0,2, Xeon
 

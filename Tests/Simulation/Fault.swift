@@ -2,9 +2,11 @@
 public enum Fault: Int, CaseIterable, Sendable {
     case loss, duplication, reordering, corruption
     case connectionBreak, unseenConnectionBreak, partition, partitionOfOneDirection
-    case workerCrash, workerPause, taskFailure, loadFailure, straggler, hang, slowStart, workerClockJump
-    case coordinatorClockJump, coordinatorPause, coordinatorCrash
-    case crashBeforeWrite, crashWithinWrite, crashAfterWrite
+    case workerCrash, workerPause, taskFailure, loadFailure, straggler, hang, slowStart, workerClockJump,
+        workerClockSetBack
+    case coordinatorClockJump, coordinatorClockSetBack, coordinatorPause, coordinatorCrash
+    case crashBeforeWrite, crashWithinWrite, crashAfterWrite, diskFull
+    case strangerAsks, strangerTalks
 
     /// In words.
     public var name: String {
@@ -22,6 +24,8 @@ public struct SimulationCounts: Sendable {
     public var events = 0
     /// Results that a coordinator took over from one that was gone.
     public var handovers = 0
+    /// Shards that workers were told to hold and got.
+    public var heldShards = 0
     /// Tasks handed out.
     public var assignments = 0
     /// Seeds that ended as they should.
@@ -42,6 +46,7 @@ public struct SimulationCounts: Sendable {
         sum.runs.merge(other.runs, uniquingKeysWith: +)
         sum.events += other.events
         sum.handovers += other.handovers
+        sum.heldShards += other.heldShards
         sum.assignments += other.assignments
         sum.seeds += other.seeds
         sum.seconds += other.seconds
@@ -61,7 +66,7 @@ public struct SimulationCounts: Sendable {
         }
         lines.append(
             "\(seeds) seeds, \(events) events, \(assignments) tasks handed out, \(handovers) results taken over, "
-                + "up to \(mostWorkers) workers")
+                + "\(heldShards) shards fetched, up to \(mostWorkers) workers")
         return lines.joined(separator: "\n")
     }
 }

@@ -15,6 +15,7 @@ extension Simulator {
         settings.firstLease = .seconds(10)
         settings.leaseFloor = .seconds(2)
         settings.noWorkersLimit = .seconds(100_000)
+        settings.shards = shardContents
         if defect == .leasesNeverExpire {
             settings.firstLease = .seconds(1 << 32)
             settings.leaseFloor = .seconds(1 << 32)
@@ -39,7 +40,8 @@ extension Simulator {
             session: UInt64(coordinatorNumber) << 32 | 7, modelPath: "model.onnx",
             modelSHA256: [UInt8](repeating: 1, count: 32), dataPath: "data.npz",
             dataSHA256: [UInt8](repeating: 2, count: 32), sampleLimit: nil, loss: "kl",
-            sharding: problem.problem.division.sharding)
+            sharding: problem.problem.division.sharding,
+            dataBudget: world.shardRoom.map { $0 * Simulator.shardSize })
     }
 
     /// Ends the coordinator's process and starts another after a while, on what the disk holds.
@@ -138,6 +140,9 @@ extension Simulator {
     private func tickCoordinator() throws {
         if strikes(.coordinatorCrash) { throw Crash() }
         if strikes(.coordinatorClockJump) { coordinatorClock.jump(byMilliseconds: draw(100...1_000_000)) }
+        if strikes(.coordinatorClockSetBack) { coordinatorClock.jump(byMilliseconds: -draw(100...30_000)) }
+        if strikes(.strangerAsks) { try askAsStranger() }
+        if strikes(.strangerTalks) { try talkAsStranger() }
         if strikes(.coordinatorPause) { coordinatorPausedUntil = now + Int64(draw(500...10_000)) * 1_000_000 }
         if now >= coordinatorPausedUntil { try tell(.tick) }
     }
@@ -147,8 +152,15 @@ extension Simulator {
         let actions = coordinator?.handle(event, at: coordinatorClock.reading(at: now)) ?? []
         if counts.events % world.checkInterval == 0 { try coordinator?.validateState() }
         let isSwapped = defect == .acknowledgesBeforeJournaling
-        for action in isSwapped ? actions.filter(\.isAcknowledgement) : [] { try perform(action) }
-        for action in actions where !isSwapped || !action.isAcknowledgement { try perform(action) }
+        do {
+            for action in isSwapped ? actions.filter(\.isAcknowledgement) : [] { try perform(action) }
+            for action in actions where !isSwapped || !action.isAcknowledgement { try perform(action) }
+        } catch is DiskFull {
+            // The run ends with an error, in peace or not; it is resumed when there is room again.
+            try tell(.abandon)
+            if draw(0...1) == 0 { try tell(.stop(reason: "the disk is full")) }
+            throw Crash()
+        }
     }
 
     private func perform(_ action: CoordinatorAction) throws {
@@ -167,6 +179,10 @@ extension Simulator {
                 journal.write(task, scores, level: level, share: Double(draw(1...999)) / 1000)
                 throw Crash()
             }
+            if strikes(.diskFull) {
+                journal.write(task, scores, level: level, share: Double(draw(0...999)) / 1000)
+                throw DiskFull()
+            }
             journal.write(task, scores, level: level)
             if strikes(.crashAfterWrite) { throw Crash() }
         case .levelFinished(let outcome): self.outcome = outcome
@@ -174,7 +190,12 @@ extension Simulator {
         case .log(_, let text):
             if text.contains("hands over") { counts.handovers += 1 }
             note(6, text)
-        case .close, .serve, .report: break
+        case .serve(let request, let connection):
+            let chunk = Chunk(
+                sha256: request.sha256, offset: request.offset, bytes: Data(count: request.count))
+            try sendDown(.chunk(chunk), to: connection)
+        case .report(let connection): reports.append(connection)
+        case .close: break
         }
     }
 

@@ -66,6 +66,8 @@ extension Simulator {
 
     func sendDown(_ message: CoordinatorMessage, to connection: ConnectionID) throws {
         let link = Link(connection)
+        // Strangers listen to nothing.
+        guard nodes.indices.contains(link.node) else { return }
         if strikes(.connectionBreak) {
             disconnect(link.node, isSeen: true)
             connect(link.node)

@@ -16,6 +16,9 @@ struct Node {
     var cutUpUntil: Int64 = 0
     var cutDownUntil: Int64 = 0
     var isPaused = false
+    /// The shards that it holds, and those that it was told to hold, where the coordinator says so.
+    var held: [Int] = []
+    var wanted: [ShardContent] = []
     var waiting: [Simulator.Event] = []
     var ending: WorkerEnding?
 }
@@ -63,6 +66,7 @@ extension Simulator {
             let end = now + Int64(draw(500...20_000)) * 1_000_000
             if draw(0...1) == 0 { nodes[index].cutUpUntil = end } else { nodes[index].cutDownUntil = end }
         }
+        if strikes(.workerClockSetBack) { nodes[index].clock.jump(byMilliseconds: -draw(100...30_000)) }
         if strikes(.workerClockJump) { nodes[index].clock.jump(byMilliseconds: draw(100...1_000_000)) }
         // A stopped process has one tick waiting, not all that it missed.
         if !nodes[index].isPaused { try happenToWorker(index, .tick, as: event) }
@@ -78,6 +82,8 @@ extension Simulator {
 
     func restart(_ index: Int) {
         nodes[index].machine = newWorker()
+        nodes[index].held = []
+        nodes[index].wanted = []
         nodes[index].ending = nil
         schedule(.connect(index, process: nodes[index].process), in: draw(world.delay))
         schedule(.tickWorker(index, process: nodes[index].process), in: Simulator.pulse)
@@ -98,15 +104,17 @@ extension Simulator {
                 let all = run.sharding.shards
                 let some = (0..<all).filter { _ in draw(0...1) == 0 }
                 let isPartial = world.hasPartialShards && index > 0 && !some.isEmpty
-                event = .loaded(run, shards: isPartial ? some : Array(0..<all))
+                let own = isPartial ? some : Array(0..<all)
+                event = .loaded(run, shards: world.shardRoom == nil ? own : [])
             }
             schedule(.work(index, process: process, event), in: delay(of: .load, index))
         case .compute(let assignment): compute(assignment, on: index)
         case .reconnect(let pause):
             disconnect(index, isSeen: draw(0...1) == 0)
             schedule(.connect(index, process: process), in: Int(pause.inSeconds * 1000))
-        // Every worker of the simulation sees the files.
-        case .hold, .deliver, .missing: break
+        case .hold(let shards): hold(shards, by: index)
+        case .deliver(let chunk): take(chunk, by: index)
+        case .missing: break
         case .log(_, let text): note(index << 8 | 2, "worker \(index): \(text)")
         case .stop(let ending):
             note(index << 8 | 3, "worker \(index) ends: \(ending)")
@@ -125,8 +133,9 @@ extension Simulator {
             schedule(.resume(index), in: draw(500...8000))
         }
         let time = delay(of: .compute, index)
+        let isHeld = world.shardRoom == nil || nodes[index].held.contains(assignment.block.shard)
         let answer: WorkerEvent =
-            strikes(.taskFailure)
+            !isHeld || strikes(.taskFailure)
             ? .computeFailed(assignment.id, reason: "a passing fault", isPermanent: false)
             : .computed(
                 assignment.id,

@@ -34,6 +34,9 @@ final class Simulator {
     /// The coordinator's process ended.
     struct Crash: Error {}
 
+    /// The journal could not be written.
+    struct DiskFull: Error {}
+
     let world: World
     let problem: SimulatedProblem
     let seed: UInt64
@@ -70,6 +73,9 @@ final class Simulator {
     var level: (number: Int, edges: [Mask: Set<Edge?>])?
     var outcome: LevelOutcome?
     var failure: CoordinationError?
+    /// Whom the coordinator wants told how far the run is.
+    var reports: [ConnectionID] = []
+    var strangers = 0
     let configure: @Sendable (inout CoordinatorSettings) -> Void
 
     init(

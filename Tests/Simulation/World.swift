@@ -16,6 +16,8 @@ public struct World: Sendable {
     public var faultLimit = 40
     /// Workers beyond the first hold only some of the shards.
     public var hasPartialShards = false
+    /// The coordinator says who holds which shards, so many each; `nil` where workers load the data themselves.
+    public var shardRoom: Int?
     /// Every machine's clock has its own origin and is up to this share faster or slower than the others.
     public var drift = 0.0
     /// The state machines check themselves after every so many events.
@@ -41,6 +43,7 @@ public struct World: Sendable {
         }
         faultLimit = draw(1...40)
         hasPartialShards = draw(0...3) == 0
+        if draw(0...3) == 0 { shardRoom = draw(1...3) }
         drift = draw(0...2) == 0 ? 0.2 : 0
         delay = draw(0...3) == 0 ? 1...400 : 1...20
         if workers > 60 {
@@ -60,9 +63,11 @@ extension Fault {
         case .workerCrash, .workerPause, .taskFailure, .straggler: 0.06
         case .hang: 0.03
         case .loadFailure, .slowStart: 0.2
-        case .workerClockJump, .coordinatorClockJump, .coordinatorPause, .coordinatorCrash:
+        case .workerClockJump, .workerClockSetBack, .coordinatorClockJump, .coordinatorClockSetBack,
+            .coordinatorPause, .coordinatorCrash:
             0.02
-        case .crashBeforeWrite, .crashWithinWrite, .crashAfterWrite: 0.06
+        case .crashBeforeWrite, .crashWithinWrite, .crashAfterWrite, .diskFull: 0.06
+        case .strangerAsks, .strangerTalks: 0.1
         }
     }
 }

@@ -64,6 +64,9 @@ public final class StatusBoard: Sendable {
     /// Says where the workers are asked for.
     func watch(_ workers: (@Sendable () -> [WorkerStatus])?) { state.withLock { $0.workers = workers } }
 
+    /// The run waits, for this reason; with `nil` it goes on.
+    func paused(_ reason: String?) { state.withLock { $0.status.paused = reason } }
+
     func advanced(_ progress: LevelProgress) {
         state.withLock { state in
             state.status.level = RunStatus.Level(

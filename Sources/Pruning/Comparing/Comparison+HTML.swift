@@ -1,0 +1,103 @@
+internal import Foundation
+internal import Report
+internal import Search
+
+extension Comparison {
+    /// The comparison as a page: charts of loss and accuracy against cost, and tables of every level.
+    ///
+    /// - Parameters:
+    ///   - model: the model as it was named.
+    ///   - data: the data as they were named.
+    public func html(model: String, data: String) -> String {
+        var page = HTMLPage(title: "Pruning strategies on \(model)")
+        page.paragraph(
+            "\(lossFunction) on \(samples) samples of \(data). The unpruned model: loss \(Self.decimal(base.loss))"
+                + (base.accuracy.map { ", accuracy \(Self.share($0))" } ?? "")
+                + ", \(base.parameters) parameters, \(base.flops) FLOPs a sample.")
+        let caption =
+            "Each dot is a removal. Rings mark the Pareto front: no other state of any strategy has both a lower loss "
+            + "and fewer FLOPs."
+        page.heading("Loss")
+        page.chart(chart("FLOPs left, %", "loss", { $0.flops }, { $0.loss }), caption: caption)
+        page.chart(
+            chart("parameters left, %", "loss", { $0.parameters }, { $0.loss }),
+            caption: "The same states by their parameters.")
+        if base.accuracy != nil {
+            page.heading("Accuracy")
+            page.chart(
+                chart("FLOPs left, %", "accuracy, %", { $0.flops }, { $0.accuracy.map { $0 * 100 } }),
+                caption: "On the data that the search saw.")
+        }
+        if let held = baseValidation {
+            page.heading("Held-out data")
+            page.chart(
+                chart("FLOPs left, %", "held-out loss", { $0.flops }, { $0.loss }, heldOut: true),
+                caption: "What the search never saw. The unpruned model: loss \(Self.decimal(held.loss)).")
+        }
+        page.heading("Levels")
+        page.table(levelTitles, rows: levelRows)
+        page.heading("Work")
+        page.table(
+            ["strategy", "block evaluations", "brute force", "clairvoyant", "new", "seconds"],
+            rows: strategies.map {
+                [
+                    $0.strategy, "\($0.work.blockEvaluations)", "\($0.work.bruteForceBlockEvaluations)",
+                    "\($0.work.clairvoyantBlockEvaluations)", "\($0.newBlockEvaluations)",
+                    String(format: "%.2f", $0.seconds),
+                ]
+            })
+        for warning in warnings { page.paragraph("Warning: \(warning)") }
+        return page.html
+    }
+
+    private func chart(
+        _ x: String, _ y: String, _ cost: (Evaluation.Measured) -> Int,
+        _ value: (Evaluation.Measured) -> Double?, heldOut: Bool = false
+    ) -> LineChart {
+        let whole = Double(max(1, cost(base)))
+        let front = heldOut ? [] : Set(paretoFront.map { "\($0.0.strategy) \($0.1.step)" })
+        let series = strategies.enumerated().map { index, entry in
+            let start = (heldOut ? baseValidation : base).flatMap(value).map {
+                [LineChart.Point(x: 100, y: $0, note: "unpruned: \($0)")]
+            }
+            let points = entry.path.compactMap { step -> LineChart.Point? in
+                guard let y = (heldOut ? step.validation : step.measured).flatMap(value) else { return nil }
+                return LineChart.Point(
+                    x: Double(cost(step.measured)) / whole * 100, y: y,
+                    note:
+                        "\(entry.strategy), step \(step.step): \(y), removed \(step.removed.joined(separator: " "))",
+                    isOnFront: front.contains("\(entry.strategy) \(step.step)"))
+            }
+            let isRandom = entry.strategy.hasPrefix("random")
+            return LineChart.Series(
+                name: entry.strategy, points: (start ?? []) + points, color: isRandom ? 6 : index % 6,
+                isFaint: isRandom)
+        }
+        return LineChart(series, x: x, y: y)
+    }
+
+    private var levelTitles: [String] {
+        ["step", "strategy", "loss", "accuracy", "parameters", "FLOPs"]
+            + (baseValidation == nil ? [] : ["held-out loss", "held-out accuracy"]) + ["removed"]
+    }
+
+    private var levelRows: [[String]] {
+        (1...max(1, strategies.map(\.path.count).max() ?? 1)).flatMap { number in
+            strategies.filter { $0.path.count >= number }.map { entry in
+                let step = entry.path[number - 1]
+                func cells(_ measured: Evaluation.Measured?) -> [String] {
+                    [Self.decimal(measured?.loss), measured?.accuracy.map(Self.share) ?? ""]
+                }
+                return ["\(number)", entry.strategy] + cells(step.measured)
+                    + ["\(step.measured.parameters)", "\(step.measured.flops)"]
+                    + (baseValidation == nil ? [] : cells(step.validation))
+                    + [step.removed.joined(separator: " ")]
+            }
+        }
+    }
+
+    private static func decimal(_ value: Double?) -> String {
+        value.map { String(format: "%.6g", $0) } ?? "not finite"
+    }
+    private static func share(_ value: Double) -> String { String(format: "%.2f %%", value * 100) }
+}

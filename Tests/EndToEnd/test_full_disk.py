@@ -1,0 +1,143 @@
+"""A full disk: the run waits, says so, loses nothing, and goes on by itself once there is room."""
+
+import contextlib
+import errno
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+import urllib.request
+
+from interrupted import SEARCH, results, rows, same_result, undisturbed
+from needs import need, need_programs, need_root
+from processes import eventually, workers_of
+from program import espalier, scratch, start
+
+SENTENCE = "disk full: paused; goes on when there is room"
+
+
+@contextlib.contextmanager
+def small_disk(folder):
+    """A disk of 8 MB."""
+    need_root()
+    need_programs("mount", "umount")
+    disk = folder / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", disk], stderr=subprocess.PIPE, check=False)
+    need(mounted.returncode == 0, f"mounting is not permitted here: {mounted.stderr.decode().strip()}")
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+def fill(disk):
+    """Leaves no room; returns the file that takes it."""
+    filler = disk / "filler"
+    with contextlib.suppress(OSError), open(filler, "wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    try:
+        with open(disk / "probe", "wb", buffering=0) as file:
+            file.write(bytes(4096))
+    except OSError as error:
+        assert error.errno == errno.ENOSPC, error
+    return filler
+
+
+class Search:
+    """A search whose run is on the small disk."""
+
+    def __init__(self, folder, disk, *options):
+        undisturbed()
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.address = "127.0.0.1:%d" % free.getsockname()[1]
+        self.folder, self.run, self.errors = folder, disk / "run", ""
+        self.process = start(
+            *SEARCH, "--run", self.run, "--json", folder / "found.json", "--metrics", self.address, *options,
+            folder=folder)
+        os.set_blocking(self.process.stderr.fileno(), False)
+
+    def said(self, text):
+        self.errors += (self.process.stderr.read() or b"").decode()
+        return text in self.errors
+
+    def status(self, what="status"):
+        with urllib.request.urlopen(f"http://{self.address}/{what}", timeout=10) as answer:
+            return answer.read().decode()
+
+    def pause(self, disk):
+        """Fills the disk midway and waits until the search says that it is paused."""
+        assert eventually(lambda: sum(results(self.run).values()) > len(undisturbed()[1]) // 8, 120), "no results"
+        filler = fill(disk)
+        assert eventually(lambda: self.said(SENTENCE), 60), f"not paused: {self.errors[-800:]}"
+        assert str(self.run / "journal.sqlite") in self.errors
+        return filler
+
+    def end(self, seconds=180):
+        os.set_blocking(self.process.stderr.fileno(), True)
+        self.errors += self.process.communicate(timeout=seconds)[1].decode()
+        return self.process.returncode
+
+
+@contextlib.contextmanager
+def searching(*options):
+    with scratch() as folder, small_disk(folder) as disk:
+        search = Search(folder, disk, *options)
+        try:
+            yield search, disk
+        finally:
+            if search.process.poll() is None:
+                os.killpg(search.process.pid, signal.SIGKILL)
+                search.process.wait()
+
+
+def check_goes_on(workers):
+    with searching("--workers", workers) as (search, disk):
+        filler = search.pause(disk)
+        before, team = rows(search.run), workers_of(search.process.pid)
+        assert SENTENCE in json.loads(search.status())["paused"]
+        assert "\nespalier_paused 1\n" in search.status("metrics")
+        # Longer than any silence that a worker or the coordinator would put up with.
+        time.sleep(12)
+        assert search.process.poll() is None, f"it ended: {search.errors[-800:]}"
+        assert rows(search.run) == before, "results were kept without room"
+        assert search.errors.count(SENTENCE) == 1, "it says so too often"
+        assert workers_of(search.process.pid) == team, "workers were replaced while nothing was wrong with them"
+        filler.unlink()
+        assert search.end() == 0, search.errors[-800:]
+        assert "there is room on the disk again" in search.errors, search.errors[-800:]
+        same_result(json.loads((search.folder / "found.json").read_text()))
+        after = rows(search.run)
+        assert all(after[key] == value for key, value in before.items()), "a kept result was replaced"
+        assert after.keys() == undisturbed()[1].keys()
+
+
+def test_a_search_in_one_process_waits_for_room_and_finds_the_same():
+    check_goes_on(0)
+
+
+def test_a_search_on_workers_waits_for_room_and_finds_the_same():
+    check_goes_on(2)
+
+
+def check_interruption(workers):
+    with searching("--workers", workers) as (search, disk):
+        filler = search.pause(disk)
+        search.process.send_signal(signal.SIGINT)
+        assert search.end(30) == 130, search.errors[-800:]
+        filler.unlink()
+        answer = espalier(*SEARCH, "--run", search.run, "--resume", "--json", "-", folder=search.folder).succeeded()
+        same_result(json.loads(answer.output))
+
+
+def test_a_paused_search_in_one_process_can_be_interrupted():
+    check_interruption(0)
+
+
+def test_a_paused_search_on_workers_can_be_interrupted():
+    check_interruption(2)
