@@ -67,6 +67,8 @@ struct CompareCommand: AsyncParsableCommand {
 
     func run() async throws {
         try await reporting {
+            try json.checkWritable()
+            for path in [report, csv] { if let path { try OutputFile.checkWritable(path) } }
             let options = CompareOptions(
                 model: model.model, measurement: try data.measurement(for: model.model),
                 validation: validation,

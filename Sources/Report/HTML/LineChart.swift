@@ -70,7 +70,8 @@ public struct LineChart: Sendable {
                 + "xmlns=\"http://www.w3.org/2000/svg\" aria-label=\"\(HTMLPage.escaped("\(yTitle) against \(xTitle)"))\">"
         ]
         parts += axes
-        for line in series { parts += drawn(line) }
+        // A broad line below narrow ones: both show where two strategies found the same path.
+        for (index, line) in series.enumerated() { parts += drawn(line, width: index == 0 ? 6 : 2) }
         parts += legend
         return parts.joined(separator: "\n") + "\n</svg>"
     }
@@ -101,20 +102,21 @@ public struct LineChart: Sendable {
         return parts
     }
 
-    private func drawn(_ line: Series) -> [String] {
+    private func drawn(_ line: Series, width: Int) -> [String] {
         guard !line.points.isEmpty else { return [] }
         let color = "var(--c\(line.color))"
         let places = line.points.map(place)
         let path = places.enumerated()
             .map { "\($0 == 0 ? "M" : "L")\(Self.text($1.x)) \(Self.text($1.y))" }.joined(separator: " ")
         var parts = [
-            "<g\(line.isFaint ? " class=\"faint\"" : "")>", "<path d=\"\(path)\" style=\"stroke:\(color)\"/>",
+            "<g\(line.isFaint ? " class=\"faint\"" : "")>",
+            "<path d=\"\(path)\" style=\"stroke:\(color);stroke-width:\(width)\"/>",
         ]
         for (point, place) in zip(line.points, places) {
             let center = "cx=\"\(Self.text(place.x))\" cy=\"\(Self.text(place.y))\""
-            if point.isOnFront { parts.append("<circle class=\"front\" \(center) r=\"7\"/>") }
+            if point.isOnFront { parts.append("<circle class=\"front\" \(center) r=\"9\"/>") }
             parts.append(
-                "<circle \(center) r=\"4\" style=\"fill:\(color)\"><title>\(HTMLPage.escaped(point.note))</title></circle>"
+                "<circle \(center) r=\"\(width / 2 + 3)\" style=\"fill:\(color)\"><title>\(HTMLPage.escaped(point.note))</title></circle>"
             )
         }
         return parts + ["</g>"]
