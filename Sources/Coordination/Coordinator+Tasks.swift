@@ -44,8 +44,13 @@ extension Coordinator {
             }
             self.earliestDeadline = flights.values.compactMap { $0.leases.map(\.deadline).max() }.min()
         }
-        let sharers = readyCount
-        if let task = race?.nextTask(sharing: sharers, admits: { peer.shards.contains($0) }) {
+        let (homes, peers, sharers) = (homes, peers, readyCount)
+        let task = race?.nextTask(
+            sharing: sharers, admits: { peer.shards.contains($0) },
+            suits: { block in
+                homes[block].map { $0 == connection || peers[$0] == nil } ?? true
+            })
+        if let task {
             let id = newTaskID()
             flights[id] = Flight(task: task)
             return id
@@ -96,9 +101,10 @@ extension Coordinator {
             peers[connection]?.answerBy = limit
         }
         peers[connection]?.outstanding.append(id)
+        homes[flight.task.block] = connection
         let assignment = Assignment(
             id: id, state: flight.task.state, block: flight.task.block, samples: flight.task.samples,
-            edges: flight.task.edges, deadline: duration)
+            edges: flight.task.edges, contenders: flight.task.contenders, deadline: duration)
         return actions + [.send(.task(assignment), to: connection)]
     }
 

@@ -26,6 +26,8 @@ public struct Coordinator: Sendable {
     var flights: OrderedDictionary<TaskID, Flight> = [:]
     /// Tasks of this level whose work was given back to the race, in case their results come after all; the latest.
     var lapsed: OrderedDictionary<TaskID, Flight> = [:]
+    /// Who had a task of a block last, and may have kept what it computed there.
+    var homes: [BlockID: ConnectionID] = [:]
     var strikes = Strikes()
     var cost = CostEstimate()
     /// Whether the level drops expansions, so that later tasks depend on earlier results.

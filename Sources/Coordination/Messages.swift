@@ -53,18 +53,22 @@ public struct Assignment: Hashable, Sendable {
     public let samples: [Int]
     /// The edges to remove besides the state's; `nil` for the state itself.
     public let edges: [Edge?]
+    /// The places in `edges` of those that may be states to come, whose passes are worth keeping; ascending.
+    public let contenders: [Int]
     /// How long the coordinator waits before it hands the task to another worker too.
     public let deadline: Duration
 
     /// A task for a worker.
     public init(
-        id: AttemptID, state: Mask, block: BlockID, samples: [Int], edges: [Edge?], deadline: Duration
+        id: AttemptID, state: Mask, block: BlockID, samples: [Int], edges: [Edge?], contenders: [Int] = [],
+        deadline: Duration
     ) {
         self.id = id
         self.state = state
         self.block = block
         self.samples = samples
         self.edges = edges
+        self.contenders = contenders
         self.deadline = deadline
     }
 }

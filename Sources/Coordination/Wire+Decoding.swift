@@ -136,11 +136,18 @@ extension Wire {
             throw .invalid(
                 message: "task", field: "deadline_seconds", problem: "it cannot be \(task.deadlineSeconds)")
         }
+        try check(task.contenders, multipleOf: 4, atMost: task.edges.count / 8, "task", "contenders")
+        let contenders = PackedArray.decode(task.contenders).map(Int.init)
+        guard contenders.allSatisfy({ $0 < task.edges.count / 8 }), contenders == Set(contenders).sorted()
+        else {
+            throw .invalid(
+                message: "task", field: "contenders", problem: "they are no ascending places among its edges")
+        }
         return Assignment(
             id: AttemptID(TaskID(task.task), task.attempt), state: Mask(state),
             block: BlockID(shard: Int(task.shard), index: Int(task.block)),
             samples: PackedArray.decode(task.samples).map(Int.init),
-            edges: PackedArray.decodeEdges(task.edges),
+            edges: PackedArray.decodeEdges(task.edges), contenders: contenders,
             deadline: .clamped(seconds: task.deadlineSeconds))
     }
 

@@ -149,6 +149,7 @@ public struct Wire: Sendable {
             $0.block = UInt32(clamping: assignment.block.index)
             $0.samples = PackedArray.encode(assignment.samples.map { UInt32(clamping: $0) })
             $0.edges = PackedArray.encode(assignment.edges)
+            $0.contenders = PackedArray.encode(assignment.contenders.map { UInt32(clamping: $0) })
             $0.deadlineSeconds = assignment.deadline.inSeconds
         }
     }

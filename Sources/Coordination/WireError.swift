@@ -75,7 +75,7 @@ public struct WireLimits: Hashable, Sendable {
 
     /// The most bytes of a legitimate frame from a coordinator: a task, the shards to hold, a run, or a chunk.
     public var coordinatorFrameBytes: Int {
-        let task = 8 * stateEdges + 8 * expansions + 4 * blockSamples
+        let task = 8 * stateEdges + 12 * expansions + 4 * blockSamples
         let welcome = modelParts * (nameBytes + 64) + 4 * textBytes + 8 * expansions
         let largest = max(task, welcome, 64 * heldShards, ChunkRequest.largestCount)
         return min(frameBytes, largest + Self.overhead)

@@ -35,189 +35,198 @@ fileprivate nonisolated struct _GeneratedWithProtocGenSwiftVersion: SwiftProtobu
   typealias Version = _2
 }
 
-nonisolated struct ProtoFrame: Sendable {
+nonisolated struct ProtoFrame: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  var version: UInt32 = 0
+  var version: UInt32 {
+    get {_storage._version}
+    set {_uniqueStorage()._version = newValue}
+  }
 
   /// Always the last nine bytes of a frame: a checksum of all bytes before them. What was damaged on the way is not
   /// taken for another message.
-  var checksum: UInt64 = 0
+  var checksum: UInt64 {
+    get {_storage._checksum}
+    set {_uniqueStorage()._checksum = newValue}
+  }
 
-  var message: ProtoFrame.OneOf_Message? = nil
+  var message: OneOf_Message? {
+    get {return _storage._message}
+    set {_uniqueStorage()._message = newValue}
+  }
 
   /// Coordinator to worker.
   var refused: ProtoRefused {
     get {
-      if case .refused(let v)? = message {return v}
+      if case .refused(let v)? = _storage._message {return v}
       return ProtoRefused()
     }
-    set {message = .refused(newValue)}
+    set {_uniqueStorage()._message = .refused(newValue)}
   }
 
   var welcome: ProtoWelcome {
     get {
-      if case .welcome(let v)? = message {return v}
+      if case .welcome(let v)? = _storage._message {return v}
       return ProtoWelcome()
     }
-    set {message = .welcome(newValue)}
+    set {_uniqueStorage()._message = .welcome(newValue)}
   }
 
   var task: ProtoTask {
     get {
-      if case .task(let v)? = message {return v}
+      if case .task(let v)? = _storage._message {return v}
       return ProtoTask()
     }
-    set {message = .task(newValue)}
+    set {_uniqueStorage()._message = .task(newValue)}
   }
 
   var acknowledged: ProtoAcknowledged {
     get {
-      if case .acknowledged(let v)? = message {return v}
+      if case .acknowledged(let v)? = _storage._message {return v}
       return ProtoAcknowledged()
     }
-    set {message = .acknowledged(newValue)}
+    set {_uniqueStorage()._message = .acknowledged(newValue)}
   }
 
   var cancel: ProtoCancel {
     get {
-      if case .cancel(let v)? = message {return v}
+      if case .cancel(let v)? = _storage._message {return v}
       return ProtoCancel()
     }
-    set {message = .cancel(newValue)}
+    set {_uniqueStorage()._message = .cancel(newValue)}
   }
 
   var stop: ProtoStop {
     get {
-      if case .stop(let v)? = message {return v}
+      if case .stop(let v)? = _storage._message {return v}
       return ProtoStop()
     }
-    set {message = .stop(newValue)}
+    set {_uniqueStorage()._message = .stop(newValue)}
   }
 
   var introduce: ProtoIntroduce {
     get {
-      if case .introduce(let v)? = message {return v}
+      if case .introduce(let v)? = _storage._message {return v}
       return ProtoIntroduce()
     }
-    set {message = .introduce(newValue)}
+    set {_uniqueStorage()._message = .introduce(newValue)}
   }
 
   var hold: ProtoHold {
     get {
-      if case .hold(let v)? = message {return v}
+      if case .hold(let v)? = _storage._message {return v}
       return ProtoHold()
     }
-    set {message = .hold(newValue)}
+    set {_uniqueStorage()._message = .hold(newValue)}
   }
 
   var chunk: ProtoChunk {
     get {
-      if case .chunk(let v)? = message {return v}
+      if case .chunk(let v)? = _storage._message {return v}
       return ProtoChunk()
     }
-    set {message = .chunk(newValue)}
+    set {_uniqueStorage()._message = .chunk(newValue)}
   }
 
   var missing: ProtoMissing {
     get {
-      if case .missing(let v)? = message {return v}
+      if case .missing(let v)? = _storage._message {return v}
       return ProtoMissing()
     }
-    set {message = .missing(newValue)}
+    set {_uniqueStorage()._message = .missing(newValue)}
   }
 
   var status: ProtoStatus {
     get {
-      if case .status(let v)? = message {return v}
+      if case .status(let v)? = _storage._message {return v}
       return ProtoStatus()
     }
-    set {message = .status(newValue)}
+    set {_uniqueStorage()._message = .status(newValue)}
   }
 
   /// Worker to coordinator.
   var hello: ProtoHello {
     get {
-      if case .hello(let v)? = message {return v}
+      if case .hello(let v)? = _storage._message {return v}
       return ProtoHello()
     }
-    set {message = .hello(newValue)}
+    set {_uniqueStorage()._message = .hello(newValue)}
   }
 
   var ready: ProtoReady {
     get {
-      if case .ready(let v)? = message {return v}
+      if case .ready(let v)? = _storage._message {return v}
       return ProtoReady()
     }
-    set {message = .ready(newValue)}
+    set {_uniqueStorage()._message = .ready(newValue)}
   }
 
   var result: ProtoResult {
     get {
-      if case .result(let v)? = message {return v}
+      if case .result(let v)? = _storage._message {return v}
       return ProtoResult()
     }
-    set {message = .result(newValue)}
+    set {_uniqueStorage()._message = .result(newValue)}
   }
 
   var failed: ProtoFailed {
     get {
-      if case .failed(let v)? = message {return v}
+      if case .failed(let v)? = _storage._message {return v}
       return ProtoFailed()
     }
-    set {message = .failed(newValue)}
+    set {_uniqueStorage()._message = .failed(newValue)}
   }
 
   var cancelled: ProtoCancelled {
     get {
-      if case .cancelled(let v)? = message {return v}
+      if case .cancelled(let v)? = _storage._message {return v}
       return ProtoCancelled()
     }
-    set {message = .cancelled(newValue)}
+    set {_uniqueStorage()._message = .cancelled(newValue)}
   }
 
   var goodbye: ProtoGoodbye {
     get {
-      if case .goodbye(let v)? = message {return v}
+      if case .goodbye(let v)? = _storage._message {return v}
       return ProtoGoodbye()
     }
-    set {message = .goodbye(newValue)}
+    set {_uniqueStorage()._message = .goodbye(newValue)}
   }
 
   var fetch: ProtoFetch {
     get {
-      if case .fetch(let v)? = message {return v}
+      if case .fetch(let v)? = _storage._message {return v}
       return ProtoFetch()
     }
-    set {message = .fetch(newValue)}
+    set {_uniqueStorage()._message = .fetch(newValue)}
   }
 
   var handover: ProtoHandover {
     get {
-      if case .handover(let v)? = message {return v}
+      if case .handover(let v)? = _storage._message {return v}
       return ProtoHandover()
     }
-    set {message = .handover(newValue)}
+    set {_uniqueStorage()._message = .handover(newValue)}
   }
 
   /// Somebody who is no worker.
   var askStatus: ProtoAskStatus {
     get {
-      if case .askStatus(let v)? = message {return v}
+      if case .askStatus(let v)? = _storage._message {return v}
       return ProtoAskStatus()
     }
-    set {message = .askStatus(newValue)}
+    set {_uniqueStorage()._message = .askStatus(newValue)}
   }
 
   /// Both ways.
   var alive: ProtoAlive {
     get {
-      if case .alive(let v)? = message {return v}
+      if case .alive(let v)? = _storage._message {return v}
       return ProtoAlive()
     }
-    set {message = .alive(newValue)}
+    set {_uniqueStorage()._message = .alive(newValue)}
   }
 
   var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -252,6 +261,8 @@ nonisolated struct ProtoFrame: Sendable {
   }
 
   init() {}
+
+  fileprivate var _storage = _StorageClass.defaultInstance
 }
 
 nonisolated struct ProtoHello: Sendable {
@@ -587,6 +598,9 @@ nonisolated struct ProtoTask: Sendable {
 
   var deadlineSeconds: Double = 0
 
+  /// Places in edges of those whose passes are worth keeping, uint32 each, ascending.
+  var contenders: Data = Data()
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
@@ -790,400 +804,440 @@ nonisolated extension ProtoFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageI
   static let protoMessageName: String = _protobuf_package + ".Frame"
   static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}version\0\u{1}refused\0\u{1}welcome\0\u{1}task\0\u{1}acknowledged\0\u{1}cancel\0\u{1}stop\0\u{1}introduce\0\u{1}hold\0\u{1}chunk\0\u{1}missing\0\u{1}status\0\u{2}\u{3}checksum\0\u{2}\u{5}hello\0\u{1}ready\0\u{1}result\0\u{1}failed\0\u{1}cancelled\0\u{1}goodbye\0\u{1}fetch\0\u{2}\u{4}handover\0\u{3}ask_status\0\u{2}\u{9}alive\0")
 
+  fileprivate class _StorageClass {
+    var _version: UInt32 = 0
+    var _checksum: UInt64 = 0
+    var _message: ProtoFrame.OneOf_Message?
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _version = source._version
+      _checksum = source._checksum
+      _message = source._message
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
+
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    while let fieldNumber = try decoder.nextFieldNumber() {
-      // The use of inline closures is to circumvent an issue where the compiler
-      // allocates stack space for every case branch when no optimizations are
-      // enabled. https://github.com/apple/swift-protobuf/issues/1034
-      switch fieldNumber {
-      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.version) }()
-      case 2: try {
-        var v: ProtoRefused?
-        var hadOneofValue = false
-        if let current = self.message {
-          hadOneofValue = true
-          if case .refused(let m) = current {v = m}
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularUInt32Field(value: &_storage._version) }()
+        case 2: try {
+          var v: ProtoRefused?
+          var hadOneofValue = false
+          if let current = _storage._message {
+            hadOneofValue = true
+            if case .refused(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._message = .refused(v)
+          }
+        }()
+        case 3: try {
+          var v: ProtoWelcome?
+          var hadOneofValue = false
+          if let current = _storage._message {
+            hadOneofValue = true
+            if case .welcome(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._message = .welcome(v)
+          }
+        }()
+        case 4: try {
+          var v: ProtoTask?
+          var hadOneofValue = false
+          if let current = _storage._message {
+            hadOneofValue = true
+            if case .task(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._message = .task(v)
+          }
+        }()
+        case 5: try {
+          var v: ProtoAcknowledged?
+          var hadOneofValue = false
+          if let current = _storage._message {
+            hadOneofValue = true
+            if case .acknowledged(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._message = .acknowledged(v)
+          }
+        }()
+        case 6: try {
+          var v: ProtoCancel?
+          var hadOneofValue = false
+          if let current = _storage._message {
+            hadOneofValue = true
+            if case .cancel(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._message = .cancel(v)
+          }
+        }()
+        case 7: try {
+          var v: ProtoStop?
+          var hadOneofValue = false
+          if let current = _storage._message {
+            hadOneofValue = true
+            if case .stop(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._message = .stop(v)
+          }
+        }()
+        case 8: try {
+          var v: ProtoIntroduce?
+          var hadOneofValue = false
+          if let current = _storage._message {
+            hadOneofValue = true
+            if case .introduce(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._message = .introduce(v)
+          }
+        }()
+        case 9: try {
+          var v: ProtoHold?
+          var hadOneofValue = false
+          if let current = _storage._message {
+            hadOneofValue = true
+            if case .hold(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._message = .hold(v)
+          }
+        }()
+        case 10: try {
+          var v: ProtoChunk?
+          var hadOneofValue = false
+          if let current = _storage._message {
+            hadOneofValue = true
+            if case .chunk(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._message = .chunk(v)
+          }
+        }()
+        case 11: try {
+          var v: ProtoMissing?
+          var hadOneofValue = false
+          if let current = _storage._message {
+            hadOneofValue = true
+            if case .missing(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._message = .missing(v)
+          }
+        }()
+        case 12: try {
+          var v: ProtoStatus?
+          var hadOneofValue = false
+          if let current = _storage._message {
+            hadOneofValue = true
+            if case .status(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._message = .status(v)
+          }
+        }()
+        case 15: try { try decoder.decodeSingularFixed64Field(value: &_storage._checksum) }()
+        case 20: try {
+          var v: ProtoHello?
+          var hadOneofValue = false
+          if let current = _storage._message {
+            hadOneofValue = true
+            if case .hello(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._message = .hello(v)
+          }
+        }()
+        case 21: try {
+          var v: ProtoReady?
+          var hadOneofValue = false
+          if let current = _storage._message {
+            hadOneofValue = true
+            if case .ready(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._message = .ready(v)
+          }
+        }()
+        case 22: try {
+          var v: ProtoResult?
+          var hadOneofValue = false
+          if let current = _storage._message {
+            hadOneofValue = true
+            if case .result(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._message = .result(v)
+          }
+        }()
+        case 23: try {
+          var v: ProtoFailed?
+          var hadOneofValue = false
+          if let current = _storage._message {
+            hadOneofValue = true
+            if case .failed(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._message = .failed(v)
+          }
+        }()
+        case 24: try {
+          var v: ProtoCancelled?
+          var hadOneofValue = false
+          if let current = _storage._message {
+            hadOneofValue = true
+            if case .cancelled(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._message = .cancelled(v)
+          }
+        }()
+        case 25: try {
+          var v: ProtoGoodbye?
+          var hadOneofValue = false
+          if let current = _storage._message {
+            hadOneofValue = true
+            if case .goodbye(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._message = .goodbye(v)
+          }
+        }()
+        case 26: try {
+          var v: ProtoFetch?
+          var hadOneofValue = false
+          if let current = _storage._message {
+            hadOneofValue = true
+            if case .fetch(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._message = .fetch(v)
+          }
+        }()
+        case 30: try {
+          var v: ProtoHandover?
+          var hadOneofValue = false
+          if let current = _storage._message {
+            hadOneofValue = true
+            if case .handover(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._message = .handover(v)
+          }
+        }()
+        case 31: try {
+          var v: ProtoAskStatus?
+          var hadOneofValue = false
+          if let current = _storage._message {
+            hadOneofValue = true
+            if case .askStatus(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._message = .askStatus(v)
+          }
+        }()
+        case 40: try {
+          var v: ProtoAlive?
+          var hadOneofValue = false
+          if let current = _storage._message {
+            hadOneofValue = true
+            if case .alive(let m) = current {v = m}
+          }
+          try decoder.decodeSingularMessageField(value: &v)
+          if let v = v {
+            if hadOneofValue {try decoder.handleConflictingOneOf()}
+            _storage._message = .alive(v)
+          }
+        }()
+        default: break
         }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.message = .refused(v)
-        }
-      }()
-      case 3: try {
-        var v: ProtoWelcome?
-        var hadOneofValue = false
-        if let current = self.message {
-          hadOneofValue = true
-          if case .welcome(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.message = .welcome(v)
-        }
-      }()
-      case 4: try {
-        var v: ProtoTask?
-        var hadOneofValue = false
-        if let current = self.message {
-          hadOneofValue = true
-          if case .task(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.message = .task(v)
-        }
-      }()
-      case 5: try {
-        var v: ProtoAcknowledged?
-        var hadOneofValue = false
-        if let current = self.message {
-          hadOneofValue = true
-          if case .acknowledged(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.message = .acknowledged(v)
-        }
-      }()
-      case 6: try {
-        var v: ProtoCancel?
-        var hadOneofValue = false
-        if let current = self.message {
-          hadOneofValue = true
-          if case .cancel(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.message = .cancel(v)
-        }
-      }()
-      case 7: try {
-        var v: ProtoStop?
-        var hadOneofValue = false
-        if let current = self.message {
-          hadOneofValue = true
-          if case .stop(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.message = .stop(v)
-        }
-      }()
-      case 8: try {
-        var v: ProtoIntroduce?
-        var hadOneofValue = false
-        if let current = self.message {
-          hadOneofValue = true
-          if case .introduce(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.message = .introduce(v)
-        }
-      }()
-      case 9: try {
-        var v: ProtoHold?
-        var hadOneofValue = false
-        if let current = self.message {
-          hadOneofValue = true
-          if case .hold(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.message = .hold(v)
-        }
-      }()
-      case 10: try {
-        var v: ProtoChunk?
-        var hadOneofValue = false
-        if let current = self.message {
-          hadOneofValue = true
-          if case .chunk(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.message = .chunk(v)
-        }
-      }()
-      case 11: try {
-        var v: ProtoMissing?
-        var hadOneofValue = false
-        if let current = self.message {
-          hadOneofValue = true
-          if case .missing(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.message = .missing(v)
-        }
-      }()
-      case 12: try {
-        var v: ProtoStatus?
-        var hadOneofValue = false
-        if let current = self.message {
-          hadOneofValue = true
-          if case .status(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.message = .status(v)
-        }
-      }()
-      case 15: try { try decoder.decodeSingularFixed64Field(value: &self.checksum) }()
-      case 20: try {
-        var v: ProtoHello?
-        var hadOneofValue = false
-        if let current = self.message {
-          hadOneofValue = true
-          if case .hello(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.message = .hello(v)
-        }
-      }()
-      case 21: try {
-        var v: ProtoReady?
-        var hadOneofValue = false
-        if let current = self.message {
-          hadOneofValue = true
-          if case .ready(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.message = .ready(v)
-        }
-      }()
-      case 22: try {
-        var v: ProtoResult?
-        var hadOneofValue = false
-        if let current = self.message {
-          hadOneofValue = true
-          if case .result(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.message = .result(v)
-        }
-      }()
-      case 23: try {
-        var v: ProtoFailed?
-        var hadOneofValue = false
-        if let current = self.message {
-          hadOneofValue = true
-          if case .failed(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.message = .failed(v)
-        }
-      }()
-      case 24: try {
-        var v: ProtoCancelled?
-        var hadOneofValue = false
-        if let current = self.message {
-          hadOneofValue = true
-          if case .cancelled(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.message = .cancelled(v)
-        }
-      }()
-      case 25: try {
-        var v: ProtoGoodbye?
-        var hadOneofValue = false
-        if let current = self.message {
-          hadOneofValue = true
-          if case .goodbye(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.message = .goodbye(v)
-        }
-      }()
-      case 26: try {
-        var v: ProtoFetch?
-        var hadOneofValue = false
-        if let current = self.message {
-          hadOneofValue = true
-          if case .fetch(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.message = .fetch(v)
-        }
-      }()
-      case 30: try {
-        var v: ProtoHandover?
-        var hadOneofValue = false
-        if let current = self.message {
-          hadOneofValue = true
-          if case .handover(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.message = .handover(v)
-        }
-      }()
-      case 31: try {
-        var v: ProtoAskStatus?
-        var hadOneofValue = false
-        if let current = self.message {
-          hadOneofValue = true
-          if case .askStatus(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.message = .askStatus(v)
-        }
-      }()
-      case 40: try {
-        var v: ProtoAlive?
-        var hadOneofValue = false
-        if let current = self.message {
-          hadOneofValue = true
-          if case .alive(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.message = .alive(v)
-        }
-      }()
-      default: break
       }
     }
   }
 
   func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    // The use of inline closures is to circumvent an issue where the compiler
-    // allocates stack space for every if/case branch local when no optimizations
-    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
-    // https://github.com/apple/swift-protobuf/issues/1182
-    if self.version != 0 {
-      try visitor.visitSingularUInt32Field(value: self.version, fieldNumber: 1)
-    }
-    switch self.message {
-    case .refused?: try {
-      guard case .refused(let v)? = self.message else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
-    }()
-    case .welcome?: try {
-      guard case .welcome(let v)? = self.message else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
-    }()
-    case .task?: try {
-      guard case .task(let v)? = self.message else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
-    }()
-    case .acknowledged?: try {
-      guard case .acknowledged(let v)? = self.message else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
-    }()
-    case .cancel?: try {
-      guard case .cancel(let v)? = self.message else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
-    }()
-    case .stop?: try {
-      guard case .stop(let v)? = self.message else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
-    }()
-    case .introduce?: try {
-      guard case .introduce(let v)? = self.message else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
-    }()
-    case .hold?: try {
-      guard case .hold(let v)? = self.message else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
-    }()
-    case .chunk?: try {
-      guard case .chunk(let v)? = self.message else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 10)
-    }()
-    case .missing?: try {
-      guard case .missing(let v)? = self.message else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 11)
-    }()
-    case .status?: try {
-      guard case .status(let v)? = self.message else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 12)
-    }()
-    default: break
-    }
-    if self.checksum != 0 {
-      try visitor.visitSingularFixed64Field(value: self.checksum, fieldNumber: 15)
-    }
-    switch self.message {
-    case .hello?: try {
-      guard case .hello(let v)? = self.message else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 20)
-    }()
-    case .ready?: try {
-      guard case .ready(let v)? = self.message else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 21)
-    }()
-    case .result?: try {
-      guard case .result(let v)? = self.message else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 22)
-    }()
-    case .failed?: try {
-      guard case .failed(let v)? = self.message else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 23)
-    }()
-    case .cancelled?: try {
-      guard case .cancelled(let v)? = self.message else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 24)
-    }()
-    case .goodbye?: try {
-      guard case .goodbye(let v)? = self.message else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 25)
-    }()
-    case .fetch?: try {
-      guard case .fetch(let v)? = self.message else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 26)
-    }()
-    case .handover?: try {
-      guard case .handover(let v)? = self.message else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 30)
-    }()
-    case .askStatus?: try {
-      guard case .askStatus(let v)? = self.message else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 31)
-    }()
-    case .alive?: try {
-      guard case .alive(let v)? = self.message else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 40)
-    }()
-    default: break
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      if _storage._version != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._version, fieldNumber: 1)
+      }
+      switch _storage._message {
+      case .refused?: try {
+        guard case .refused(let v)? = _storage._message else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+      }()
+      case .welcome?: try {
+        guard case .welcome(let v)? = _storage._message else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+      }()
+      case .task?: try {
+        guard case .task(let v)? = _storage._message else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+      }()
+      case .acknowledged?: try {
+        guard case .acknowledged(let v)? = _storage._message else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
+      }()
+      case .cancel?: try {
+        guard case .cancel(let v)? = _storage._message else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
+      }()
+      case .stop?: try {
+        guard case .stop(let v)? = _storage._message else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
+      }()
+      case .introduce?: try {
+        guard case .introduce(let v)? = _storage._message else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
+      }()
+      case .hold?: try {
+        guard case .hold(let v)? = _storage._message else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
+      }()
+      case .chunk?: try {
+        guard case .chunk(let v)? = _storage._message else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 10)
+      }()
+      case .missing?: try {
+        guard case .missing(let v)? = _storage._message else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 11)
+      }()
+      case .status?: try {
+        guard case .status(let v)? = _storage._message else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 12)
+      }()
+      default: break
+      }
+      if _storage._checksum != 0 {
+        try visitor.visitSingularFixed64Field(value: _storage._checksum, fieldNumber: 15)
+      }
+      switch _storage._message {
+      case .hello?: try {
+        guard case .hello(let v)? = _storage._message else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 20)
+      }()
+      case .ready?: try {
+        guard case .ready(let v)? = _storage._message else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 21)
+      }()
+      case .result?: try {
+        guard case .result(let v)? = _storage._message else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 22)
+      }()
+      case .failed?: try {
+        guard case .failed(let v)? = _storage._message else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 23)
+      }()
+      case .cancelled?: try {
+        guard case .cancelled(let v)? = _storage._message else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 24)
+      }()
+      case .goodbye?: try {
+        guard case .goodbye(let v)? = _storage._message else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 25)
+      }()
+      case .fetch?: try {
+        guard case .fetch(let v)? = _storage._message else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 26)
+      }()
+      case .handover?: try {
+        guard case .handover(let v)? = _storage._message else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 30)
+      }()
+      case .askStatus?: try {
+        guard case .askStatus(let v)? = _storage._message else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 31)
+      }()
+      case .alive?: try {
+        guard case .alive(let v)? = _storage._message else { preconditionFailure() }
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 40)
+      }()
+      default: break
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   static func ==(lhs: ProtoFrame, rhs: ProtoFrame) -> Bool {
-    if lhs.version != rhs.version {return false}
-    if lhs.checksum != rhs.checksum {return false}
-    if lhs.message != rhs.message {return false}
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._version != rhs_storage._version {return false}
+        if _storage._checksum != rhs_storage._checksum {return false}
+        if _storage._message != rhs_storage._message {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1798,7 +1852,7 @@ nonisolated extension ProtoMissing: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
 nonisolated extension ProtoTask: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Task"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}task\0\u{1}attempt\0\u{1}state\0\u{1}shard\0\u{1}block\0\u{1}samples\0\u{1}edges\0\u{3}deadline_seconds\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}task\0\u{1}attempt\0\u{1}state\0\u{1}shard\0\u{1}block\0\u{1}samples\0\u{1}edges\0\u{3}deadline_seconds\0\u{1}contenders\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1814,6 +1868,7 @@ nonisolated extension ProtoTask: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
       case 6: try { try decoder.decodeSingularBytesField(value: &self.samples) }()
       case 7: try { try decoder.decodeSingularBytesField(value: &self.edges) }()
       case 8: try { try decoder.decodeSingularDoubleField(value: &self.deadlineSeconds) }()
+      case 9: try { try decoder.decodeSingularBytesField(value: &self.contenders) }()
       default: break
       }
     }
@@ -1844,6 +1899,9 @@ nonisolated extension ProtoTask: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
     if self.deadlineSeconds.bitPattern != 0 {
       try visitor.visitSingularDoubleField(value: self.deadlineSeconds, fieldNumber: 8)
     }
+    if !self.contenders.isEmpty {
+      try visitor.visitSingularBytesField(value: self.contenders, fieldNumber: 9)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1856,6 +1914,7 @@ nonisolated extension ProtoTask: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
     if lhs.samples != rhs.samples {return false}
     if lhs.edges != rhs.edges {return false}
     if lhs.deadlineSeconds != rhs.deadlineSeconds {return false}
+    if lhs.contenders != rhs.contenders {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -66,7 +66,7 @@ public struct Sharding: Hashable, Sendable {
     ///
     /// - Parameters:
     ///   - shard: The shard.
-    ///   - losses: The loss of every sample of the *whole data set* in the parent state.
+    ///   - losses: The loss of every sample of the *whole data set* in one state.
     /// - Returns: Lists of sample numbers: by descending loss, NaN and infinite losses before all others, ties
     ///   by ascending sample number; cut into blocks of `blockSize`.
     /// - Precondition: `losses.count == samples`.

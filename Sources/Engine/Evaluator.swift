@@ -44,8 +44,11 @@ public final class Evaluator {
     /// - Parameters:
     ///   - samples: indices into the data set, in the order of the block.
     ///   - expansions: edges to remove besides `state`; `nil` stands for the state itself.
+    ///   - contenders: the places of those expansions that may be states to come: their passes are kept too.
     /// - Returns: one score list per expansion, in their order.
-    public func evaluate(state: Mask, samples: [Int], expansions: [Edge?]) throws -> [SampleScores] {
+    public func evaluate(state: Mask, samples: [Int], expansions: [Edge?], contenders: [Int] = []) throws
+        -> [SampleScores]
+    {
         let output = graph.outputs[0].value
         let state = network.classes.canonical(state)
         let key = PassCache.Key(state: state, samples: samples)
@@ -70,13 +73,22 @@ public final class Evaluator {
         try base.compute(schedule.steps, cuts: schedule.cuts) { parent.read.contains($0) }
         computedSteps += schedule.steps.count
 
-        let scores = try work.map { recomputation in
+        let scores = try work.enumerated().map { place, recomputation in
             var tensor = base[output]
             if let recomputation {
+                let isContender = contenders.contains(place)
                 var pass = Pass(expanding: base)
-                try pass.compute(recomputation.steps, cuts: recomputation.cuts) { $0 == output }
+                try pass.compute(recomputation.steps, cuts: recomputation.cuts) {
+                    $0 == output || isContender && parent.read.contains($0)
+                }
                 computedSteps += recomputation.steps.count
                 tensor = pass[output]
+                if isContender {
+                    let own = pass.detached(changes: recomputation.changedValues()) {
+                        parent.read.contains($0)
+                    }
+                    passes.foresee(own, for: PassCache.Key(state: recomputation.mask, samples: samples))
+                }
             }
             guard let tensor else { throw EngineError.data("the model's first output was not computed") }
             return try function(tensor, against: reference, samples: samples.count)

@@ -7,7 +7,7 @@ struct Pass {
     /// By value index; `nil` where not computed, freed, or taken from `base`.
     private(set) var values: [Tensor?]
     /// The values of the parent state that an expansion starts from.
-    private let base: [Tensor?]?
+    private var base: [Tensor?]?
 
     /// A pass over the whole model.
     ///
@@ -29,8 +29,20 @@ struct Pass {
         values = [Tensor?](repeating: nil, count: parent.values.count)
     }
 
-    /// The bytes of the values that are held here, the parent's and the model's constants not counted.
-    var byteCount: Int { values.reduce(0) { $0 + ($1?.byteCount ?? 0) } }
+    /// The tensors that are held here, the parent's and the model's constants not counted.
+    var tensors: [Tensor] { values.compactMap(\.self) }
+
+    /// The pass of an expansion for its own sake: what was recomputed, and what is the same as in the parent.
+    ///
+    /// - Parameter changes: by value, whether it is another one than the parent's.
+    func detached(changes: [Bool], keeping kept: (Int) -> Bool) -> Pass {
+        var pass = self
+        pass.base = nil
+        for value in values.indices {
+            pass.values[value] = kept(value) ? (changes[value] ? values[value] : base?[value]) : nil
+        }
+        return pass
+    }
 
     /// The value, computed here, kept from the parent, or constant.
     subscript(value: Int) -> Tensor? { values[value] ?? base?[value] ?? plan.constants[value] }

@@ -11,7 +11,7 @@ enum JournalLayout {
     /// Marks the file as ours: "Espa" in ASCII, in SQLite's `application_id`.
     static let application: Int32 = 0x4573_7061
     /// The version of the layout, in SQLite's `user_version`.
-    static let version = 1
+    static let version = 2
 
     /// Makes the tables of an empty database.
     static func create(_ database: Database) throws {
@@ -66,7 +66,7 @@ enum JournalLayout {
             throw JournalError.newerLayout(file: file, version: found, supported: version)
         }
         guard found == version else {
-            throw JournalError.damaged(file: file, reason: "it has layout \(found)")
+            throw JournalError.damaged(file: file, reason: "it has layout \(found), of an earlier Espalier")
         }
     }
 

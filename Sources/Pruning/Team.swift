@@ -49,7 +49,9 @@ struct Team {
             let evaluator = try workload.evaluator()
             let value = try await body(
                 LocalEvaluator(journal: PatientJournal(journal, room), progress: progress) { task in
-                    try evaluator.evaluate(state: task.state, samples: task.samples, expansions: task.edges)
+                    try evaluator.evaluate(
+                        state: task.state, samples: task.samples, expansions: task.edges,
+                        contenders: task.contenders)
                 })
             return (value, Attendance(workers: 0))
         }

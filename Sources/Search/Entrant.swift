@@ -46,6 +46,9 @@ struct Entrant: Sendable {
     /// Whether nothing but waiting for the first result tells more of it.
     var isUnheardOf: Bool { known.blocks == 0 && inFlight.blocks > 0 && estimate == nil }
 
+    /// Whether something tells what to expect of it.
+    var isHeardOf: Bool { known.blocks > 0 || estimate != nil }
+
     func isKnown(_ block: Int) -> Bool { blocks[block] == .known }
     func isOpen(_ block: Int) -> Bool { blocks[block] == .open }
 

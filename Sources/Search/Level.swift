@@ -16,13 +16,10 @@ public struct Parent: Sendable {
         subtotals = [Double](repeating: 0, count: blocks.ids.count)
     }
 
-    /// A measured state: its hardest samples come first.
-    public init(_ state: State, _ division: SampleDivision) {
+    /// A measured state, whose expansions are measured on `blocks`.
+    public init(_ state: State, on blocks: BlockList, _ division: SampleDivision) {
         mask = state.mask
-        let weighted = zip(state.sampleLosses, division.weights).map { loss, weight in
-            weight > 0 ? loss * weight : 0
-        }
-        blocks = BlockList(hardestFirst: weighted, division.sharding)
+        self.blocks = blocks
         subtotals = blocks.samples.map { samples in
             division.subtotal(of: samples.map { state.sampleLosses[$0] }, samples: samples)
         }
@@ -68,12 +65,13 @@ public struct Level: Sendable {
     public let objective: Objective
     /// The largest L′ − L that is acceptable.
     public let maximumIncrease: Double
+    /// Whether no level comes after it, so that nothing need be kept for one.
+    public let isLast: Bool
 
     /// A level of the search.
     public init(
         number: Int, parents: [Parent], expansions: [Expansion], keep: Int, baseLoss: Double,
-        objective: Objective,
-        maximumIncrease: Double = .infinity
+        objective: Objective, maximumIncrease: Double = .infinity, isLast: Bool = false
     ) {
         self.number = number
         self.parents = parents
@@ -82,6 +80,7 @@ public struct Level: Sendable {
         self.baseLoss = baseLoss
         self.objective = objective
         self.maximumIncrease = maximumIncrease
+        self.isLast = isLast
     }
 }
 
@@ -95,6 +94,9 @@ public struct LevelTask: Sendable, Hashable {
     public let samples: [Int]
     /// The edges to remove besides the state's; `nil` for the state itself.
     public let edges: [Edge?]
+    /// The places in `edges` of those that may be states of the next level. What they compute is worth keeping; nothing
+    /// else follows from it.
+    public let contenders: [Int]
     /// The expansions' indices in the level, in the order of `edges`.
     public let expansions: [Int]
     /// The parent's index, and the block's index in its list.

@@ -52,7 +52,7 @@ extension LevelRace {
                 LevelTask(
                     state: result.state, block: result.block,
                     samples: level.parents[parent].blocks.samples[place],
-                    edges: [result.edge], expansions: [index], parent: parent, place: place),
+                    edges: [result.edge], contenders: [], expansions: [index], parent: parent, place: place),
                 [result.scores])
         }
     }
@@ -76,7 +76,7 @@ extension LevelRace {
         guard !indices.isEmpty else { return nil }
         let task = LevelTask(
             state: state, block: block, samples: samples, edges: places.map { edges[$0] },
-            expansions: indices, parent: parent, place: place)
+            contenders: [], expansions: indices, parent: parent, place: place)
         return (task, places)
     }
 }

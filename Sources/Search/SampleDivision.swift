@@ -19,7 +19,7 @@ public struct BlockID: Hashable, Comparable, Sendable, Codable {
     }
 }
 
-/// The samples of all blocks for one parent state.
+/// The blocks that states are measured on, with their samples.
 public struct BlockList: Sendable {
     /// In canonical order.
     public let ids: [BlockID]
@@ -40,10 +40,16 @@ public struct BlockList: Sendable {
         self.samples = samples
     }
 
-    /// The blocks of a parent state, within each shard the samples that it finds hardest first.
+    /// The blocks that a search stays with once the full model is measured: within each shard the samples that the model
+    /// finds hardest first.
     ///
-    /// - Parameter losses: the parent's loss of every sample, times the sample's weight.
-    public init(hardestFirst losses: [Float], _ sharding: Sharding) {
+    /// What is hard for the full model is mostly hard for what is left of it. Since no state has blocks of its own, what
+    /// one computed for an expansion serves the next level, for which the expansion is the state.
+    public init(hardestFirst state: State, _ division: SampleDivision) {
+        let sharding = division.sharding
+        let losses = zip(state.sampleLosses, division.weights).map { loss, weight in
+            weight > 0 ? loss * weight : 0
+        }
         var ids: [BlockID] = []
         var samples: [[Int]] = []
         for shard in 0..<sharding.shards {

@@ -38,7 +38,8 @@ extension Search {
     ///     same in every run.
     /// - Returns: `nil` when there is nothing to expand.
     func nextLevel(
-        _ number: Int, of states: [ExpandedState], base: State, guide: SurrogateModel, screen: SurrogateModel?
+        _ number: Int, of states: [ExpandedState], on blocks: BlockList, base: State, guide: SurrogateModel,
+        screen: SurrogateModel?
     ) -> (level: Level, skipped: [Expansion])? {
         var expansions: [Expansion] = []
         var skipped: [Expansion] = []
@@ -58,9 +59,10 @@ extension Search {
         }
         guard !expansions.isEmpty else { return nil }
         let level = Level(
-            number: number, parents: states.map { Parent($0.state, problem.division) },
+            number: number, parents: states.map { Parent($0.state, on: blocks, problem.division) },
             expansions: expansions, keep: settings.strategy.width, baseLoss: base.loss,
-            objective: settings.objective, maximumIncrease: settings.maximumLossIncrease ?? .infinity)
+            objective: settings.objective, maximumIncrease: settings.maximumLossIncrease ?? .infinity,
+            isLast: number == settings.steps)
         return (level, skipped)
     }
 

@@ -84,6 +84,7 @@ public struct Search {
     public func run(finished: (Int, LevelOutcome) throws -> Void = { _, _ in }) async throws -> SearchResult {
         let (base, baseOutcome) = try await measureBase()
         try finished(0, baseOutcome)
+        let blocks = BlockList(hardestFirst: base, problem.division)
         var works = [baseOutcome.work]
         var levels: [[State]] = []
         var frontier = [base]
@@ -97,7 +98,7 @@ public struct Search {
             let states = nextStates(from: frontier, random: &random)
             guard
                 let (level, skipped) = nextLevel(
-                    levels.count + 1, of: states, base: base, guide: guide, screen: screen)
+                    levels.count + 1, of: states, on: blocks, base: base, guide: guide, screen: screen)
             else { break }
             var outcome = try await evaluator.evaluate(
                 level, division: problem.division, usesBounds: settings.usesBounds)

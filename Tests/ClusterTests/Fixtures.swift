@@ -87,9 +87,8 @@ struct SmallProblem {
             return Expansion(parent: 0, edge: edge, mask: Mask([edge]), cost: Cost(parameters: 8, flops: 8))
         }
         return Level(
-            number: 1, parents: [Parent(base, division)], expansions: expansions, keep: 3,
-            baseLoss: base.loss,
-            objective: .absolute)
+            number: 1, parents: [Parent(base, on: BlockList(hardestFirst: base, division), division)],
+            expansions: expansions, keep: 3, baseLoss: base.loss, objective: .absolute)
     }
 
     /// Both levels' best states: masks, and the bits of losses.

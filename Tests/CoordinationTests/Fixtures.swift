@@ -41,9 +41,10 @@ struct SmallProblem {
                 expansions.append(Expansion(parent: index, edge: edge, mask: mask, cost: cost))
             }
         }
+        let blocks = BlockList(hardestFirst: states[0], division)
         return Level(
-            number: number, parents: states.map { Parent($0, division) }, expansions: expansions, keep: keep,
-            baseLoss: baseLoss, objective: .absolute)
+            number: number, parents: states.map { Parent($0, on: blocks, division) }, expansions: expansions,
+            keep: keep, baseLoss: baseLoss, objective: .absolute)
     }
 
     func run(shardsOf session: UInt64 = 1, heartbeat: Duration = .seconds(1)) -> RunDescription {

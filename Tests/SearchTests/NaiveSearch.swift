@@ -29,15 +29,15 @@ struct NaiveSearch {
     /// The `keep` best one-edge expansions of `parents`, best first.
     func best(_ keep: Int, of parents: [Entry], baseLoss: Double) -> [Entry] {
         var found: [Mask: Entry] = [:]
+        // Hardest first for the full model: by weighted loss, what is no number before all, ties by sample number.
+        let keys = zip(base.losses, subject.division.weights).map { loss, weight -> Float in
+            let key = weight > 0 ? loss * weight : 0
+            return key.isFinite ? key : .infinity
+        }
+        let blocks = blocks { shard in
+            shard.sorted { keys[$0] > keys[$1] || (keys[$0] == keys[$1] && $0 < $1) }
+        }
         for parent in parents {
-            // Hardest first: by weighted loss, what is no number before all, ties by sample number.
-            let keys = zip(parent.losses, subject.division.weights).map { loss, weight -> Float in
-                let key = weight > 0 ? loss * weight : 0
-                return key.isFinite ? key : .infinity
-            }
-            let blocks = blocks { shard in
-                shard.sorted { keys[$0] > keys[$1] || (keys[$0] == keys[$1] && $0 < $1) }
-            }
             for edge in subject.problem.candidates.expansions(of: parent.mask, in: subject.graph) {
                 let mask = parent.mask.removing(edge)
                 if found[mask] == nil { found[mask] = entry(mask, blocks: blocks, baseLoss: baseLoss) }

@@ -15,28 +15,62 @@ struct ParallelWorkTests {
         for (samples, objective) in [(2048, Objective.absolute), (2048, .signed), (512, .absolute)] {
             for keep in [1, 4] {
                 var sum = WorkCount()
-                var time = 0.0
+                var (time, passes) = (0.0, 0)
                 for seed in 0..<6 as Range<UInt64> {
                     let subject = try RandomProblem.large(seed: seed, samples: samples)
                     let evaluator = SimulatedWorkers(workers, seed: seed) { subject.oracle.scores($0) }
                     let result = try await Search(
                         subject.problem,
                         settings: SearchSettings(
-                            strategy: keep == 1 ? .greedy : .beam(width: keep), objective: objective, steps: 2
+                            strategy: keep == 1 ? .greedy : .beam(width: keep), objective: objective, steps: 3
                         ),
                         evaluator: evaluator
                     ).run()
                     // Level 0 measures the full model and has no choice.
                     sum = result.work.dropFirst().reduce(sum, +)
                     time += evaluator.time
+                    passes += evaluator.statePasses
                 }
                 let ratio = Double(sum.blockEvaluations) / Double(sum.clairvoyantBlockEvaluations)
                 print(
                     "\(workers) workers, \(samples) samples, \(objective.rawValue), keep \(keep): "
                         + "\(sum.blockEvaluations) of \(sum.bruteForceBlockEvaluations) block evaluations, "
-                        + String(format: "%.3f times the clairvoyant's, time %.0f passes", ratio, time))
+                        + String(format: "%.3f times the clairvoyant's, ", ratio)
+                        + String(format: "%d state passes, time %.0f passes", passes, time))
                 #expect(ratio <= most)
             }
+        }
+    }
+
+    @Test(
+        "goes back to where a state's pass was kept, and the winner's passes are there for the next level",
+        arguments: [1, 2, 4])
+    func makesFewPasses(workers: Int) async throws {
+        var passes = [true: 0, false: 0]
+        var evaluations = [true: 0, false: 0]
+        var blocks = 0
+        for seed in 0..<6 as Range<UInt64> {
+            let subject = try RandomProblem.large(seed: seed, samples: 2048)
+            for givesBlocksBack in [true, false] {
+                let evaluator = SimulatedWorkers(workers, seed: seed) { subject.oracle.scores($0) }
+                evaluator.givesBlocksBack = givesBlocksBack
+                let result = try await Search(
+                    subject.problem, settings: SearchSettings(steps: 3), evaluator: evaluator
+                ).run()
+                passes[givesBlocksBack, default: 0] += evaluator.statePasses
+                evaluations[givesBlocksBack, default: 0] += result.totalWork.blockEvaluations
+            }
+            // The full model, in the data's order and then in that of hardness.
+            blocks += 2 * subject.division.sharding.totalBlockCount
+        }
+        let (kept, lost) = (passes[true] ?? 0, passes[false] ?? 0)
+        print("\(workers) workers: \(kept) state passes; \(lost) wherever; \(blocks) at least")
+        // Four states are visited. One worker makes the passes of the first, and hardly any more.
+        if workers == 1 {
+            #expect(kept < blocks * 5 / 4)
+        } else {
+            #expect(kept * 4 < lost * 3)
+            #expect((evaluations[true] ?? 0) * 20 <= (evaluations[false] ?? 0) * 21)
         }
     }
 

@@ -49,7 +49,7 @@ struct RaceTests {
             mask: .empty, edge: nil, loss: 1, objective: 0, correct: nil,
             sampleLosses: [Float](repeating: 1, count: 30), cost: Cost(parameters: 0, flops: 0))
         let level = Level(
-            number: 1, parents: [Parent(state, division)],
+            number: 1, parents: [Parent(state, on: BlockList(hardestFirst: state, division), division)],
             expansions: subject.problem.candidates.expansions(of: .empty, in: subject.graph).map {
                 Expansion(parent: 0, edge: $0, mask: Mask([$0]), cost: Cost(parameters: 0, flops: 0))
             }, keep: 1, baseLoss: 0, objective: .signed)

@@ -63,6 +63,7 @@ struct RandomProblem {
         keep: Int, objective: Objective, maximumIncrease: Double = .infinity, using random: inout SplitMix64
     ) -> Level {
         let base = NaiveSearch(self, objective: objective).base
+        let blocks = BlockList(hardestFirst: state(.empty), division)
         var parents: [Parent] = []
         var expansions: [Expansion] = []
         var seen: Set<Mask> = []
@@ -81,17 +82,20 @@ struct RandomProblem {
             expansions += own.map { edge, mask in
                 Expansion(parent: parents.count, edge: edge, mask: mask, cost: problem.costs.cost(of: mask))
             }
-            let losses = oracle.losses(mask, samples: Array(0..<division.sharding.samples)).losses
-            parents.append(
-                Parent(
-                    State(
-                        mask: mask, edge: nil, loss: 0, objective: 0, correct: nil, sampleLosses: losses,
-                        cost: problem.costs.cost(of: mask)), division))
+            parents.append(Parent(state(mask), on: blocks, division))
         }
         return Level(
             number: 1, parents: parents, expansions: expansions, keep: keep, baseLoss: base.loss,
             objective: objective,
             maximumIncrease: maximumIncrease)
+    }
+
+    /// A state of which nothing but the losses of its samples is known.
+    private func state(_ mask: Mask) -> State {
+        let losses = oracle.losses(mask, samples: Array(0..<division.sharding.samples)).losses
+        return State(
+            mask: mask, edge: nil, loss: 0, objective: 0, correct: nil, sampleLosses: losses,
+            cost: problem.costs.cost(of: mask))
     }
 }
 
