@@ -164,9 +164,16 @@ private struct Bench {
     @Test func whatNobodyNeedsAnyMoreIsCancelledAndNotHandedOutAgain() throws {
         var bench = try Bench { $0.speculationFactor = 1e9 }
         for name in UInt8(1)...3 { _ = try bench.join(name) }
-        // Three expansions of which nothing is known but estimates, so that both blocks of all go out at once.
+        // Three expansions of which nothing is known but estimates, so that both blocks of all go out at once; the first
+        // block is the harder one by far, so that all begin with it.
+        let division = bench.problem.division
+        let state = State(
+            mask: .empty, edge: nil, loss: 1, objective: 0, correct: nil,
+            sampleLosses: (0..<division.sharding.samples).map { $0 < division.sharding.blockSize ? 2 : 0.01 },
+            cost: Cost(parameters: 2, flops: 2))
         let level = Level(
-            number: 1, parents: [Parent(unmeasured: .empty, bench.problem.division)],
+            number: 1,
+            parents: [Parent(state, on: BlockList(naturalOrder: division.sharding), division)],
             expansions: bench.problem.edges.map {
                 Expansion(
                     parent: 0, edge: $0, mask: Mask([$0]), cost: Cost(parameters: 1, flops: 1), estimate: 1)

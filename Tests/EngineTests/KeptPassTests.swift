@@ -44,4 +44,38 @@ struct KeptPassTests {
             #expect(scores.map(Bits.init) == expected.map(Bits.init))
         }
     }
+
+    @Test(
+        "of an expansion serve as those of the state that it becomes, to the same bits",
+        arguments: ModelFixture.names)
+    func contenders(model: String) throws {
+        let fixture = try ModelFixture(model)
+        let forgetting = try fixture.evaluator(keptBytes: 0)
+        let keeping = try fixture.evaluator()
+        let foreseeing = try fixture.evaluator()
+        let crowded = try fixture.evaluator(keptBytes: 100_000)
+        var generator = Seeded(11)
+        for _ in 0..<3 {
+            var state = Mask.empty
+            while state.count < 4 {
+                let edges = fixture.candidates.expansions(of: state, in: fixture.graph).shuffled(using: &generator)
+                guard let winner = edges.first else { break }
+                let some = Array(edges.prefix(6))
+                for samples in [[0, 1, 2], [5, 3, 4], [6, 7]] {
+                    let expected = try forgetting.evaluate(state: state, samples: samples, expansions: some)
+                        .map(Bits.init)
+                    // The winner, and one that comes to nothing.
+                    for evaluator in [foreseeing, crowded] {
+                        let scores = try evaluator.evaluate(
+                            state: state, samples: samples, expansions: some,
+                            contenders: Array([0, 3].prefix(some.count / 2)))
+                        #expect(scores.map(Bits.init) == expected, "\(state) \(samples)")
+                    }
+                    _ = try keeping.evaluate(state: state, samples: samples, expansions: some)
+                }
+                state = state.removing(winner)
+            }
+        }
+        #expect(foreseeing.computedSteps < keeping.computedSteps)
+    }
 }
