@@ -23,7 +23,7 @@ final class Plan {
         let vertex: Int
         /// The vertex by itself.
         let plain: Form
-        /// The vertex together with some before it.
+        /// The vertex together with some before it, or by a kernel without derivatives.
         let folded: Form?
         let outputs: [Int?]
         /// Whether the vertex adds its two operands without broadcasting, so that a removed one can be passed over.
@@ -101,7 +101,10 @@ final class Plan {
                             inPlace: InPlaceForm(of: vertex, shapes: shapes)),
                         folded: try foldings[index].map {
                             try $0.form(of: graph.vertices[$0.convolution], in: vertex)
-                        } ?? Gelu(endingIn: vertex, of: graph, constants: constants)?.form,
+                        }
+                            ?? Form(
+                                endingIn: vertex,
+                                Pattern(graph: graph, constants: constants, shapes: shapes)),
                         outputs: vertex.outputs,
                         isPlainAddition: Plan.isPlainAddition(vertex, shapes: shapes)))
             }

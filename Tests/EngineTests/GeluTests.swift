@@ -20,7 +20,11 @@ struct GeluTests {
         let output = fixture.graph.outputs[0].value
         let folded = Schedule(plan: plan, mask: .empty, wanted: [output])
         let plain = Schedule(plan: plan, mask: .empty, wanted: [output], isFolded: false)
-        #expect(plain.steps.count - folded.steps.count == 4 * count)
+        func errorFunctions(_ schedule: Schedule) -> Int {
+            schedule.steps.count { fixture.graph.vertices[plan.steps[$0].vertex].operation == "Erf" }
+        }
+        #expect(errorFunctions(plain) == count)
+        #expect(errorFunctions(folded) == 0)
         var pass = Pass(plan: plan, inputs: inputs)
         try pass.compute(folded.steps, cuts: folded.cuts) { $0 == output }
         let values: [Float] = try #require(pass[output]).elements()

@@ -13,6 +13,7 @@ private let concatenate = Operation("aten::cat")
 private let stack = Operation("aten::stack")
 private let full = Operation("aten::full")
 
+private let clone = Operation("aten::clone")
 private let contiguous = Operation("aten::contiguous")
 
 /// libtorch's numbers for the order of dimensions in memory.
@@ -29,8 +30,14 @@ extension Tensor {
     func permuted(_ order: [Int]) throws(TorchError) -> Tensor { try permute(.tensor(self), .ints(order)) }
 
     /// The same tensor [N, C, H, W], with the channels innermost in memory.
+    ///
+    /// A single channel lies both ways at once; a copy says by its strides which one is meant, and what libtorch
+    /// computes from it has the channels innermost too.
     func channelsLast() throws(TorchError) -> Tensor {
-        isChannelsLast ? self : try contiguous(.tensor(self), .int(MemoryFormat.channelsLast))
+        if isChannelsLast {
+            return shape[1] > 1 ? self : try clone(.tensor(self), .int(MemoryFormat.channelsLast))
+        }
+        return try contiguous(.tensor(self), .int(MemoryFormat.channelsLast))
     }
 
     /// Two dimensions exchanged.

@@ -1,21 +1,25 @@
 internal import ComputationGraph
+internal import ONNX
 internal import Torch
 
 /// The five layers that GELU is exported as, x/2 · (1 + erf(x/√2)), computed as one.
 ///
 /// Hendrycks and Gimpel, "Gaussian Error Linear Units", 2016. Exporters write it out before opset 20; five passes over
 /// the widest activation of a transformer become one. A mask that removes an edge between the five has them computed
-/// one by one.
+/// one by one. The vertex that opset 20 has for it is computed by the same kernel.
 struct Gelu {
     /// How the last of the layers is computed together with the others.
     let form: Plan.Form
 
     /// The GELU whose last layer is `last`; `nil` where it is none, or something else reads what lies between.
-    ///
-    /// - Parameter constants: the tensors that are known before any data, by value.
-    init?(endingIn last: Vertex, of graph: Graph, constants: [Tensor?]) {
+    init?(endingIn last: Vertex, _ pattern: Pattern) throws {
+        if last.operation == "Gelu", last.node.domain.isEmpty, let x = last.inputs[0],
+            try last.node.string("approximate", default: "none") == "none"
+        {
+            self.init(last, x: x, joints: [])
+            return
+        }
         guard last.operation == "Mul" else { return nil }
-        let pattern = Pattern(graph: graph, constants: constants)
         // x · (1 + erf(…)) · ½, x · ½ · (1 + erf(…)), or x · (½ · (1 + erf(…))).
         for whole in pattern.products(last, withConstant: 0.5) {
             guard let inner = pattern.producer(whole.value, "Mul") else { continue }
@@ -54,33 +58,9 @@ struct Gelu {
     }
 }
 
-/// What the search for the layers looks things up in.
-private struct Pattern {
-    let graph: Graph
-    let constants: [Tensor?]
-
-    /// The vertex of kind `operation` that computes a value which one other vertex alone reads.
-    func producer(_ value: Int, _ operation: String) -> Vertex? {
-        guard graph.values.indices.contains(value), graph.consumers[value].count == 1,
-            !graph.outputs.contains(where: { $0.value == value }), let index = graph.values[value].producer,
-            graph.vertices[index].operation == operation
-        else { return nil }
-        return graph.vertices[index]
-    }
-
-    /// The operand that a vertex combines with a constant, and the edge that it comes through.
-    func products(_ vertex: Vertex, withConstant number: Float) -> [(value: Int, edge: Edge)] {
-        guard vertex.inputs.count == 2 else { return [] }
-        return [(0, 1), (1, 0)].compactMap { slot, other in
-            guard let value = vertex.inputs[slot], constants[value] == nil, let factor = vertex.inputs[other],
-                isNumber(factor, number)
-            else { return nil }
-            return (value, Edge(node: vertex.index, slot: slot))
-        }
-    }
-
+extension Pattern {
     /// x and the edges up from it, where a value is 1 + erf(x/√2).
-    func error(_ value: Int) -> (input: Int, joints: [Edge])? {
+    fileprivate func error(_ value: Int) -> (input: Int, joints: [Edge])? {
         guard let sum = producer(value, "Add"), let one = products(sum, withConstant: 1).first,
             let erf = producer(one.value, "Erf"), let scaled = erf.inputs[0]
         else { return nil }
@@ -97,14 +77,6 @@ private struct Pattern {
         }
         return nil
     }
-
-    /// Whether a value is this number, but for the last bit.
-    private func isNumber(_ value: Int, _ number: Float) -> Bool {
-        guard let tensor = constants[value], tensor.count == 1, tensor.scalarType == .float32,
-            let found = try? tensor.item(as: Float.self)
-        else { return false }
-        return abs(found - number) <= number.ulp
-    }
 }
 
-private let gelu = Operation("aten::gelu")
+private let gelu = Operation("espalier::gelu")
