@@ -25,6 +25,7 @@ class IdleRun:
         self.folder, self.seconds = arguments.folder, arguments.minutes * 60
         self.errors = self.folder / "errors.txt"
         self.coordinator, self.processes = None, []
+        self.last_progress = 0
 
     def spawn(self, *arguments):
         with open(self.errors, "ab") as errors, open(self.folder / "output.txt", "ab") as output:
@@ -59,10 +60,9 @@ class IdleRun:
 
     def progress(self):
         """Tasks so far."""
-        with contextlib.suppress(OSError):
-            told = re.findall(rb"(\d+) tasks\n", self.errors.read_bytes()[-200:])
-            return int(told[-1]) if told else 0
-        return 0
+        told = re.findall(rb"(\d+) tasks\n", self.errors.read_bytes()[-3000:])
+        self.last_progress = int(told[-1]) if told else self.last_progress
+        return self.last_progress
 
     def said(self):
         return self.errors.read_text(errors="replace")[-1500:]
