@@ -48,8 +48,10 @@ extension Coordinator {
                     + settings.softwareVersion, at: now)
         }
         var actions: [CoordinatorAction] = []
-        // The same process on a new connection: the old one is dead, whatever the transport says.
-        for (other, peer) in peers where peer.hello?.identity == hello.identity {
+        // The same process on a new connection: the old one is dead, whatever the transport says. Another process on the
+        // same connection, which nobody should do: what the earlier one had goes to others.
+        for (other, peer) in peers
+        where peer.hello?.identity == hello.identity || (other == connection && peer.hello != nil) {
             actions += remove(other, blamed: false, because: "it connected again", at: now)
             if other != connection { actions.append(.close(other)) }
         }

@@ -117,6 +117,16 @@ private struct Bench {
                 == ["01: task 1/1 block 0", "01: task 2/1 block 1"])
     }
 
+    /// Found by `Scripts/fuzz machines`: the first one's leases stayed with a connection that knew nothing of them.
+    @Test func whoTakesAnotherNameOnItsConnectionLosesItsTasks() throws {
+        var bench = try Bench()
+        _ = try bench.begin()
+        #expect(try bench.join(1) == ["01: welcome", "01: task 1/1 block 0", "01: task 2/1 block 1"])
+        // Nobody is left who holds them.
+        #expect(try bench.tell(.received(.hello(Bench.hello(3)), from: first)) == ["01: welcome"])
+        #expect(try bench.join(2) == ["02: welcome", "02: task 3/1 block 0", "02: task 4/1 block 1"])
+    }
+
     @Test func aResultIsKeptBeforeItIsAcknowledgedAndTheNextTaskFollows() throws {
         var bench = try Bench(samples: 12)
         _ = try bench.begin()

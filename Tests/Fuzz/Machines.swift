@@ -36,6 +36,17 @@ extension Targets {
                     softwareVersion: "1", identity: WorkerID(high: 1, low: 1), host: "h", process: 1,
                     processor: "")))
         var now = Instant.zero
+        var computing: Assignment?
+        /// What a worker's process does about actions that matter here; a task is computed before the next message.
+        func perform(_ actions: [WorkerAction]) {
+            for action in actions {
+                switch action {
+                case .load(let run): perform(worker.handle(.loaded(run, shards: [0]), at: now))
+                case .compute(let assignment): computing = assignment
+                default: break
+                }
+            }
+        }
         _ = coordinator.handle(
             .begin(level, division: division, usesBounds: true, recorded: []), at: now)
         _ = worker.handle(.connected, at: now)
@@ -49,19 +60,22 @@ extension Targets {
             now = now + .milliseconds(Int(step >> 3) * 200)
             let connection = ConnectionID([step & 3])
             let toWorker = step & 4 != 0
+            if let task = computing, step & 3 != 0 {
+                computing = nil
+                let scores = task.edges.map { _ in SampleScores(losses: [1], correct: []) }
+                perform(worker.handle(.computed(task.id, scores: scores, seconds: 0.1), at: now))
+            }
             do throws(WireError) {
                 if toWorker {
                     let message = try wire.decodeCoordinatorMessage(frame)
-                    for case .load(let run) in worker.handle(.received(message), at: now) {
-                        _ = worker.handle(.loaded(run, shards: [0]), at: now)
-                    }
+                    perform(worker.handle(.received(message), at: now))
                 } else {
                     let message = try wire.decodeWorkerMessage(frame)
                     _ = coordinator.handle(.received(message, from: connection), at: now)
                 }
             } catch {
                 if toWorker {
-                    _ = worker.handle(.malformed(error), at: now)
+                    perform(worker.handle(.malformed(error), at: now))
                 } else {
                     _ = coordinator.handle(.malformed(error, from: connection), at: now)
                 }
@@ -69,7 +83,7 @@ extension Targets {
             check { () throws(InvariantViolation) in try coordinator.validateState() }
             check { () throws(InvariantViolation) in try worker.validateState() }
             _ = coordinator.handle(.tick, at: now)
-            _ = worker.handle(.tick, at: now)
+            perform(worker.handle(.tick, at: now))
         }
         return 0
     }
@@ -78,13 +92,13 @@ extension Targets {
         do throws(InvariantViolation) { try validate() } catch { fatalError("\(error)") }
     }
 
-    /// A greeting, a claim and an answer, to begin with.
-    static func conversation(_ messages: [Data]) -> Data {
+    /// What a worker says, or a coordinator, to begin with.
+    static func conversation(_ messages: [Data], toWorker: Bool) -> Data {
         messages.reduce(into: Data()) { all, frame in
             // Without the checksum, which the target adds.
             let message = frame.dropLast(9)
             guard message.count < 256 else { return }
-            all += [8, UInt8(message.count)] + message
+            all += [toWorker ? 12 : 8, UInt8(message.count)] + message
         }
     }
 }

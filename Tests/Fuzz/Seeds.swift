@@ -9,18 +9,22 @@ import Search
 extension Targets {
     static var journalName: String { RunJournal.fileName }
 
-    /// Writes `wire-*` and `journal-*` into a folder.
+    /// Writes `wire-*`, `machines-*` and `journal-*` into a folder.
     static func writeSeeds(to folder: String) {
         do {
-            for (index, bytes) in try messages().enumerated() {
+            let (up, down) = try messages()
+            for (index, bytes) in (up + down).enumerated() {
                 try bytes.write(to: URL(filePath: "\(folder)/wire-\(index)"))
             }
-            try conversation(messages()).write(to: URL(filePath: "\(folder)/machines-0"))
+            for (index, bytes) in [(up, false), (down, true)].map(conversation).enumerated() {
+                try bytes.write(to: URL(filePath: "\(folder)/machines-\(index)"))
+            }
             try journal().write(to: URL(filePath: "\(folder)/journal-0"))
         } catch { print("seeds: \(error)") }
     }
 
-    private static func messages() throws -> [Data] {
+    /// What workers say, and what coordinators say.
+    private static func messages() throws -> (up: [Data], down: [Data]) {
         let wire = Wire()
         let id = AttemptID(TaskID(7 << 32 | 3), 2)
         let scores = [
@@ -55,7 +59,7 @@ extension Targets {
             .chunk(Chunk(sha256: hash, offset: 5, bytes: Data([1, 2, 3]))), .status(json: Data("{}".utf8)),
             .missing(sha256: hash, reason: "gone"),
         ]
-        return try up.map { try wire.encode($0) } + down.map { try wire.encode($0) }
+        return (try up.map { try wire.encode($0) }, try down.map { try wire.encode($0) })
     }
 
     private static func journal() throws -> Data {

@@ -7,9 +7,10 @@ import Search
 
 /// `espalier-load`: the real coordinator and real connections over TCP, with tasks that compute nothing.
 ///
-///     espalier-load [--workers 2] [--tasks 2000] [--journal] [--json -]
+///     espalier-load [--workers 2] [--tasks 2000] [--seconds S] [--journal] [--json -]
 ///
-/// The workers live in a second process, so that this one's CPU time is the coordinator's alone.
+/// The workers live in a second process, so that this one's CPU time is the coordinator's alone. With `--seconds` it
+/// says where more workers may connect, and each second how many tasks are done.
 @main struct Load {
     static func main() async {
         do {
@@ -58,16 +59,27 @@ import Search
         let warmUp = try LoadProblem(tasks: 20 * options.workers)
         _ = try await evaluator.evaluate(warmUp.level(1), division: warmUp.division, usesBounds: false)
 
+        if options.seconds != nil { say("listening at \(evaluator.endpoint)") }
         let (start, before) = (ContinuousClock.now, ProcessTime.now)
-        let outcome = try await evaluator.evaluate(
-            problem.level(2), division: problem.division, usesBounds: false)
+        var (tasks, number, told) = (0, 2, start)
+        repeat {
+            let outcome = try await evaluator.evaluate(
+                problem.level(number), division: problem.division, usesBounds: false)
+            // A task that came back late may be answered twice; it counts once.
+            let counted = outcome.work.blockEvaluations
+            guard counted == options.tasks, outcome.best.first?.loss == LoadProblem.loss else {
+                throw LoadFailure("\(counted) tasks gave the loss \(outcome.best.first?.loss ?? .nan)")
+            }
+            (tasks, number) = (tasks + options.tasks, number + 1)
+            if options.seconds != nil, .now - told > .seconds(1) {
+                told = .now
+                say("\(tasks) tasks")
+            }
+        } while options.seconds.map { .now - start < .seconds($0) } ?? false
         let (seconds, used) = ((ContinuousClock.now - start) / .seconds(1), ProcessTime.now - before)
-        guard outcome.work.tasks == options.tasks, outcome.best.first?.loss == LoadProblem.loss else {
-            throw LoadFailure("\(outcome.work.tasks) tasks gave the loss \(outcome.best.first?.loss ?? .nan)")
-        }
         try LoadResult(
-            workers: options.workers, tasks: options.tasks, seconds: seconds, coordinatorSeconds: used,
-            tasksPerSecond: Double(options.tasks) / seconds, journal: options.keepsJournal
+            workers: options.workers, tasks: tasks, seconds: seconds, coordinatorSeconds: used,
+            tasksPerSecond: Double(tasks) / seconds, journal: options.keepsJournal
         ).write(to: options.json)
     }
 

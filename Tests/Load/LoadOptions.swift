@@ -5,6 +5,8 @@ struct LoadOptions {
     var workers = 2
     var tasks = 2000
     var keepsJournal = false
+    /// Level after level of so many tasks, until this time has passed; `nil` for one level.
+    var seconds: Int?
     /// A file, `-` for standard output, `nil` for a line of text.
     var json: String?
     /// Where workers connect: this is their process.
@@ -12,7 +14,8 @@ struct LoadOptions {
 
     /// The command line is wrong.
     struct Usage: Error, CustomStringConvertible {
-        let description = "usage: espalier-load [--workers W] [--tasks N] [--journal] [--json FILE|-]"
+        let description =
+            "usage: espalier-load [--workers W] [--tasks N] [--seconds S] [--journal] [--json FILE|-]"
     }
 
     init(_ arguments: ArraySlice<String>) throws {
@@ -26,6 +29,7 @@ struct LoadOptions {
             switch (name, Int(value)) {
             case ("--workers", let count?) where (1...10_000).contains(count): workers = count
             case ("--tasks", let count?) where (1...10_000_000).contains(count): tasks = count
+            case ("--seconds", let count?) where (1...1_000_000).contains(count): seconds = count
             case ("--json", _): json = value
             case ("--connect", _): endpoint = value
             default: throw Usage()
