@@ -53,7 +53,7 @@ extension LevelRace {
         let lead = lead(within: limit, holding: takesAll && isOpen, in: takesAll ? nil : shards)
         guard let lead else { return nil }
         let parent = standings[lead.index].parent
-        let block = suitable(lead, admits: admits, suits: suits)
+        let (block, choices) = suitable(lead, among: workers, admits: admits, suits: suits)
         // Others join that would come to the block as soon as the first one does.
         let rank = visits[parent].rank
         let reach = rank[block] - rank[lead.block]
@@ -70,24 +70,31 @@ extension LevelRace {
             count += 1
             insert(index, into: &chosen)
         }
-        let share = max(1, (count + workers - 1) / workers)
+        // Where others find blocks of their own, the whole of this one goes to the same worker.
+        let share =
+            choices >= workers && entrants[lead.index].isHeardOf
+            ? count : max(1, (count + workers - 1) / workers)
         return handOut(chosen.prefix(share).sorted(), block, parent: parent)
     }
 
     /// The first of an expansion's open blocks that suits and is nearly as hard as the first of all, or else that.
+    ///
+    /// - Returns: the block, and how many there are to choose from; what goes beyond the number of workers is not counted.
     private func suitable(
-        _ lead: (index: Int, block: Int), admits: (Int) -> Bool, suits: (BlockID) -> Bool
-    ) -> Int {
+        _ lead: (index: Int, block: Int), among workers: Int, admits: (Int) -> Bool, suits: (BlockID) -> Bool
+    ) -> (block: Int, choices: Int) {
         let parent = standings[lead.index].parent
         let (order, ids) = (visits[parent].order, level.parents[parent].blocks.ids)
         let spread = forecasts[parent].spread
         let least = spread[lead.block] * LevelRace.leastHardness
+        var (found, choices) = (Int?.none, 0)
         for block in order[visits[parent].rank[lead.block]...] {
-            guard spread[block] >= least else { break }
+            guard spread[block] >= least, choices < (found == nil ? 4 * workers : workers) else { break }
             guard entrants[lead.index].isOpen(block), admits(ids[block].shard) else { continue }
-            if suits(ids[block]) { return block }
+            if found == nil, suits(ids[block]) { found = block }
+            choices += 1
         }
-        return lead.block
+        return (found ?? lead.block, choices)
     }
 
     /// The first expansion to be advanced, and its block.
