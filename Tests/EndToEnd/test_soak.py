@@ -42,7 +42,11 @@ def test_a_leak_of_five_kilobytes_a_second_is_seen():
     assert not found["isFlat"] and 7.8 < found["growth"] < 9.8
 
 
-def test_a_descriptor_that_is_lost_every_ten_minutes_is_seen():
+def test_a_descriptor_that_is_lost_every_ten_minutes_is_seen_and_more_connections_are_not():
+    draw = random.Random(6)
     times = [2.0 * index for index in range(1800)]
-    assert not growth(times, [20 + time // 600 + time // 2 % 2 for time in times], is_memory=False)["isFlat"]
-    assert growth(times, [20 + time // 2 % 2 for time in times], is_memory=False)["isFlat"]
+    connected = [draw.randrange(5) for _ in times]
+    assert not growth(times, [30 + time // 600 + now for time, now in zip(times, connected)], is_memory=False)["isFlat"]
+    # In the end mostly four are connected, and now and then nobody.
+    busier = [now if time < 2700 or draw.random() < 0.05 else 4 for time, now in zip(times, connected)]
+    assert growth(times, [30 + now for now in busier], is_memory=False)["isFlat"]
