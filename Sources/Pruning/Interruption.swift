@@ -1,4 +1,3 @@
-internal import Dispatch
 internal import Glibc
 internal import Synchronization
 
@@ -6,46 +5,49 @@ internal import Synchronization
 ///
 /// The first signal asks to stop; a second one ends the process at once, as it would have without this.
 public final class Interruption: Sendable {
-    private let requested = Mutex(false)
-    private let handlers = Mutex<[@Sendable () -> Void]>([])
-    // The sources live as long as this object; only created and cancelled.
-    private nonisolated(unsafe) let sources: [any DispatchSourceSignal]
+    private struct State {
+        var isRequested = false
+        var handlers: [@Sendable () -> Void] = []
+    }
 
-    /// Starts to listen.
-    public init() {
-        let queue = DispatchQueue(label: "interruption")
-        sources = [SIGINT, SIGTERM].map { number in
-            signal(number, SIG_IGN)
-            return DispatchSource.makeSignalSource(signal: number, queue: queue)
-        }
-        for source in sources {
-            source.setEventHandler { [weak self] in self?.request() }
-            source.resume()
+    /// What the watch and this share; the watch must not keep this alive.
+    private final class Request: Sendable {
+        let state = Mutex(State())
+
+        func make() {
+            let handlers = state.withLock { state -> [@Sendable () -> Void]? in
+                defer { state = State(isRequested: true) }
+                return state.isRequested ? nil : state.handlers
+            }
+            guard let handlers else { _exit(130) }
+            for handler in handlers { handler() }
         }
     }
 
-    deinit { for source in sources { source.cancel() } }
+    private let requested: Request
+    private let watch: SignalWatch
+
+    /// Starts to listen.
+    public init() {
+        let requested = Request()
+        self.requested = requested
+        watch = SignalWatch { requested.make() }
+    }
 
     /// Whether someone asked to stop.
-    public var isRequested: Bool { requested.withLock { $0 } }
+    public var isRequested: Bool { requested.state.withLock { $0.isRequested } }
 
     /// Calls `handler` once when someone asks to stop; at once if that was before.
     public func onRequest(_ handler: @escaping @Sendable () -> Void) {
-        if isRequested { return handler() }
-        handlers.withLock { $0.append(handler) }
+        let isLate = requested.state.withLock { state in
+            if !state.isRequested { state.handlers.append(handler) }
+            return state.isRequested
+        }
+        if isLate { handler() }
     }
 
     /// Throws when someone asked to stop.
     public func check() throws { if isRequested { throw Interrupted() } }
-
-    private func request() {
-        let again = requested.withLock { value in
-            defer { value = true }
-            return value
-        }
-        if again { _exit(130) }
-        for handler in handlers.withLock({ $0 }) { handler() }
-    }
 }
 
 /// The user stopped the run; it can be resumed.

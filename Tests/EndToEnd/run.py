@@ -54,6 +54,8 @@ def main():
     os.chdir(ROOT)
     seconds = int(os.environ.get("ESPALIER_TEST_SECONDS", "600"))
     signal.signal(signal.SIGALRM, timed_out)
+    # A shell that starts this in the background has SIGINT ignored, and programs inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
     counts = {"passed": 0, "failed": 0, "skipped": 0}
     for name, check in checks(re.compile(sys.argv[1] if len(sys.argv) > 1 else "")):

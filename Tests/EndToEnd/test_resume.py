@@ -6,6 +6,7 @@ import signal
 
 from interrupted import (
     SEARCH, alter_losses, results, rows, same_result, second_level_is_under_way, stopped, undisturbed)
+from processes import status
 from program import edge_of, espalier, example, scratch, start, text_of
 
 def resumed(folder):
@@ -43,6 +44,33 @@ def test_a_terminated_search_goes_on():
             [*SEARCH, "--run", "run"], folder / "run", lambda counts: counts.get(1, 0) >= 5, signal.SIGTERM, folder)
         assert code == 130 and "--resume" in errors, f"exit code {code}: {errors}"
         check_goes_on(folder)
+
+
+def signals_of(process, what):
+    """The signals that a process ignores (SigIgn) or handles (SigCgt), as a set of bits."""
+    return int(status(process).get(what, "0").strip(), 16)
+
+
+def stopped_at_once(number, *arguments):
+    """The exit code of a program that is sent a signal as soon as the signal is not simply its end any more."""
+    bit = 1 << (number - 1)
+    with scratch() as folder:
+        process = start(*arguments, folder=folder)
+        while process.poll() is None and not (
+                signals_of(process.pid, "SigIgn") | signals_of(process.pid, "SigCgt")) & bit:
+            pass
+        process.send_signal(number)
+        errors = process.communicate(timeout=120)[1].decode()
+        return process.returncode, errors
+
+
+def test_a_signal_is_heeded_from_the_first_moment_on():
+    for number in (signal.SIGINT, signal.SIGTERM) * 4:
+        code, errors = stopped_at_once(number, *SEARCH, "--run", "run")
+        assert code == 130, f"{number.name} was not heeded: exit code {code}: {errors}"
+        code, errors = stopped_at_once(
+            number, "worker", "--connect", "tcp://127.0.0.1:1", "--insecure", "--coordinator-timeout", 10)
+        assert code == 0, f"{number.name} was not heeded: exit code {code}: {errors}"
 
 
 def test_a_killed_search_goes_on():
