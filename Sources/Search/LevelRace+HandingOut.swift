@@ -72,7 +72,7 @@ extension LevelRace {
         }
         // Where others find blocks of their own, the whole of this one goes to the same worker.
         let share =
-            choices >= workers && entrants[lead.index].isHeardOf
+            choices >= workers && (!isOpen || entrants[lead.index].isHeardOf)
             ? count : max(1, (count + workers - 1) / workers)
         return handOut(chosen.prefix(share).sorted(), block, parent: parent)
     }
