@@ -20,6 +20,7 @@ public final class ClusterEvaluator: LevelEvaluator, Sendable {
     /// - Parameters:
     ///   - settings: the run, and how workers are treated.
     ///   - endpoint: where workers connect: `ipc://PATH`, `inproc://NAME`, or `tcp://HOST:PORT` with keys.
+    ///   - localEndpoint: where workers on this machine connect besides, without keys: `ipc://PATH` in a private folder.
     ///   - keys: encrypts connections and lets in only known workers.
     ///   - isInsecure: whether others may connect although there are no keys.
     ///   - library: what is given to workers that see none of the coordinator's files.
@@ -30,7 +31,8 @@ public final class ClusterEvaluator: LevelEvaluator, Sendable {
     ///   - progress: called on that thread after results were folded; what it throws ends the level.
     /// - Throws: `ClusterError.cannotListen`, `ClusterError.keysMissing`.
     public init(
-        _ settings: CoordinatorSettings, endpoint: String, keys: CoordinatorKeys? = nil,
+        _ settings: CoordinatorSettings, endpoint: String, localEndpoint: String? = nil,
+        keys: CoordinatorKeys? = nil,
         isInsecure: Bool = false, library: ContentLibrary = ContentLibrary(), limits: WireLimits? = nil,
         context: Context? = nil,
         journal: (any LevelJournal & Sendable)? = nil, logger: Logger = Logger(label: "espalier.coordinator"),
@@ -41,7 +43,8 @@ public final class ClusterEvaluator: LevelEvaluator, Sendable {
         do {
             service = try CoordinatorService(
                 CoordinatorService.Configuration(
-                    endpoint: endpoint, keys: keys, isInsecure: isInsecure, library: library,
+                    endpoint: endpoint, localEndpoint: localEndpoint, keys: keys, isInsecure: isInsecure,
+                    library: library,
                     settings: settings,
                     limits: limits ?? WireLimits(settings.run.sharding),
                     context: context, journal: journal, progress: progress, status: status,

@@ -10,9 +10,14 @@ internal import Glibc
 public struct ContentCache: Sendable {
     /// The folder.
     public let folder: String
+    /// The bytes that contents may take together, but for those in use.
+    public let limit: Int
 
     /// The cache in a folder, which is made when it is needed.
-    public init(folder: String) { self.folder = folder }
+    public init(folder: String, limit: Int = ContentCache.defaultLimit) {
+        self.folder = folder
+        self.limit = limit
+    }
 
     /// `$XDG_CACHE_HOME/espalier`, or else `~/.cache/espalier`.
     public static var defaultFolder: String {
@@ -23,14 +28,14 @@ public struct ContentCache: Sendable {
 
     func path(of content: ContentID) -> String { "\(folder)/contents/\(content.hexadecimal)" }
 
-    /// The file of a content that is there and unharmed; a harmed one is removed.
-    func verified(_ content: ContentID) throws(ContentHashError) -> String? {
+    /// A content that is there and unharmed, and stays as long as it is held; a harmed one is removed.
+    func verified(_ content: ContentID) throws(ContentHashError) -> HeldContent? {
         let path = path(of: content)
+        guard let held = HeldContent(path: path) else { return nil }
         var status = stat()
-        guard stat(path, &status) == 0 else { return nil }
-        if Int(status.st_size) == content.size {
+        if stat(path, &status) == 0, Int(status.st_size) == content.size {
             do throws(ContentHashError) {
-                if try ContentHash.digest(ofFile: path) == content.sha256 { return path }
+                if try ContentHash.digest(ofFile: path) == content.sha256 { return held }
             } catch  where error.code == ENOENT { return nil }
         }
         unlink(path)
@@ -71,6 +76,7 @@ public struct ContentCache: Sendable {
         let partial = PartialContent(
             content, path: path, finished: self.path(of: content), descriptor: descriptor,
             size: Int(opened.st_size))
+        trim(toTakeIn: content.size - partial.offset)
         var room = statvfs()
         if fstatvfs(descriptor, &room) == 0 {
             let free = Int(clamping: UInt64(room.f_bavail) * UInt64(room.f_frsize))
@@ -92,7 +98,14 @@ public struct ContentCache: Sendable {
         let place = "\(folder)/models/\(getpid())-\(UInt64.random(in: 0 ... .max))"
         let files = FileManager.default
         defer { try? files.removeItem(atPath: place) }
+        // Held as long as the files are read, so that nobody takes them for a dead worker's.
+        var lock: Int32 = -1
+        defer { if lock >= 0 { close(lock) } }
         do {
+            try files.createDirectory(
+                atPath: place, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+            lock = open(place, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+            flock(lock, LOCK_SH | LOCK_NB)
             for part in parts {
                 let path = "\(place)/\(part.name)"
                 try files.createDirectory(
@@ -112,7 +125,7 @@ final class PartialContent {
     private(set) var offset: Int
     private let path: String
     private let finished: String
-    private let descriptor: Int32
+    private var descriptor: Int32
     private var hasher = ContentHasher()
 
     fileprivate init(_ content: ContentID, path: String, finished: String, descriptor: Int32, size: Int) {
@@ -129,7 +142,7 @@ final class PartialContent {
         }
     }
 
-    deinit { close(descriptor) }
+    deinit { if descriptor >= 0 { close(descriptor) } }
 
     /// Forgets what is written.
     func startAgain() {
@@ -155,8 +168,8 @@ final class PartialContent {
 
     /// Gives the content its name.
     ///
-    /// - Returns: the file; `nil` when what came is not the content, which is then forgotten.
-    func finish() throws(ClusterError) -> String? {
+    /// - Returns: the content, held; `nil` when what came is not the content, which is then forgotten.
+    func finish() throws(ClusterError) -> HeldContent? {
         guard offset == content.size, hasher.finish() == content.sha256 else {
             startAgain()
             return nil
@@ -164,6 +177,9 @@ final class PartialContent {
         guard rename(path, finished) == 0 else {
             throw .cache(path: finished, reason: String(cString: strerror(errno)))
         }
-        return finished
+        // The writer's lock becomes a reader's.
+        flock(descriptor, LOCK_SH | LOCK_NB)
+        defer { descriptor = -1 }
+        return HeldContent(path: finished, locked: descriptor)
     }
 }

@@ -25,6 +25,8 @@ public final class ContentFetcher: Sendable {
         var generation = 0
         var isRunning = false
         var isClosed = false
+        /// Contents that were given out: they stay in the cache until they are released.
+        var held: [ContentID: HeldContent] = [:]
     }
 
     /// A fetch that is not wanted any more.
@@ -62,6 +64,12 @@ public final class ContentFetcher: Sendable {
         thread.name = "espalier-fetch"
         thread.start()
     }
+
+    /// Says that a content's file is not needed any more.
+    func release(_ content: ContentID) { state.withLock { $0.held[content] = nil } }
+
+    /// Says that no file is needed any more that was given out until now.
+    func releaseAll() { state.withLock { $0.held = [:] } }
 
     /// Waits for a content's file.
     ///
@@ -110,7 +118,13 @@ public final class ContentFetcher: Sendable {
                 return state.jobs.isEmpty ? nil : state.jobs.removeFirst()
             }
             guard let job else { return }
-            job.done(Result { try obtain(job) })
+            job.done(
+                Result {
+                    let held = try obtain(job)
+                    state.withLock { $0.held[job.content] = held }
+                    cache.trim()
+                    return held.path
+                })
         }
     }
 
@@ -119,25 +133,25 @@ public final class ContentFetcher: Sendable {
         guard isWanted else { throw Cancelled() }
     }
 
-    private func obtain(_ job: Job) throws -> String {
+    private func obtain(_ job: Job) throws -> HeldContent {
         let content = job.content
         for _ in 0..<Self.attempts {
             try check(job)
-            if let path = try cache.verified(content) { return path }
+            if let held = try cache.verified(content) { return held }
             var partial = try cache.beginWriting(content)
             while partial == nil {
                 // Another worker on this machine is at it.
                 usleep(100_000)
                 try check(job)
-                if let path = try cache.verified(content) { return path }
+                if let held = try cache.verified(content) { return held }
                 partial = try cache.beginWriting(content)
             }
             guard let partial else { continue }
             // It may have been finished between the look and the lock.
-            if let path = try cache.verified(content) { return path }
+            if let held = try cache.verified(content) { return held }
             logger.info("fetching \(content) from byte \(partial.offset) on")
             try download(partial, job)
-            if let path = try partial.finish() { return path }
+            if let held = try partial.finish() { return held }
             logger.warning("\(content) came with other bytes; fetching it again")
         }
         throw ClusterError.otherContent(content: content.hexadecimal, attempts: Self.attempts)

@@ -1,6 +1,4 @@
 internal import Coordination
-internal import Foundation
-internal import Glibc
 internal import Journal
 internal import Logging
 internal import Search
@@ -10,8 +8,8 @@ internal import ZeroMQ
 final class CoordinatorLoop {
     let configuration: CoordinatorService.Configuration
     private let mailbox: Mailbox<CoordinatorService.Command>
-    private let socket: Socket
-    private let monitor: SocketMonitor
+    /// Where workers come to: those from elsewhere, and those that this process starts.
+    private let listeners: [CoordinatorListener]
     private let wire: Wire
     private let logger: Logger
     var clock = PausableClock()
@@ -25,12 +23,11 @@ final class CoordinatorLoop {
     private var advanced = false
     private var isStopping = false
     private var serving = ServeQueue()
-    private let authenticator: ZAPAuthenticator?
     private var nextKeyReading = Instant.zero
     private var warnings = RepeatedWarnings()
 
     /// Where workers connect, with the port that the system chose.
-    let endpoint: String
+    var endpoint: String { listeners[0].endpoint }
 
     init(_ configuration: CoordinatorService.Configuration, mailbox: Mailbox<CoordinatorService.Command>)
         throws
@@ -41,31 +38,24 @@ final class CoordinatorLoop {
         wire = Wire(limits: configuration.limits)
         coordinator = Coordinator(configuration.settings)
         let context = try configuration.context ?? Context()
-        socket = try Socket(.router, in: context)
-        try Transport.configure(socket, frameBytes: configuration.limits.workerFrameBytes)
-        // Without this a message to a worker that is gone would be dropped without a word.
-        try socket.set(.routerMandatory, true)
-        if let keys = configuration.keys {
-            let authenticator = try ZAPAuthenticator(context: context, allowed: keys.allowed) {
-                [logger] denial in
-                logger.warning("a peer at \(denial.address) was turned away: its key is not on the list")
-            }
-            try socket.useCurve(secretKey: keys.secretKey, authenticator: authenticator)
-            self.authenticator = authenticator
-        } else {
-            authenticator = nil
+        var listeners = [
+            try CoordinatorListener(
+                configuration.endpoint, number: 0, keys: configuration.keys, context: context,
+                limits: configuration.limits, logger: logger)
+        ]
+        if let local = configuration.localEndpoint {
+            listeners.append(
+                try CoordinatorListener(
+                    local, number: 1, keys: nil, context: context, limits: configuration.limits,
+                    logger: logger))
         }
-        monitor = try socket.monitor()
-        if configuration.endpoint.contains("[") { try socket.set(.ipv6, true) }
-        try socket.bind(to: Transport.bindable(configuration.endpoint))
-        endpoint = (try? socket.get(.lastEndpoint)) ?? configuration.endpoint
+        self.listeners = listeners
     }
 
     /// Runs until told to stop.
     func run(publish: (Coordinator) -> Void) {
         var poller = Poller()
-        _ = poller.add(socket)
-        _ = poller.add(monitor.socket)
+        for listener in listeners { listener.add(to: &poller) }
         _ = poller.add(mailbox.wakeup)
         let pulse = min(configuration.settings.run.heartbeat / 4, .milliseconds(250))
         var nextTick = clock.real
@@ -96,9 +86,7 @@ final class CoordinatorLoop {
             }
             report()
         }
-        socket.close()
-        // libzmq leaves the file of a Unix socket behind.
-        if endpoint.hasPrefix("ipc:///") { unlink(String(endpoint.dropFirst("ipc://".count))) }
+        for listener in listeners { listener.close() }
     }
 
     func handle(_ event: CoordinatorEvent) {
@@ -151,7 +139,8 @@ final class CoordinatorLoop {
     func send(_ message: CoordinatorMessage, to connection: ConnectionID) -> Bool {
         do {
             let bytes = try wire.encode(message)
-            return try socket.send([Frame(connection.bytes), Frame(bytes)]) == .sent
+            guard let listener = listeners.first(where: { $0.owns(connection) }) else { return false }
+            return try listener.send(bytes, to: connection)
         } catch {
             if (error as? ZeroMQError)?.isUnroutable != true {
                 logger.warning("a message was not sent: \(error)")
@@ -180,17 +169,20 @@ final class CoordinatorLoop {
     // MARK: Events
 
     private func receiveAll() {
+        for listener in listeners { receiveAll(from: listener) }
+    }
+
+    private func receiveAll(from listener: CoordinatorListener) {
         // Bounded, so that a flood cannot keep the thread from everything else.
         for _ in 0..<10_000 {
             do throws(ZeroMQError) {
-                guard let frames = try socket.receive() else { return }
-                guard frames.count == 2 else {
-                    handle(.malformed(.malformed, from: ConnectionID(frames[0].bytes)))
+                guard let (connection, frames) = try listener.receive() else { return }
+                guard frames.count == 1 else {
+                    handle(.malformed(.malformed, from: connection))
                     continue
                 }
-                let connection = ConnectionID(frames[0].bytes)
                 do throws(WireError) {
-                    handle(.received(try wire.decodeWorkerMessage(frames[1].data), from: connection))
+                    handle(.received(try wire.decodeWorkerMessage(frames[0].data), from: connection))
                 } catch {
                     logger.warning("connection \(connection): \(error)")
                     handle(.malformed(error, from: connection))
@@ -203,22 +195,17 @@ final class CoordinatorLoop {
     }
 
     private func watchHandshakes() throws {
-        while let event = try monitor.next() {
-            if case .handshakeFailed(let failure) = event.kind {
-                warn("a peer could not connect to \(event.endpoint): \(failure)")
-            }
-        }
+        for listener in listeners { try listener.watchHandshakes { warn($0) } }
     }
 
     /// Lets in workers whose keys were added, and no more those whose keys were taken away.
     private func readKeys() {
-        guard let folder = configuration.keys?.folder, let authenticator, clock.real >= nextKeyReading
-        else { return }
+        guard let folder = configuration.keys?.folder, clock.real >= nextKeyReading else { return }
         nextKeyReading = clock.real + .seconds(2)
-        do throws(ClusterError) {
-            let keys = try KeyFiles.publicKeys(in: folder)
-            if keys != authenticator.allowed { authenticator.replaceAllowed(by: keys) }
-        } catch { warn("\(error)") }
+        do throws(ClusterError) { listeners[0].replaceAllowed(by: try KeyFiles.publicKeys(in: folder)) } catch
+        {
+            warn("\(error)")
+        }
     }
 
     private func warn(_ text: String) {

@@ -21,6 +21,8 @@ final class CoordinatorService: Sendable {
 
     struct Configuration: Sendable {
         let endpoint: String
+        /// Where workers on this machine come to besides, in a folder that only this user can enter.
+        let localEndpoint: String?
         let keys: CoordinatorKeys?
         /// Whether others may connect although there are no keys.
         let isInsecure: Bool

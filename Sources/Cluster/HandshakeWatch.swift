@@ -3,17 +3,30 @@ internal import ZeroMQ
 /// Tells a coordinator that is merely absent from one that will never let this worker in.
 ///
 /// A coordinator whose key is not the one that was expected cannot read what the worker sends, so it hangs up without a
-/// word: connection after connection ends before the handshake does.
+/// word: connection after connection ends before the handshake does. So it looks too where a tunnel takes connections for
+/// a coordinator that is not there; a probe tells the two apart.
 struct HandshakeWatch {
+    /// What connections that fail are worth.
+    enum Verdict: Equatable {
+        /// Trying again is of no use.
+        case refused(String)
+        /// There is no coordinator yet, although something takes connections.
+        case absent(String)
+    }
+
     private var isShakingHands = false
     private var broken = 0
+    private let probe: () -> GreetingProbe.Answer
     /// So many in a row are no accident.
     static let limit = 6
 
+    /// - Parameter probe: looks what is there; may take seconds.
+    init(probe: @escaping () -> GreetingProbe.Answer) { self.probe = probe }
+
     /// Takes in what happened to a connection.
     ///
-    /// - Returns: why trying again is of no use; `nil` while it may be.
-    mutating func failure(after event: MonitorEvent.Kind) -> String? {
+    /// - Returns: `nil` while nothing can be said.
+    mutating func verdict(after event: MonitorEvent.Kind) -> Verdict? {
         switch event {
         case .connected: isShakingHands = true
         case .handshakeSucceeded:
@@ -21,17 +34,30 @@ struct HandshakeWatch {
             broken = 0
         // Trying again would not change a key.
         case .handshakeFailed(.denied(status: 400)), .handshakeFailed(.protocolError):
-            if case .handshakeFailed(let failure) = event { return "\(failure)" }
+            if case .handshakeFailed(let failure) = event { return .refused("\(failure)") }
         case .handshakeFailed, .disconnected:
             guard isShakingHands else { return nil }
             isShakingHands = false
             broken += 1
             guard broken >= Self.limit else { return nil }
-            return
-                "\(broken) connections in a row ended during the handshake: the coordinator has another key than the "
-                + "one that this worker expects, or something else listens there"
+            defer { broken = 0 }
+            return verdict(of: probe())
         default: break
         }
         return nil
+    }
+
+    private func verdict(of answer: GreetingProbe.Answer) -> Verdict? {
+        switch answer {
+        case .greets:
+            .refused(
+                "\(broken) connections in a row ended during the handshake: the coordinator has another key than the "
+                    + "one that this worker expects")
+        case .speaksOtherwise: .refused("what listens there is no coordinator")
+        case .saysNothing:
+            .absent(
+                "something takes connections, and no coordinator is behind it: a tunnel without its far end?")
+        case .nothing: nil
+        }
     }
 }

@@ -1,5 +1,5 @@
 public import Coordination
-internal import ComputationGraph
+public import ComputationGraph
 internal import Datasets
 public import Engine
 
@@ -12,8 +12,15 @@ public enum NumericsProof {
     public static func digest(_ reference: Reference, samples: Range<Int>, evaluator: Evaluator) throws
         -> [UInt8]
     {
+        try digest(edges: reference.edges, samples: samples, evaluator: evaluator)
+    }
+
+    /// The digest of what `evaluator` computes on samples of its data, in full and without each of some edges.
+    ///
+    /// - Returns: SHA-256, 32 bytes, of the losses' bits in the order of edges and samples.
+    public static func digest(edges: [Edge], samples: Range<Int>, evaluator: Evaluator) throws -> [UInt8] {
         let scores = try evaluator.evaluate(
-            state: .empty, samples: Array(samples), expansions: [nil] + reference.edges)
+            state: .empty, samples: Array(samples), expansions: [nil] + edges)
         var hasher = ContentHasher()
         for score in scores {
             for loss in score.losses {

@@ -25,7 +25,8 @@ public enum StatusRequest {
         var poller = Poller()
         _ = poller.add(socket)
         _ = poller.add(monitor.socket)
-        var handshakes = HandshakeWatch()
+        var handshakes = HandshakeWatch { GreetingProbe.look(at: endpoint) }
+        var note = "nothing answered within \(limit)"
         let stopwatch = Stopwatch()
         while stopwatch.now - .zero < limit {
             _ = try poller.wait(timeout: .milliseconds(200))
@@ -35,11 +36,13 @@ public enum StatusRequest {
                 return json
             }
             while let event = try monitor.next() {
-                if let reason = handshakes.failure(after: event.kind) {
-                    throw ClusterError.noStatus(endpoint: endpoint, reason: reason)
+                switch handshakes.verdict(after: event.kind) {
+                case .refused(let reason): throw ClusterError.noStatus(endpoint: endpoint, reason: reason)
+                case .absent(let reason): note = reason
+                case nil: break
                 }
             }
         }
-        throw ClusterError.noStatus(endpoint: endpoint, reason: "nothing answered within \(limit)")
+        throw ClusterError.noStatus(endpoint: endpoint, reason: note)
     }
 }

@@ -22,7 +22,7 @@ final class WorkerLoop {
     /// When to connect again.
     private var reopening: Instant? = .zero
     private var ending: WorkerEnding?
-    private var handshakes = HandshakeWatch()
+    private var handshakes: HandshakeWatch
 
     init(
         endpoint: String, keys: WorkerKeys?, settings: WorkerSettings, wire: Wire, context: Context?,
@@ -38,6 +38,7 @@ final class WorkerLoop {
         self.jobs = jobs
         self.fetcher = fetcher
         worker = Worker(settings)
+        handshakes = HandshakeWatch { GreetingProbe.look(at: endpoint) }
         _ = poller.add(mailbox.wakeup)
     }
 
@@ -146,8 +147,10 @@ final class WorkerLoop {
 
     private func watchHandshakes() throws(ZeroMQError) {
         while let event = try monitor?.next() {
-            if let reason = handshakes.failure(after: event.kind) {
-                ending = ending ?? .refused(reason: "\(endpoint): \(reason)")
+            switch handshakes.verdict(after: event.kind) {
+            case .refused(let reason): ending = ending ?? .refused(reason: "\(endpoint): \(reason)")
+            case .absent(let note): logger.warning("\(endpoint): \(note)")
+            case nil: break
             }
         }
     }

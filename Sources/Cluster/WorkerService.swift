@@ -115,6 +115,7 @@ public final class WorkerService: Sendable {
             case .load(let next):
                 // The old one goes first: two may not fit into memory.
                 computation = nil
+                fetcher.releaseAll()
                 run = next
                 load += 1
                 (wanted, coming) = ([], [])
@@ -125,6 +126,7 @@ public final class WorkerService: Sendable {
                 } catch { mailbox.post(.event(.loadFailed(next, reason: "\(error)"))) }
             case .compute(let assignment): mailbox.post(.event(compute(assignment, computation)))
             case .hold(let shards):
+                for old in wanted.subtracting(shards) { fetcher.release(old.content) }
                 wanted = Set(shards)
                 let numbers = Set(shards.map(\.shard))
                 for shard in computation?.shards ?? [] where !numbers.contains(shard) {

@@ -11,6 +11,8 @@ public enum JournalError: Error, Sendable, Hashable, CustomStringConvertible {
     case locked(folder: String, process: Int?)
     /// The run was made from something else, so its results do not belong to this one.
     case differentRun(folder: String, field: String, recorded: String, given: String)
+    /// The run's results were computed in other bits than this machine computes.
+    case differentNumerics(folder: String, recorded: String, own: String)
     /// The file is a database, but of another program.
     case foreignFile(String)
     /// The file has a layout that this version does not know.
@@ -50,6 +52,10 @@ public enum JournalError: Error, Sendable, Hashable, CustomStringConvertible {
         case .differentRun(let folder, let field, let recorded, let given):
             "\(folder): the run cannot be resumed with another \(field): it was started with \(recorded), "
                 + "and \(given) was given"
+        case .differentNumerics(let folder, let recorded, let own):
+            "\(folder): the run's results were computed on a machine whose losses differ in the last bits from this "
+                + "one's (\(recorded); this is \(own)): resume on a machine like that one, or pass "
+                + "--allow-mixed-numerics"
         case .foreignFile(let file): "\(file): this is no journal of Espalier"
         case .newerLayout(let file, let version, let supported):
             "\(file): the journal has layout \(version), but this version of Espalier knows only up to \(supported)"
@@ -86,6 +92,10 @@ extension JournalError {
         case .SQLITE_CANTOPEN: self = .notReadable(path: file, reason: reason)
         // The index of the log, which is mapped into memory, could not grow.
         case .SQLITE_IOERR where error.extendedResultCode == .SQLITE_IOERR_SHMSIZE:
+            self = .diskFull(file: file)
+        case .SQLITE_IOERR
+        where [.SQLITE_IOERR_WRITE, .SQLITE_IOERR_FSYNC, .SQLITE_IOERR_TRUNCATE].contains(
+            error.extendedResultCode) && DiskRoom.isMissing(beside: file):
             self = .diskFull(file: file)
         case .SQLITE_IOERR:
             // A file that ends within a page: what was there is gone.

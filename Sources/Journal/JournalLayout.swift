@@ -7,6 +7,8 @@ internal import GRDB
 /// - `results`: the scores of one expansion (`edge` NULL: the state itself) on one block. `losses` are float32 and
 ///   `correct` uint32, both little-endian, one per sample of the block in its order.
 /// - `dropped`: expansions that were given up, with the bound that proved them hopeless.
+/// - `numerics`: how the coordinators compute that worked on the run. An addition to layout 1: a journal from before has
+///   no such table, and a program from before does not look at it.
 enum JournalLayout {
     /// Marks the file as ours: "Espa" in ASCII, in SQLite's `application_id`.
     static let application: Int32 = 0x4573_7061
@@ -53,6 +55,20 @@ enum JournalLayout {
                     bound REAL NOT NULL,
                     PRIMARY KEY (level, mask)
                 ) STRICT, WITHOUT ROWID;
+                """)
+    }
+
+    static let numericsTable = "numerics"
+
+    /// Makes the table of numerics unless it is there.
+    static func createNumerics(_ database: Database) throws {
+        try database.execute(
+            sql: """
+                CREATE TABLE IF NOT EXISTS \(numericsTable) (
+                    id INTEGER PRIMARY KEY,
+                    digest BLOB NOT NULL,
+                    machine TEXT NOT NULL
+                ) STRICT
                 """)
     }
 

@@ -79,6 +79,7 @@ final class AtomicFile {
             code == ENOENT
             ? "cannot be written: there is no folder \(quoted(FileAccess.folder(of: path)))"
             : "cannot be written: \(FileAccess.reason(code))"
-        return ModelError(.unwritable, file: path, problem)
+        let kind: ModelError.Kind = code == ENOSPC || code == EDQUOT ? .diskFull : .unwritable
+        return ModelError(kind, file: path, problem)
     }
 }

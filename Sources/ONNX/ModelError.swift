@@ -15,6 +15,8 @@ public struct ModelError: Error, Equatable, Sendable, CustomStringConvertible {
         case unsupported
         /// The file cannot be written.
         case unwritable
+        /// The file cannot be written because the disk, or the user's part of it, is full.
+        case diskFull
     }
 
     /// A node as an error names it.

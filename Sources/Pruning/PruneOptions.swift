@@ -14,7 +14,7 @@ public struct PruneOptions: Sendable {
     public var search: SearchSettings
     /// Worker processes on this machine; 0 searches in this process.
     public var workers: Int
-    /// Workers on other machines, instead of those on this one.
+    /// Workers on other machines, beside those on this one.
     public var remote: RemoteWorkers?
     /// Where the run's metrics are served, `HOST:PORT`; `nil` for nowhere.
     public var metrics: String?
@@ -22,6 +22,8 @@ public struct PruneOptions: Sendable {
     public var folder: String
     /// Whether to go on with the run in `folder`.
     public var resumes: Bool
+    /// Whether to go on with it although its results were computed in other bits than this machine computes.
+    public var allowsMixedNumerics: Bool
     /// Where the pruned model goes besides the run's folder.
     public var output: String?
     /// Tells what happens among the workers.
@@ -32,7 +34,7 @@ public struct PruneOptions: Sendable {
         model: String, measurement: MeasurementOptions, candidates: CandidateSelection,
         search: SearchSettings,
         workers: Int, remote: RemoteWorkers? = nil, metrics: String? = nil, folder: String, resumes: Bool,
-        output: String?,
+        allowsMixedNumerics: Bool = false, output: String?,
         logger: Logger
     ) {
         self.model = model
@@ -44,6 +46,7 @@ public struct PruneOptions: Sendable {
         self.metrics = metrics
         self.folder = folder
         self.resumes = resumes
+        self.allowsMixedNumerics = allowsMixedNumerics
         self.output = output
         self.logger = logger
     }

@@ -17,6 +17,10 @@ public final class PruneRun {
     private let observer: any PruneObserver
     private let clock = ContinuousClock()
     private let board: StatusBoard
+    /// What this machine computes on the reference block.
+    private let proof: [UInt8]
+    /// Machines that worked on the run before and compute other bits.
+    private let otherMachines: [String]
 
     /// What a finished run leaves.
     public struct Result {
@@ -48,11 +52,28 @@ public final class PruneRun {
             dataPath: options.measurement.data, dataSHA256: ContentHash.ofFile(workload.dataPath),
             settings: RunIdentity.json(of: RunSettings(options, workload)), version: Espalier.version,
             commandLine: CommandLine.arguments)
+        proof = try workload.numericsProof()
         journal =
             try options.resumes
             ? RunJournal.resume(in: options.folder, identity: identity)
             : RunJournal.create(in: options.folder, identity: identity)
+        otherMachines = try journal.check(
+            Numerics(digest: proof, machine: Workload.machine), allowsOthers: options.allowsMixedNumerics)
+        for machine in otherMachines {
+            observer.noted(
+                "warning: results of this run differ in the last bits from this machine's: \(machine)")
+        }
     }
+
+    /// Waits for room on the disk, and says so.
+    private var room: RoomWait {
+        RoomWait(interruption: interruption, board: board) { [observer] in observer.noted($0) }
+    }
+
+    /// Does `body`, which writes a result, as often as the disk is full.
+    ///
+    /// - Throws: what else `body` throws; `Interrupted` when the user stops the run while it waits.
+    public func waitingForRoom<Value>(_ body: () throws -> Value) throws -> Value { try room.retrying(body) }
 
     /// Searches, and writes the result.
     ///
@@ -72,11 +93,17 @@ public final class PruneRun {
         let summary = RunSummary(
             result: found, graph: workload.graph, division: workload.division, settings: options.search,
             loss: workload.loss.rawValue, countedLabels: workload.countedLabels, seconds: seconds,
-            workers: attendance.workers, mixedNumerics: attendance.mixedNumerics)
-        try JSONOutput.write(summary, to: options.folder + "/summary.json")
-        try TextOutput.write(SummaryText(summary).plain, to: options.folder + "/summary.txt")
-        try TextOutput.write(PathCSV(summary).description, to: options.folder + "/path.csv")
-        try journal.complete(RunOutcome(path: found.path, seconds: seconds, workers: attendance.workers))
+            workers: attendance.workers, mixedNumerics: otherMachines + attendance.mixedNumerics)
+        try room.retrying { try JSONOutput.write(summary, to: options.folder + "/summary.json") }
+        try room.retrying {
+            try TextOutput.write(SummaryText(summary).plain, to: options.folder + "/summary.txt")
+        }
+        try room.retrying {
+            try TextOutput.write(PathCSV(summary).description, to: options.folder + "/path.csv")
+        }
+        try room.retrying {
+            try journal.complete(RunOutcome(path: found.path, seconds: seconds, workers: attendance.workers))
+        }
         return Result(search: found, summary: summary, model: path)
     }
 
@@ -84,7 +111,7 @@ public final class PruneRun {
         var baseLoss = 0.0
         let (observer, interruption, board) = (observer, interruption, board)
         let team = Team(
-            workers: options.workers, remote: options.remote, logger: options.logger,
+            workers: options.workers, remote: options.remote, proof: proof, logger: options.logger,
             interruption: interruption, noted: { observer.noted($0) }, board: board
         ) { race in
             let progress = LevelProgress(race)
@@ -99,7 +126,7 @@ public final class PruneRun {
                 self.problem, settings: self.options.search, evaluator: evaluator, surrogate: surrogate
             ).run { level, outcome in
                 if level == 0, let base = outcome.best.first { baseLoss = base.loss }
-                try team.room.retrying {
+                try self.room.retrying {
                     try self.journal.finish(
                         level: level, states: outcome.best, work: outcome.work, dropped: outcome.dropped)
                 }
@@ -136,8 +163,8 @@ public final class PruneRun {
     private func write(_ mask: Mask) throws -> String {
         let inFolder = options.folder + "/pruned.onnx"
         let model = try MaterialisedModel(mask, workload: workload)
-        try model.write(to: inFolder)
-        if let output = options.output { try model.write(to: output) }
+        try room.retrying { try model.write(to: inFolder) }
+        if let output = options.output { try room.retrying { try model.write(to: output) } }
         return options.output ?? inFolder
     }
 }

@@ -41,7 +41,11 @@ extension Workload {
 
     /// How workers on other machines are treated, and what they are given: the model's files, the shards, and a block on
     /// which they show that they compute the same bits as this process.
-    func remoteSettings(_ remote: RemoteWorkers) throws -> (CoordinatorSettings, ContentLibrary) {
+    ///
+    /// - Parameter proof: what this process computes on that block, where that is known already.
+    func remoteSettings(_ remote: RemoteWorkers, proof: [UInt8]?) throws
+        -> (CoordinatorSettings, ContentLibrary)
+    {
         var library = ContentLibrary()
         let parts = try library.add(modelAt: graph.model.path)
         let shards = try (0..<division.sharding.shards).map { shard in
@@ -49,7 +53,7 @@ extension Workload {
                 shard: shard,
                 content: library.add(try dataset.archive(of: division.sharding.shardRange(shard))))
         }
-        let block = division.sharding.naturalBlocks(of: 0)[0]
+        let block = referenceBlock
         let reference = Reference(
             content: library.add(try dataset.archive(of: block)), samples: block.count,
             edges: try referenceEdges())
@@ -61,11 +65,22 @@ extension Workload {
             reference: reference, dataBytes: dataset.byteCount, dataBudget: try dataBudget(block))
         var settings = CoordinatorSettings(run: run, softwareVersion: Espalier.version)
         settings.shards = shards
-        settings.proof = try NumericsProof.digest(reference, samples: block, evaluator: evaluator())
-        settings.machine = "\(Machine.processorName), \(EngineDescription.text)"
+        settings.proof = try proof ?? numericsProof()
+        settings.machine = Workload.machine
         settings.allowsMixedNumerics = remote.allowsMixedNumerics
         settings.noWorkersLimit = remote.timeout ?? .seconds(1_000_000_000)
         return (settings, library)
+    }
+
+    /// This machine, as others are told of it.
+    static var machine: String { "\(Machine.processorName), \(EngineDescription.text)" }
+
+    private var referenceBlock: Range<Int> { division.sharding.naturalBlocks(of: 0)[0] }
+
+    /// The digest of what this process computes on the reference block: another machine that computes other bits has
+    /// another one.
+    func numericsProof() throws -> [UInt8] {
+        try NumericsProof.digest(edges: referenceEdges(), samples: referenceBlock, evaluator: evaluator())
     }
 
     /// Edges from the beginning, the middle and the end of the model.

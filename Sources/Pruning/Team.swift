@@ -8,10 +8,12 @@ internal import Search
 
 /// Who computes: this process alone, worker processes on this machine, or workers on any machine.
 struct Team {
-    /// Worker processes on this machine; 0 computes in this process.
+    /// Worker processes on this machine; 0 computes in this process, or on `remote` alone.
     let workers: Int
-    /// Workers on other machines; instead of those on this one.
+    /// Workers on other machines, beside those on this one.
     var remote: RemoteWorkers?
+    /// What this process computes on the reference block, where that is known already.
+    var proof: [UInt8]?
     let logger: Logger
     let interruption: Interruption
     /// Told what is worth a line.
@@ -21,13 +23,7 @@ struct Team {
     /// Called after results were folded; what it throws ends the search.
     let progress: @Sendable (LevelRace) throws -> Void
 
-    /// Waits for room on the disk, and says so.
-    var room: RoomWait {
-        RoomWait(interruption: interruption) { [noted, board] reason in
-            board?.paused(reason)
-            noted(reason ?? "there is room on the disk again: the run goes on")
-        }
-    }
+    private var room: RoomWait { RoomWait(interruption: interruption, board: board, noted: noted) }
 
     /// Who took part.
     struct Attendance {
@@ -44,8 +40,7 @@ struct Team {
         _ workload: Workload, journal: any LevelJournal & Sendable,
         _ body: (any LevelEvaluator) async throws -> Value
     ) async throws -> (Value, Attendance) {
-        if let remote { return try await evaluate(workload, on: remote, journal: journal, body) }
-        guard workers > 0 else {
+        guard workers > 0 || remote != nil else {
             let evaluator = try workload.evaluator()
             let value = try await body(
                 LocalEvaluator(journal: PatientJournal(journal, room), progress: progress) { task in
@@ -55,54 +50,58 @@ struct Team {
                 })
             return (value, Attendance(workers: 0))
         }
-        let cluster = try LocalCluster(
-            workers: workers,
-            settings: CoordinatorSettings(run: workload.runDescription(), softwareVersion: Espalier.version),
-            journal: journal, logger: logger, paused: room.paused, progress: progress)
+        let cluster = try cluster(workload, journal: journal)
         defer { cluster.shutdown() }
-        let local = cluster.evaluator
-        board?.watch { local.workers }
-        defer { board?.watch(nil) }
-        interruption.onRequest { cluster.evaluator.interrupt() }
-        do {
-            return (try await body(cluster.evaluator), Attendance(workers: workers))
-        } catch ClusterError.interrupted { throw Interrupted() }
-    }
-
-    private func evaluate<Value>(
-        _ workload: Workload, on remote: RemoteWorkers, journal: any LevelJournal & Sendable,
-        _ body: (any LevelEvaluator) async throws -> Value
-    ) async throws -> (Value, Attendance) {
-        let (settings, library) = try workload.remoteSettings(remote)
-        let evaluator = try ClusterEvaluator(
-            settings, endpoint: remote.endpoint, keys: remote.keys, isInsecure: remote.keys == nil,
-            library: library, journal: journal, logger: logger,
-            status: { [board] in board?.json ?? Data("{}".utf8) }, paused: room.paused,
-            progress: progress)
-        defer { evaluator.shutdown() }
+        let evaluator = cluster.evaluator
         board?.watch { evaluator.workers }
         defer { board?.watch(nil) }
         interruption.onRequest { evaluator.interrupt() }
+        let notes = remote.map { noteAttendance(of: evaluator, for: $0) }
+        defer { notes?.cancel() }
+        do {
+            let value = try await body(evaluator)
+            let attendance =
+                remote == nil
+                ? Attendance(workers: workers)
+                : Attendance(workers: evaluator.workerCount, mixedNumerics: evaluator.mixedNumerics)
+            return (value, attendance)
+        } catch ClusterError.interrupted { throw Interrupted() }
+    }
+
+    /// A coordinator that listens, if asked to, and the workers that it starts.
+    private func cluster(_ workload: Workload, journal: any LevelJournal & Sendable) throws -> LocalCluster {
+        guard let remote else {
+            return try LocalCluster(
+                workers: workers,
+                settings: CoordinatorSettings(
+                    run: workload.runDescription(), softwareVersion: Espalier.version),
+                journal: journal, logger: logger, paused: room.paused, progress: progress)
+        }
+        let (settings, library) = try workload.remoteSettings(remote, proof: proof)
+        let access = RemoteAccess(endpoint: remote.endpoint, keys: remote.keys, library: library) { [board] in
+            board?.json ?? Data("{}".utf8)
+        }
+        return try LocalCluster(
+            workers: workers, settings: settings, remote: access, journal: journal, logger: logger,
+            paused: room.paused, progress: progress)
+    }
+
+    /// Says where workers come to, and from time to time how many are there.
+    private func noteAttendance(of evaluator: ClusterEvaluator, for remote: RemoteWorkers)
+        -> Task<Void, any Error>
+    {
         noted("listening on \(evaluator.endpoint)")
         if remote.keys == nil && evaluator.endpoint.hasPrefix("tcp") {
             noted("warning: without keys anybody who can reach \(evaluator.endpoint) can read model and data")
         }
         let noted = noted
-        let watch = Task {
+        return Task {
             var attendance = AttendanceNotes(endpoint: evaluator.endpoint)
             while !Task.isCancelled {
                 if let note = attendance.note(workers: evaluator.workers, now: .now) { noted(note) }
                 try await Task.sleep(for: .milliseconds(500))
             }
         }
-        defer { watch.cancel() }
-        do {
-            let value = try await body(evaluator)
-            return (
-                value,
-                Attendance(workers: evaluator.workerCount, mixedNumerics: evaluator.mixedNumerics)
-            )
-        } catch ClusterError.interrupted { throw Interrupted() }
     }
 }
 

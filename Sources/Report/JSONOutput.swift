@@ -4,6 +4,8 @@ internal import Foundation
 public enum ReportError: Error, Sendable, Hashable, CustomStringConvertible {
     /// The file cannot be written.
     case unwritable(path: String, reason: String)
+    /// There is no room for the file on the disk, or in the user's part of it.
+    case diskFull(path: String)
     /// The value has no form in JSON.
     case unencodable(path: String, reason: String)
 
@@ -11,6 +13,7 @@ public enum ReportError: Error, Sendable, Hashable, CustomStringConvertible {
     public var description: String {
         switch self {
         case .unwritable(let path, let reason): "\(path): it cannot be written: \(reason)"
+        case .diskFull(let path): "\(path): it cannot be written: the disk is full"
         case .unencodable(let path, let reason): "\(path): the result cannot be written as JSON: \(reason)"
         }
     }

@@ -4,7 +4,7 @@ internal import Foundation
 public enum TextOutput {
     /// Writes `text` to the file `path`, or to standard output when that is `-`.
     ///
-    /// - Throws: `ReportError.unwritable`; a file that was there is then untouched.
+    /// - Throws: `ReportError.unwritable`, `ReportError.diskFull`; a file that was there is then untouched.
     public static func write(_ text: String, to path: String) throws(ReportError) {
         guard path != "-" else {
             if let code = writeAll(text, to: STDOUT_FILENO) { throw failure("standard output", code) }
@@ -18,12 +18,15 @@ public enum TextOutput {
         }
         var template = Array((path + ".XXXXXX").utf8CString)
         let descriptor = mkstemp(&template)
-        guard descriptor >= 0 else { throw failure(path, errno) }
+        guard descriptor >= 0 else {
+            throw [ENOSPC, EDQUOT].contains(errno) ? .diskFull(path: path) : failure(path, errno)
+        }
         let code = finish(text, descriptor, template, path)
         close(descriptor)
         if let code {
             unlink(template)
-            throw failure(path, code)
+            // Room on a disk may be made; a device that takes no more never will.
+            throw [ENOSPC, EDQUOT].contains(code) ? .diskFull(path: path) : failure(path, code)
         }
     }
 

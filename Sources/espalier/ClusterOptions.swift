@@ -1,5 +1,6 @@
 internal import ArgumentParser
 internal import Cluster
+internal import FoundationEssentials
 internal import Pruning
 
 /// Where workers on other machines come to.
@@ -25,20 +26,29 @@ struct ClusterOptions: ParsableArguments {
     var workerTimeout: Double?
     @Flag(
         name: .long,
-        help: "With --bind: take workers too whose losses differ in the last bits; the summary names them.")
+        help: """
+            With --bind: take workers too whose losses differ in the last bits. With --resume: go on although this \
+            machine's do. The summary names the machines.
+            """)
     var allowMixedNumerics = false
 
     func validate() throws {
         guard let bind else {
-            guard keys == nil, !insecure, workerTimeout == nil, !allowMixedNumerics else {
-                throw ValidationError(
-                    "--keys, --insecure, --worker-timeout and --allow-mixed-numerics go with --bind")
+            guard keys == nil, !insecure, workerTimeout == nil else {
+                throw ValidationError("--keys, --insecure and --worker-timeout go with --bind")
             }
             return
         }
         try Self.check(bind, option: "--bind", keys: keys, insecure: insecure)
         if let workerTimeout, !(workerTimeout > 0 && workerTimeout < 1e9) {
             throw ValidationError("--worker-timeout must be a number of seconds above 0")
+        }
+    }
+
+    /// Checks that there is something for `--allow-mixed-numerics` to allow.
+    func checkNumerics(resumes: Bool) throws {
+        guard !allowMixedNumerics || bind != nil || resumes else {
+            throw ValidationError("--allow-mixed-numerics goes with --bind or --resume")
         }
     }
 
@@ -56,6 +66,9 @@ struct ClusterOptions: ParsableArguments {
                     + "--insecure")
         }
     }
+
+    /// How many workers there are on this machine unless told otherwise.
+    var defaultWorkers: Int { bind == nil ? ProcessInfo.processInfo.activeProcessorCount : 0 }
 
     /// The workers to take; `nil` without `--bind`.
     ///

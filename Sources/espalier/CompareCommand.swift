@@ -1,5 +1,4 @@
 internal import ArgumentParser
-internal import FoundationEssentials
 internal import Pruning
 internal import Report
 internal import Search
@@ -38,7 +37,7 @@ struct CompareCommand: AsyncParsableCommand {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "Worker processes on this machine; 0 computes in this process. (default: one per core)",
+            "Worker processes on this machine; 0 computes in this process. (default: one per core; none with --bind)",
             valueName: "N"))
     var workers: Int?
     @OptionGroup(title: "Workers on other machines") var cluster: ClusterOptions
@@ -57,9 +56,7 @@ struct CompareCommand: AsyncParsableCommand {
         if let workers, !(0...1024).contains(workers) {
             throw ValidationError("--workers must be between 0 and 1024")
         }
-        if cluster.bind != nil && workers != nil {
-            throw ValidationError("--workers and --bind exclude each other")
-        }
+        try cluster.checkNumerics(resumes: false)
         if seeds < 1 { throw ValidationError("--seeds must be at least 1") }
         do { _ = try Contender.list(strategies) } catch { throw ValidationError("\(error)") }
         _ = try data.measurement(for: model.model)
@@ -74,7 +71,7 @@ struct CompareCommand: AsyncParsableCommand {
                 validation: validation,
                 candidates: .init(argument: candidates), contenders: try Contender.list(strategies),
                 search: SearchSettings(objective: objective, steps: steps, until: until), seeds: seeds,
-                workers: workers ?? ProcessInfo.processInfo.activeProcessorCount,
+                workers: workers ?? cluster.defaultWorkers,
                 remote: try cluster.remote(),
                 logger: log.logger("espalier"))
             let comparison = try await Comparison(

@@ -1,6 +1,5 @@
 public import ArgumentParser
 internal import ComputationGraph
-internal import FoundationEssentials
 internal import Pruning
 internal import Report
 public import Search
@@ -58,7 +57,7 @@ struct PruneCommand: AsyncParsableCommand {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "Worker processes on this machine; 0 searches in this process. (default: one per core)",
+            "Worker processes on this machine; 0 searches in this process. (default: one per core; none with --bind)",
             valueName: "N"))
     var workers: Int?
     @OptionGroup(title: "Workers on other machines") var cluster: ClusterOptions
@@ -88,9 +87,7 @@ struct PruneCommand: AsyncParsableCommand {
         if let workers, !(0...1024).contains(workers) {
             throw ValidationError("--workers must be between 0 and 1024")
         }
-        if cluster.bind != nil && workers != nil {
-            throw ValidationError("--workers and --bind exclude each other")
-        }
+        try cluster.checkNumerics(resumes: resume)
         if beamWidth < 1 { throw ValidationError("--beam-width must be at least 1") }
         if let maxLossIncrease, !(maxLossIncrease >= 0) {
             throw ValidationError("--max-loss-increase must be a number not below 0")
@@ -112,22 +109,26 @@ struct PruneCommand: AsyncParsableCommand {
             let options = PruneOptions(
                 model: model.model, measurement: try data.measurement(for: model.model),
                 candidates: .init(argument: candidates), search: settings,
-                workers: workers ?? ProcessInfo.processInfo.activeProcessorCount,
+                workers: workers ?? cluster.defaultWorkers,
                 remote: try cluster.remote(), metrics: metrics,
                 folder: folder ?? PruneOptions.defaultFolder(for: model.model), resumes: resume,
-                output: output,
+                allowsMixedNumerics: cluster.allowMixedNumerics, output: output,
                 logger: log.logger("espalier"))
             let interruption = Interruption()
 
             let run = try PruneRun(options, interruption: interruption, observer: ProgressDisplay())
             let result: PruneRun.Result
-            do { result = try await run.perform() } catch is Interrupted {
+            do {
+                result = try await run.perform()
+                if let path = json.path {
+                    try run.waitingForRoom { try JSONOutput.write(result.summary, to: path) }
+                }
+            } catch is Interrupted {
                 StandardError.write(
                     "espalier: interrupted; everything measured is kept in \(options.folder): go on with the same "
                         + "command and --resume\n")
                 throw ExitStatus.interrupted
             }
-            if let path = json.path { try JSONOutput.write(result.summary, to: path) }
             if !json.takesStandardOutput {
                 print(
                     SummaryText(result.summary).plain

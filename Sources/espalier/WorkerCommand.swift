@@ -1,7 +1,6 @@
 internal import ArgumentParser
 internal import Cluster
 internal import Coordination
-internal import Dispatch
 internal import Engine
 internal import Glibc
 internal import Pruning
@@ -38,6 +37,12 @@ struct WorkerCommand: ParsableCommand {
     @Option(
         name: .long,
         help: ArgumentHelp(
+            "What the cache may hold, e.g. 500M or 100G; what was used longest ago goes first.",
+            valueName: "bytes"))
+    var cacheLimit = ByteCount(ContentCache.defaultLimit)
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
             "Memory that this worker may take, e.g. 512M or 4G. (default: what the coordinator says)",
             valueName: "bytes"))
     var memory: ByteCount?
@@ -69,7 +74,9 @@ struct WorkerCommand: ParsableCommand {
             service = try WorkerService(
                 endpoint: connect,
                 keys: keys.map { folder throws(ClusterError) in try WorkerKeys(folder: folder) },
-                isInsecure: insecure, cache: ContentCache(folder: cache ?? ContentCache.defaultFolder),
+                isInsecure: insecure,
+                cache: ContentCache(
+                    folder: cache ?? ContentCache.defaultFolder, limit: cacheLimit.bytes),
                 softwareVersion: Pruning.Espalier.version, engine: EngineDescription.text,
                 memory: memory?.bytes, logger: log.logger("espalier.worker")
             ) { settings in
@@ -80,14 +87,8 @@ struct WorkerCommand: ParsableCommand {
             throw ExitStatus.badInput
         }
         // The first signal lets the worker give its task back; it says goodbye and ends.
-        let sources = [SIGTERM, SIGINT].map { number in
-            signal(number, SIG_IGN)
-            let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
-            source.setEventHandler { service.terminate() }
-            source.resume()
-            return source
-        }
-        defer { for source in sources { source.cancel() } }
+        let signals = SignalWatch { service.terminate() }
+        defer { withExtendedLifetime(signals) {} }
         let (report, usesPaths) = (json.path, !stream)
         let ending = service.run(whenOver: { ending in
             if ending.exitStatus != 0 { StandardError.write("espalier: \(ending)\n") }

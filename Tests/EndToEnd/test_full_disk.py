@@ -8,12 +8,14 @@ import signal
 import socket
 import subprocess
 import time
+import unittest.mock
 import urllib.request
 
 from interrupted import SEARCH, results, rows, same_result, undisturbed
 from needs import need, need_programs, need_root
 from processes import eventually, workers_of
 from program import espalier, scratch, start
+from remote import free_port
 
 SENTENCE = "disk full: paused; goes on when there is room"
 
@@ -45,6 +47,7 @@ def fill(disk):
             file.write(bytes(4096))
     except OSError as error:
         assert error.errno == errno.ENOSPC, error
+    (disk / "probe").unlink()
     return filler
 
 
@@ -141,3 +144,126 @@ def test_a_paused_search_in_one_process_can_be_interrupted():
 
 def test_a_paused_search_on_workers_can_be_interrupted():
     check_interruption(2)
+
+
+# A quota that is used up says another thing than a full disk.
+QUOTA = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <sys/types.h>
+#define AS_QUOTA(result, name, parameters, arguments)                                   \\
+    result name parameters {                                                            \\
+        static result (*original) parameters;                                           \\
+        if (!original) original = (result (*) parameters) dlsym(RTLD_NEXT, #name);      \\
+        result done = original arguments;                                               \\
+        if (done < 0 && errno == ENOSPC) errno = EDQUOT;                                \\
+        return done;                                                                    \\
+    }
+AS_QUOTA(ssize_t, write, (int file, const void *bytes, size_t count), (file, bytes, count))
+AS_QUOTA(ssize_t, pwrite, (int file, const void *bytes, size_t count, off_t at), (file, bytes, count, at))
+AS_QUOTA(ssize_t, pwrite64, (int file, const void *bytes, size_t count, off64_t at), (file, bytes, count, at))
+AS_QUOTA(int, fsync, (int file), (file))
+"""
+
+
+@contextlib.contextmanager
+def quotas():
+    """Programs that are started meanwhile see a used up quota where there is a full disk."""
+    need_programs("cc")
+    with scratch() as folder:
+        (folder / "quota.c").write_text(QUOTA)
+        library = str(folder / "quota.so")
+        subprocess.run(["cc", "-shared", "-fPIC", "-o", library, folder / "quota.c", "-ldl"], check=True)
+        with unittest.mock.patch.dict(os.environ, LD_PRELOAD=library):
+            yield
+
+
+def test_a_quota_that_is_used_up_is_a_full_disk():
+    undisturbed()
+    with quotas(), searching() as (search, disk):
+        filler = search.pause(disk)
+        filler.unlink()
+        assert search.end() == 0, search.errors[-800:]
+        same_result(json.loads((search.folder / "found.json").read_text()))
+
+
+def test_a_paused_run_answers_those_who_ask_over_the_workers_address():
+    address = f"tcp://127.0.0.1:{free_port()}"
+    with searching("--bind", address, "--insecure") as (search, disk):
+        worker = start(
+            "worker", "--connect", address, "--insecure", "--cache", search.folder / "cache", folder=search.folder)
+        try:
+            filler = search.pause(disk)
+            asked = ("status", "--connect", address, "--insecure")
+            answer = espalier(*asked, "--json", "-", folder=search.folder).succeeded()
+            assert SENTENCE in json.loads(answer.output)["paused"], answer.output
+            assert SENTENCE in espalier(*asked, folder=search.folder).succeeded().output
+            filler.unlink()
+            assert eventually(
+                lambda: "paused" not in json.loads(
+                    espalier(*asked, "--json", "-", folder=search.folder).output or "{}"), 30)
+            assert search.end() == 0, search.errors[-800:]
+            same_result(json.loads((search.folder / "found.json").read_text()))
+            assert worker.wait(30) == 0
+        finally:
+            if worker.poll() is None:
+                os.killpg(worker.pid, signal.SIGKILL)
+                worker.wait()
+
+
+@contextlib.contextmanager
+def full_at_the_end(*results):
+    """A search that finds no room for its results; with the disk, and what takes the room."""
+    undisturbed()
+    with scratch() as folder, small_disk(folder) as disk:
+        filler = fill(disk)
+        options = [part for option, name in results for part in (option, disk / name)]
+        process = start(*SEARCH, "--run", folder / "run", *options, folder=folder)
+        os.set_blocking(process.stderr.fileno(), False)
+        errors = ""
+
+        def said(text):
+            nonlocal errors
+            errors += (process.stderr.read() or b"").decode()
+            return text in errors
+
+        try:
+            for _, name in results[:1]:
+                assert eventually(lambda: said(f"{disk / name}: {SENTENCE}"), 120), errors[-800:]
+            yield process, disk, filler, folder
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+
+
+def test_results_wait_for_room_too():
+    results = (("--output", "out.onnx"), ("--json", "found.json"))
+    for files in (results, results[1:]):
+        with full_at_the_end(*files) as (process, disk, filler, _):
+            time.sleep(2)
+            assert process.poll() is None
+            assert os.listdir(disk) == ["filler"], os.listdir(disk)
+            filler.unlink()
+            assert process.wait(60) == 0
+            same_result(json.loads((disk / "found.json").read_text()))
+            assert sorted(os.listdir(disk)) == sorted(name for _, name in files)
+
+
+def test_a_quota_is_recognised_where_results_are_written():
+    with quotas(), full_at_the_end(("--output", "out.onnx")) as (process, _, filler, _):
+        filler.unlink()
+        assert process.wait(60) == 0
+
+
+def test_a_search_that_waits_for_room_for_its_results_can_be_interrupted():
+    with full_at_the_end(("--output", "out.onnx")) as (process, disk, filler, folder):
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+        filler.unlink()
+        answer = espalier(
+            *SEARCH, "--run", folder / "run", "--output", disk / "out.onnx", "--resume", "--json", "-",
+            folder=folder).succeeded()
+        same_result(json.loads(answer.output))
+        assert os.listdir(disk) == ["out.onnx"]

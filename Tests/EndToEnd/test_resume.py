@@ -1,8 +1,13 @@
 """A search that is stopped, however it is stopped, goes on where it was and ends with the same result."""
 
+import contextlib
 import json
+import os
 import shutil
 import signal
+import sqlite3
+import unittest
+import unittest.mock
 
 from interrupted import (
     SEARCH, alter_losses, results, rows, same_result, second_level_is_under_way, stopped, undisturbed)
@@ -155,3 +160,69 @@ def test_a_damaged_journal_is_refused():
             (folder / "run").mkdir()
             (folder / "run" / "journal.sqlite").write_bytes(content)
             refused(search, folder, "journal.sqlite")
+
+
+# Kernels for the oldest processors, in place of those that libtorch chooses here.
+OLD_KERNELS = {"ATEN_CPU_CAPABILITY": "default", "DNNL_MAX_CPU_ISA": "SSE41", "ONEDNN_MAX_CPU_ISA": "SSE41",
+               "OPENBLAS_CORETYPE": "Prescott"}
+
+
+def stopped_midway(folder):
+    code, errors = stopped(
+        [*SEARCH, "--run", "run"], folder / "run", lambda counts: counts.get(1, 0) >= 5, signal.SIGINT, folder)
+    assert code == 130, errors
+
+
+def numerics(folder, change=None):
+    with contextlib.closing(sqlite3.connect(folder / "run/journal.sqlite")) as journal, journal:
+        if change:
+            journal.execute(change)
+        return list(journal.execute("SELECT digest, machine FROM numerics"))
+
+
+def test_a_run_goes_on_where_other_bits_are_computed_only_if_that_is_allowed():
+    with scratch() as folder:
+        stopped_midway(folder)
+        before = rows(folder / "run")
+        (digest, machine), = numerics(folder)
+        assert len(digest) == 32 and "libtorch" in machine, machine
+        numerics(folder, "UPDATE numerics SET digest = zeroblob(32), machine = 'an abacus'")
+        answer = espalier(*SEARCH, "--run", "run", "--resume", folder=folder)
+        assert answer.code == 65, (answer.code, answer.errors)
+        last = answer.errors.strip().splitlines()[-1]
+        assert "an abacus" in last and "--allow-mixed-numerics" in last, last
+        assert rows(folder / "run") == before, "the refused run was written to"
+        answer = espalier(
+            *SEARCH, "--run", "run", "--resume", "--allow-mixed-numerics", "--json", "-", folder=folder).succeeded()
+        found = json.loads(answer.output)
+        assert found["mixedNumerics"] == ["an abacus"] and "an abacus" in answer.errors
+        same_result(found)
+        assert [name for _, name in numerics(folder)] == ["an abacus", machine]
+
+
+def test_a_journal_from_before_numerics_were_kept_goes_on():
+    with scratch() as folder:
+        stopped_midway(folder)
+        kept = numerics(folder)
+        with contextlib.closing(sqlite3.connect(folder / "run/journal.sqlite")) as journal, journal:
+            journal.execute("DROP TABLE numerics")
+        same_result(resumed(folder))
+        assert numerics(folder) == kept
+
+
+def test_a_run_that_was_begun_with_other_kernels_is_refused():
+    with scratch() as folder, unittest.mock.patch.dict(os.environ, OLD_KERNELS):
+        stopped_midway(folder)
+        old = numerics(folder)
+        for name in OLD_KERNELS:
+            del os.environ[name]
+        answer = espalier(*SEARCH, "--run", "run", "--resume", folder=folder)
+        if answer.code == 0:
+            assert numerics(folder) == old, "another digest was taken for the same"
+            raise unittest.SkipTest("all kernels of this processor round alike")
+        assert answer.code == 65 and "differ in the last bits" in answer.errors, (answer.code, answer.errors)
+
+
+def test_mixed_numerics_need_something_to_be_mixed_with():
+    answer = espalier(*SEARCH, "--allow-mixed-numerics")
+    assert answer.code == 64 and "--resume" in answer.errors, (answer.code, answer.errors)

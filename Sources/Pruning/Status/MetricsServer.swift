@@ -35,8 +35,18 @@ public final class MetricsServer: Sendable {
         task = Task { do { try await server.run() } catch { await failure.keep(error) } }
         do { try await server.waitUntilListening(timeout: 5) } catch {
             task.cancel()
-            let reason = await failure.error.map { "\($0)" } ?? "\(error)"
+            let reason = MetricsServer.reason(await failure.error ?? error, host: host)
             throw InputError("--metrics \(address) cannot be listened on: \(reason)")
+        }
+    }
+
+    /// Why an address cannot be listened on, as a clause.
+    private static func reason(_ error: any Error, host: String) -> String {
+        guard case SocketError.failed(_, let code, let message) = error else { return "\(error)" }
+        return switch code {
+        case EADDRNOTAVAIL: "this machine has no address \(host)"
+        case EADDRINUSE: "something listens there already"
+        default: message
         }
     }
 
