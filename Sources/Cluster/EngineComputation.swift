@@ -28,8 +28,11 @@ public struct EngineComputation: WorkerComputation {
     /// - Parameters:
     ///   - contents: where files come from that the worker does not see.
     ///   - usesPaths: whether it looks for the coordinator's paths at all.
+    ///   - memory: the bytes that this worker may use, where they are fewer than the run's budget.
     /// - Throws: `ClusterError`, and what reading model and data throws.
-    public init(_ run: RunDescription, contents: ContentFetcher? = nil, usesPaths: Bool = true) throws {
+    public init(
+        _ run: RunDescription, contents: ContentFetcher? = nil, usesPaths: Bool = true, memory: Int? = nil
+    ) throws {
         guard let loss = Loss(rawValue: run.loss) else { throw ClusterError.unknownLoss(run.loss) }
         let contents = run.modelParts.isEmpty ? nil : contents
         let graph = try EngineComputation.graph(run, contents, usesPaths: usesPaths)
@@ -43,7 +46,8 @@ public struct EngineComputation: WorkerComputation {
         }
         network = try Network(graph)
         // What the budget leaves beside process, weights and blocks; with shards of their own each has its part.
-        let room = max(0, (run.memoryBudget ?? 2 << 30) - (300 << 20) - 2 * network.weightBytes) / 2
+        let budget = min(run.memoryBudget ?? 2 << 30, memory ?? .max)
+        let room = max(0, budget - (300 << 20) - 2 * network.weightBytes) / 2
         keptBytes = room / max(1, run.sharding.shards)
         whole = try EngineComputation.wholeData(run, inputs, contents, usesPaths: usesPaths).map {
             [network] in try Evaluator(network, dataset: $0, loss: loss, keptBytes: room)
@@ -95,7 +99,8 @@ public struct EngineComputation: WorkerComputation {
         guard let evaluator else { throw ClusterError.shardMissing(shard) }
         do {
             return try evaluator.evaluate(
-                state: assignment.state, samples: samples, expansions: assignment.edges, contenders: assignment.contenders)
+                state: assignment.state, samples: samples, expansions: assignment.edges,
+                contenders: assignment.contenders)
         } catch let error as EngineError {
             // The engine computes the same everywhere; only memory differs from machine to machine.
             let sentence = "\(error)"

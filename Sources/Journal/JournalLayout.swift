@@ -7,8 +7,9 @@ internal import GRDB
 /// - `results`: the scores of one expansion (`edge` NULL: the state itself) on one block. `losses` are float32 and
 ///   `correct` uint32, both little-endian, one per sample of the block in its order.
 /// - `dropped`: expansions that were given up, with the bound that proved them hopeless.
-/// - `numerics`: how the coordinators compute that worked on the run. An addition to layout 1: a journal from before has
-///   no such table, and a program from before does not look at it.
+/// - `numerics`: how the coordinators compute that worked on the run; a journal that has no such table is taken as it is.
+///
+/// In layout 1 every state had blocks of its own; its results mean nothing to a search whose blocks stay.
 enum JournalLayout {
     /// Marks the file as ours: "Espa" in ASCII, in SQLite's `application_id`.
     static let application: Int32 = 0x4573_7061

@@ -95,7 +95,7 @@ struct WorkerCommand: ParsableCommand {
             if let report { try? JSONOutput.write(EndingReport(ending), to: report) }
             // A computation that nobody waits for any more is not worth finishing.
             _exit(ending.exitStatus)
-        }) { try EngineComputation($0, contents: $1, usesPaths: usesPaths) }
+        }) { try EngineComputation($0, contents: $1, usesPaths: usesPaths, memory: memory?.bytes) }
         throw ExitCode(ending.exitStatus)
     }
 }

@@ -58,7 +58,8 @@ struct KeptPassTests {
         for _ in 0..<3 {
             var state = Mask.empty
             while state.count < 4 {
-                let edges = fixture.candidates.expansions(of: state, in: fixture.graph).shuffled(using: &generator)
+                let edges = fixture.candidates.expansions(of: state, in: fixture.graph).shuffled(
+                    using: &generator)
                 guard let winner = edges.first else { break }
                 let some = Array(edges.prefix(6))
                 for samples in [[0, 1, 2], [5, 3, 4], [6, 7]] {
