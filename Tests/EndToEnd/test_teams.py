@@ -13,8 +13,10 @@ from remote import DATA, MEASURE, MODEL, alone, decided, free_port, stage, succe
 
 
 def test_local_workers_beside_remote_ones_find_the_same_bits():
+    # Long enough for all of them to come, and for one to be killed.
+    search = ("--no-bounds", "--block-size", 1, "--steps", 4)
     with stage() as here:
-        coordinator = here.prune("--no-bounds", "--workers", 2, "--log-level", "info")
+        coordinator = here.prune(*search, "--workers", 2, "--log-level", "info")
         remote = here.worker(coordinator.endpoint)
         coordinator.says("3 workers are ready")
         local = workers_of(coordinator.process.pid)
@@ -23,7 +25,7 @@ def test_local_workers_beside_remote_ones_find_the_same_bits():
         succeeds(coordinator, remote)
         assert "ended with signal 9" in coordinator.errors, "no local worker was replaced"
         found = here.found()
-        assert decided(found)[:2] == alone(*MEASURE, "--no-bounds")[:2]
+        assert decided(found)[:2] == alone(*MEASURE, *search)[:2]
         assert found["workers"] >= 3, found["workers"]
         assert not workers_of(coordinator.process.pid)
 
