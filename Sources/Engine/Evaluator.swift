@@ -101,7 +101,8 @@ public final class Evaluator {
     private func parent(_ state: Mask, plan: Plan) -> Parent {
         let key = ParentKey(state: state, plan: ObjectIdentifier(plan))
         if let parent = parents[key], parent.plan === plan { return parent }
-        // Levels come and go; nothing is lost but a little work.
+        // A search goes on from states to larger ones; what is dropped is a little work.
+        parents = parents.filter { $0.key.state.count >= state.count }
         if parents.count >= 256 { parents.removeAll() }
         let parent = Parent(state: state, plan: plan)
         parents[key] = parent

@@ -64,6 +64,8 @@ struct PassCache {
     private mutating func insert(_ pass: Pass, for key: Key, insteadOf mayGo: (Mask) -> Bool) {
         clock += 1
         _ = remove(key)
+        // What does not fit by itself pushes out nothing in vain.
+        guard pass.tensors.reduce(0, { $0 + $1.byteCount }) <= limit else { return }
         hold(pass)
         while bytes > limit {
             let oldest = groups.filter { $0.key != key.state && !$0.value.entries.isEmpty && mayGo($0.key) }
