@@ -92,7 +92,7 @@ let package = Package(
         .target(
             name: "Coordination",
             dependencies: [
-                "ComputationGraph", "Datasets", "Search",
+                "ComputationGraph", "CSodium", "Datasets", "Search",
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
                 .product(name: "OrderedCollections", package: "swift-collections"),
             ], exclude: ["coordination.proto"],

@@ -1,53 +1,36 @@
+internal import CSodium
 internal import Foundation
 
-/// Tells a damaged frame from a whole one. The last nine bytes of a frame are the field `checksum`: its tag, and 64
-/// bits that follow from all bytes before.
+/// Tells a damaged frame from a whole one. The last nine bytes of a frame are the field `checksum`: its tag, and SipHash-2-4
+/// (Aumasson and Bernstein, SipHash: a fast short-input PRF, 2012) of all bytes before.
 ///
-/// No protection against who forges frames on purpose (that is encryption's work), but against everything that flips
-/// bits: any change within one word of eight bytes is found for certain, any other with all but 2⁻⁶⁴ probability.
+/// No protection against who forges frames on purpose, for the key is known (that is encryption's work), but against
+/// everything that flips bits: damage of any pattern is found with all but 2⁻⁶⁴ probability.
 enum Checksum {
     enum Verdict { case right, wrong, missing }
 
     /// Field 15 as a fixed64.
     private static let tag: UInt8 = 15 << 3 | 1
-    private static let size = 9
+    private static let size = 1 + Int(crypto_shorthash_BYTES)
+    private static let key = [UInt8]("espalier's frame".utf8)
 
     static func append(to bytes: inout Data) {
         let sum = checksum(of: bytes, count: bytes.count)
         bytes.append(tag)
-        withUnsafeBytes(of: sum.littleEndian) { bytes.append(contentsOf: $0) }
+        bytes.append(contentsOf: sum)
     }
 
     static func verdict(on bytes: Data) -> Verdict {
         let count = bytes.count - size
         guard count >= 0, bytes[bytes.startIndex + count] == tag else { return .missing }
-        let stored = bytes.withUnsafeBytes {
-            UInt64(littleEndian: $0.loadUnaligned(fromByteOffset: count + 1, as: UInt64.self))
-        }
-        return stored == checksum(of: bytes, count: count) ? .right : .wrong
+        return bytes.suffix(size - 1).elementsEqual(checksum(of: bytes, count: count)) ? .right : .wrong
     }
 
-    /// Every step is a bijection of the sum so far, and of the word that it takes in.
-    private static func checksum(of bytes: Data, count: Int) -> UInt64 {
-        bytes.withUnsafeBytes { bytes in
-            var sum = UInt64(count) &+ 0x9E37_79B9_7F4A_7C15
-            func take(_ word: UInt64) {
-                sum = (sum ^ word) &* 0xBF58_476D_1CE4_E5B9
-                sum ^= sum >> 29
-            }
-            var offset = 0
-            while offset + 8 <= count {
-                take(UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self)))
-                offset += 8
-            }
-            var last: UInt64 = 0
-            while offset < count {
-                last = last << 8 | UInt64(bytes[offset])
-                offset += 1
-            }
-            take(last)
-            take(sum >> 32)
-            return sum
+    private static func checksum(of bytes: Data, count: Int) -> [UInt8] {
+        var sum = [UInt8](repeating: 0, count: size - 1)
+        _ = bytes.withUnsafeBytes {
+            crypto_shorthash(&sum, $0.baseAddress?.assumingMemoryBound(to: UInt8.self), UInt64(count), key)
         }
+        return sum
     }
 }

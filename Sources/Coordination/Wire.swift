@@ -10,7 +10,7 @@ internal import SwiftProtobuf
 /// does not fit is an error that names message and field.
 public struct Wire: Sendable {
     /// The version of the protocol.
-    public static let version: UInt32 = 2
+    public static let version: UInt32 = 3
     /// How large messages may be.
     public let limits: WireLimits
 
