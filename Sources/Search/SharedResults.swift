@@ -5,16 +5,17 @@ internal import Synchronization
 /// Results in memory that several searches of one model on the same data share: what one has measured the others
 /// need not.
 ///
-/// A result is taken up only where block and samples are the very same, so that no search is changed by a bit.
+/// A result belongs to a set of removed edges, whichever state it was an expansion of. It is taken up only where block and
+/// samples are the very same, so that no search is changed by a bit.
 public final class SharedResults: LevelJournal, Sendable {
     private struct Place: Hashable {
-        let state: Mask
+        let mask: Mask
         let block: BlockID
     }
 
     private struct Measured {
         let samples: [Int]
-        var scores: [Edge?: SampleScores] = [:]
+        let scores: SampleScores
     }
 
     private struct Contents {
@@ -32,36 +33,29 @@ public final class SharedResults: LevelJournal, Sendable {
 
     /// The results of any earlier search that are among the level's.
     public func results(of level: Level) -> [RecordedResult] {
-        let edges = Dictionary(grouping: level.expansions, by: \.parent).mapValues { $0.map(\.edge) }
-        return contents.withLock { contents in
-            var found: [RecordedResult] = []
-            for (index, parent) in level.parents.enumerated() {
-                for (block, samples) in zip(parent.blocks.ids, parent.blocks.samples) {
-                    guard let measured = contents.measured[Place(state: parent.mask, block: block)],
-                        measured.samples == samples
-                    else { continue }
-                    for edge in edges[index] ?? [] {
-                        guard let scores = measured.scores[edge] else { continue }
-                        found.append(
-                            RecordedResult(state: parent.mask, edge: edge, block: block, scores: scores))
-                    }
+        contents.withLock { contents in
+            level.expansions.flatMap { expansion -> [RecordedResult] in
+                let parent = level.parents[expansion.parent]
+                return zip(parent.blocks.ids, parent.blocks.samples).compactMap { block, samples in
+                    guard let known = contents.measured[Place(mask: expansion.mask, block: block)],
+                        known.samples == samples
+                    else { return nil }
+                    return RecordedResult(
+                        state: parent.mask, edge: expansion.edge, block: block, scores: known.scores)
                 }
             }
-            return found
         }
     }
 
     /// Keeps a task's scores, for this search and those after it.
     public func record(_ task: LevelTask, _ scores: [SampleScores], level: Int) {
         contents.withLock { contents in
-            let place = Place(state: task.state, block: task.block)
-            var measured = contents.measured[place] ?? Measured(samples: task.samples)
-            if measured.samples != task.samples { measured = Measured(samples: task.samples) }
-            for (edge, scores) in zip(task.edges, scores) where measured.scores[edge] == nil {
-                measured.scores[edge] = scores
+            for (edge, scores) in zip(task.edges, scores) {
+                let place = Place(mask: edge.map { task.state.removing($0) } ?? task.state, block: task.block)
+                if contents.measured[place]?.samples == task.samples { continue }
+                contents.measured[place] = Measured(samples: task.samples, scores: scores)
                 contents.count += 1
             }
-            contents.measured[place] = measured
         }
     }
 }
