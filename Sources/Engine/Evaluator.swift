@@ -15,6 +15,7 @@ public final class Evaluator {
     /// Outputs of the unpruned model.
     private var references: ReferenceCache
     private var passes: PassCache
+    private var horizon = Horizon()
     private var parents: [ParentKey: Parent] = [:]
     /// Steps computed so far, but for the unpruned model's own outputs: what prefix reuse saves shows here.
     private(set) var computedSteps = 0
@@ -38,63 +39,95 @@ public final class Evaluator {
 
     /// The losses of `samples` for each of `expansions` of `state`.
     ///
-    /// One base pass over the state is shared: an expansion recomputes only what depends on its cut. As far as memory
-    /// allows the base pass is kept for the next task of the same state and samples.
+    /// An expansion recomputes only what depends on the edges by which it differs from a pass that is known: the state's
+    /// own, or a nearer one that was kept.
     ///
     /// - Parameters:
     ///   - samples: indices into the data set, in the order of the block.
     ///   - expansions: edges to remove besides `state`; `nil` stands for the state itself.
-    ///   - contenders: the places of those expansions that may be states to come: their passes are kept too.
+    ///   - contenders: the places of those expansions that may be states to come.
     /// - Returns: one score list per expansion, in their order.
     public func evaluate(state: Mask, samples: [Int], expansions: [Edge?], contenders: [Int] = []) throws
         -> [SampleScores]
     {
-        let output = graph.outputs[0].value
         let state = network.classes.canonical(state)
-        let key = PassCache.Key(state: state, samples: samples)
-        var base: Pass
-        if let known = passes.take(key) {
-            base = known
-        } else {
-            let inputs = try graph.inputs.map { try Tensor(dataset.gather(samples, from: $0.name)) }
-            base = Pass(plan: try network.plan(for: inputs), inputs: inputs)
-        }
-        let reference = try reference(samples, pass: base)
+        let edges = expansions.map { $0.map(network.classes.last(of:)) }
+        passes.forget(smallerThan: state.count)
+        horizon.meet(state, contenders: contenders.compactMap { edges[$0] })
+        let block = passes.block(of: samples)
+        let inputs = try passes.inputs(on: block)
+            ?? graph.inputs.map { try Tensor(dataset.gather(samples, from: $0.name)) }
+        let plan = try network.plan(for: inputs)
+        let parent = parent(state, plan: plan)
+        let reference = try reference(samples, inputs: inputs)
 
-        // What each expansion recomputes. The base pass computes what they read besides, and no more: a task of one
-        // expansion costs no more than one pass.
-        let parent = parent(state, plan: base.plan)
-        let work = expansions.map { edge in
-            edge.map { parent.recomputation(of: network.classes.last(of: $0), output: output) }
-        }
-        let wanted = work.reduce(into: Set<Int>()) { $0.formUnion($1?.reads ?? [output]) }
+        // The state's pass has what its expansions read of it, and no more: a task of one expansion costs no more than one
+        // pass.
+        let ways = edges.map { $0.map { way(to: $0, from: parent, on: block) } }
+        var wanted: Set<Int> = []
+        for way in ways where way?.base == nil { wanted.formUnion(way?.recomputation.reads ?? [plan.output]) }
         parent.read.formUnion(wanted)
-        let schedule = Schedule(plan: base.plan, mask: state, wanted: wanted) { base[$0] != nil }
-        try base.compute(schedule.steps, cuts: schedule.cuts) { parent.read.contains($0) }
-        computedSteps += schedule.steps.count
+        let base: Pass? = wanted.isEmpty ? nil : try pass(of: parent, wanted: wanted, inputs: inputs, on: block)
+        defer { if let base { passes.keep(base, of: state, on: block, as: .state) } }
 
-        let scores = try work.enumerated().map { place, recomputation in
-            var tensor = base[output]
-            if let recomputation {
+        return try zip(edges, ways).enumerated().map { place, expansion in
+            var output = base?[plan.output]
+            if let edge = expansion.0, let way = expansion.1, let start = way.base ?? base {
                 let isContender = contenders.contains(place)
-                var pass = Pass(expanding: base)
+                let kept = parent.kept(of: edge, isContender: isContender, horizon)
+                let recomputation = way.recomputation
+                var pass = Pass(startingFrom: start, changes: recomputation.changes)
                 try pass.compute(recomputation.steps, cuts: recomputation.cuts) {
-                    $0 == output || isContender && parent.read.contains($0)
+                    $0 == plan.output || kept.contains($0)
                 }
                 computedSteps += recomputation.steps.count
-                tensor = pass[output]
-                if isContender {
-                    let own = pass.detached(changes: recomputation.changedValues()) {
-                        parent.read.contains($0)
-                    }
-                    passes.foresee(own, for: PassCache.Key(state: recomputation.mask, samples: samples))
+                output = pass[plan.output]
+                if !kept.isEmpty {
+                    passes.keep(
+                        pass.detached { kept.contains($0) }, of: recomputation.mask, on: block,
+                        as: isContender ? .contender : .kin)
                 }
             }
-            guard let tensor else { throw EngineError.data("the model's first output was not computed") }
-            return try function(tensor, against: reference, samples: samples.count)
+            guard let output else { throw EngineError.data("the model's first output was not computed") }
+            return try function(output, against: reference, samples: samples.count)
         }
-        passes.keep(base, for: key)
-        return scores
+    }
+
+    /// How an expansion is computed: what of it, and from which pass, if not from the state's.
+    private typealias Way = (recomputation: Recomputation, base: Pass?)
+
+    /// The shortest way to the state's expansion by `edge`.
+    private func way(to edge: Edge, from parent: Parent, on block: Int) -> Way {
+        let own = parent.recomputation(of: edge)
+        let plan = parent.plan
+        guard
+            let near = passes.nearest(
+                to: own.mask, on: block, plan, within: plan.distance(parent.state, own.mask))
+        else { return (own, nil) }
+        let other = Recomputation(of: [plan.output], under: own.mask, from: near.mask, plan: plan) {
+            near.pass[$0] != nil
+        }
+        return other.effort < own.effort ? (other, near.pass) : (own, nil)
+    }
+
+    /// The pass of a state, with the values `wanted`: as it was kept, or from the nearest one.
+    private func pass(of parent: Parent, wanted: Set<Int>, inputs: [Tensor], on block: Int) throws -> Pass {
+        let (state, plan) = (parent.state, parent.plan)
+        let known = passes.take(state, on: block)
+        var pass = known ?? Pass(plan: plan, inputs: inputs)
+        var work = Recomputation(of: wanted, under: state, from: state, plan: plan) { pass[$0] != nil }
+        if known == nil, let near = passes.nearest(to: state, on: block, plan, within: work.effort) {
+            let other = Recomputation(of: wanted, under: state, from: near.mask, plan: plan) {
+                near.pass[$0] != nil
+            }
+            if other.effort < work.effort {
+                work = other
+                pass = Pass(startingFrom: near.pass, changes: work.changes).detached { _ in true }
+            }
+        }
+        try pass.compute(work.steps, cuts: work.cuts) { parent.read.contains($0) }
+        computedSteps += work.steps.count
+        return pass
     }
 
     /// What is known of a state's expansions, whatever the block.
@@ -109,7 +142,7 @@ public final class Evaluator {
         return parent
     }
 
-    private func reference(_ samples: [Int], pass: Pass) throws -> LossFunction.Reference {
+    private func reference(_ samples: [Int], inputs: [Tensor]) throws -> LossFunction.Reference {
         switch function.loss {
         case .crossEntropy, .nextToken:
             return .labels(
@@ -118,7 +151,7 @@ public final class Evaluator {
             return .tensor(try Tensor(dataset.gather(samples, from: Dataset.targetsName)))
         case .klDivergence, .selfMeanSquaredError:
             return .tensor(
-                try references.output(for: samples) { try network.outputs(of: pass.inputs, mask: .empty)[0] })
+                try references.output(for: samples) { try network.outputs(of: inputs, mask: .empty)[0] })
         }
     }
 }
@@ -128,24 +161,3 @@ private struct ParentKey: Hashable {
     let plan: ObjectIdentifier
 }
 
-/// A state whose expansions are evaluated: what they recompute, and what they read.
-private final class Parent {
-    let state: Mask
-    let plan: Plan
-    /// The values that expansions read so far: worth keeping.
-    var read: Set<Int>
-    private var recomputations: [Edge: Recomputation] = [:]
-
-    init(state: Mask, plan: Plan) {
-        self.state = state
-        self.plan = plan
-        read = Set(plan.graph.inputs.map(\.value))
-    }
-
-    func recomputation(of edge: Edge, output: Int) -> Recomputation {
-        if let known = recomputations[edge] { return known }
-        let recomputation = Recomputation(of: edge, state: state, plan: plan, output: output)
-        recomputations[edge] = recomputation
-        return recomputation
-    }
-}

@@ -6,8 +6,8 @@ struct Pass {
     let plan: Plan
     /// By value index; `nil` where not computed, freed, or taken from `base`.
     private(set) var values: [Tensor?]
-    /// The values of the parent state that an expansion starts from.
-    private var base: [Tensor?]?
+    /// The values of another pass, and which of them are others here.
+    private var base: (values: [Tensor?], changes: [Bool])?
 
     /// A pass over the whole model.
     ///
@@ -19,33 +19,36 @@ struct Pass {
         for (port, tensor) in zip(plan.graph.inputs, inputs) { values[port.value] = tensor }
     }
 
+    /// A pass that recomputes part of another one.
+    ///
+    /// - Parameter changes: by value, whether it is another one than there.
+    init(startingFrom other: Pass, changes: [Bool]) {
+        plan = other.plan
+        base = (other.values, changes)
+        values = [Tensor?](repeating: nil, count: other.values.count)
+    }
+
     /// The model inputs' tensors.
     var inputs: [Tensor] { plan.graph.inputs.compactMap { self[$0.value] } }
 
-    /// A pass that recomputes part of `parent`.
-    init(expanding parent: Pass) {
-        plan = parent.plan
-        base = parent.values
-        values = [Tensor?](repeating: nil, count: parent.values.count)
-    }
-
-    /// The tensors that are held here, the parent's and the model's constants not counted.
+    /// The tensors that are held here, the other pass's and the model's constants not counted.
     var tensors: [Tensor] { values.compactMap(\.self) }
 
-    /// The pass of an expansion for its own sake: what was recomputed, and what is the same as in the parent.
-    ///
-    /// - Parameter changes: by value, whether it is another one than the parent's.
-    func detached(changes: [Bool], keeping kept: (Int) -> Bool) -> Pass {
+    /// The pass for its own sake: what was computed here, and what is the same as in the pass that it started from.
+    func detached(keeping kept: (Int) -> Bool) -> Pass {
         var pass = self
         pass.base = nil
-        for value in values.indices {
-            pass.values[value] = kept(value) ? (changes[value] ? values[value] : base?[value]) : nil
-        }
+        for value in values.indices { pass.values[value] = kept(value) ? values[value] ?? shared(value) : nil }
         return pass
     }
 
-    /// The value, computed here, kept from the parent, or constant.
-    subscript(value: Int) -> Tensor? { values[value] ?? base?[value] ?? plan.constants[value] }
+    /// The value, computed here, the same as in the other pass, or constant.
+    subscript(value: Int) -> Tensor? { values[value] ?? shared(value) ?? plan.constants[value] }
+
+    private func shared(_ value: Int) -> Tensor? {
+        guard let base, !base.changes[value] else { return nil }
+        return base.values[value]
+    }
 
     /// Computes `steps`; values that none of them, and nothing in `kept`, reads any more are freed on the way.
     mutating func compute(_ steps: [Int], cuts: CutSlots, keeping kept: (Int) -> Bool) throws {

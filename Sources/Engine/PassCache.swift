@@ -1,16 +1,21 @@
 internal import ComputationGraph
 internal import Torch
 
-/// What passes computed, kept for tasks of the same state and block.
+/// What passes computed, kept for other passes over the same samples.
 ///
 /// A race comes back to a block as often as another expansion needs it; with the state's pass still there only what
-/// depends on the cut is computed. And the expansion that wins is the next level's state: its passes are there already.
+/// depends on the cut is computed. The expansion that wins is the next level's state: its passes are there already. And
+/// two sets that differ by a late edge alone have all in common that comes before it.
 /// What is kept changes the work alone: the same kernels on the same inputs give the same bits.
 struct PassCache {
-    /// A state on a block.
-    struct Key: Hashable {
-        let state: Mask
-        let samples: [Int]
+    /// What a pass is worth: the last makes room first.
+    enum Worth: Int {
+        /// Of an expansion that will hardly be a state: others may start from it.
+        case kin
+        /// Of an expansion that may be a state to come.
+        case contender
+        /// Of a state that tasks are about.
+        case state
     }
 
     private struct Entry {
@@ -18,16 +23,18 @@ struct PassCache {
         let lastUse: Int
     }
 
-    /// The passes of one state.
+    /// The passes under one mask, by block.
     private struct Group {
-        var entries: [[Int]: Entry] = [:]
+        var entries: [Int: Entry] = [:]
+        var worth = Worth.kin
         var lastUse = 0
     }
 
     /// The bytes that may be kept.
     let limit: Int
     private var groups: [Mask: Group] = [:]
-    /// How many passes hold a tensor: an expansion shares with its state what its cut does not change.
+    private var blocks: [[Int]: Int] = [:]
+    /// How many passes hold a tensor: an expansion shares with its base what its cut does not change.
     private var holders: [ObjectIdentifier: Int] = [:]
     /// The bytes of the tensors that are held.
     private(set) var bytes = 0
@@ -36,62 +43,85 @@ struct PassCache {
     /// - Parameter limit: the bytes that may be kept.
     init(limit: Int) { self.limit = limit }
 
-    /// Hands out what is known of a state on a block; `keep` it again afterwards.
-    ///
-    /// A search goes on from states to larger ones: what is kept of smaller ones is let go, so that its memory serves
-    /// again.
-    mutating func take(_ key: Key) -> Pass? {
-        for state in groups.keys where state.count < key.state.count { dropAll(of: state) }
-        return remove(key)
+    /// The number by which passes over these samples are known.
+    mutating func block(of samples: [Int]) -> Int {
+        if let known = blocks[samples] { return known }
+        let number = blocks.count
+        blocks[samples] = number
+        return number
     }
 
-    /// Keeps the pass of a state that tasks are about; what was used longest ago makes room.
-    mutating func keep(_ pass: Pass, for key: Key) {
-        insert(pass, for: key) { _ in true }
+    /// The model's inputs for a block of which a pass is kept.
+    func inputs(on block: Int) -> [Tensor]? {
+        groups.values.lazy.compactMap { $0.entries[block]?.pass.inputs }.first
     }
 
-    /// Keeps the pass of an expansion, which may be a state to come. What is kept of states that tasks are about does
-    /// not make room for it.
-    mutating func foresee(_ pass: Pass, for key: Key) {
-        guard groups[key.state]?.entries[key.samples] == nil else { return }
-        insert(pass, for: key) { $0.count >= key.state.count }
+    /// The kept pass over a block from which one under `mask` takes least, if that is less than `limit`.
+    func nearest(to mask: Mask, on block: Int, _ plan: Plan, within limit: Int) -> (mask: Mask, pass: Pass)? {
+        var nearest: (mask: Mask, pass: Pass)?
+        var least = limit
+        for (other, group) in groups {
+            guard let entry = group.entries[block], entry.pass.plan === plan else { continue }
+            let distance = plan.distance(other, mask)
+            // Equal ones in one order, whatever that of the dictionary.
+            guard distance < least || distance == least && nearest.map({ other < $0.mask }) == true else { continue }
+            (nearest, least) = ((other, entry.pass), distance)
+        }
+        return nearest
     }
 
-    // MARK: Room
+    /// Hands out a pass; `keep` it again afterwards.
+    mutating func take(_ mask: Mask, on block: Int) -> Pass? { remove(mask, block) }
 
-    /// A pass never pushes out another of its own state: of blocks that are visited round and round, each would be gone
-    /// when its turn came.
-    private mutating func insert(_ pass: Pass, for key: Key, insteadOf mayGo: (Mask) -> Bool) {
+    /// Lets go what is kept of masks that remove fewer than `count` edges: a search goes on from states to larger ones.
+    mutating func forget(smallerThan count: Int) {
+        for mask in groups.keys where mask.count < count {
+            for entry in groups.removeValue(forKey: mask)?.entries.values ?? [:].values { release(entry.pass) }
+        }
+    }
+
+    /// Keeps a pass as far as there is room. What is worth less makes it, and among passes of the same worth what was used
+    /// longest ago; but the kin of states never does for other kin.
+    mutating func keep(_ pass: Pass, of mask: Mask, on block: Int, as worth: Worth) {
+        let known = groups[mask]
+        if worth != .state, known?.entries[block] != nil { return }
         clock += 1
-        _ = remove(key)
+        _ = remove(mask, block)
         // What does not fit by itself pushes out nothing in vain.
         guard pass.tensors.reduce(0, { $0 + $1.byteCount }) <= limit else { return }
         hold(pass)
         while bytes > limit {
-            let oldest = groups.filter { $0.key != key.state && !$0.value.entries.isEmpty && mayGo($0.key) }
-                .min { $0.value.lastUse < $1.value.lastUse }
-            guard let oldest,
-                let block = oldest.value.entries.min(by: { $0.value.lastUse < $1.value.lastUse })
-            else {
+            guard let (other, place) = leastWorthy(besides: mask, below: worth) else {
                 release(pass)
                 return
             }
-            _ = remove(Key(state: oldest.key, samples: block.key))
+            _ = remove(other, place)
         }
-        groups[key.state, default: Group()].entries[key.samples] = Entry(pass: pass, lastUse: clock)
-        groups[key.state]?.lastUse = clock
+        var group = groups[mask] ?? Group()
+        group.entries[block] = Entry(pass: pass, lastUse: clock)
+        group.worth = known.map { Worth(rawValue: max($0.worth.rawValue, worth.rawValue)) ?? worth } ?? worth
+        group.lastUse = clock
+        groups[mask] = group
     }
 
-    private mutating func remove(_ key: Key) -> Pass? {
-        guard let entry = groups[key.state]?.entries.removeValue(forKey: key.samples) else { return nil }
-        if groups[key.state]?.entries.isEmpty == true { groups[key.state] = nil }
+    // MARK: Room
+
+    /// What goes first to make room for a pass. A pass never pushes out another of its own state: of blocks that are
+    /// visited round and round, each would be gone when its turn came.
+    private func leastWorthy(besides mask: Mask, below worth: Worth) -> (mask: Mask, block: Int)? {
+        guard worth != .kin else { return nil }
+        let oldest = groups.filter { $0.key != mask && $0.value.worth.rawValue <= worth.rawValue }
+            .min { ($0.value.worth.rawValue, $0.value.lastUse) < ($1.value.worth.rawValue, $1.value.lastUse) }
+        guard let oldest, let entry = oldest.value.entries.min(by: { $0.value.lastUse < $1.value.lastUse })
+        else { return nil }
+        return (oldest.key, entry.key)
+    }
+
+    private mutating func remove(_ mask: Mask, _ block: Int) -> Pass? {
+        guard let entry = groups[mask]?.entries.removeValue(forKey: block) else { return nil }
+        if groups[mask]?.entries.isEmpty == true { groups[mask] = nil }
         release(entry.pass)
         return entry.pass
-    }
-
-    private mutating func dropAll(of state: Mask) {
-        guard let group = groups.removeValue(forKey: state) else { return }
-        for entry in group.entries.values { release(entry.pass) }
     }
 
     private mutating func hold(_ pass: Pass) {

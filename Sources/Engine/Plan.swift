@@ -31,6 +31,8 @@ final class Plan {
     }
 
     let graph: Graph
+    /// The value that losses are computed from.
+    var output: Int { graph.outputs[0].value }
     /// The shapes of the model inputs that the plan was made for, in the order of `graph.inputs`.
     let inputShapes: [[Int]]
     /// In topological order.
@@ -43,6 +45,8 @@ final class Plan {
     let shapes: [[Int]?]
     /// The outputs of the unpruned model on the inputs that the plan was made with.
     let probeOutputs: [Tensor]
+    /// What its vertices take.
+    var efforts: Efforts
 
     /// Prepares `graph` by running it once, unmasked, on `inputs`.
     ///
@@ -121,6 +125,7 @@ final class Plan {
         self.stepOfVertex = stepOfVertex
         self.constants = constants
         self.shapes = shapes
+        efforts = Efforts(graph: graph, shapes: shapes)
         probeOutputs = graph.outputs.compactMap { values[$0.value] }
     }
 

@@ -1,26 +1,32 @@
 internal import ComputationGraph
 
-/// The part of a pass that one more cut changes.
+/// How values under one mask are computed from a pass under another.
 struct Recomputation {
+    /// The mask that they are computed for.
+    let mask: Mask
+    /// By value: whether it is another one than under the other mask, be it computed or not.
+    let changes: [Bool]
     /// Positions in the plan's steps, ascending.
     let steps: [Int]
     let cuts: CutSlots
-    /// The values that are read, and not recomputed; the output itself where the cut does not change it.
+    /// The values of the other pass that are read.
     let reads: [Int]
-    /// The mask of the expansion.
-    let mask: Mask
-    private let edge: Edge
-    private let plan: Plan
+    /// What the steps take.
+    let effort: Int
 
-    /// What removing `edge` besides `state` changes of the value `output`.
-    init(of edge: Edge, state: Mask, plan: Plan, output: Int) {
-        mask = state.removing(edge)
-        (self.edge, self.plan) = (edge, plan)
-        let schedule = Schedule(plan: plan, mask: mask, wanted: [output])
-        cuts = schedule.cuts
-        steps = schedule.descendants(of: edge.node, in: plan)
+    /// What of the values `wanted` has to be computed.
+    ///
+    /// - Parameter known: whether the other pass has a value; without it, it is asked for all that it can give.
+    init(
+        of wanted: some Sequence<Int>, under mask: Mask, from base: Mask, plan: Plan,
+        known: (Int) -> Bool = { _ in true }
+    ) {
+        let changes = plan.changes(from: base, to: mask)
+        let schedule = Schedule(plan: plan, mask: mask, wanted: wanted) { !changes[$0] && known($0) }
+        (self.mask, self.changes, steps, cuts) = (mask, changes, schedule.steps, schedule.cuts)
         var written: Set<Int> = []
         var reads: Set<Int> = []
+        var effort = 0
         for position in steps {
             let step = plan.steps[position]
             let form = cuts.form(of: step)
@@ -34,21 +40,28 @@ struct Recomputation {
                 reads.insert(value)
             }
             for value in step.outputs { if let value { written.insert(value) } }
+            effort += plan.effort(of: step.vertex)
+            if form.vertex != step.vertex { effort += plan.effort(of: form.vertex) }
         }
-        if !written.contains(output) { reads.insert(output) }
+        for value in wanted where !written.contains(value) { reads.insert(value) }
         self.reads = reads.sorted()
+        self.effort = effort
     }
+}
 
-    /// By value: whether it is another one than under the state, be it computed or not.
-    func changedValues() -> [Bool] {
-        var changes = [Bool](repeating: false, count: plan.graph.values.count)
-        for step in plan.steps {
-            let vertex = plan.graph.vertices[step.vertex]
+extension Plan {
+    /// By value: whether it is another one under `mask` than under `base`, be it computed or not.
+    fileprivate func changes(from base: Mask, to mask: Mask) -> [Bool] {
+        let nodes = Set(base.difference(from: mask).map(\.node))
+        let cuts = CutSlots(mask)
+        var changes = [Bool](repeating: false, count: graph.values.count)
+        for step in steps {
+            let vertex = graph.vertices[step.vertex]
             let reads = step.plain.inputs.enumerated().contains { slot, input in
                 guard let input, changes[input] else { return false }
-                return !cuts.contains(step.vertex, slot) || plan.graph.values[input].hasDynamicShape
+                return !cuts.contains(step.vertex, slot) || graph.values[input].hasDynamicShape
             }
-            guard reads || step.vertex == edge.node || vertex.captured.contains(where: { changes[$0] }) else {
+            guard reads || nodes.contains(step.vertex) || vertex.captured.contains(where: { changes[$0] }) else {
                 continue
             }
             for output in step.outputs { if let output { changes[output] = true } }

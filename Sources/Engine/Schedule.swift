@@ -36,25 +36,6 @@ struct Schedule {
         }
         steps = live.reversed()
     }
-
-    /// The live steps that depend on what vertex `node` computes, itself included: all that changes when one of its
-    /// slots is cut.
-    func descendants(of node: Int, in plan: Plan) -> [Int] {
-        var changed = [Bool](repeating: false, count: plan.graph.values.count)
-        var affected: [Int] = []
-        for position in steps {
-            let step = plan.steps[position]
-            let form = cuts.form(of: step)
-            let reads = form.inputs.enumerated().contains { slot, input in
-                guard let input, changed[input] else { return false }
-                return !cuts.contains(form.vertex, slot) || plan.graph.values[input].hasDynamicShape
-            }
-            guard reads || step.vertex == node || form.vertex == node else { continue }
-            affected.append(position)
-            for output in step.outputs { if let output { changed[output] = true } }
-        }
-        return affected
-    }
 }
 
 extension CutSlots {

@@ -1,0 +1,52 @@
+internal import ComputationGraph
+
+/// What passes take, as far as it matters for the choice between two ways to the same values.
+struct Efforts {
+    private let ofVertex: [Int]
+    private var dependingOn: [Int: Int] = [:]
+
+    /// Writing an element takes about as long as this many operations of a product.
+    private static let operationsPerElement = 16
+
+    init(graph: Graph, shapes: [[Int]?]) {
+        let costs = CostModel(graph: graph, shapes: shapes, samples: 1)
+        ofVertex = graph.vertices.map { vertex in
+            let elements = vertex.outputs.compactMap { $0.flatMap { shapes[$0] }?.reduce(1, *) }.reduce(0, +)
+            return costs.flops(of: vertex.index) + Efforts.operationsPerElement * elements
+        }
+    }
+
+    /// In operations, of one vertex.
+    func of(_ vertex: Int) -> Int { ofVertex[vertex] }
+
+    /// Of a vertex and all that depends on it.
+    mutating func dependingOn(_ vertex: Int, in graph: Graph) -> Int {
+        if let known = dependingOn[vertex] { return known }
+        var changes = [Bool](repeating: false, count: graph.values.count)
+        var sum = 0
+        for other in graph.order.lazy.map({ graph.vertices[$0] }) {
+            guard
+                other.index == vertex || other.captured.contains(where: { changes[$0] })
+                    || other.inputs.contains(where: { $0.map { changes[$0] } ?? false })
+            else { continue }
+            for output in other.outputs { if let output { changes[output] = true } }
+            sum += ofVertex[other.index]
+        }
+        dependingOn[vertex] = sum
+        return sum
+    }
+}
+
+extension Plan {
+    /// What a vertex takes, in operations.
+    func effort(of vertex: Int) -> Int { efforts.of(vertex) }
+
+    /// What depends on the vertex that an edge enters, itself included.
+    func extent(of edge: Edge) -> Int { efforts.dependingOn(edge.node, in: graph) }
+
+    /// What a pass under one mask takes at least if it starts from a pass under another: all that depends on the earliest
+    /// edge that only one of them removes.
+    func distance(_ left: Mask, _ right: Mask) -> Int {
+        left.difference(from: right).reduce(0) { max($0, extent(of: $1)) }
+    }
+}

@@ -1,0 +1,52 @@
+internal import ComputationGraph
+
+/// A state whose expansions are evaluated: what they recompute, and what of it is worth keeping.
+final class Parent {
+    let state: Mask
+    let plan: Plan
+    /// The values that expansions have read so far: worth keeping of the state's pass.
+    var read: Set<Int>
+    private let inputs: Set<Int>
+    private var recomputations: [Edge: Recomputation] = [:]
+    private var readsBeyond: [Edge: [Int]] = [:]
+
+    init(state: Mask, plan: Plan) {
+        self.state = state
+        self.plan = plan
+        inputs = Set(plan.graph.inputs.map(\.value))
+        read = inputs
+    }
+
+    /// What the expansion by `edge` recomputes of the state's pass.
+    func recomputation(of edge: Edge) -> Recomputation {
+        if let known = recomputations[edge] { return known }
+        let mask = state.removing(edge)
+        let recomputation = Recomputation(of: [plan.output], under: mask, from: state, plan: plan)
+        recomputations[edge] = recomputation
+        return recomputation
+    }
+
+    /// The values of the expansion by `edge` that later passes will likely start from, with the inputs; none if there are
+    /// no such passes.
+    ///
+    /// - Parameter isContender: whether it may be a state itself.
+    func kept(of edge: Edge, isContender: Bool, _ horizon: Horizon) -> Set<Int> {
+        let extent = plan.extent(of: edge)
+        var kept = isContender ? read : []
+        // From an earlier edge on, the state's own pass leads there as well.
+        for other in horizon.edges where plan.extent(of: other) < extent {
+            kept.formUnion(reads(beyond: other))
+        }
+        return kept.isEmpty ? kept : kept.union(inputs)
+    }
+
+    /// What a pass reads of one from which it differs by `edge`.
+    private func reads(beyond edge: Edge) -> [Int] {
+        if let known = readsBeyond[edge] { return known }
+        let reads = Recomputation(
+            of: [plan.output], under: state.removing(edge), from: Mask(state.edges.filter { $0 != edge }), plan: plan
+        ).reads
+        readsBeyond[edge] = reads
+        return reads
+    }
+}
