@@ -13,6 +13,7 @@ extension CoordinatorLoop {
         case .journal(let task, let scores, let level):
             try configuration.journal?.record(task, scores, level: level)
             advanced = true
+        case .note(let numerics): try configuration.journal?.note(numerics)
         case .levelFinished(let outcome):
             continuation?.resume(returning: outcome)
             continuation = nil

@@ -157,7 +157,8 @@ extension Coordinator {
         let dropped = race?.dropCount
         race?.fold(task, result.scores)
         peers[connection]?.computed += 1
-        return [.journal(task, result.scores, level: level), acknowledgement]
+        return noteNumerics(of: connection)
+            + [.journal(task, result.scores, level: level), acknowledgement]
             + copies.map { .send(.cancel(result.id.task), to: $0.connection) } + others
             + (race?.dropCount == dropped ? [] : cancelNeedless())
     }

@@ -84,8 +84,8 @@ public struct RunSummary: Sendable {
     public let seconds: Double
     /// How many workers took part.
     public let workers: Int
-    /// Workers that took part although they compute other bits than the coordinator: the run's bits are then not those of
-    /// one machine.
+    /// Machines whose results were used although they compute other bits than the last coordinator: the run's bits are then
+    /// not those of one machine.
     public let mixedNumerics: [String]
     /// Samples that the losses are averaged over.
     public let samples: Int
@@ -117,7 +117,7 @@ public struct RunSummary: Sendable {
     ///   - countedLabels: how many labels count towards the accuracy, over all samples; `nil` without labels.
     ///   - seconds: the wall time.
     ///   - workers: how many workers took part.
-    ///   - mixedNumerics: those that compute other bits than the coordinator.
+    ///   - mixedNumerics: machines of results in other bits than the coordinator's.
     public init(
         result: SearchResult, graph: Graph, division: SampleDivision, settings: SearchSettings, loss: String,
         countedLabels: Int?, seconds: Double, workers: Int, mixedNumerics: [String] = []

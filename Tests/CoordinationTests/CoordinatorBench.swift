@@ -88,6 +88,7 @@ struct CoordinatorBench {
             }
         case .close(let connection): "close \(connection)"
         case .journal(let task, _, let level): "journal block \(task.block.index) of level \(level)"
+        case .note(let numerics): "note \(numerics.machine)"
         case .levelFinished(let outcome): "finished with \(outcome.best.count)"
         case .fail(let error): "fail: \(error)"
         case .report(let connection): "report to \(connection)"
