@@ -111,34 +111,17 @@ public struct Comparison: Encodable, Sendable {
             observer.advanced(LevelProgress(race))
             try interruption.check()
         }
-        let shared = SharedResults()
-        let clock = ContinuousClock()
-        let labels = workload.countedLabels
-        let (results, _) = try await team.evaluate(workload, journal: shared) { evaluator in
-            var results: [(Strategy, SearchResult, Int, Double)] = []
-            for strategy in strategies {
-                observer.noted("== \(strategy)")
-                var settings = options.search
-                settings.strategy = strategy
-                let before = shared.evaluations
-                let start = clock.now
-                var baseLoss = 0.0
-                let result = try await Search(problem, settings: settings, evaluator: evaluator).run {
-                    level, outcome in
-                    if level == 0, let base = outcome.best.first { baseLoss = base.loss }
-                    observer.finished(level: level, outcome: outcome, baseLoss: baseLoss)
-                }
-                results.append(
-                    (strategy, result, shared.evaluations - before, (clock.now - start) / .seconds(1)))
-            }
-            return results
+        let runs = try await Comparison.search(
+            strategies, problem, workload, options.search, team, observer: observer)
+        guard let base = runs.first?.result.base else {
+            throw InputError("there is no strategy to compare")
         }
-
+        let labels = workload.countedLabels
         var held = HeldOut(validation)
         var entries: [Entry] = []
-        for (strategy, result, new, seconds) in results {
+        for run in runs {
             var path: [Step] = []
-            for (index, state) in result.path.enumerated() {
+            for (index, state) in run.result.path.enumerated() {
                 try interruption.check()
                 path.append(
                     Step(
@@ -148,16 +131,54 @@ public struct Comparison: Encodable, Sendable {
             }
             entries.append(
                 Entry(
-                    strategy: strategy.description, path: path, work: result.totalWork,
-                    newBlockEvaluations: new, seconds: seconds))
+                    strategy: run.strategy.description, path: path, work: run.result.totalWork,
+                    newBlockEvaluations: run.newBlockEvaluations, seconds: run.seconds))
         }
         self.strategies = entries
         self.warnings = warnings
         lossFunction = workload.loss.rawValue
         samples = workload.dataset.samples
-        guard let base = results.first?.1.base else { throw InputError("there is no strategy to compare") }
         self.base = Evaluation.Measured(base, labels: labels)
         baseValidation = try await held.measure(.empty)
+    }
+
+    /// What one strategy's search found, and took.
+    private struct Run {
+        let strategy: Strategy
+        let result: SearchResult
+        let newBlockEvaluations: Int
+        let seconds: Double
+    }
+
+    /// Searches with one strategy after the other, on the same workers and with the same results.
+    private static func search(
+        _ strategies: [Strategy], _ problem: SearchProblem, _ workload: Workload, _ settings: SearchSettings,
+        _ team: Team, observer: any PruneObserver
+    ) async throws -> [Run] {
+        let shared = SharedResults()
+        let clock = ContinuousClock()
+        let (runs, _) = try await team.evaluate(workload, journal: shared) { evaluator in
+            var runs: [Run] = []
+            for strategy in strategies {
+                observer.noted("== \(strategy)")
+                var settings = settings
+                settings.strategy = strategy
+                let before = shared.evaluations
+                let start = clock.now
+                var baseLoss = 0.0
+                let result = try await Search(problem, settings: settings, evaluator: evaluator).run {
+                    level, outcome in
+                    if level == 0, let base = outcome.best.first { baseLoss = base.loss }
+                    observer.finished(level: level, outcome: outcome, baseLoss: baseLoss)
+                }
+                runs.append(
+                    Run(
+                        strategy: strategy, result: result, newBlockEvaluations: shared.evaluations - before,
+                        seconds: (clock.now - start) / .seconds(1)))
+            }
+            return runs
+        }
+        return runs
     }
 
     /// The searches that the contenders stand for.
