@@ -64,15 +64,16 @@ let package = Package(
         .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(name: "CSodium", providers: [.apt(["libsodium-dev"])]),
 
+        .target(name: "Files", swiftSettings: swiftSettings),
         .target(name: "Torch", dependencies: ["CTorch"], swiftSettings: swiftSettings),
         .target(name: "ZeroMQ", dependencies: ["CZeroMQ"], swiftSettings: swiftSettings),
         .target(
             name: "ONNX",
-            dependencies: [.product(name: "SwiftProtobuf", package: "swift-protobuf")],
+            dependencies: ["Files", .product(name: "SwiftProtobuf", package: "swift-protobuf")],
             exclude: ["onnx.proto"],
             swiftSettings: swiftSettings),
         .target(name: "ComputationGraph", dependencies: ["ONNX"], swiftSettings: swiftSettings),
-        .target(name: "Datasets", dependencies: ["CZlib"], swiftSettings: swiftSettings),
+        .target(name: "Datasets", dependencies: ["Files", "CZlib"], swiftSettings: swiftSettings),
         .target(
             name: "Engine", dependencies: ["Torch", "ComputationGraph", "Datasets", "ONNX"],
             swiftSettings: swiftSettings),
@@ -86,7 +87,8 @@ let package = Package(
         .target(
             name: "Journal",
             dependencies: [
-                "ComputationGraph", "Datasets", "Search", .product(name: "GRDB", package: "GRDB.swift"),
+                "ComputationGraph", "Datasets", "Files", "Search",
+                .product(name: "GRDB", package: "GRDB.swift"),
             ],
             swiftSettings: swiftSettings),
         .target(
@@ -107,13 +109,13 @@ let package = Package(
             ],
             swiftSettings: swiftSettings),
         .target(
-            name: "Report", dependencies: ["Journal", "Search", "ComputationGraph", "Datasets"],
+            name: "Report", dependencies: ["Journal", "Search", "ComputationGraph", "Datasets", "Files"],
             swiftSettings: swiftSettings),
         .target(
             name: "Pruning",
             dependencies: [
                 "Cluster", "Coordination", "Report", "Engine", "Search", "Journal", "Datasets",
-                "ComputationGraph", "ONNX",
+                "ComputationGraph", "ONNX", "Files",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "FlyingFox", package: "FlyingFox"),
                 .product(name: "FlyingSocks", package: "FlyingFox"),
@@ -123,8 +125,7 @@ let package = Package(
             name: "espalier",
             dependencies: [
                 "Pruning", "Cluster", "Coordination", "Journal", "Report", "Engine", "Search", "Datasets",
-                "ComputationGraph",
-                "ONNX",
+                "ComputationGraph", "ONNX", "Files",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -149,6 +150,7 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
             ], path: "Tests/Load", swiftSettings: swiftSettings),
 
+        .testTarget(name: "FilesTests", dependencies: ["Files"], swiftSettings: swiftSettings),
         .testTarget(
             name: "ONNXTests", dependencies: ["ONNX"], exclude: ["Fixtures"], swiftSettings: swiftSettings),
         .testTarget(

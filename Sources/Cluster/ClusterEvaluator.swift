@@ -63,9 +63,6 @@ public final class ClusterEvaluator: LevelEvaluator, Sendable {
     /// How many workers were ready to compute at some time.
     public var workerCount: Int { service.snapshot.withLock { $0.readyWorkers.count } }
 
-    /// The machines of workers that take part although they compute other bits than the coordinator.
-    public var mixedNumerics: [String] { service.snapshot.withLock { $0.mixedNumerics } }
-
     /// - Throws: `CoordinationError` for what stops a run; `ClusterError.interrupted`; what the journal or
     ///   `progress` throws.
     public func evaluate(_ level: Level, division: SampleDivision, usesBounds: Bool) async throws

@@ -48,8 +48,6 @@ final class CoordinatorService: Sendable {
         var readyProcesses: Set<Int32> = []
         /// Workers that were ready to compute at some time.
         var readyWorkers: Set<WorkerID> = []
-        /// Workers that compute other bits.
-        var mixedNumerics: [String] = []
     }
 
     let mailbox: Mailbox<Command>
@@ -75,7 +73,6 @@ final class CoordinatorService: Sendable {
                     let status = coordinator.workers
                     self.snapshot.withLock { snapshot in
                         snapshot.workers = status
-                        snapshot.mixedNumerics = coordinator.mixedNumerics
                         for case let (.ready, hello?) in status.map({ ($0.phase, $0.hello) }) {
                             snapshot.readyProcesses.insert(hello.process)
                             snapshot.readyWorkers.insert(hello.identity)

@@ -31,7 +31,7 @@ struct HeldActions {
     static func mustWait(_ action: CoordinatorAction) -> Bool {
         switch action {
         case .log, .report, .serve, .close, .send(.alive, _): false
-        case .send, .journal, .levelFinished, .fail: true
+        case .send, .journal, .note, .levelFinished, .fail: true
         }
     }
 }

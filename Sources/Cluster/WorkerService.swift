@@ -100,67 +100,17 @@ public final class WorkerService: Sendable {
         }
         thread.name = "espalier-worker"
         thread.start()
-        var computation: (any WorkerComputation)?
-        var run: RunDescription?
-        /// The shards that are to be held, and those of them that are on their way.
-        var wanted: Set<ShardContent> = []
-        var coming: Set<ShardContent> = []
-        /// Counts the runs that were loaded: what an earlier one had asked for does not matter.
-        var load = 0
+        var loaded = LoadedRun(fetcher: fetcher, jobs: jobs) { [mailbox] in mailbox.post(.event($0)) }
         while true {
             switch jobs.next() {
             case .end(let ending):
                 ended.wait()
                 return ending
-            case .load(let next):
-                // The old one goes first: two may not fit into memory.
-                computation = nil
-                fetcher.releaseAll()
-                run = next
-                load += 1
-                (wanted, coming) = ([], [])
-                do {
-                    let loaded = try loading(next, fetcher)
-                    computation = loaded
-                    mailbox.post(.event(.loaded(next, shards: loaded.shards, proof: loaded.proof)))
-                } catch { mailbox.post(.event(.loadFailed(next, reason: "\(error)"))) }
-            case .compute(let assignment): mailbox.post(.event(compute(assignment, computation)))
-            case .hold(let shards):
-                for old in wanted.subtracting(shards) { fetcher.release(old.content) }
-                wanted = Set(shards)
-                let numbers = Set(shards.map(\.shard))
-                for shard in computation?.shards ?? [] where !numbers.contains(shard) {
-                    computation?.drop(shard)
-                }
-                let held = Set(computation?.shards ?? [])
-                for shard in shards where !held.contains(shard.shard) && coming.insert(shard).inserted {
-                    fetcher.fetch(shard.content) { [jobs, load] in
-                        jobs.add(.adopt(shard, $0, load: load))
-                    }
-                }
-                mailbox.post(.event(.holds(held.sorted())))
-            case .adopt(let shard, let result, let origin):
-                guard origin == load, coming.remove(shard) != nil, wanted.contains(shard), let run else {
-                    continue
-                }
-                do {
-                    try computation?.hold(shard.shard, contentsOf: result.get())
-                    mailbox.post(.event(.holds(computation?.shards ?? [])))
-                } catch { mailbox.post(.event(.loadFailed(run, reason: "\(error)"))) }
+            case .load(let run): loaded.replace(by: run) { try loading(run, fetcher) }
+            case .compute(let assignment): loaded.compute(assignment)
+            case .hold(let shards): loaded.hold(shards)
+            case .adopt(let shard, let file, let load): loaded.adopt(shard, file, askedBy: load)
             }
-        }
-    }
-
-    private func compute(_ assignment: Assignment, _ computation: (any WorkerComputation)?) -> WorkerEvent {
-        guard let computation else {
-            return .computeFailed(assignment.id, reason: "nothing is loaded", isPermanent: false)
-        }
-        let start = ContinuousClock.now
-        do {
-            let scores = try computation.scores(of: assignment)
-            return .computed(assignment.id, scores: scores, seconds: start.duration(to: .now).inSeconds)
-        } catch {
-            return .computeFailed(assignment.id, reason: "\(error)", isPermanent: error is PermanentFailure)
         }
     }
 }

@@ -34,7 +34,7 @@ extension Coordinator {
         self.race?.fold(task, scores)
         peers[connection]?.computed += 1
         let name = peers[connection]?.name(connection) ?? "\(connection)"
-        return [
+        return noteNumerics(of: connection) + [
             .log(.info, "\(name) hands over block \(task.block.index) of shard \(task.block.shard)"),
             .journal(task, scores, level: race.level.number), acknowledgement,
         ] + cancellations

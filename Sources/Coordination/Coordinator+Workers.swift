@@ -30,7 +30,11 @@ extension Coordinator {
             return makeReady(connection, shards: shards, proof: proof, at: now)
         case .fetch(let request): return [.serve(request, to: connection)]
         case .result(let result): return take(result, from: connection, at: now)
-        case .handover(let handover): return take(handover, from: connection, at: now)
+        case .handover(let handover) where phase == .ready || settings.proof.isEmpty:
+            return take(handover, from: connection, at: now)
+        case .handover(let handover):
+            keepForLater(handover, from: connection)
+            return []
         case .failed(let failure): return take(failure, from: connection, at: now)
         case .cancelled(let id):
             endLease(id, of: connection, at: now)
@@ -77,20 +81,9 @@ extension Coordinator {
                     + "\(settings.run.sharding.shards)", at: now)
         }
         var actions: [CoordinatorAction] = []
-        if peer.phase == .loading, !settings.proof.isEmpty, proof != settings.proof {
-            let difference =
-                "its losses differ in the last bits from the coordinator's: it has \(peer.hello?.machine ?? ""), the "
-                + "coordinator \(settings.machine)"
-            guard settings.allowsMixedNumerics else {
-                actions = [.log(.warning, "\(peer.name(connection)) is refused: \(difference)")]
-                let advice = "; 'prune --allow-mixed-numerics' would let it take part"
-                return actions + refuse(connection, because: difference + advice, at: now)
-            }
-            let other = "\(peer.hello?.host ?? "?"): \(peer.hello?.machine ?? "?")"
-            if !mixedNumerics.contains(other) { mixedNumerics.append(other) }
-            actions.append(.log(.warning, "\(peer.name(connection)) takes part although \(difference)"))
-        }
         if peer.phase == .loading {
+            actions = compareNumerics(of: connection, proof: proof, at: now)
+            guard peers[connection] != nil else { return actions }
             // What a worker brought along on its own is what it is to hold.
             peers[connection]?.assigned = shards
             peers[connection]?.phase = .ready
@@ -106,7 +99,8 @@ extension Coordinator {
             actions.append(.send(.cancel(id.task), to: connection))
         }
         loadFailures = 0
-        return actions + [.log(.debug, "\(peer.name(connection)) is ready with \(kept.count) shards")]
+        actions.append(.log(.debug, "\(peer.name(connection)) is ready with \(kept.count) shards"))
+        return actions + takeEarlyHandovers(of: connection, at: now)
     }
 
     private mutating func sayGoodbye(

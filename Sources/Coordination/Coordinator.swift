@@ -41,7 +41,9 @@ public struct Coordinator: Sendable {
     /// Workers that could not load since the last that could.
     var loadFailures = 0
     /// Workers that compute other bits than the coordinator and take part all the same.
-    public internal(set) var mixedNumerics: [String] = []
+    var otherNumerics: [WorkerID: Numerics] = [:]
+    /// Those of them whose results were used.
+    var notedNumerics: Set<Numerics> = []
 
     /// A coordinator that no worker has come to yet.
     public init(_ settings: CoordinatorSettings) {

@@ -35,6 +35,8 @@ public enum CoordinatorAction: Sendable {
     case close(ConnectionID)
     /// Keep a task's scores. Some may have been kept before, with the same values.
     case journal(LevelTask, [SampleScores], level: Int)
+    /// Note how a machine computes whose results come from now on, and are other bits than the coordinator's.
+    case note(Numerics)
     case levelFinished(LevelOutcome)
     /// The level cannot be finished.
     case fail(CoordinationError)

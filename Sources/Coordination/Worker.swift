@@ -10,29 +10,29 @@ public struct Worker: Sendable {
 
     /// Who the worker is.
     public let settings: WorkerSettings
-    private(set) var phase: Phase = .disconnected
+    var phase: Phase = .disconnected
     /// The run that the coordinator told of.
-    private(set) var run: RunDescription?
+    var run: RunDescription?
     /// The run whose files are loaded, or being loaded.
-    private var files: RunDescription?
-    private(set) var isLoaded = false
-    private var shards: [Int] = []
-    private var proof: [UInt8] = []
+    var files: RunDescription?
+    var isLoaded = false
+    var shards: [Int] = []
+    var proof: [UInt8] = []
     /// Pieces of contents that were asked for and have not come.
     var requests: OrderedSet<ChunkRequest> = []
-    private(set) var queue: [Assignment] = []
-    private(set) var computing: (assignment: Assignment, run: RunDescription, since: Instant)?
+    var queue: [Assignment] = []
+    var computing: (assignment: Assignment, run: RunDescription, since: Instant)?
     /// Answers that the coordinator has not acknowledged.
-    private(set) var unacknowledged = KeptAnswers()
+    var unacknowledged = KeptAnswers()
     /// When `ready` was sent to a coordinator that has not shown yet that it knows; `nil` once it has.
-    private var readySentAt: Instant?
-    private var computedCount: UInt64 = 0
-    private var failedConnections = 0
-    private var lastHeard: Instant = .zero
-    private var lastSent: Instant = .zero
+    var readySentAt: Instant?
+    var computedCount: UInt64 = 0
+    var failedConnections = 0
+    var lastHeard: Instant = .zero
+    var lastSent: Instant = .zero
     /// When the coordinator last said something, on whatever connection.
-    private var lastMessage: Instant?
-    private var lastEvent: Instant?
+    var lastMessage: Instant?
+    var lastEvent: Instant?
 
     /// A worker that is not connected yet.
     public init(_ settings: WorkerSettings) { self.settings = settings }
@@ -85,207 +85,5 @@ public struct Worker: Sendable {
         if phase != .stopped { actions += computeNext(at: now) }
         if actions.contains(where: { if case .send = $0 { true } else { false } }) { lastSent = now }
         return actions
-    }
-
-    // MARK: Messages
-
-    private mutating func receive(_ message: CoordinatorMessage, at now: Instant) -> [WorkerAction] {
-        switch message {
-        case .alive, .status: return []
-        case .welcome(let run): return welcome(run, at: now)
-        case .refused(let reason): return stop(.refused(reason: reason))
-        case .stop(let reason): return stop(.finished(reason: reason))
-        case .introduce:
-            return introduceAgain()
-        case .acknowledged(let id):
-            unacknowledged.acknowledge(id)
-            return []
-        case .task(let assignment):
-            readySentAt = nil
-            return enqueue(assignment)
-        case .cancel(let task):
-            let dropped = queue.filter { $0.id.task == task }
-            queue.removeAll { $0.id.task == task }
-            return dropped.map { .send(.cancelled($0.id)) }
-        case .hold(let shards): return phase == .ready ? [.hold(shards)] : []
-        case .chunk(let chunk): return take(chunk)
-        case .missing(let sha256, let reason): return giveUp(sha256, because: reason)
-        }
-    }
-
-    private mutating func introduceAgain() -> [WorkerAction] {
-        // One hello is on its way already.
-        guard phase != .greeting else { return [] }
-        phase = .greeting
-        queue = []
-        return [.send(.hello(settings.hello))]
-    }
-
-    /// The coordinator has given back whatever it thought that this worker had.
-    private mutating func welcome(_ run: RunDescription, at now: Instant) -> [WorkerAction] {
-        if let old = self.run, !run.needsTheSameFiles(as: old) { unacknowledged.removeAll() }
-        unacknowledged.handOver(to: run.session)
-        queue = []
-        self.run = run
-        guard let files, run.needsTheSameFiles(as: files) else {
-            self.files = run
-            isLoaded = false
-            phase = .loading
-            requests = []
-            return [.load(run)]
-        }
-        phase = .loading
-        // What was asked for on another connection does not come on this one.
-        return isLoaded ? becomeReady(at: now) : askAgain()
-    }
-
-    /// Answers go first, so that nobody is given again what they hold.
-    private mutating func becomeReady(at now: Instant) -> [WorkerAction] {
-        phase = .ready
-        readySentAt = now
-        return unacknowledged.all(at: now, pause: resendPause).map { .send($0) } + [
-            .send(.ready(shards: shards, proof: proof))
-        ] + askAgain()
-    }
-
-    private var resendPause: Duration { run?.silenceLimit ?? settings.greetingLimit }
-
-    /// More tasks than any credit allows for.
-    static let longestQueue = 64
-
-    private mutating func enqueue(_ assignment: Assignment) -> [WorkerAction] {
-        let id = assignment.id
-        // A coordinator that has yet to see the last hello takes the task back by itself when it does.
-        guard phase == .ready, let run, run.numbers(id.task) else { return [] }
-        guard queue.count < Self.longestQueue else {
-            let failure = TaskFailure(id: id, reason: "too many tasks are queued", isPermanent: false)
-            return [.send(.failed(failure))]
-        }
-        if let answer = unacknowledged.message(for: id) { return [.send(answer)] }
-        guard computing?.assignment.id != id, !queue.contains(where: { $0.id == id }) else { return [] }
-        queue.append(assignment)
-        return []
-    }
-
-    // MARK: Work
-
-    private mutating func finishLoading(
-        _ run: RunDescription, shards: [Int], proof: [UInt8], at now: Instant
-    )
-        -> [WorkerAction]
-    {
-        guard let files, run.needsTheSameFiles(as: files), !isLoaded else { return [] }
-        isLoaded = true
-        self.shards = shards
-        self.proof = proof
-        return phase == .loading ? becomeReady(at: now) : []
-    }
-
-    private mutating func computeNext(at now: Instant) -> [WorkerAction] {
-        guard phase == .ready, computing == nil, let run, let next = queue.first else { return [] }
-        queue.removeFirst()
-        computing = (next, run, now)
-        return [.compute(next)]
-    }
-
-    private mutating func answer(_ id: AttemptID, _ message: WorkerMessage, at now: Instant)
-        -> [WorkerAction]
-    {
-        guard let current = computing, current.assignment.id == id else { return [] }
-        computing = nil
-        guard let run, run.needsTheSameFiles(as: current.run) else { return [] }
-        unacknowledged.keep(
-            message, to: current.assignment, session: current.run.session, at: now, pause: resendPause)
-        unacknowledged.handOver(to: run.session)
-        guard phase == .ready, let kept = unacknowledged.message(for: id) else { return [] }
-        return [.send(kept)]
-    }
-
-    private mutating func stop(_ ending: WorkerEnding, saying message: WorkerMessage? = nil) -> [WorkerAction]
-    {
-        let canSpeak = phase != .disconnected
-        phase = .stopped
-        queue = []
-        return (canSpeak ? message.map { [.send($0)] } ?? [] : []) + [.stop(ending)]
-    }
-
-    private mutating func misunderstand(_ error: WireError) -> [WorkerAction] {
-        if case .wrongVersion = error {
-            return stop(
-                .misunderstood(error), saying: .goodbye(reason: "\(error)", failed: true))
-        }
-        let warning = WorkerAction.log(
-            .warning, "something that is no message came from the coordinator: \(error)")
-        // Whatever was lost, a new hello makes both sides agree again.
-        return phase == .disconnected ? [warning] : [warning] + introduceAgain()
-    }
-
-    // MARK: Time
-
-    private mutating func tick(at now: Instant) -> [WorkerAction] {
-        let since = lastMessage ?? now
-        lastMessage = since
-        if let limit = settings.coordinatorLimit, now - since > limit {
-            return stop(.noCoordinator(waited: now - since))
-        }
-        guard phase != .disconnected else { return [] }
-        let limit = phase == .greeting ? settings.greetingLimit : run?.silenceLimit ?? settings.greetingLimit
-        if now - lastHeard > limit { return reconnect() }
-        if let stuck = giveUpIfStuck(at: now) { return stuck }
-        guard phase != .greeting else { return [] }
-        var messages: [WorkerMessage] = []
-        if phase == .ready {
-            messages = unacknowledged.overdue(at: now)
-            if let sent = readySentAt, now - sent > resendPause {
-                readySentAt = now
-                messages.append(.ready(shards: shards, proof: proof))
-            }
-        }
-        if messages.isEmpty, let heartbeat = run?.heartbeat, now - lastSent >= heartbeat {
-            messages = [.alive(computed: computedCount)]
-        }
-        return messages.map { .send($0) }
-    }
-
-    /// A computation cannot be stopped from outside. One that does not end in many times its lease's time ends the
-    /// process, so that whoever looks after it starts another.
-    private mutating func giveUpIfStuck(at now: Instant) -> [WorkerAction]? {
-        guard let (assignment, run, since) = computing, now - since > run.patience(with: assignment.deadline)
-        else { return nil }
-        let reason = "it was not computed in \(Int((now - since).inSeconds)) s"
-        let failure = TaskFailure(id: assignment.id, reason: reason, isPermanent: false)
-        let isKnown = phase == .ready && run.session == self.run?.session
-        return [.log(.error, "\(assignment.id.task): \(reason)")]
-            + (isKnown ? [.send(.failed(failure))] : [])
-            + stop(
-                .stuck(assignment.id.task, reason: reason),
-                saying: .goodbye(reason: "\(assignment.id.task): \(reason)", failed: false))
-    }
-
-    /// The coordinator is silent: it may be gone, or come back under the same address.
-    private mutating func reconnect() -> [WorkerAction] {
-        phase = .disconnected
-        queue = []
-        let doublings = min(failedConnections, 20)
-        failedConnections += 1
-        // Whoever started the worker too early, or with a wrong address, should see why nothing happens.
-        let level: LogLevel = [3, 30].contains(failedConnections) ? .warning : .info
-        let longest = min(
-            settings.firstPause.inSeconds * Double(1 << doublings), settings.longestPause.inSeconds)
-        // Spread between half and all of it by identity and try, so that a thousand workers do not come at once.
-        let mixed = (settings.hello.identity.low &+ UInt64(failedConnections)) &* 0x9E37_79B9_7F4A_7C15
-        let pause = longest * (0.5 + Double(mixed >> 33) / Double(1 << 32))
-        return [
-            .log(level, "no coordinator answers; trying again"),
-            .reconnect(after: .clamped(seconds: pause)),
-        ]
-    }
-
-    /// A worker that was itself stopped for a while must not take that for the coordinator's silence.
-    private mutating func forgiveOwnSleep(until now: Instant) {
-        defer { lastEvent = now }
-        guard let lastEvent, let run, now - lastEvent > run.heartbeat * 2 else { return }
-        lastHeard = min(now, lastHeard + (now - lastEvent))
-        if let since = computing?.since { computing?.since = min(now, since + (now - lastEvent)) }
     }
 }

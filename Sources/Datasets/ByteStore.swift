@@ -1,3 +1,4 @@
+import Files
 import Foundation
 
 /// Bytes at fixed offsets: a file, read piece by piece, or memory.
@@ -70,7 +71,7 @@ final class ReadableFile: Sendable {
     init(path: String) throws(DatasetError) {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else {
-            throw DatasetError(.unreadableFile, "it cannot be opened: \(systemMessage(errno))", file: path)
+            throw DatasetError(.unreadableFile, "it cannot be opened: \(FileError.reason(errno))", file: path)
         }
         var status = stat()
         guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
@@ -92,15 +93,10 @@ final class ReadableFile: Sendable {
             } else if got == 0 {
                 throw DatasetError(.unreadableFile, "it became shorter while it was read")
             } else if errno != EINTR {
-                throw DatasetError(.unreadableFile, "it cannot be read: \(systemMessage(errno))")
+                throw DatasetError(.unreadableFile, "it cannot be read: \(FileError.reason(errno))")
             }
         }
     }
-}
-
-/// The operating system's words for an error number, in lower case.
-func systemMessage(_ code: Int32) -> String {
-    String(cString: strerror(code)).lowercased()
 }
 
 extension Int {

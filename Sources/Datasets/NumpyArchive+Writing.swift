@@ -1,4 +1,5 @@
 import CZlib
+import Files
 import Foundation
 
 extension NumpyArchive {
@@ -9,7 +10,18 @@ extension NumpyArchive {
     /// - Throws: `unwritableFile`; `invalidSetting` if two arrays have one name.
     public static func write(_ arrays: [(String, NumpyArray)], to path: String) throws(DatasetError) {
         try locating(file: path) { () throws(DatasetError) in
-            try AtomicFile.write(pieces(of: arrays, wideFrom: 0xFFFF_FFFF), to: path)
+            try write(pieces(of: arrays, wideFrom: 0xFFFF_FFFF), to: path)
+        }
+    }
+
+    /// Writes `pieces` one after the other.
+    static func write(_ pieces: [ArraySlice<UInt8>], to path: String) throws(DatasetError) {
+        do throws(FileError) {
+            let file = try AtomicFile(path)
+            for piece in pieces { try file.write(piece) }
+            try file.commit()
+        } catch {
+            throw DatasetError(.unwritableFile, "it cannot be written: \(error.reason)", file: path)
         }
     }
 

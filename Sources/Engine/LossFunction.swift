@@ -46,10 +46,8 @@ struct LossFunction {
         }
     }
 
-    /// Classes are the last dimension of [N, C] and [N, T, V], and the second of images [N, C, H, W].
-    private func classDimension(_ output: Tensor) -> Int { output.rank >= 4 ? 1 : output.rank - 1 }
-
-    private func logProbabilities(_ output: Tensor, dimension: Int) throws -> Tensor {
+    /// The logarithms of a model's probabilities, or of the softmax of its logits.
+    func logProbabilities(_ output: Tensor, dimension: Int) throws -> Tensor {
         if outputsAreProbabilities {
             return try log(
                 .tensor(clampMinimum(.tensor(output), .double(Double(Float.leastNormalMagnitude)))))
@@ -60,42 +58,21 @@ struct LossFunction {
     private func crossEntropy(_ output: Tensor, _ labels: [Int64], positions: Int, shifted: Bool) throws
         -> SampleScores
     {
-        guard output.rank >= 2 else {
-            throw EngineError.data(
-                "the output has shape \(output.shape): cross-entropy needs a dimension of classes")
-        }
-        let samples = output.shape[0]
-        let dimension = classDimension(output)
-        let classes = output.shape[dimension]
-        let places = output.count / max(samples * classes, 1)
-        guard places == positions else {
-            throw EngineError.data(
-                "the output has shape \(output.shape): \(places) predictions per sample for \(positions) labels"
-            )
-        }
+        let layout = try ClassLayout(of: output, positions: positions)
         if let stray = labels.first(where: {
-            $0 != Dataset.ignoredLabel && !(0..<Int64(classes)).contains($0)
+            $0 != Dataset.ignoredLabel && !(0..<Int64(layout.classes)).contains($0)
         }) {
-            throw EngineError.data("the label \(stray) is outside the model's \(classes) classes")
+            throw EngineError.data("the label \(stray) is outside the model's \(layout.classes) classes")
         }
-        // Classes second, and contiguous where the model has them last: [N·T, C, 1] or [N, C, places].
-        let rows = dimension == output.rank - 1
-        let shape = rows ? [samples * places, classes, 1] : [samples, classes, places]
-        let logits = try reshape(.tensor(output), .ints(shape))
-        var wanted = labels
-        if shifted {
-            for sample in 0..<samples {
-                let row = sample * positions
-                for position in 0..<positions - 1 { wanted[row + position] = labels[row + position + 1] }
-                wanted[row + positions - 1] = Dataset.ignoredLabel
-            }
-        }
-        let index = try Tensor(wanted.map { max($0, 0) }, shape: [shape[0], 1, shape[2]])
+        let logits = try reshape(.tensor(output), .ints(layout.shape))
+        let wanted = shifted ? ClassLayout.following(labels, positions: positions) : labels
+        let index = try Tensor(
+            wanted.map { max($0, 0) }, shape: [layout.shape[0], 1, layout.shape[2]])
         let chosen = try gather(.tensor(logProbabilities(logits, dimension: 1)), 1, .tensor(index))
         let values: [Float] = try negative(.tensor(chosen)).elements()
         let best: [Int64] = try argmax(.tensor(logits), 1).elements()
         var scores = SampleScores(losses: [], correct: [])
-        for sample in 0..<samples {
+        for sample in 0..<layout.samples {
             var sum: Float = 0
             var counted: UInt32 = 0
             var correct: UInt32 = 0
@@ -128,7 +105,7 @@ struct LossFunction {
             throw EngineError.data(
                 "the output has shape \(output.shape), the unpruned model's \(target.shape)")
         }
-        let dimension = classDimension(output)
+        let dimension = ClassLayout.dimension(of: output)
         let base = try logProbabilities(target, dimension: dimension)
         let other = try logProbabilities(output, dimension: dimension)
         let terms = try multiply(

@@ -1,3 +1,4 @@
+internal import Files
 internal import Foundation
 
 /// Whether there is room on a disk.
@@ -10,7 +11,7 @@ enum DiskRoom {
     static func isMissing(beside file: String) -> Bool {
         var template = Array((file + ".room-XXXXXX").utf8CString)
         let descriptor = mkstemp(&template)
-        guard descriptor >= 0 else { return isFull(errno) }
+        guard descriptor >= 0 else { return FileError.saysDiskFull(errno) }
         defer { close(descriptor) }
         unlink(template)
         // As much as SQLite writes at once, at the most.
@@ -18,10 +19,8 @@ enum DiskRoom {
         let written = write(descriptor, page, page.count)
         // A write that is cut off says nothing, the next one does.
         if written >= 0, written < page.count {
-            return write(descriptor, page, page.count) < 0 && isFull(errno)
+            return write(descriptor, page, page.count) < 0 && FileError.saysDiskFull(errno)
         }
-        return (written < 0 || fsync(descriptor) != 0) && isFull(errno)
+        return (written < 0 || fsync(descriptor) != 0) && FileError.saysDiskFull(errno)
     }
-
-    private static func isFull(_ code: Int32) -> Bool { code == ENOSPC || code == EDQUOT }
 }

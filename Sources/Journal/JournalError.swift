@@ -53,7 +53,7 @@ public enum JournalError: Error, Sendable, Hashable, CustomStringConvertible {
             "\(folder): the run cannot be resumed with another \(field): it was started with \(recorded), "
                 + "and \(given) was given"
         case .differentNumerics(let folder, let recorded, let own):
-            "\(folder): the run's results were computed on a machine whose losses differ in the last bits from this "
+            "\(folder): results of the run were computed on a machine whose losses differ in the last bits from this "
                 + "one's (\(recorded); this is \(own)): resume on a machine like that one, or pass "
                 + "--allow-mixed-numerics"
         case .foreignFile(let file): "\(file): this is no journal of Espalier"

@@ -7,7 +7,9 @@ internal import GRDB
 /// - `results`: the scores of one expansion (`edge` NULL: the state itself) on one block. `losses` are float32 and
 ///   `correct` uint32, both little-endian, one per sample of the block in its order.
 /// - `dropped`: expansions that were given up, with the bound that proved them hopeless.
-/// - `numerics`: how the coordinators compute that worked on the run; a journal that has no such table is taken as it is.
+/// - `numerics`: how the machines compute that the results come from: one row for every kind of coordinator, and one for
+///   every machine of a worker that was let in although it computes other bits. Whoever resumes the run compares all rows
+///   with its own bits. A journal that has no such table is taken as it is.
 ///
 /// In layout 1 every state had blocks of its own; its results mean nothing to a search whose blocks stay.
 enum JournalLayout {

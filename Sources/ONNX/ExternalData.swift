@@ -1,3 +1,4 @@
+import Files
 import FoundationEssentials
 import Glibc
 
@@ -62,7 +63,7 @@ struct ExternalData: Hashable {
     ) throws(ModelError) -> Result {
         let path = folder.hasSuffix("/") ? folder + location : folder + "/" + location
         guard let root = FileAccess.resolved(folder), let resolved = FileAccess.resolved(path) else {
-            throw ModelError(.unreadable, "has external data at \(quoted(path)): \(FileAccess.reason(errno))")
+            throw ModelError(.unreadable, "has external data at \(quoted(path)): \(FileError.reason(errno))")
         }
         guard resolved.hasPrefix(root == "/" ? "/" : root + "/") else {
             throw ModelError(

@@ -1,25 +1,9 @@
+import Files
 import FoundationEssentials
 import Glibc
 
 /// Reading regular files, with the system's own words for what goes wrong.
 enum FileAccess {
-    /// The system's words for an error number, lower case as they go into a sentence.
-    static func reason(_ code: Int32) -> String {
-        let text = String(cString: strerror(code))
-        return text.prefix(1).lowercased() + text.dropFirst()
-    }
-
-    /// The folder part of `path`; "." if it has none.
-    static func folder(of path: String) -> String {
-        guard let slash = path.lastIndex(of: "/") else { return "." }
-        return slash == path.startIndex ? "/" : String(path[..<slash])
-    }
-
-    /// The last part of `path`.
-    static func name(of path: String) -> String {
-        path.lastIndex(of: "/").map { String(path[path.index(after: $0)...]) } ?? path
-    }
-
     /// `path` absolute and without symbolic links; nil, with `errno` set, if it cannot be resolved.
     static func resolved(_ path: String) -> String? {
         guard let pointer = realpath(path, nil) else { return nil }
@@ -36,12 +20,12 @@ enum FileAccess {
         // Not blocking: opening a pipe without a writer would wait for one.
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | flags)
         guard descriptor >= 0 else {
-            throw ModelError(.unreadable, file: path, "cannot be opened: \(reason(errno))")
+            throw ModelError(.unreadable, file: path, "cannot be opened: \(FileError.reason(errno))")
         }
         defer { close(descriptor) }
         var status = stat()
         guard fstat(descriptor, &status) == 0 else {
-            throw ModelError(.unreadable, file: path, "cannot be read: \(reason(errno))")
+            throw ModelError(.unreadable, file: path, "cannot be read: \(FileError.reason(errno))")
         }
         guard status.st_mode & S_IFMT == S_IFREG else {
             let kind = status.st_mode & S_IFMT == S_IFDIR ? "a folder" : "no regular file"
@@ -63,7 +47,7 @@ enum FileAccess {
             } else if count == 0 {
                 throw ModelError(.unreadable, "ended while it was read: something else is changing it")
             } else if errno != EINTR {
-                throw ModelError(.unreadable, "cannot be read: \(reason(errno))")
+                throw ModelError(.unreadable, "cannot be read: \(FileError.reason(errno))")
             }
         }
     }

@@ -1,4 +1,6 @@
+internal import Files
 public import FoundationEssentials
+internal import Glibc
 internal import SwiftProtobuf
 
 extension ModelFile {
@@ -32,11 +34,11 @@ extension ModelFile {
             try model.loadExternalData(folder: folder, reading: true)
         }
         try locating(file: path) { () throws(ModelError) in
-            let file = try AtomicFile(path)
+            let file = try writing(try AtomicFile(path))
             let weights = model.graph.initializer.reduce(0) { $0 + $1.weightBytes }
             if weights >= threshold {
-                let data = try AtomicFile(path + ".data")
-                let location = FileAccess.name(of: path) + ".data"
+                let data = try writing(try AtomicFile(path + ".data"))
+                let location = FilePath.name(of: path) + ".data"
                 // Only initialisers: few readers look for external data in attributes.
                 var graph = model.graph
                 model.clearGraph()
@@ -44,12 +46,14 @@ extension ModelFile {
                     try graph.initializer[index].move(to: data, location: location)
                 }
                 model.graph = graph
-                try file.write(Self.serialize(model))
-                try data.commit()
+                let message = try Self.serialize(model)
+                try writing(try file.write(message))
+                try writing(try data.commit())
             } else {
-                try file.write(Self.serialize(model))
+                let message = try Self.serialize(model)
+                try writing(try file.write(message))
             }
-            try file.commit()
+            try writing(try file.commit())
         }
     }
 
@@ -74,9 +78,9 @@ extension TensorProto {
         guard weightBytes >= 1024 else { return }
         let data = try TensorData(self)
         guard data.elementType != .string else { return }
-        try file.pad(to: 64)  // for those who map the file into memory
+        try writing(try file.pad(to: 64))  // for those who map the file into memory
         let entries = [("location", location), ("offset", "\(file.size)"), ("length", "\(data.bytes.count)")]
-        try file.write(data.bytes)
+        try writing(try file.write(data.bytes))
         clearRawData()
         floatData = []
         int32Data = []
@@ -90,5 +94,24 @@ extension TensorProto {
             entry.value = value
             return entry
         }
+    }
+}
+
+/// Puts a failure to write into a model's terms.
+private func writing<Value>(_ step: @autoclosure () throws(FileError) -> Value) throws(ModelError) -> Value {
+    do throws(FileError) { return try step() } catch { throw ModelError(error) }
+}
+
+extension ModelError {
+    /// A file that could not be written.
+    init(_ error: FileError) {
+        let reason =
+            switch error.code {
+            case ENOENT: "there is no folder \(quoted(FilePath.folder(of: error.path)))"
+            case EISDIR: "it is a folder"
+            default: error.reason
+            }
+        self.init(
+            error.isDiskFull ? .diskFull : .unwritable, file: error.path, "cannot be written: \(reason)")
     }
 }

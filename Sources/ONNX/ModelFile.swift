@@ -1,3 +1,4 @@
+internal import Files
 public import FoundationEssentials
 import Glibc
 internal import SwiftProtobuf
@@ -39,7 +40,7 @@ public struct ModelFile: Sendable {
                 return try Self.parse(FileAccess.read(descriptor, at: 0, count: size))
             }
         }
-        try self.init(model, path: path, folder: FileAccess.folder(of: path), loading: loadingExternalData)
+        try self.init(model, path: path, folder: FilePath.folder(of: path), loading: loadingExternalData)
     }
 
     /// Reads, checks and flattens a model from memory.

@@ -1,3 +1,4 @@
+internal import Files
 internal import FoundationEssentials
 internal import Glibc
 
@@ -8,7 +9,7 @@ public enum OutputFile {
     /// - Throws: `InputError` that names the path.
     public static func checkWritable(_ path: String) throws(InputError) {
         if path == "-" { return }
-        let place = folder(of: path)
+        let place = FilePath.folder(of: path)
         guard isFolder(place) else { throw InputError("cannot write \(path): there is no folder \(place)") }
         guard access(place, W_OK) == 0 else {
             throw InputError("cannot write \(path): \(place) is not writable")
@@ -21,8 +22,8 @@ public enum OutputFile {
     /// - Throws: `InputError` that names the path.
     static func checkFolder(_ path: String) throws(InputError) {
         var place = path
-        while !FileManager.default.fileExists(atPath: place) && place != folder(of: place) {
-            place = folder(of: place)
+        while !FileManager.default.fileExists(atPath: place) && place != FilePath.folder(of: place) {
+            place = FilePath.folder(of: place)
         }
         guard isFolder(place) else { throw InputError("cannot write to \(path): \(place) is no folder") }
         guard access(place, W_OK) == 0 else {
@@ -33,11 +34,6 @@ public enum OutputFile {
     private static func isFolder(_ path: String) -> Bool {
         var isFolder = false
         return FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) && isFolder
-    }
-
-    private static func folder(of path: String) -> String {
-        guard let slash = path.lastIndex(of: "/") else { return "." }
-        return slash == path.startIndex ? "/" : String(path[..<slash])
     }
 }
 

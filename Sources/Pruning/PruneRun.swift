@@ -19,8 +19,6 @@ public final class PruneRun {
     private let board: StatusBoard
     /// What this machine computes on the reference block.
     private let proof: [UInt8]
-    /// Machines that worked on the run before and compute other bits.
-    private let otherMachines: [String]
 
     /// What a finished run leaves.
     public struct Result {
@@ -57,9 +55,9 @@ public final class PruneRun {
             try options.resumes
             ? RunJournal.resume(in: options.folder, identity: identity)
             : RunJournal.create(in: options.folder, identity: identity)
-        otherMachines = try journal.check(
+        let others = try journal.check(
             Numerics(digest: proof, machine: Workload.machine), allowsOthers: options.allowsMixedNumerics)
-        for machine in otherMachines {
+        for machine in others {
             observer.noted(
                 "warning: results of this run differ in the last bits from this machine's: \(machine)")
         }
@@ -93,7 +91,7 @@ public final class PruneRun {
         let summary = RunSummary(
             result: found, graph: workload.graph, division: workload.division, settings: options.search,
             loss: workload.loss.rawValue, countedLabels: workload.countedLabels, seconds: seconds,
-            workers: attendance.workers, mixedNumerics: otherMachines + attendance.mixedNumerics)
+            workers: attendance.workers, mixedNumerics: try journal.machines(otherThan: proof))
         try room.retrying { try JSONOutput.write(summary, to: options.folder + "/summary.json") }
         try room.retrying {
             try TextOutput.write(SummaryText(summary).plain, to: options.folder + "/summary.txt")

@@ -29,8 +29,6 @@ struct Team {
     struct Attendance {
         /// How many workers; 0 for this process alone.
         var workers: Int
-        /// Those that compute other bits than this process.
-        var mixedNumerics: [String] = []
     }
 
     /// Gives `body` an evaluator of a workload that lives as long as the call.
@@ -60,11 +58,7 @@ struct Team {
         defer { notes?.cancel() }
         do {
             let value = try await body(evaluator)
-            let attendance =
-                remote == nil
-                ? Attendance(workers: workers)
-                : Attendance(workers: evaluator.workerCount, mixedNumerics: evaluator.mixedNumerics)
-            return (value, attendance)
+            return (value, Attendance(workers: remote == nil ? workers : evaluator.workerCount))
         } catch ClusterError.interrupted { throw Interrupted() }
     }
 

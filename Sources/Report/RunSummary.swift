@@ -4,26 +4,6 @@ public import Search
 
 /// What a run found and what it took: the content of `prune --json`, of `summary.txt` and of the path's CSV.
 public struct RunSummary: Sendable {
-    /// An edge with the names that the model gives to its ends.
-    public struct NamedEdge: Sendable, Hashable, Encodable {
-        /// The consumer's index in the file's node order.
-        public let node: Int
-        /// The consumer's input slot.
-        public let slot: Int
-        /// The consumer's name.
-        public let consumer: String
-        /// The name of the tensor that enters.
-        public let tensor: String
-
-        /// Looks up the names of `edge`.
-        public init(_ edge: Edge, in graph: Graph) {
-            node = edge.node
-            slot = edge.slot
-            consumer = graph.vertices.indices.contains(edge.node) ? graph.vertices[edge.node].name : ""
-            tensor = graph.value(on: edge).map { graph.values[$0].name } ?? ""
-        }
-    }
-
     /// What was measured of one state.
     public struct Measurement: Sendable, Hashable {
         /// The removed edges, in canonical order.
@@ -84,8 +64,8 @@ public struct RunSummary: Sendable {
     public let seconds: Double
     /// How many workers took part.
     public let workers: Int
-    /// Workers that took part although they compute other bits than the coordinator: the run's bits are then not those of
-    /// one machine.
+    /// Machines whose results were used although they compute other bits than the last coordinator: the run's bits are then
+    /// not those of one machine.
     public let mixedNumerics: [String]
     /// Samples that the losses are averaged over.
     public let samples: Int
@@ -117,7 +97,7 @@ public struct RunSummary: Sendable {
     ///   - countedLabels: how many labels count towards the accuracy, over all samples; `nil` without labels.
     ///   - seconds: the wall time.
     ///   - workers: how many workers took part.
-    ///   - mixedNumerics: those that compute other bits than the coordinator.
+    ///   - mixedNumerics: machines of results in other bits than the coordinator's.
     public init(
         result: SearchResult, graph: Graph, division: SampleDivision, settings: SearchSettings, loss: String,
         countedLabels: Int?, seconds: Double, workers: Int, mixedNumerics: [String] = []

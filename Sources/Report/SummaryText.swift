@@ -29,7 +29,7 @@ public struct SummaryText: Sendable {
         where front.count > 1 {
             text += heading("Pareto front of loss and \(name)") + table(frontTable(front))
         }
-        text += heading("Exactness") + SummaryText.exactness(of: summary, table: table)
+        text += heading("Exactness") + SummaryText.exactness(of: summary, table: table) + numerics
         return text + heading("Work") + work + "\n"
     }
 
@@ -38,10 +38,15 @@ public struct SummaryText: Sendable {
         let workers = summary.workers == 1 ? "1 worker" : "\(summary.workers) workers"
         return "\(NumberText.grouped(summary.samples)) samples in blocks of \(summary.blockSize), \(shards), "
             + "\(workers), \(NumberText.duration(summary.seconds))"
-            + (summary.mixedNumerics.isEmpty
-                ? ""
-                : "\nmixed numerics: other machines may find other last digits; computed too by "
-                    + summary.mixedNumerics.joined(separator: "; "))
+    }
+
+    /// What results in other bits mean for the proof; nothing where there are none.
+    private var numerics: String {
+        guard !summary.mixedNumerics.isEmpty else { return "" }
+        return
+            "Results of machines were used whose losses differ in the last bits (--allow-mixed-numerics): losses that are "
+            + "as close as\nthat may be ordered otherwise elsewhere, and a search on one kind of machine may find other last "
+            + "digits. These were:\n" + summary.mixedNumerics.map { "  \($0)\n" }.joined()
     }
 
     private static let measured = ["loss", "change", "accuracy", "parameters", "of all", "FLOPs", "of all"]

@@ -29,6 +29,8 @@ public protocol LevelJournal: AnyObject {
     func record(_ task: LevelTask, _ scores: [SampleScores], level: Int) throws
     /// Keeps the scores of several tasks at once: all of them, or none.
     func record(_ batch: [(task: LevelTask, scores: [SampleScores])], level: Int) throws
+    /// Notes that results come from a machine that computes other bits, before the first of them is kept.
+    func note(_ numerics: Numerics) throws
 }
 
 extension LevelJournal {
@@ -36,6 +38,9 @@ extension LevelJournal {
     public func record(_ batch: [(task: LevelTask, scores: [SampleScores])], level: Int) throws {
         for (task, scores) in batch { try record(task, scores, level: level) }
     }
+
+    /// Nothing: for journals of which no later run takes results.
+    public func note(_ numerics: Numerics) throws {}
 }
 
 extension LevelRace {

@@ -12,8 +12,7 @@ struct EvaluateCommand: AsyncParsableCommand {
             Without --remove, measures the unpruned model.
             """)
 
-    @OptionGroup var model: ModelArgument
-    @OptionGroup(title: "Data") var data: DataOptions
+    @OptionGroup var workload: WorkloadArguments
     @OptionGroup var removal: RemovalOptions
     @Option(
         name: .customLong("masks"),
@@ -33,21 +32,20 @@ struct EvaluateCommand: AsyncParsableCommand {
         if list != nil && !removal.edges.isEmpty {
             throw ValidationError("--remove and --masks exclude each other")
         }
-        _ = try data.measurement(for: model.model)
     }
 
     func run() async throws {
         try await reporting {
             try json.checkWritable()
             if let output, list == nil { try OutputFile.checkWritable(output) }
-            let workload = try Workload(model: model.model, options: data.measurement(for: model.model))
+            let loaded = try Workload(model: workload.model, options: workload.measurement())
             let evaluations: [Evaluation]
             if let list {
-                evaluations = try await Evaluation.all(ofMasksIn: list, in: workload, writingTo: output)
+                evaluations = try await Evaluation.all(ofMasksIn: list, in: loaded, writingTo: output)
                 if let path = json.path { try JSONOutput.write(evaluations, to: path) }
             } else {
-                evaluations = [try await Evaluation(of: removal.mask, in: workload)]
-                if let output { try workload.writePruned(removal.mask, to: output) }
+                evaluations = [try await Evaluation(of: removal.mask, in: loaded)]
+                if let output { try loaded.writePruned(removal.mask, to: output) }
                 if let path = json.path { try JSONOutput.write(evaluations[0], to: path) }
             }
             if !json.takesStandardOutput {

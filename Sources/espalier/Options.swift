@@ -69,6 +69,20 @@ struct DataOptions: ParsableArguments {
     }
 }
 
+/// A model, and what is measured of it.
+struct WorkloadArguments: ParsableArguments {
+    @OptionGroup var argument: ModelArgument
+    @OptionGroup(title: "Data") var data: DataOptions
+
+    func validate() throws { _ = try measurement() }
+
+    /// The model as it was given.
+    var model: String { argument.model }
+
+    /// What is measured; an example brings its own data.
+    func measurement() throws -> MeasurementOptions { try data.measurement(for: model) }
+}
+
 /// The edges to remove.
 struct RemovalOptions: ParsableArguments {
     @Option(

@@ -45,8 +45,7 @@ struct ScoreCommand: AsyncParsableCommand {
             does not apply is left out.
             """)
 
-    @OptionGroup var model: ModelArgument
-    @OptionGroup(title: "Data") var data: DataOptions
+    @OptionGroup var workload: WorkloadArguments
     @Option(
         name: .long,
         help: ArgumentHelp(
@@ -66,18 +65,16 @@ struct ScoreCommand: AsyncParsableCommand {
     var exact = false
     @OptionGroup var json: JSONOption
 
-    func validate() throws { _ = try data.measurement(for: model.model) }
-
     func run() async throws {
         let interruption = Interruption()
         try await reporting {
             do {
-                let workload = try Workload(model: model.model, options: data.measurement(for: model.model))
+                let loaded = try Workload(model: workload.model, options: workload.measurement())
                 let report = try await ScoreReport(
                     ScoreOptions(
                         criterion: criterion, candidates: .init(argument: candidates), objective: objective,
                         seed: seed,
-                        measuresExactly: exact), of: workload, interruption: interruption)
+                        measuresExactly: exact), of: loaded, interruption: interruption)
                 for warning in report.warnings { StandardError.write("warning: \(warning)\n") }
                 if let path = json.path { try JSONOutput.write(report, to: path) }
                 if !json.takesStandardOutput { print(text(report), terminator: "") }

@@ -102,6 +102,8 @@ private struct StreamedComputation: WorkerComputation {
         let evaluator = try coordinator(problem, room: room)
         #expect(evaluator.endpoint.hasPrefix("tcp://127.0.0.1:") && !evaluator.endpoint.hasSuffix(":0"))
         let workers = try (0..<count).map { try worker(evaluator.endpoint, cache: "cache\($0 % 2)") }
+        // The search is short: one that begins with the first of them may be over before the last has come.
+        for _ in 0..<2000 where evaluator.workerCount < count { try await Task.sleep(for: .milliseconds(10)) }
         #expect(try await problem.search(evaluator) == problem.expected())
         evaluator.shutdown()
         for worker in workers { #expect(try await worker.end() == .finished(reason: "the run is over")) }

@@ -249,14 +249,4 @@ private struct Bench {
         #expect(bench.machines[ConnectionID([2])]?.isStopped == true)
         #expect(bench.coordinator.workers.count == 1)
     }
-
-    @Test func mixedNumericsAreKeptInMindWhereTheyAreAllowed() throws {
-        var bench = try Bench(shards: 1, room: nil) { settings in
-            settings.proof = [UInt8](repeating: 1, count: 32)
-            settings.allowsMixedNumerics = true
-        }
-        try bench.join(1)
-        #expect(bench.coordinator.workers.map(\.phase) == [.ready])
-        #expect(bench.coordinator.mixedNumerics == ["h: p, e"])
-    }
 }

@@ -43,7 +43,7 @@ struct NumpyWritingTests {
             let path = folder + "/wide.npz"
             // Everything from 100 bytes on counts as too large for the narrow fields.
             let pieces = try NumpyArchive.pieces(of: Self.arrays(), wideFrom: 100)
-            try AtomicFile.write(pieces, to: path)
+            try NumpyArchive.write(pieces, to: path)
             for (name, array) in try Self.arrays() {
                 #expect(try NumpyArchive(contentsOf: path).array(named: name) == array)
             }
@@ -73,7 +73,7 @@ struct NumpyWritingTests {
 
     @Test func failureLeavesNothingBehind() throws {
         try Fixtures.withTemporaryFolder { folder in
-            // A folder stands where the file should go, so the last step, the renaming, fails.
+            // A folder stands where the file should go.
             let path = folder + "/out.npz"
             try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: false)
             let error = #expect(throws: DatasetError.self) { try NumpyArchive.write(Self.arrays(), to: path) }

@@ -260,7 +260,15 @@ def test_a_worker_that_rounds_otherwise_is_refused_unless_it_is_allowed():
         assert decided(here.found()) == alone()
         coordinator = here.prune("--allow-mixed-numerics", "--run", "mixed")
         succeeds(coordinator, here.worker(coordinator.endpoint, variables=other))
-        assert len(here.found()["mixedNumerics"]) == 1
+        named = here.found()["mixedNumerics"]
+        assert len(named) == 1
+        assert named[0] in (here.folder / "mixed/summary.txt").read_text()
+        # The mark stays with the run: nobody with other bits is there any more, their results are.
+        again = here.prune("--run", "mixed", "--resume")
+        assert again.end() == 65 and named[0] in again.errors, again.errors
+        again = here.prune("--allow-mixed-numerics", "--run", "mixed", "--resume")
+        assert again.end() == 0, again.errors
+        assert here.found()["mixedNumerics"] == named
 
 
 def test_strategies_compare_on_remote_workers():

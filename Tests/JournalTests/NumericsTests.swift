@@ -1,3 +1,4 @@
+import Search
 import Testing
 
 @testable import Journal
@@ -31,6 +32,19 @@ import Testing
         #expect(throws: JournalError.self) { try journal.check(here, allowsOthers: false) }
         #expect(try journal.check(here, allowsOthers: true) == ["an abacus"])
         #expect(try journal.numerics() == [here, there])
+    }
+
+    @Test func aWorkerWithOtherBitsLeavesItsMarkOnTheRun() throws {
+        let journal = try RunJournal.create(in: folder.run, identity: .sample)
+        _ = try journal.check(here, allowsOthers: false)
+        try journal.note(there)
+        try journal.note(there)
+        #expect(try journal.numerics() == [here, there])
+        #expect(try journal.machines(otherThan: here.digest) == ["an abacus"])
+        // What the run goes on with is known, and has to be wanted.
+        let error = #expect(throws: JournalError.self) { try journal.check(here, allowsOthers: false) }
+        #expect(error == .differentNumerics(folder: folder.run, recorded: "an abacus", own: "a loom"))
+        #expect(try journal.check(here, allowsOthers: true) == ["an abacus"])
     }
 
     @Test func aJournalFromBeforeNumericsWereKeptTakesThemUp() throws {

@@ -43,7 +43,9 @@ func workCount(_ candidates: Int, _ done: Int, _ bruteForce: Int, _ clairvoyant:
 }
 
 /// A beam search of width 2 over 40 samples with 50 counted labels: base 0.5, then 0.75 and 1.0, then 0.1 + 0.2.
-func sampleSummary(labels: Int? = 50, last: Double = 0.1 + 0.2, nonFinite: Int = 0) throws -> RunSummary {
+func sampleSummary(labels: Int? = 50, last: Double = 0.1 + 0.2, nonFinite: Int = 0, mixed: [String] = [])
+    throws -> RunSummary
+{
     let first = Edge(node: 1, slot: 1)
     let second = Edge(node: 2, slot: 0)
     let correct: (Int) -> Int? = { labels == nil ? nil : $0 }
@@ -62,5 +64,6 @@ func sampleSummary(labels: Int? = 50, last: Double = 0.1 + 0.2, nonFinite: Int =
     return RunSummary(
         result: result, graph: try sampleGraph(), division: division,
         settings: SearchSettings(strategy: .beam(width: 2), steps: 2, until: Budget("flops=0.5")),
-        loss: "cross-entropy", countedLabels: labels, seconds: 65.25, workers: 4)
+        loss: "cross-entropy", countedLabels: labels, seconds: 65.25, workers: 4,
+        mixedNumerics: mixed)
 }

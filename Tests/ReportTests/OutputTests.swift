@@ -24,7 +24,7 @@ import Testing
 
     @Test func aFolderThatIsNotThereIsNamed() {
         let path = folder + "/nowhere/result.json"
-        #expect(throws: ReportError.unwritable(path: path, reason: "No such file or directory")) {
+        #expect(throws: ReportError.unwritable(path: path, reason: "no such file or directory")) {
             try JSONOutput.write([1], to: path)
         }
     }
@@ -52,6 +52,6 @@ import Testing
         #expect(stat("/dev/null", &status) == 0)
         #expect(status.st_mode & S_IFMT == S_IFCHR)
         let error = #expect(throws: ReportError.self) { try JSONOutput.write([1], to: "/dev/full") }
-        #expect(error?.description == "/dev/full: it cannot be written: No space left on device")
+        #expect(error?.description == "/dev/full: it cannot be written: no space left on device")
     }
 }

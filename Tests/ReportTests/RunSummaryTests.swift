@@ -81,6 +81,19 @@ import Testing
         #expect(summary.flopsFront.map(\.loss) == [0.5, 0.75, 1, 2])
     }
 
+    @Test func machinesWithOtherBitsAreNamedAndTheProofSaysWhatTheyMean() throws {
+        #expect(try object(sampleSummary())["mixedNumerics"] == nil)
+        #expect(try !SummaryText(sampleSummary()).plain.contains("last bits"))
+        let mixed = try sampleSummary(mixed: ["attic: an abacus", "cellar: a loom"])
+        #expect(try object(mixed)["mixedNumerics"] as? [String] == ["attic: an abacus", "cellar: a loom"])
+        let text = SummaryText(mixed).plain
+        let exactness = try #require(text.range(of: "Exactness"))
+        let work = try #require(text.range(of: "\nWork\n"))
+        let section = text[exactness.upperBound..<work.lowerBound]
+        #expect(section.contains("differ in the last bits (--allow-mixed-numerics)"))
+        #expect(section.contains("\n  attic: an abacus\n  cellar: a loom\n"))
+    }
+
     @Test func withoutLabelsAccuracyIsNull() throws {
         let json = try object(sampleSummary(labels: nil))
         let base = try #require(json["base"] as? [String: Any])

@@ -105,7 +105,7 @@ extension Simulator {
                 let some = (0..<all).filter { _ in draw(0...1) == 0 }
                 let isPartial = world.hasPartialShards && index > 0 && !some.isEmpty
                 let own = isPartial ? some : Array(0..<all)
-                event = .loaded(run, shards: world.shardRoom == nil ? own : [])
+                event = .loaded(run, shards: world.shardRoom == nil ? own : [], proof: Simulator.proof)
             }
             schedule(.work(index, process: process, event), in: delay(of: .load, index))
         case .compute(let assignment): compute(assignment, on: index)

@@ -35,34 +35,13 @@ extension LossFunction {
 
     private func rows(_ tensor: Tensor) throws -> Tensor { try tensor.reshaped([tensor.shape[0], -1]) }
 
-    private func logProbabilities(_ logits: Tensor, dimension: Int) throws -> Tensor {
-        if outputsAreProbabilities {
-            return try log(
-                .tensor(clampMinimum(.tensor(logits), .double(Double(Float.leastNormalMagnitude)))))
-        }
-        return try logSoftmax(.tensor(logits), .int(dimension), .none)
-    }
-
-    /// Classes are the last dimension of [N, C] and [N, T, V], and the second of images [N, C, H, W].
     private func crossEntropy(_ output: Tensor, _ labels: PositionLabels) throws -> Tensor {
-        guard output.rank >= 2 else {
-            throw EngineError.data(
-                "the output has shape \(output.shape): cross-entropy needs a dimension of classes")
-        }
-        let samples = output.shape[0]
-        let areLast = output.rank < 4
-        let classes = areLast ? output.shape[output.rank - 1] : output.shape[1]
-        let places = output.count / max(samples * classes, 1)
-        guard places == labels.positions else {
-            throw EngineError.data(
-                "the output has shape \(output.shape): \(places) predictions per sample for \(labels.positions) labels"
-            )
-        }
-        let shape = areLast ? [samples * places, classes, 1] : [samples, classes, places]
-        let logs = try logProbabilities(output.reshaped(shape), dimension: 1)
-        let index = try Tensor(labels.classes, shape: [shape[0], 1, shape[2]])
-        let chosen = try gather(.tensor(logs), 1, .tensor(index)).reshaped([samples, places])
-        let shares = try Tensor(labels.shares, shape: [samples, places]).converted(to: output.scalarType)
+        let layout = try ClassLayout(of: output, positions: labels.positions)
+        let places = [layout.samples, labels.positions]
+        let logs = try logProbabilities(output.reshaped(layout.shape), dimension: 1)
+        let index = try Tensor(labels.classes, shape: [layout.shape[0], 1, layout.shape[2]])
+        let chosen = try gather(.tensor(logs), 1, .tensor(index)).reshaped(places)
+        let shares = try Tensor(labels.shares, shape: places).converted(to: output.scalarType)
         return try (chosen * shares).summed(over: [1]) * -1
     }
 
@@ -71,7 +50,7 @@ extension LossFunction {
             throw EngineError.data(
                 "the output has shape \(output.shape), the unpruned model's \(target.shape)")
         }
-        let dimension = output.rank >= 4 ? 1 : output.rank - 1
+        let dimension = ClassLayout.dimension(of: output)
         let base = try logProbabilities(target, dimension: dimension)
         let terms = try exponential(.tensor(base)) * (base - logProbabilities(output, dimension: dimension))
         return try rows(terms.summed(over: [dimension])).averaged(over: [1])
@@ -89,13 +68,7 @@ private struct PositionLabels {
     /// - Parameter shifted: whether each position is compared with the label after it.
     init(_ labels: [Int64], positions: Int, shifted: Bool) {
         self.positions = positions
-        var wanted = labels
-        if shifted && positions > 0 {
-            for start in stride(from: 0, to: labels.count, by: positions) {
-                for position in start..<start + positions - 1 { wanted[position] = labels[position + 1] }
-                wanted[start + positions - 1] = Dataset.ignoredLabel
-            }
-        }
+        let wanted = shifted ? ClassLayout.following(labels, positions: positions) : labels
         var shares = [Double](repeating: 0, count: wanted.count)
         for start in stride(from: 0, to: wanted.count, by: max(positions, 1)) {
             let counted = (start..<start + positions).filter { wanted[$0] != Dataset.ignoredLabel }
@@ -106,8 +79,5 @@ private struct PositionLabels {
     }
 }
 
-private let logSoftmax = Operation("aten::log_softmax.int")
-private let log = Operation("aten::log")
-private let clampMinimum = Operation("aten::clamp_min")
 private let gather = Operation("aten::gather")
 private let exponential = Operation("aten::exp")

@@ -111,34 +111,17 @@ public struct Comparison: Encodable, Sendable {
             observer.advanced(LevelProgress(race))
             try interruption.check()
         }
-        let shared = SharedResults()
-        let clock = ContinuousClock()
-        let labels = workload.countedLabels
-        let (results, _) = try await team.evaluate(workload, journal: shared) { evaluator in
-            var results: [(Strategy, SearchResult, Int, Double)] = []
-            for strategy in strategies {
-                observer.noted("== \(strategy)")
-                var settings = options.search
-                settings.strategy = strategy
-                let before = shared.evaluations
-                let start = clock.now
-                var baseLoss = 0.0
-                let result = try await Search(problem, settings: settings, evaluator: evaluator).run {
-                    level, outcome in
-                    if level == 0, let base = outcome.best.first { baseLoss = base.loss }
-                    observer.finished(level: level, outcome: outcome, baseLoss: baseLoss)
-                }
-                results.append(
-                    (strategy, result, shared.evaluations - before, (clock.now - start) / .seconds(1)))
-            }
-            return results
+        let runs = try await Comparison.search(
+            strategies, problem, workload, options.search, team, observer: observer)
+        guard let base = runs.first?.result.base else {
+            throw InputError("there is no strategy to compare")
         }
-
+        let labels = workload.countedLabels
         var held = HeldOut(validation)
         var entries: [Entry] = []
-        for (strategy, result, new, seconds) in results {
+        for run in runs {
             var path: [Step] = []
-            for (index, state) in result.path.enumerated() {
+            for (index, state) in run.result.path.enumerated() {
                 try interruption.check()
                 path.append(
                     Step(
@@ -148,44 +131,15 @@ public struct Comparison: Encodable, Sendable {
             }
             entries.append(
                 Entry(
-                    strategy: strategy.description, path: path, work: result.totalWork,
-                    newBlockEvaluations: new, seconds: seconds))
+                    strategy: run.strategy.description, path: path, work: run.result.totalWork,
+                    newBlockEvaluations: run.newBlockEvaluations, seconds: run.seconds))
         }
         self.strategies = entries
         self.warnings = warnings
         lossFunction = workload.loss.rawValue
         samples = workload.dataset.samples
-        guard let base = results.first?.1.base else { throw InputError("there is no strategy to compare") }
         self.base = Evaluation.Measured(base, labels: labels)
         baseValidation = try await held.measure(.empty)
-    }
-
-    /// The searches that the contenders stand for.
-    private static func strategies(
-        _ options: CompareOptions, _ workload: Workload, _ candidates: Candidates,
-        _ interruption: Interruption
-    ) throws -> ([Strategy], [String]) {
-        var strategies: [Strategy] = []
-        var warnings: [String] = []
-        let edges = candidates.representatives
-        for contender in options.contenders {
-            switch contender {
-            case .search(let strategy): strategies.append(strategy)
-            case .randomSeeds: strategies += (0..<options.seeds).map { .random(seed: UInt64($0)) }
-            case .oneShot(let criterion):
-                let ranking = try ScoreReport.scores(
-                    ScoreOptions(criterion: criterion, objective: options.search.objective), edges, workload,
-                    interruption)
-                warnings += ranking.2
-                // Edges without a score come last; equal scores keep the canonical order.
-                let order = zip(edges, ranking.1.values).sorted { left, right in
-                    let (first, second) = (left.1 ?? .infinity, right.1 ?? .infinity)
-                    return first != second ? first < second : left.0 < right.0
-                }
-                strategies.append(.ranked(name: criterion.rawValue, edges: order.map(\.0)))
-            }
-        }
-        return (strategies, warnings)
     }
 }
 

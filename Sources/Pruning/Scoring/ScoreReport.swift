@@ -1,29 +1,11 @@
 internal import ComputationGraph
 internal import Datasets
 internal import Engine
+public import Report
 public import Search
 
 /// What `score` found, in the form of its JSON.
 public struct ScoreReport: Encodable, Sendable {
-    /// An edge with its names.
-    public struct NamedEdge: Encodable, Sendable {
-        /// The consumer's index.
-        public let node: Int
-        /// The consumer's input slot.
-        public let slot: Int
-        /// The consumer's name.
-        public let consumer: String
-        /// The name of the tensor that the edge carries.
-        public let tensor: String
-
-        init(_ edge: Edge, in graph: Graph) {
-            node = edge.node
-            slot = edge.slot
-            consumer = graph.vertices[edge.node].name
-            tensor = graph.value(on: edge).map { graph.values[$0].name } ?? ""
-        }
-    }
-
     /// One candidate.
     public struct Entry: Encodable, Sendable {
         /// The edge.

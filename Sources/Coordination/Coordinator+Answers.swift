@@ -1,0 +1,96 @@
+internal import Datasets
+internal import OrderedCollections
+internal import Search
+
+/// What workers answer: results, failures, and leases that end.
+extension Coordinator {
+    mutating func take(_ result: TaskResult, from connection: ConnectionID, at now: Instant)
+        -> [CoordinatorAction]
+    {
+        // What an earlier coordinator asked for comes again, as a handover; acknowledged here it would be lost.
+        guard settings.run.numbers(result.id.task) else { return [] }
+        let acknowledgement = CoordinatorAction.send(.acknowledged(result.id), to: connection)
+        guard let flight = flights[result.id.task] ?? lapsed[result.id.task], let level = race?.level.number
+        else {
+            // Late, or a copy: the work is known.
+            endLease(result.id, of: connection, at: now)
+            return [acknowledgement]
+        }
+        let task = flight.task
+        guard let holder = flight.holders[result.id.attempt], holder == peers[connection]?.hello?.identity
+        else {
+            return refuse(connection, because: "\(result.id) was not given to it, and it answers it", at: now)
+        }
+        guard result.scores.count == task.expansions.count,
+            result.scores.allSatisfy({
+                $0.losses.count == task.samples.count
+                    && ($0.correct.isEmpty || $0.correct.count == task.samples.count)
+            })
+        else {
+            return refuse(connection, because: "its result of \(result.id.task) has a wrong shape", at: now)
+        }
+        let copies = flights[result.id.task]?.leases.filter { $0.attempt != result.id.attempt } ?? []
+        // A worker may have waited before it computed, but it cannot have computed for longer than since it was asked.
+        if let lease = flight.leases.first(where: { $0.attempt == result.id.attempt }) {
+            let longest = (now - lease.handedOut + settings.leaseFloor).inSeconds
+            cost.fold(seconds: min(result.seconds, longest), expansions: task.expansions.count)
+        }
+        let wasLapsed = flights.removeValue(forKey: result.id.task) == nil
+        lapsed[result.id.task] = nil
+        endLease(result.id, of: connection, at: now)
+        // What was given back may have been handed out since in other company.
+        let others = wasLapsed ? withdraw(task) : []
+        let dropped = race?.dropCount
+        race?.fold(task, result.scores)
+        peers[connection]?.computed += 1
+        return noteNumerics(of: connection)
+            + [.journal(task, result.scores, level: level), acknowledgement]
+            + copies.map { .send(.cancel(result.id.task), to: $0.connection) } + others
+            + (race?.dropCount == dropped ? [] : cancelNeedless())
+    }
+
+    /// Tells the workers that have a task whose expansions were all dropped: one that is queued goes, one that is
+    /// being computed is finished.
+    private mutating func cancelNeedless() -> [CoordinatorAction] {
+        guard let race else { return [] }
+        var actions: [CoordinatorAction] = []
+        for (id, flight) in flights where !flight.isCancelled && !race.needs(flight.task) {
+            flights[id]?.isCancelled = true
+            actions += flight.leases.map { .send(.cancel(id), to: $0.connection) }
+        }
+        return actions
+    }
+
+    mutating func take(_ failure: TaskFailure, from connection: ConnectionID, at now: Instant)
+        -> [CoordinatorAction]
+    {
+        var actions: [CoordinatorAction] = [.send(.acknowledged(failure.id), to: connection)]
+        let wasLeased = flights[failure.id.task]?.leases.contains { $0.connection == connection } ?? false
+        let task = flights[failure.id.task]?.task
+        endLease(failure.id, of: connection, at: now)
+        guard wasLeased, let task else { return actions }
+        let name = peers[connection]?.name(connection) ?? "\(connection)"
+        actions.append(.log(.warning, "\(failure.id.task) failed on \(name): \(failure.reason)"))
+        if failure.isPermanent {
+            return actions
+                + fail(
+                    .taskFailed(
+                        state: task.state, block: task.block, edges: task.edges, reason: failure.reason))
+        }
+        peers[connection]?.restsUntil = now + settings.restAfterFailure
+        return actions + strike(task, vanished: nil, reason: failure.reason)
+    }
+
+    /// An attempt is over. When no one else has the task, its work goes back to the race.
+    mutating func endLease(_ id: AttemptID, of connection: ConnectionID, at now: Instant) {
+        settleDebt(id, of: connection, at: now)
+        guard var flight = flights[id.task] else { return }
+        flight.leases.removeAll { $0.attempt == id.attempt && $0.connection == connection }
+        flights[id.task] = flight
+        // The one that is left may be overdue already.
+        if let left = flight.leases.map(\.deadline).min(), let known = earliestDeadline {
+            earliestDeadline = min(known, left)
+        }
+        if flight.leases.isEmpty { giveBack(id.task) }
+    }
+}

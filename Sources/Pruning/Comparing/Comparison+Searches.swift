@@ -1,0 +1,75 @@
+internal import ComputationGraph
+internal import Datasets
+internal import Engine
+internal import Logging
+internal import Search
+
+/// The searches that are compared.
+extension Comparison {
+    /// What one strategy's search found, and took.
+    struct Run {
+        let strategy: Strategy
+        let result: SearchResult
+        let newBlockEvaluations: Int
+        let seconds: Double
+    }
+
+    /// Searches with one strategy after the other, on the same workers and with the same results.
+    static func search(
+        _ strategies: [Strategy], _ problem: SearchProblem, _ workload: Workload, _ settings: SearchSettings,
+        _ team: Team, observer: any PruneObserver
+    ) async throws -> [Run] {
+        let shared = SharedResults()
+        let clock = ContinuousClock()
+        let (runs, _) = try await team.evaluate(workload, journal: shared) { evaluator in
+            var runs: [Run] = []
+            for strategy in strategies {
+                observer.noted("== \(strategy)")
+                var settings = settings
+                settings.strategy = strategy
+                let before = shared.evaluations
+                let start = clock.now
+                var baseLoss = 0.0
+                let result = try await Search(problem, settings: settings, evaluator: evaluator).run {
+                    level, outcome in
+                    if level == 0, let base = outcome.best.first { baseLoss = base.loss }
+                    observer.finished(level: level, outcome: outcome, baseLoss: baseLoss)
+                }
+                runs.append(
+                    Run(
+                        strategy: strategy, result: result, newBlockEvaluations: shared.evaluations - before,
+                        seconds: (clock.now - start) / .seconds(1)))
+            }
+            return runs
+        }
+        return runs
+    }
+
+    /// The searches that the contenders stand for.
+    static func strategies(
+        _ options: CompareOptions, _ workload: Workload, _ candidates: Candidates,
+        _ interruption: Interruption
+    ) throws -> ([Strategy], [String]) {
+        var strategies: [Strategy] = []
+        var warnings: [String] = []
+        let edges = candidates.representatives
+        for contender in options.contenders {
+            switch contender {
+            case .search(let strategy): strategies.append(strategy)
+            case .randomSeeds: strategies += (0..<options.seeds).map { .random(seed: UInt64($0)) }
+            case .oneShot(let criterion):
+                let ranking = try ScoreReport.scores(
+                    ScoreOptions(criterion: criterion, objective: options.search.objective), edges, workload,
+                    interruption)
+                warnings += ranking.2
+                // Edges without a score come last; equal scores keep the canonical order.
+                let order = zip(edges, ranking.1.values).sorted { left, right in
+                    let (first, second) = (left.1 ?? .infinity, right.1 ?? .infinity)
+                    return first != second ? first < second : left.0 < right.0
+                }
+                strategies.append(.ranked(name: criterion.rawValue, edges: order.map(\.0)))
+            }
+        }
+        return (strategies, warnings)
+    }
+}

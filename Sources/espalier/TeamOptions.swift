@@ -1,0 +1,23 @@
+internal import ArgumentParser
+internal import Cluster
+internal import Pruning
+
+/// The options that say who computes.
+struct TeamOptions: ParsableArguments {
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Worker processes on this machine; 0 searches in this process. (default: one per core; none with --bind)",
+            valueName: "N"))
+    var workers: Int?
+    @OptionGroup(title: "Workers on other machines") var cluster: ClusterOptions
+
+    func validate() throws {
+        if let workers, !(0...1024).contains(workers) {
+            throw ValidationError("--workers must be between 0 and 1024")
+        }
+    }
+
+    /// How many workers there are on this machine.
+    var localWorkers: Int { workers ?? cluster.defaultWorkers }
+}

@@ -1,0 +1,98 @@
+import ComputationGraph
+import Datasets
+import Search
+
+@testable import Coordination
+
+/// A coordinator in the hand: events go in one by one, and the exact actions are looked at.
+struct CoordinatorBench {
+    var coordinator: Coordinator
+    let problem: SmallProblem
+    var now = Instant.zero
+
+    init(shards: Int = 1, samples: Int = 8, configure: (inout CoordinatorSettings) -> Void = { _ in }) throws
+    {
+        problem = try SmallProblem(samples: samples, shards: shards, blockSize: 4, edges: 3, keep: 1)
+        var settings = CoordinatorSettings(run: problem.run(), softwareVersion: "1")
+        configure(&settings)
+        coordinator = Coordinator(settings)
+    }
+
+    mutating func tell(_ event: CoordinatorEvent, after: Duration = .zero) throws -> [String] {
+        now = now + after
+        let actions = coordinator.handle(event, at: now)
+        try coordinator.validateState()
+        return actions.compactMap(CoordinatorBench.words)
+    }
+
+    /// Heartbeats of these workers for a while, so that nobody seems dead.
+    mutating func wait(_ duration: Duration, hearing connections: [ConnectionID]) throws -> [String] {
+        var words: [String] = []
+        let end = now + duration
+        while now < end {
+            for connection in connections {
+                words += try tell(.received(.alive(computed: 0), from: connection))
+            }
+            words += try tell(.tick, after: .milliseconds(500))
+        }
+        return words.filter { !$0.hasSuffix("alive") }
+    }
+
+    mutating func join(_ name: UInt8, shards: [Int] = [0]) throws -> [String] {
+        let connection = ConnectionID([name])
+        return try tell(.received(.hello(CoordinatorBench.hello(name)), from: connection))
+            + tell(.received(.ready(shards: shards), from: connection))
+    }
+
+    mutating func begin() throws -> [String] {
+        try tell(.begin(problem.base, division: problem.division, usesBounds: false, recorded: []))
+    }
+
+    mutating func result(
+        _ task: UInt64, _ attempt: UInt32, from name: UInt8, samples: Int = 4, seconds: Double = 1,
+        loss: Float = 1
+    )
+        throws -> [String]
+    {
+        let scores = SampleScores(losses: [Float](repeating: loss, count: samples), correct: [])
+        return try tell(
+            .received(
+                .result(TaskResult(id: AttemptID(TaskID(task), attempt), scores: [scores], seconds: seconds)),
+                from: ConnectionID([name])))
+    }
+
+    static func hello(_ name: UInt8, version: String = "1") -> Hello {
+        Hello(
+            softwareVersion: version, identity: WorkerID(high: UInt64(name), low: 0), host: "here",
+            process: 1,
+            processor: "")
+    }
+
+    static func words(_ action: CoordinatorAction) -> String? {
+        switch action {
+        case .send(let message, let connection):
+            switch message {
+            case .welcome: "\(connection): welcome"
+            case .refused(let reason): "\(connection): refused, \(reason)"
+            case .task(let assignment):
+                "\(connection): task \(assignment.id.task.number)/\(assignment.id.attempt) block \(assignment.block.index)"
+            case .acknowledged(let id): "\(connection): acknowledged \(id.task.number)/\(id.attempt)"
+            case .cancel(let task): "\(connection): cancel \(task.number)"
+            case .stop(let reason): "\(connection): stop, \(reason)"
+            case .alive: "\(connection): alive"
+            case .introduce: "\(connection): introduce"
+            case .hold(let shards):
+                "\(connection): hold \(shards.map { "\($0.shard)" }.joined(separator: " "))"
+            case .chunk, .missing: nil
+            case .status(let json): "\(connection): status of \(json.count) bytes"
+            }
+        case .close(let connection): "close \(connection)"
+        case .journal(let task, _, let level): "journal block \(task.block.index) of level \(level)"
+        case .note(let numerics): "note \(numerics.machine)"
+        case .levelFinished(let outcome): "finished with \(outcome.best.count)"
+        case .fail(let error): "fail: \(error)"
+        case .report(let connection): "report to \(connection)"
+        case .log, .serve: nil
+        }
+    }
+}
