@@ -14,6 +14,7 @@ public final class Network {
     let classes: EquivalenceClasses
     private let weights: [Tensor?]
     private let foldings: [Int: BatchNormFolding]
+    private let transformed = TransformedWeights()
     private var plans: [[[Int]]: Plan] = [:]
     /// The most plans kept: the full block, the remainders of a few shards, and a probe or two.
     private let planLimit = 8
@@ -42,15 +43,18 @@ public final class Network {
         foldings = try BatchNormFolding.all(in: graph, weights: weights)
     }
 
-    /// Bytes that the weights take.
-    public var weightBytes: Int { weights.reduce(0) { $0 + ($1?.byteCount ?? 0) } }
+    /// Bytes that the weights take, those that are transformed for the engine counted too.
+    public var weightBytes: Int {
+        weights.reduce(0) { $0 + ($1.map { $0.byteCount + TransformedWeights.bytes(of: $0) } ?? 0) }
+    }
 
     /// The plan for inputs of these shapes, made from them when there is none yet.
     func plan(for inputs: [Tensor]) throws -> Plan {
         let key = inputs.map(\.shape)
         if let plan = plans[key] { return plan }
         if plans.count >= planLimit { plans.removeAll() }
-        let plan = try Plan(graph: graph, weights: weights, foldings: foldings, inputs: inputs)
+        let plan = try Plan(
+            graph: graph, weights: weights, foldings: foldings, transformed: transformed, inputs: inputs)
         plans[key] = plan
         return plan
     }

@@ -53,9 +53,13 @@ final class Plan {
     /// - Parameters:
     ///   - weights: the tensor of every initialiser, by value index.
     ///   - foldings: the normalizations that convolutions take in, by vertex.
+    ///   - transformed: weights that other plans of the network have transformed already.
     ///   - inputs: one tensor per model input, in the order of `graph.inputs`.
     /// - Throws: `EngineError` that names the first node that is not supported or does not fit.
-    init(graph: Graph, weights: [Tensor?], foldings: [Int: BatchNormFolding] = [:], inputs: [Tensor]) throws {
+    init(
+        graph: Graph, weights: [Tensor?], foldings: [Int: BatchNormFolding] = [:],
+        transformed: TransformedWeights = TransformedWeights(), inputs: [Tensor]
+    ) throws {
         self.graph = graph
         inputShapes = inputs.map(\.shape)
         var constants = weights
@@ -103,12 +107,11 @@ final class Plan {
                         plain: Form(
                             vertex: index, kernel: kernel, inputs: vertex.inputs,
                             inPlace: InPlaceForm(of: vertex, shapes: shapes)),
-                        folded: try foldings[index].map {
-                            try $0.form(of: graph.vertices[$0.convolution], in: vertex)
-                        }
-                            ?? Form(
-                                endingIn: vertex,
-                                Pattern(graph: graph, constants: constants, shapes: shapes)),
+                        folded: try Form(
+                            endingIn: vertex,
+                            Pattern(
+                                graph: graph, constants: constants, shapes: shapes, foldings: foldings,
+                                transformed: transformed)),
                         outputs: vertex.outputs,
                         isPlainAddition: Plan.isPlainAddition(vertex, shapes: shapes)))
             }

@@ -11,8 +11,8 @@ struct BatchNormFolding {
     /// The convolution's vertex.
     let convolution: Int
     /// Its weight with every output channel scaled, and its new bias.
-    private let weight: Tensor
-    private let bias: Tensor
+    let weight: Tensor
+    let bias: Tensor
 
     /// The foldings of a graph, by the normalization's vertex.
     ///
@@ -65,10 +65,9 @@ struct BatchNormFolding {
 
     /// The folded layer.
     ///
-    /// - Parameters:
-    ///   - vertex: the convolution.
-    ///   - normalization: the layer after it.
-    func form(of vertex: Vertex, in normalization: Vertex) throws -> Plan.Form {
+    /// - Parameter normalization: the layer after the convolution.
+    func form(in normalization: Vertex, _ pattern: Pattern) throws -> Plan.Form {
+        let vertex = pattern.graph.vertices[convolution]
         guard let builder = Operators.builder(domain: vertex.node.domain, operation: vertex.operation) else {
             throw EngineError.unsupported(
                 index: vertex.index, name: vertex.name, operation: vertex.operation)

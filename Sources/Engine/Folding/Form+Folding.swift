@@ -10,6 +10,8 @@ extension Plan.Form {
             let form = try Gelu(endingIn: vertex, pattern)?.form ?? LinearLayer(endingIn: vertex, pattern)?
                 .form
                 ?? StackProduct(endingIn: vertex, pattern)?.form ?? RowNormalization(vertex, pattern)?.form
+                ?? WinogradConvolution(endingIn: vertex, pattern)?.form
+                ?? pattern.foldings[vertex.index]?.form(in: vertex, pattern)
         else { return nil }
         self = form
     }

@@ -8,6 +8,9 @@ struct Pattern {
     let constants: [Tensor?]
     /// The shape of every value computed so far.
     let shapes: [[Int]?]
+    /// The normalizations that convolutions take in, by vertex.
+    var foldings: [Int: BatchNormFolding] = [:]
+    let transformed: TransformedWeights
 
     /// The vertex of kind `operation` that computes a value which one other vertex alone reads.
     func producer(_ value: Int, _ operation: String) -> Vertex? {
