@@ -55,7 +55,8 @@ public final class Evaluator {
         passes.forget(smallerThan: state.count)
         horizon.meet(state, contenders: contenders.compactMap { edges[$0] })
         let block = passes.block(of: samples)
-        let inputs = try passes.inputs(on: block)
+        let inputs =
+            try passes.inputs(on: block)
             ?? graph.inputs.map { try Tensor(dataset.gather(samples, from: $0.name)) }
         let plan = try network.plan(for: inputs)
         let parent = parent(state, plan: plan)
@@ -67,7 +68,8 @@ public final class Evaluator {
         var wanted: Set<Int> = []
         for way in ways where way?.base == nil { wanted.formUnion(way?.recomputation.reads ?? [plan.output]) }
         parent.read.formUnion(wanted)
-        let base: Pass? = wanted.isEmpty ? nil : try pass(of: parent, wanted: wanted, inputs: inputs, on: block)
+        let base: Pass? =
+            wanted.isEmpty ? nil : try pass(of: parent, wanted: wanted, inputs: inputs, on: block)
         defer { if let base { passes.keep(base, of: state, on: block, as: .state) } }
 
         return try zip(edges, ways).enumerated().map { place, expansion in
@@ -160,4 +162,3 @@ private struct ParentKey: Hashable {
     let state: Mask
     let plan: ObjectIdentifier
 }
-

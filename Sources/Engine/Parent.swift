@@ -44,7 +44,8 @@ final class Parent {
     private func reads(beyond edge: Edge) -> [Int] {
         if let known = readsBeyond[edge] { return known }
         let reads = Recomputation(
-            of: [plan.output], under: state.removing(edge), from: Mask(state.edges.filter { $0 != edge }), plan: plan
+            of: [plan.output], under: state.removing(edge), from: Mask(state.edges.filter { $0 != edge }),
+            plan: plan
         ).reads
         readsBeyond[edge] = reads
         return reads

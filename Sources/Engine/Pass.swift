@@ -38,7 +38,9 @@ struct Pass {
     func detached(keeping kept: (Int) -> Bool) -> Pass {
         var pass = self
         pass.base = nil
-        for value in values.indices { pass.values[value] = kept(value) ? values[value] ?? shared(value) : nil }
+        for value in values.indices {
+            pass.values[value] = kept(value) ? values[value] ?? shared(value) : nil
+        }
         return pass
     }
 

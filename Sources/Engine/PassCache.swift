@@ -64,7 +64,9 @@ struct PassCache {
             guard let entry = group.entries[block], entry.pass.plan === plan else { continue }
             let distance = plan.distance(other, mask)
             // Equal ones in one order, whatever that of the dictionary.
-            guard distance < least || distance == least && nearest.map({ other < $0.mask }) == true else { continue }
+            guard distance < least || distance == least && nearest.map({ other < $0.mask }) == true else {
+                continue
+            }
             (nearest, least) = ((other, entry.pass), distance)
         }
         return nearest
@@ -76,7 +78,9 @@ struct PassCache {
     /// Lets go what is kept of masks that remove fewer than `count` edges: a search goes on from states to larger ones.
     mutating func forget(smallerThan count: Int) {
         for mask in groups.keys where mask.count < count {
-            for entry in groups.removeValue(forKey: mask)?.entries.values ?? [:].values { release(entry.pass) }
+            for entry in groups.removeValue(forKey: mask)?.entries.values ?? [:].values {
+                release(entry.pass)
+            }
         }
     }
 

@@ -61,7 +61,8 @@ extension Plan {
                 guard let input, changes[input] else { return false }
                 return !cuts.contains(step.vertex, slot) || graph.values[input].hasDynamicShape
             }
-            guard reads || nodes.contains(step.vertex) || vertex.captured.contains(where: { changes[$0] }) else {
+            guard reads || nodes.contains(step.vertex) || vertex.captured.contains(where: { changes[$0] })
+            else {
                 continue
             }
             for output in step.outputs { if let output { changes[output] = true } }

@@ -123,7 +123,8 @@ import Testing
             .result(
                 TaskResult(
                     id: AttemptID(TaskID(3), 1),
-                    scores: [SampleScores(losses: [Float](repeating: 1.5, count: 40), correct: [])], seconds: 1)))
+                    scores: [SampleScores(losses: [Float](repeating: 1.5, count: 40), correct: [])],
+                    seconds: 1)))
         for word in 0..<(whole.count - 9) / 8 - 1 {
             for distance in 20..<40 {
                 var damaged = whole

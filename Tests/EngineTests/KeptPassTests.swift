@@ -79,4 +79,68 @@ struct KeptPassTests {
         }
         #expect(foreseeing.computedSteps < keeping.computedSteps)
     }
+
+    /// The states of a beam, each with its contenders, twice in a row as levels of a search: sets that differ by a late edge
+    /// alone start from each other's passes.
+    @Test(
+        "of one expansion serve others that differ from it late, to the same bits",
+        arguments: ["densenet", "gpt2", "resnet18", "unet", "vit"])
+    func kin(model: String) throws {
+        let fixture = try ModelFixture(model)
+        let forgetting = try fixture.evaluator(keptBytes: 0)
+        let keeping = try fixture.evaluator()
+        let crowded = try fixture.evaluator(keptBytes: 300_000)
+        let ownStates = try fixture.evaluator()
+        var generator = Seeded(23)
+        var beam = [Mask.empty]
+        for _ in 0..<3 {
+            var next: [Mask] = []
+            // A block after the other, as one worker visits them.
+            for samples in [[0, 1, 2], [5, 3, 4]] {
+                for state in beam {
+                    let edges = Array(
+                        fixture.candidates.expansions(of: state, in: fixture.graph).shuffled(
+                            using: &generator
+                        )
+                        .prefix(7))
+                    let expected = try forgetting.evaluate(state: state, samples: samples, expansions: edges)
+                        .map(Bits.init)
+                    for evaluator in [keeping, crowded] {
+                        let scores = try evaluator.evaluate(
+                            state: state, samples: samples, expansions: edges,
+                            contenders: Array(edges.indices.prefix(3)))
+                        #expect(scores.map(Bits.init) == expected, "\(state) \(samples)")
+                    }
+                    let alone = try ownStates.evaluate(state: state, samples: samples, expansions: edges)
+                    #expect(alone.map(Bits.init) == expected, "\(state) \(samples)")
+                    next += edges.prefix(2).map(state.removing)
+                }
+            }
+            beam = Array(Set(next).sorted().prefix(4))
+        }
+        #expect(keeping.computedSteps < ownStates.computedSteps)
+    }
+
+    @Test("of a sibling save an expansion all that lies before the edges by which the two states differ")
+    func siblings() throws {
+        let fixture = try ModelFixture("resnet18")
+        // Into the sums at the ends of the residual blocks.
+        let edges = try Candidates(of: fixture.graph, selection: .branches).representatives
+        let (early, other, late) = (edges[0], edges[edges.count - 3], edges[edges.count - 1])
+        func steps(_ evaluator: Evaluator, _ state: Mask, _ edge: Edge?) throws -> Int {
+            let before = evaluator.computedSteps
+            _ = try evaluator.evaluate(state: state, samples: [0, 1, 2], expansions: [edge])
+            return evaluator.computedSteps - before
+        }
+        let alone = try fixture.evaluator()
+        _ = try steps(alone, Mask([other]), early)
+        // The state's pass is there now.
+        let again = try steps(alone, Mask([other]), early)
+        let kept = try fixture.evaluator()
+        // Both states are known before, so that it shows by which edges they differ.
+        for state in [late, other] { _ = try steps(kept, Mask([state]), nil) }
+        _ = try steps(kept, Mask([late]), early)
+        let last = try steps(kept, Mask([other]), early)
+        #expect(last * 2 < again, "\(last) steps, and \(again)")
+    }
 }
