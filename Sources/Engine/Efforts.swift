@@ -45,8 +45,15 @@ extension Plan {
     func extent(of edge: Edge) -> Int { efforts.dependingOn(edge.node, in: graph) }
 
     /// What a pass under one mask takes at least if it starts from a pass under another: all that depends on the earliest
-    /// edge that only one of them removes.
-    func distance(_ left: Mask, _ right: Mask) -> Int {
-        left.difference(from: right).reduce(0) { max($0, extent(of: $1)) }
+    /// edge that only one of them removes. `nil` where that is more than `limit`.
+    func distance(_ left: Mask, _ right: Mask, within limit: Int) -> Int? {
+        var distance = 0
+        for (edges, other) in [(left.edges, right), (right.edges, left)] {
+            for edge in edges where !other.contains(edge) {
+                distance = max(distance, extent(of: edge))
+                if distance > limit { return nil }
+            }
+        }
+        return distance
     }
 }

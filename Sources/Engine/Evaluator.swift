@@ -52,7 +52,7 @@ public final class Evaluator {
     {
         let state = network.classes.canonical(state)
         let edges = expansions.map { $0.map(network.classes.last(of:)) }
-        passes.forget(smallerThan: state.count)
+        passes.forgetAllBut(states: state.count)
         horizon.meet(state, contenders: contenders.compactMap { edges[$0] })
         let block = passes.block(of: samples)
         let inputs =
@@ -104,7 +104,7 @@ public final class Evaluator {
         let plan = parent.plan
         guard
             let near = passes.nearest(
-                to: own.mask, on: block, plan, within: plan.distance(parent.state, own.mask))
+                to: own.mask, on: block, plan, within: plan.extent(of: edge))
         else { return (own, nil) }
         let other = Recomputation(of: [plan.output], under: own.mask, from: near.mask, plan: plan) {
             near.pass[$0] != nil

@@ -4,8 +4,9 @@ internal import ComputationGraph
 struct Horizon {
     private var count = -1
     private var states: Set<Mask> = []
-    /// Those by which the states of a level differ from each other.
-    private var distinguishing: Set<Edge> = []
+    /// Those that any state of a level removes, and those that all do.
+    private var removed: Set<Edge> = []
+    private var common: Set<Edge> = []
     /// Those whose removal may lead to a state of the next level.
     private var contending: Set<Edge> = []
 
@@ -17,13 +18,14 @@ struct Horizon {
         if state.count != count { self = Horizon(count: state.count) }
         let isNewState = states.insert(state).inserted
         if isNewState {
-            let all = states.map { Set($0.edges) }
-            distinguishing = all.reduce(Set()) { $0.union($1) }
-                .subtracting(all.dropFirst().reduce(all[0]) { $0.intersection($1) })
+            removed.formUnion(state.edges)
+            if states.count == 1 { common = removed } else { common.formIntersection(state.edges) }
         }
         let before = contending.count
         contending.formUnion(contenders)
-        if isNewState || contending.count > before { edges = distinguishing.union(contending).sorted() }
+        if isNewState || contending.count > before {
+            edges = removed.subtracting(common).union(contending).sorted()
+        }
     }
 
     /// Nothing yet.

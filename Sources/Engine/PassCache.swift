@@ -62,11 +62,9 @@ struct PassCache {
         var least = limit
         for (other, group) in groups {
             guard let entry = group.entries[block], entry.pass.plan === plan else { continue }
-            let distance = plan.distance(other, mask)
+            guard let distance = plan.distance(other, mask, within: least) else { continue }
             // Equal ones in one order, whatever that of the dictionary.
-            guard distance < least || distance == least && nearest.map({ other < $0.mask }) == true else {
-                continue
-            }
+            guard distance < least || nearest.map({ other < $0.mask }) == true else { continue }
             (nearest, least) = ((other, entry.pass), distance)
         }
         return nearest
@@ -75,9 +73,10 @@ struct PassCache {
     /// Hands out a pass; `keep` it again afterwards.
     mutating func take(_ mask: Mask, on block: Int) -> Pass? { remove(mask, block) }
 
-    /// Lets go what is kept of masks that remove fewer than `count` edges: a search goes on from states to larger ones.
-    mutating func forget(smallerThan count: Int) {
-        for mask in groups.keys where mask.count < count {
+    /// Lets go what serves no expansion of states with `count` removed edges: a search goes on from states to larger ones, and
+    /// the next search starts from the full model again.
+    mutating func forgetAllBut(states count: Int) {
+        for mask in groups.keys where mask.count < count || mask.count > count + 1 {
             for entry in groups.removeValue(forKey: mask)?.entries.values ?? [:].values {
                 release(entry.pass)
             }
