@@ -86,6 +86,7 @@ public final class LocalCluster: Sendable {
 
     /// Sends the workers home, waits a moment for those on this machine, and ends those that do not go.
     public func shutdown() {
+        workers?.expectEnd()
         evaluator.shutdown()
         workers?.stop()
     }

@@ -122,12 +122,13 @@ final class LocalWorkers: Sendable {
         do throws(ClusterError) { try start() } catch { evaluator.fail(error) }
     }
 
+    /// From now on a worker that ends is not replaced: to be called before workers are told to stop.
+    func expectEnd() { state.withLock { $0.isStopping = true } }
+
     /// Waits for workers that were told to stop, and ends those that do not.
     func stop(politely: Bool = true) {
-        let children = state.withLock { state in
-            state.isStopping = true
-            return Array(state.children.values)
-        }
+        expectEnd()
+        let children = state.withLock { Array($0.children.values) }
         if politely {
             let deadline = DispatchTime.now() + 2
             for child in children { _ = child.wait(until: deadline) }

@@ -172,23 +172,22 @@ def test_an_interrupted_coordinator_sends_its_workers_home():
 
 
 def test_a_finished_search_leaves_nothing_and_its_workers_stay_within_their_memory():
-    with scratch() as folder, running(2, folder, "--memory", "700M") as search:
+    """Whether memory grows over time is the soak's to see: this takes two seconds, most of which are the start."""
+    with scratch() as folder, running(2, folder, "--memory", "400M") as search:
         search.wait_for(total() // 5)
         workers = search.workers
-        early = {worker: kibibytes(worker, "VmRSS") for worker in workers}
-        late, most = {}, {}
+        most = {}
         while search.process.poll() is None:
             for worker in workers:
-                late[worker] = kibibytes(worker, "VmRSS") or late.get(worker, 0)
                 most[worker] = kibibytes(worker, "VmHWM") or most.get(worker, 0)
             time.sleep(0.02)
         code, errors = search.end()
         assert code == 0, errors
+        # A worker that was sent home is not replaced by another one.
+        assert "ended with" not in errors, errors
         search.leaves_nothing(workers)
         for worker in workers:
-            assert 0 < most[worker] <= 700 << 10, f"a worker took {most[worker]} KiB"
-            assert late[worker] <= 1.05 * early[worker] + 4096, (
-                f"a worker grew from {early[worker]} to {late[worker]} KiB")
+            assert 0 < most[worker] <= 400 << 10, f"a worker took {most[worker]} KiB"
 
 
 def test_bad_usage_of_workers_is_told():
