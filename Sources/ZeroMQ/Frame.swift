@@ -3,7 +3,7 @@ public import Foundation
 
 /// One part of a message: immutable bytes.
 ///
-/// A received frame keeps libzmq's own buffer, without a copy, as long as it or its `data` lives.
+/// A received frame keeps libzmq's own buffer, without a copy, as long as it lives.
 public struct Frame: Sendable {
     private enum Storage {
         case bytes([UInt8])
@@ -48,13 +48,11 @@ public struct Frame: Sendable {
         return withUnsafeBytes { Array($0) }
     }
 
-    /// The bytes as `Data`, without a copy if they were received.
+    /// The bytes as `Data`: the caller's own, which may be changed. Those of a received message are copied, for Foundation
+    /// changes foreign memory in place.
     public var data: Data {
-        switch storage {
-        case .bytes(let bytes): Data(bytes)
-        case .data(let data): data
-        case .message(let message): message.data
-        }
+        if case .data(let data) = storage { return data }
+        return withUnsafeBytes { Data($0) }
     }
 
     /// The received message behind the frame, which can be sent again without a copy.
@@ -105,11 +103,4 @@ final class ReceivedMessage: @unchecked Sendable {
 
     /// True if more parts of the same message follow.
     var hasMore: Bool { zmq_msg_more(pointer) != 0 }
-
-    var data: Data {
-        guard let start = bytes.baseAddress, !bytes.isEmpty else { return Data() }
-        return Data(
-            bytesNoCopy: UnsafeMutableRawPointer(mutating: start), count: bytes.count,
-            deallocator: .custom { _, _ in withExtendedLifetime(self) {} })
-    }
 }

@@ -55,6 +55,16 @@ struct MessageTests {
         #expect(data == Data(repeating: 7, count: 100_000))
     }
 
+    @Test func whoeverChangesAFramesDataChangesNoFrame() throws {
+        let (router, dealer) = try pair("inproc://test")
+        _ = try dealer.send([[UInt8](repeating: 7, count: 1000)])
+        let frame = try #require(try eventually { try router.receive() })[1]
+        var data = frame.data
+        data[0] = 8
+        data.replaceSubrange(1..<2, with: [8])
+        #expect(frame.bytes == [UInt8](repeating: 7, count: 1000))
+    }
+
     @Test func framesCompareByBytes() {
         #expect(Frame([1, 2]) == Frame(Data([1, 2])))
         #expect(Frame("ab") != Frame([97]))
