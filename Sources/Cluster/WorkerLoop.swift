@@ -67,7 +67,9 @@ final class WorkerLoop {
                 nextTick = stopwatch.now + .milliseconds(200)
             }
             if let ending {
-                // What is still to be sent goes out while the socket lingers.
+                // What is still to be sent goes out while the socket lingers; a run that is over wants nothing more, and
+                // mostly nobody is there to take it.
+                if case .finished = ending { try? socket?.set(.linger, .zero) }
                 socket?.close()
                 return ending
             }
