@@ -20,9 +20,13 @@ extension Coordinator {
 
     /// Whether choosing tasks ahead costs less than workers that wait.
     private var mayPrefetch: Bool {
-        guard usesBounds, let limit = settings.prefetchLimit else { return true }
+        guard usesBounds, let limit = settings.prefetchLimit, let race else { return true }
+        if race.blocksPerState >= Self.fewestBlocksAhead * readyCount { return true }
         return cost.expected(expansions: 1).map { $0 < limit } ?? false
     }
+
+    /// With so many blocks of a state for each worker, a task chosen ahead is one of many, and hardly ever in vain.
+    private static let fewestBlocksAhead = 4
 
     /// The most leases of one task at once.
     private static let largestCopyCount = 4

@@ -101,16 +101,21 @@ public struct Coordinator: Sendable {
             actions += assignShards(at: now)
             assignedVersion = peers.version
         }
-        actions += settle(at: now)
+        actions = settle(after: actions, at: now)
         for case .send(_, let connection) in actions { peers[connection]?.lastSent = now }
         return actions
     }
 
     /// Hands out what can be handed out, or ends the level when its outcome is known.
-    private mutating func settle(at now: Instant) -> [CoordinatorAction] {
-        guard let isComplete = race?.isComplete else { return [] }
-        guard isComplete, let outcome = race?.outcome() else { return dispatch(at: now) }
-        return abandonLevel() + [.levelFinished(outcome)]
+    ///
+    /// Nobody waits for the disk: tasks may go out before a result is kept. Its acknowledgement may not, nor the outcome.
+    private mutating func settle(after actions: [CoordinatorAction], at now: Instant) -> [CoordinatorAction] {
+        guard let isComplete = race?.isComplete else { return actions }
+        if isComplete, let outcome = race?.outcome() {
+            return actions + abandonLevel() + [.levelFinished(outcome)]
+        }
+        let place = actions.firstIndex { if case .journal = $0 { true } else { false } } ?? actions.endIndex
+        return actions[..<place] + dispatch(at: now) + actions[place...]
     }
 
     /// Ends the level: what its workers have queued is not wanted any more.

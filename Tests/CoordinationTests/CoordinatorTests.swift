@@ -36,13 +36,13 @@ import Testing
         #expect(try bench.join(2) == ["02: welcome", "02: task 3/1 block 0", "02: task 4/1 block 1"])
     }
 
-    @Test func aResultIsKeptBeforeItIsAcknowledgedAndTheNextTaskFollows() throws {
+    @Test func aResultIsKeptBeforeItIsAcknowledgedButTheNextTaskDoesNotWaitForTheDisk() throws {
         var bench = try CoordinatorBench(samples: 12)
         _ = try bench.begin()
         _ = try bench.join(1)
         #expect(
             try bench.result(1, 1, from: 1)
-                == ["journal block 0 of level 0", "01: acknowledged 1/1", "01: task 3/1 block 2"])
+                == ["01: task 3/1 block 2", "journal block 0 of level 0", "01: acknowledged 1/1"])
         #expect(try bench.result(2, 1, from: 1) == ["journal block 1 of level 0", "01: acknowledged 2/1"])
         #expect(
             try bench.result(3, 1, from: 1)
@@ -67,17 +67,30 @@ import Testing
         // follows by a fifth each time.
         #expect(
             try bench.result(1, 1, from: 1, seconds: 1)
-                == ["journal block 0 of level 0", "01: acknowledged 1/1", "01: task 2/1 block 1"])
-        var short = try CoordinatorBench(samples: 16) { $0.prefetchLimit = .milliseconds(10) }
+                == ["01: task 2/1 block 1", "journal block 0 of level 0", "01: acknowledged 1/1"])
+        var short = try CoordinatorBench(samples: 12) { $0.prefetchLimit = .milliseconds(10) }
         _ = try short.join(1)
         _ = try short.tell(
             .begin(short.problem.base, division: short.problem.division, usesBounds: true, recorded: []))
         #expect(
             try short.result(1, 1, from: 1, seconds: 0.00001)
                 == [
-                    "journal block 0 of level 0", "01: acknowledged 1/1", "01: task 2/1 block 1",
-                    "01: task 3/1 block 2",
+                    "01: task 2/1 block 1", "01: task 3/1 block 2", "journal block 0 of level 0",
+                    "01: acknowledged 1/1",
                 ])
+    }
+
+    @Test func withBoundsLongTasksAreChosenAheadWhereBlocksAreMany() throws {
+        var bench = try CoordinatorBench(samples: 28) { $0.prefetchLimit = .zero }
+        _ = try bench.join(1)
+        let begin = CoordinatorEvent.begin(
+            bench.problem.base, division: bench.problem.division, usesBounds: true, recorded: [])
+        #expect(try bench.tell(begin) == ["01: task 1/1 block 0", "01: task 2/1 block 1"])
+        // Seven blocks are not four for each of two workers.
+        #expect(try bench.join(2).filter { $0.contains("task") } == ["02: task 3/1 block 2"])
+        #expect(
+            try bench.result(1, 1, from: 1)
+                == ["journal block 0 of level 0", "01: acknowledged 1/1"])
     }
 
     @Test func whatNobodyNeedsAnyMoreIsCancelledAndNotHandedOutAgain() throws {
@@ -108,7 +121,7 @@ import Testing
         _ = try bench.result(1, 1, from: 1, loss: 0)
         #expect(
             try bench.result(4, 1, from: 1, loss: 0)
-                == ["journal block 1 of level 1", "01: acknowledged 4/1", "01: task 5/2 block 1"])
+                == ["01: task 5/2 block 1", "journal block 1 of level 1", "01: acknowledged 4/1"])
         // The second is dropped by its first block: its other block is not needed, neither here nor there.
         #expect(
             try bench.result(2, 1, from: 2, loss: 5)

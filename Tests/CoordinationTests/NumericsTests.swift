@@ -74,7 +74,7 @@ import Testing
         #expect(words.first?.hasPrefix("note ") == true)
         #expect(
             words.dropFirst() == [
-                "journal block 0 of level 0", "01: acknowledged 77/1", "01: task 1/1 block 1",
+                "01: task 1/1 block 1", "journal block 0 of level 0", "01: acknowledged 77/1",
             ], "only what is not known is handed out")
     }
 
