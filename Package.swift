@@ -63,6 +63,7 @@ let package = Package(
         .systemLibrary(name: "CZeroMQ", providers: [.apt(["libzmq3-dev"])]),
         .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(name: "CSodium", providers: [.apt(["libsodium-dev"])]),
+        .systemLibrary(name: "COpenSSL", providers: [.apt(["libssl-dev"])]),
 
         .target(name: "Files", swiftSettings: swiftSettings),
         .target(name: "Torch", dependencies: ["CTorch"], swiftSettings: swiftSettings),
@@ -104,7 +105,7 @@ let package = Package(
             dependencies: [
                 "Coordination", "Search", "Engine", "Journal", "Datasets", "ONNX", "ComputationGraph",
                 "ZeroMQ",
-                "CSodium",
+                "COpenSSL",
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: swiftSettings),

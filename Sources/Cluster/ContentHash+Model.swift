@@ -1,4 +1,3 @@
-internal import CSodium
 internal import ONNX
 
 extension ContentHash {
@@ -9,9 +8,9 @@ extension ContentHash {
         let own = try digest(ofFile: path)
         let others = try ModelFile(contentsOf: path, loadingExternalData: false).externalDataFiles
         guard !others.isEmpty else { return own }
-        let all = try others.reduce(into: own) { $0 += try digest(ofFile: $1) }
-        var combined = [UInt8](repeating: 0, count: Int(crypto_hash_sha256_BYTES))
-        crypto_hash_sha256(&combined, all, UInt64(all.count))
-        return combined
+        let hasher = ContentHasher()
+        hasher.update(own)
+        for other in others { hasher.update(try digest(ofFile: other)) }
+        return hasher.finish()
     }
 }

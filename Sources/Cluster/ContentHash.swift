@@ -1,4 +1,4 @@
-internal import CSodium
+internal import COpenSSL
 public import Datasets
 internal import Glibc
 
@@ -18,14 +18,14 @@ public enum ContentHash {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { throw ContentHashError(path: path, code: errno) }
         defer { close(descriptor) }
-        var hasher = ContentHasher()
+        let hasher = ContentHasher()
         try hasher.update(descriptor: descriptor, path: path)
         return hasher.finish()
     }
 
     /// The SHA-256 of an archive that is not written anywhere.
     public static func digest(of archive: ArchiveImage) -> [UInt8] {
-        var hasher = ContentHasher()
+        let hasher = ContentHasher()
         archive.forEachPiece { hasher.update($0) }
         return hasher.finish()
     }
@@ -37,21 +37,21 @@ public enum ContentHash {
     }
 }
 
-/// A SHA-256 that is computed bit by bit.
-struct ContentHasher {
-    private var state = crypto_hash_sha256_state()
+/// A SHA-256 that is computed bit by bit, by OpenSSL: it uses the processor's own instructions where there are any, and
+/// every process of a run takes in all of the data before it begins.
+final class ContentHasher {
+    private let state = EVP_MD_CTX_new()
 
-    init() { crypto_hash_sha256_init(&state) }
+    init() { precondition(EVP_DigestInit_ex(state, EVP_sha256(), nil) == 1, "OpenSSL has SHA-256") }
 
-    mutating func update(_ bytes: UnsafeRawBufferPointer) {
-        crypto_hash_sha256_update(
-            &state, bytes.baseAddress?.assumingMemoryBound(to: UInt8.self), UInt64(bytes.count))
-    }
+    deinit { EVP_MD_CTX_free(state) }
 
-    mutating func update(_ bytes: [UInt8]) { bytes.withUnsafeBytes { update($0) } }
+    func update(_ bytes: UnsafeRawBufferPointer) { EVP_DigestUpdate(state, bytes.baseAddress, bytes.count) }
+
+    func update(_ bytes: [UInt8]) { bytes.withUnsafeBytes { update($0) } }
 
     /// Takes in what a file holds from its beginning on.
-    mutating func update(descriptor: Int32, path: String) throws(ContentHashError) {
+    func update(descriptor: Int32, path: String) throws(ContentHashError) {
         var buffer = [UInt8](repeating: 0, count: 1 << 20)
         var offset = 0
         while true {
@@ -59,14 +59,15 @@ struct ContentHasher {
             if count < 0 && errno == EINTR { continue }
             guard count >= 0 else { throw ContentHashError(path: path, code: errno) }
             if count == 0 { return }
-            crypto_hash_sha256_update(&state, buffer, UInt64(count))
+            EVP_DigestUpdate(state, buffer, count)
             offset += count
         }
     }
 
-    mutating func finish() -> [UInt8] {
-        var digest = [UInt8](repeating: 0, count: Int(crypto_hash_sha256_BYTES))
-        crypto_hash_sha256_final(&state, &digest)
+    /// The digest of all that was taken in, 32 bytes. Nothing can be taken in afterwards.
+    func finish() -> [UInt8] {
+        var digest = [UInt8](repeating: 0, count: Int(EVP_MD_get_size(EVP_sha256())))
+        EVP_DigestFinal_ex(state, &digest, nil)
         return digest
     }
 }

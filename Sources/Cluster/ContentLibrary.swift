@@ -92,7 +92,7 @@ private final class OpenFile: Sendable {
     deinit { close(descriptor) }
 
     func digest() throws(ContentHashError) -> [UInt8] {
-        var hasher = ContentHasher()
+        let hasher = ContentHasher()
         try hasher.update(descriptor: descriptor, path: path)
         return hasher.finish()
     }

@@ -21,7 +21,7 @@ public enum NumericsProof {
     public static func digest(edges: [Edge], samples: Range<Int>, evaluator: Evaluator) throws -> [UInt8] {
         let scores = try evaluator.evaluate(
             state: .empty, samples: Array(samples), expansions: [nil] + edges)
-        var hasher = ContentHasher()
+        let hasher = ContentHasher()
         for score in scores {
             for loss in score.losses {
                 withUnsafeBytes(of: loss.bitPattern.littleEndian) { hasher.update($0) }
