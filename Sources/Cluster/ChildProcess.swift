@@ -29,10 +29,10 @@ final class ChildProcess: Sendable {
         var fromChild: [Int32] = [-1, -1]
         let kind = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
         guard socketpair(AF_UNIX, kind, 0, &toChild) == 0 else {
-            throw .cannotStart(executable: executable, reason: String(cString: strerror(errno)))
+            throw .cannotStart(executable: executable, reason: SystemError.message())
         }
         guard socketpair(AF_UNIX, kind, 0, &fromChild) == 0 else {
-            let reason = String(cString: strerror(errno))
+            let reason = SystemError.message()
             toChild.forEach { _ = close($0) }
             throw .cannotStart(executable: executable, reason: reason)
         }
@@ -44,7 +44,7 @@ final class ChildProcess: Sendable {
         guard code == 0 else {
             close(toChild[1])
             close(fromChild[0])
-            throw .cannotStart(executable: executable, reason: String(cString: strerror(code)))
+            throw .cannotStart(executable: executable, reason: SystemError.message(code))
         }
         let process = spawned
         self.process = process

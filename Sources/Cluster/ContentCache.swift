@@ -56,10 +56,10 @@ public struct ContentCache: Sendable {
         }
         let path = "\(folder)/partial/\(content.hexadecimal)"
         let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
-        guard descriptor >= 0 else { throw .cache(path: path, reason: String(cString: strerror(errno))) }
+        guard descriptor >= 0 else { throw .cache(path: path, reason: SystemError.message()) }
         var isOurs = flock(descriptor, LOCK_EX | LOCK_NB) == 0
         if !isOurs && errno != EWOULDBLOCK {
-            let reason = String(cString: strerror(errno))
+            let reason = SystemError.message()
             close(descriptor)
             throw .cache(path: path, reason: "it cannot be locked: \(reason)")
         }
@@ -159,7 +159,7 @@ final class PartialContent {
                 pwrite(descriptor, $0.baseAddress! + done, bytes.count - done, offset + done)
             }
             if count < 0 && errno == EINTR { continue }
-            guard count > 0 else { throw .cache(path: path, reason: String(cString: strerror(errno))) }
+            guard count > 0 else { throw .cache(path: path, reason: SystemError.message()) }
             done += count
         }
         bytes.withUnsafeBytes { hasher.update($0) }
@@ -175,7 +175,7 @@ final class PartialContent {
             return nil
         }
         guard rename(path, finished) == 0 else {
-            throw .cache(path: finished, reason: String(cString: strerror(errno)))
+            throw .cache(path: finished, reason: SystemError.message())
         }
         // The writer's lock becomes a reader's.
         flock(descriptor, LOCK_SH | LOCK_NB)

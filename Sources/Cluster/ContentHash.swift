@@ -77,5 +77,5 @@ public struct ContentHashError: Error, Sendable, CustomStringConvertible {
     let path: String
     let code: Int32
     /// The error as a sentence.
-    public var description: String { "cannot read \(path): \(String(cString: strerror(code)))" }
+    public var description: String { "cannot read \(path): \(SystemError.message(code))" }
 }

@@ -24,7 +24,7 @@ enum KeyFiles {
     static func pair(at path: String) throws(ClusterError) -> CurveKeyPair {
         var status = stat()
         guard stat(path, &status) == 0 else {
-            throw .key(path: path, reason: "the key cannot be read: \(String(cString: strerror(errno)))")
+            throw .key(path: path, reason: "the key cannot be read: \(SystemError.message())")
         }
         // As ssh does it: one's own file is for oneself alone. One that somebody else keeps for this user, as
         // Kubernetes does, may be lent by its group.
@@ -88,14 +88,14 @@ enum KeyFiles {
                 path: path,
                 reason: errno == EEXIST
                     ? "it is there already, and keys are never overwritten"
-                    : "it cannot be written: \(String(cString: strerror(errno)))")
+                    : "it cannot be written: \(SystemError.message())")
         }
         defer { close(descriptor) }
         let bytes = Array(text.utf8)
         guard fchmod(descriptor, mode) == 0, Glibc.write(descriptor, bytes, bytes.count) == bytes.count,
             fsync(descriptor) == 0
         else {
-            let reason = String(cString: strerror(errno))
+            let reason = SystemError.message()
             unlink(path)
             throw .key(path: path, reason: "it cannot be written: \(reason)")
         }

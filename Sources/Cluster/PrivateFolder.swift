@@ -22,12 +22,12 @@ final class PrivateFolder: Sendable {
         var template = Array("\(base)/\(PrivateFolder.prefix)\(getpid())-XXXXXX".utf8CString)
         // mkdtemp gives it mode 0700.
         guard mkdtemp(&template) != nil else {
-            throw .folder(path: base, reason: String(cString: strerror(errno)))
+            throw .folder(path: base, reason: SystemError.message())
         }
         path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
         lock = open(path + PrivateFolder.lockName, O_CREAT | O_RDWR | O_CLOEXEC, 0o600)
         guard lock >= 0, flock(lock, LOCK_EX | LOCK_NB) == 0 else {
-            let reason = String(cString: strerror(errno))
+            let reason = SystemError.message()
             throw .folder(path: path, reason: reason)
         }
     }

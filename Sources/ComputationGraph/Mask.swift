@@ -33,21 +33,6 @@ public struct Mask: Hashable, Sendable, CustomStringConvertible, Codable {
         return Mask(sorted: larger)
     }
 
-    /// The edges that only one of the two masks removes, in canonical order.
-    public func difference(from other: Mask) -> [Edge] {
-        var difference: [Edge] = []
-        var (own, others) = (edges[...], other.edges[...])
-        while let left = own.first, let right = others.first {
-            if left == right {
-                own.removeFirst()
-                others.removeFirst()
-            } else {
-                difference.append(left < right ? own.removeFirst() : others.removeFirst())
-            }
-        }
-        return difference + own + others
-    }
-
     /// The edges in canonical order, in braces.
     public var description: String { "{" + edges.map(\.description).joined(separator: ", ") + "}" }
 }

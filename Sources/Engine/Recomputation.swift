@@ -52,7 +52,7 @@ struct Recomputation {
 extension Plan {
     /// By value: whether it is another one under `mask` than under `base`, be it computed or not.
     fileprivate func changes(from base: Mask, to mask: Mask) -> [Bool] {
-        let nodes = Set(base.difference(from: mask).map(\.node))
+        let nodes = Set(Set(base.edges).symmetricDifference(mask.edges).map(\.node))
         let cuts = CutSlots(mask)
         var changes = [Bool](repeating: false, count: graph.values.count)
         for step in steps {
