@@ -25,4 +25,10 @@ struct Espalier: AsyncParsableCommand {
             InspectCommand.self, RunCommand.self, EvaluateCommand.self, ScoreCommand.self, PruneCommand.self,
             CompareCommand.self, WorkerCommand.self, KeygenCommand.self, StatusCommand.self,
         ])
+
+    /// Runs the command that the arguments name.
+    static func main() async {
+        Leaving.prepare()
+        await main(nil)
+    }
 }

@@ -2,10 +2,11 @@
 
 import functools
 import math
+import subprocess
 
 import onnx
 
-from program import ARCHITECTURES, edge_of, espalier_json, example, fixture, together
+from program import ARCHITECTURES, command, edge_of, espalier_json, example, fixture, together
 from wiring import FLOATS, Wiring, parse_edge
 
 
@@ -93,3 +94,13 @@ def test_parameters_inputs_outputs_and_sizes_are_those_of_the_file():
             if [port["name"] for port in found[key]] != names:
                 faults.append(f"{model}: {key} are {found[key]}, not {names}")
     together(faults)
+
+
+def test_output_that_cannot_be_written_is_no_success():
+    with open("/dev/full", "wb") as full:
+        for options in ([], ["--json", "-"]):
+            done = subprocess.run(
+                command("inspect", fixture("resnet18")[0], *options), stdout=full, stderr=subprocess.PIPE, text=True)
+            assert done.returncode == 65, done
+            assert "standard output" in done.stderr and "no space left" in done.stderr.lower(), done.stderr
+            assert done.stderr.count("\n") == 1, done.stderr

@@ -21,8 +21,9 @@ def test_workers_that_come_before_and_after_find_the_same_bits():
         time.sleep(1)
         coordinator = here.prune("--no-bounds", bind=endpoint)
         late = here.worker(coordinator.endpoint, cache="other")
-        succeeds(coordinator, early)
-        late.ends()
+        succeeds(coordinator)
+        # The search is short: either may have looked for its coordinator when the other had done all the work.
+        assert any([early.ends(), late.ends()])
         found = here.found()
         assert decided(found)[:2] == alone(*MEASURE, "--no-bounds")[:2]
         assert 1 <= found["workers"] <= 2 and "mixedNumerics" not in found

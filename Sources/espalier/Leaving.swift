@@ -1,0 +1,21 @@
+internal import ArgumentParser
+internal import Glibc
+
+/// How the process ends.
+enum Leaving {
+    /// Has the process go at once when it exits: what has to end well has ended before, and libtorch would take back
+    /// thousands of operators one by one, which takes longer than many a command.
+    static func prepare() { on_exit(leave, nil) }
+}
+
+/// Prints what is still in the buffers, and goes. A command that succeeded has failed after all where what it printed was
+/// not taken, e.g. by a full disk.
+private func leave(status: Int32, _: UnsafeMutableRawPointer?) {
+    errno = 0
+    let isPrinted = fflush(nil) == 0
+    // Whoever does not read on wants no more of it.
+    guard status == 0, !isPrinted, errno != EPIPE else { _exit(status) }
+    let reason = errno == 0 ? "" : ": \(String(cString: strerror(errno)))"
+    StandardError.write("espalier: standard output cannot be written\(reason)\n")
+    _exit(ExitStatus.badInput.rawValue)
+}
