@@ -42,7 +42,10 @@ public enum ContentHash {
 final class ContentHasher {
     private let state = EVP_MD_CTX_new()
 
-    init() { precondition(EVP_DigestInit_ex(state, EVP_sha256(), nil) == 1, "OpenSSL has SHA-256") }
+    init() {
+        let isReady = EVP_DigestInit_ex(state, EVP_sha256(), nil) == 1
+        precondition(isReady, "OpenSSL has SHA-256, and memory for it")
+    }
 
     deinit { EVP_MD_CTX_free(state) }
 

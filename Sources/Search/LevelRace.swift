@@ -69,7 +69,7 @@ public struct LevelRace: Sendable {
     /// Whether the best expansions are known.
     public var isComplete: Bool { running.isEmpty }
     /// The most blocks that a state's samples make.
-    public var blocksPerState: Int { level.parents.map(\.blocks.ids.count).max() ?? 0 }
+    public var blocksPerState: Int { level.parents.lazy.map(\.blocks.ids.count).max() ?? 0 }
     /// Expansions that are still running, and all of them: for progress.
     public var progress: (running: Int, total: Int) { (running.count, entrants.count) }
     /// The work folded so far.

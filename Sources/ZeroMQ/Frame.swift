@@ -54,11 +54,6 @@ public struct Frame: Sendable {
         if case .data(let data) = storage { return data }
         return withUnsafeBytes { Data($0) }
     }
-
-    /// The received message behind the frame, which can be sent again without a copy.
-    var received: ReceivedMessage? {
-        if case .message(let message) = storage { message } else { nil }
-    }
 }
 
 extension Frame: Hashable {
@@ -76,12 +71,12 @@ extension Frame: Hashable {
 
 /// A message that libzmq filled.
 ///
-/// Sendable although it holds a pointer: after `init` nobody writes to the message or its bytes, libzmq counts
-/// references to the bytes atomically, and only `deinit`, which no other thread can be using, closes it.
+/// Sendable although it holds a pointer: after `init` everyone only reads, and `deinit`, which no other thread can be using,
+/// closes it. Nothing may share the message by `zmq_msg_copy`, which writes to the one that it copies.
 final class ReceivedMessage: @unchecked Sendable {
     /// On the heap, because small messages keep their bytes within the structure itself.
-    let pointer: UnsafeMutablePointer<zmq_msg_t>
-    private(set) var bytes = UnsafeRawBufferPointer(start: nil, count: 0)
+    private let pointer: UnsafeMutablePointer<zmq_msg_t>
+    let bytes: UnsafeRawBufferPointer
 
     /// Receives the next part of a message into a new buffer.
     ///
@@ -91,6 +86,7 @@ final class ReceivedMessage: @unchecked Sendable {
         zmq_msg_init(pointer)
         guard zmq_msg_recv(pointer, socket, flags) >= 0 else {
             code = zmq_errno()
+            bytes = UnsafeRawBufferPointer(start: nil, count: 0)
             return nil
         }
         bytes = UnsafeRawBufferPointer(start: zmq_msg_data(pointer), count: zmq_msg_size(pointer))

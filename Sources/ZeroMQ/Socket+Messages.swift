@@ -80,20 +80,7 @@ extension Socket {
     private static func send(_ frame: Frame, to handle: UnsafeMutableRawPointer, flags: Int32) -> Bool {
         var result: Int32 = -1
         repeat {
-            if let received = frame.received {
-                var copy = zmq_msg_t()
-                zmq_msg_init(&copy)
-                // Shares the bytes.
-                zmq_msg_copy(&copy, received.pointer)
-                result = zmq_msg_send(&copy, handle, flags)
-                if result < 0 {
-                    let code = zmq_errno()
-                    zmq_msg_close(&copy)
-                    errno = code
-                }
-            } else {
-                result = frame.withUnsafeBytes { zmq_send(handle, $0.baseAddress, $0.count, flags) }
-            }
+            result = frame.withUnsafeBytes { zmq_send(handle, $0.baseAddress, $0.count, flags) }
         } while result < 0 && zmq_errno() == EINTR
         return result >= 0
     }
