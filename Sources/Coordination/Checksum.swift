@@ -11,25 +11,32 @@ enum Checksum {
 
     /// Field 15 as a fixed64.
     private static let tag: UInt8 = 15 << 3 | 1
-    private static let size = 1 + Int(crypto_shorthash_BYTES)
+    private static let size = 1 + MemoryLayout<UInt64>.size
     private static let key = [UInt8]("espalier's frame".utf8)
 
     static func append(to bytes: inout Data) {
         let sum = checksum(of: bytes, count: bytes.count)
         bytes.append(tag)
-        bytes.append(contentsOf: sum)
+        withUnsafeBytes(of: sum) { bytes.append($0.bindMemory(to: UInt8.self)) }
     }
 
     static func verdict(on bytes: Data) -> Verdict {
         let count = bytes.count - size
         guard count >= 0, bytes[bytes.startIndex + count] == tag else { return .missing }
-        return bytes.suffix(size - 1).elementsEqual(checksum(of: bytes, count: count)) ? .right : .wrong
+        let sent = bytes.withUnsafeBytes { $0.loadUnaligned(fromByteOffset: count + 1, as: UInt64.self) }
+        return sent == checksum(of: bytes, count: count) ? .right : .wrong
     }
 
-    private static func checksum(of bytes: Data, count: Int) -> [UInt8] {
-        var sum = [UInt8](repeating: 0, count: size - 1)
-        _ = bytes.withUnsafeBytes {
-            crypto_shorthash(&sum, $0.baseAddress?.assumingMemoryBound(to: UInt8.self), UInt64(count), key)
+    /// The eight bytes of the hash, as they are in memory.
+    private static func checksum(of bytes: Data, count: Int) -> UInt64 {
+        var sum: UInt64 = 0
+        withUnsafeMutablePointer(to: &sum) { sum in
+            sum.withMemoryRebound(to: UInt8.self, capacity: MemoryLayout<UInt64>.size) { sum in
+                _ = bytes.withUnsafeBytes {
+                    crypto_shorthash(
+                        sum, $0.baseAddress?.assumingMemoryBound(to: UInt8.self), UInt64(count), key)
+                }
+            }
         }
         return sum
     }

@@ -42,7 +42,7 @@ extension Coordinator {
         let others = wasLapsed ? withdraw(task) : []
         let dropped = race?.dropCount
         race?.fold(task, result.scores)
-        peers[connection]?.computed += 1
+        peers.update(connection) { $0.computed += 1 }
         return noteNumerics(of: connection)
             + [.journal(task, result.scores, level: level), acknowledgement]
             + copies.map { .send(.cancel(result.id.task), to: $0.connection) } + others
@@ -77,7 +77,8 @@ extension Coordinator {
                     .taskFailed(
                         state: task.state, block: task.block, edges: task.edges, reason: failure.reason))
         }
-        peers[connection]?.restsUntil = now + settings.restAfterFailure
+        let rest = now + settings.restAfterFailure
+        peers.update(connection) { $0.restsUntil = rest }
         return actions + strike(task, vanished: nil, reason: failure.reason)
     }
 

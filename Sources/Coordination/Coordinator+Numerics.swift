@@ -38,13 +38,13 @@ extension Coordinator {
     mutating func keepForLater(_ handover: Handover, from connection: ConnectionID) {
         // Of more than any worker keeps, the rest is offered again.
         guard (peers[connection]?.handovers.count ?? 0) < KeptAnswers.limit else { return }
-        peers[connection]?.handovers.append(handover)
+        peers.update(connection) { $0.handovers.append(handover) }
     }
 
     mutating func takeEarlyHandovers(of connection: ConnectionID, at now: Instant) -> [CoordinatorAction] {
         var actions: [CoordinatorAction] = []
         while let handover = peers[connection]?.handovers.first {
-            peers[connection]?.handovers.removeFirst()
+            peers.update(connection) { $0.handovers.removeFirst() }
             actions += take(handover, from: connection, at: now)
         }
         return actions

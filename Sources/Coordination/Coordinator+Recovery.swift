@@ -32,7 +32,7 @@ extension Coordinator {
         let scores = places.map { handover.result.scores[$0] }
         let cancellations = withdraw(task)
         self.race?.fold(task, scores)
-        peers[connection]?.computed += 1
+        peers.update(connection) { $0.computed += 1 }
         let name = peers[connection]?.name(connection) ?? "\(connection)"
         return noteNumerics(of: connection) + [
             .log(.info, "\(name) hands over block \(task.block.index) of shard \(task.block.shard)"),
@@ -73,15 +73,16 @@ extension Coordinator {
 
     /// An answer came, or none is expected any more: the next one's time begins.
     mutating func settleDebt(_ id: AttemptID, of connection: ConnectionID, at now: Instant) {
-        guard let index = peers[connection]?.outstanding.firstIndex(of: id) else { return }
-        peers[connection]?.outstanding.remove(at: index)
-        guard let next = peers[connection]?.outstanding.first else {
-            peers[connection]?.answerBy = nil
-            return
+        guard let outstanding = peers[connection]?.outstanding, let index = outstanding.firstIndex(of: id)
+        else { return }
+        let limit = outstanding.first { $0 != id }.map { next in
+            let duration = flights[next.task].map { leaseDuration(of: $0.task, behind: []) }
+            return now + patience(with: duration ?? settings.leaseFloor)
         }
-        let duration = flights[next.task].map { leaseDuration(of: $0.task, behind: []) }
-        let limit = now + patience(with: duration ?? settings.leaseFloor)
-        peers[connection]?.answerBy = limit
+        peers.update(connection) { peer in
+            peer.outstanding.remove(at: index)
+            peer.answerBy = limit
+        }
     }
 
     /// Workers that live, and owe an answer for so long that it will not come: the task or the answer was lost, or

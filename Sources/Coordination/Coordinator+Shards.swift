@@ -34,11 +34,11 @@ extension Coordinator {
             guard peer.phase == .ready, peer.outstanding.isEmpty, !peer.isLoading,
                 peer.assigned.count < settings.shards.count
             else {
-                peers[connection]?.idleSince = nil
+                peers.update(connection) { $0.idleSince = nil }
                 continue
             }
             let since = peer.idleSince ?? now
-            peers[connection]?.idleSince = since
+            peers.update(connection) { $0.idleSince = since }
             let holders = shardHolders()
             let isPatient = now - since >= settings.patience
             guard
@@ -76,12 +76,12 @@ extension Coordinator {
         // A late copy of a hello makes a worker unknown that is ready; when its welcome is lost too, it never says so.
         for (connection, peer) in peers
         where peer.phase == .loading && now - max(peer.since, peer.lastHold) >= Self.reminder {
-            peers[connection]?.lastHold = now
+            peers.update(connection) { $0.lastHold = now }
             actions.append(.send(.welcome(settings.run), to: connection))
         }
         for (connection, peer) in peers
         where peer.phase == .ready && peer.isLoading && now - peer.lastHold >= Self.reminder {
-            peers[connection]?.lastHold = now
+            peers.update(connection) { $0.lastHold = now }
             actions.append(.send(.hold(contents(of: peer.assigned)), to: connection))
         }
         return actions
@@ -96,11 +96,13 @@ extension Coordinator {
     private mutating func hold(_ shards: [Int], by connection: ConnectionID, at now: Instant)
         -> [CoordinatorAction]
     {
-        peers[connection]?.assigned = shards
-        peers[connection]?.lastHold = now
-        // What it is to let go gets no tasks any more.
-        peers[connection]?.shards.formIntersection(shards)
-        peers[connection]?.idleSince = nil
+        peers.update(connection) { peer in
+            peer.assigned = shards
+            peer.lastHold = now
+            // What it is to let go gets no tasks any more.
+            peer.shards.formIntersection(shards)
+            peer.idleSince = nil
+        }
         let name = peers[connection]?.name(connection) ?? "\(connection)"
         return [
             .log(

@@ -20,8 +20,10 @@ extension Coordinator {
 
     /// Whether choosing tasks ahead costs less than workers that wait.
     private var mayPrefetch: Bool {
-        guard usesBounds, let limit = settings.prefetchLimit, let race else { return true }
-        if race.blocksPerState >= Self.fewestBlocksAhead * readyCount { return true }
+        guard usesBounds, let limit = settings.prefetchLimit, let blocks = race?.blocksPerState else {
+            return true
+        }
+        if blocks >= Self.fewestBlocksAhead * readyCount { return true }
         return cost.expected(expansions: 1).map { $0 < limit } ?? false
     }
 
@@ -98,11 +100,11 @@ extension Coordinator {
             Lease(attempt: id.attempt, connection: connection, handedOut: now, deadline: now + duration))
         flights[task] = flight
         earliestDeadline = min(earliestDeadline ?? now + duration, now + duration)
-        if peers[connection]?.answerBy == nil {
-            let limit = now + patience(with: duration)
-            peers[connection]?.answerBy = limit
+        let limit = now + patience(with: duration)
+        peers.update(connection) { peer in
+            if peer.answerBy == nil { peer.answerBy = limit }
+            peer.outstanding.append(id)
         }
-        peers[connection]?.outstanding.append(id)
         homes[flight.task.block] = connection
         let assignment = Assignment(
             id: id, state: flight.task.state, block: flight.task.block, samples: flight.task.samples,

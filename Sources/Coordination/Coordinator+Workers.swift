@@ -6,7 +6,7 @@ internal import Search
 /// Workers come, introduce themselves, and go.
 extension Coordinator {
     mutating func admit(_ connection: ConnectionID, at now: Instant) {
-        if peers[connection] == nil { peers[connection] = Peer(at: now) }
+        if peers[connection] == nil { peers.set(Peer(at: now), for: connection) }
     }
 
     mutating func receive(_ message: WorkerMessage, from connection: ConnectionID, at now: Instant)
@@ -15,7 +15,7 @@ extension Coordinator {
         // Who only asks is no worker.
         if case .askStatus = message { return [.report(to: connection)] }
         admit(connection, at: now)
-        peers[connection]?.lastHeard = now
+        peers.update(connection) { $0.lastHeard = now }
         if case .hello(let hello) = message { return greet(hello, from: connection, at: now) }
         if case .goodbye(let reason, let failed) = message {
             return sayGoodbye(to: connection, reason: reason, failed: failed, at: now)
@@ -63,7 +63,7 @@ extension Coordinator {
         var peer = Peer(at: now)
         peer.hello = hello
         peer.phase = .loading
-        peers[connection] = peer
+        peers.set(peer, for: connection)
         actions.append(.log(.info, "\(hello.name) came: \(hello.machine)"))
         actions.append(.send(.welcome(settings.run), to: connection))
         return actions
@@ -85,20 +85,22 @@ extension Coordinator {
             actions = compareNumerics(of: connection, proof: proof, at: now)
             guard peers[connection] != nil else { return actions }
             // What a worker brought along on its own is what it is to hold.
-            peers[connection]?.assigned = shards
-            peers[connection]?.phase = .ready
-            peers[connection]?.since = now
+            peers.update(connection) { peer in
+                peer.assigned = shards
+                peer.phase = .ready
+                peer.since = now
+            }
         }
         // It may have been told since to let some go.
         let kept = Set(peers[connection]?.assigned ?? []).intersection(shards)
-        peers[connection]?.shards = kept
+        peers.update(connection) { $0.shards = kept }
         // What it has let go on its own it cannot compute: others may.
         for id in peer.outstanding {
             guard let shard = flights[id.task]?.task.block.shard, !kept.contains(shard) else { continue }
             endLease(id, of: connection, at: now)
             actions.append(.send(.cancel(id.task), to: connection))
         }
-        loadFailures = 0
+        loadFailures = (0, "")
         actions.append(.log(.debug, "\(peer.name(connection)) is ready with \(kept.count) shards"))
         return actions + takeEarlyHandovers(of: connection, at: now)
     }
@@ -106,12 +108,17 @@ extension Coordinator {
     private mutating func sayGoodbye(
         to connection: ConnectionID, reason: String, failed: Bool, at now: Instant
     ) -> [CoordinatorAction] {
-        var actions = remove(connection, blamed: false, because: reason, at: now)
-        actions.append(.close(connection))
-        guard failed else { return actions }
-        loadFailures += 1
-        if loadFailures >= settings.strikeLimit { actions += fail(.cannotLoad(reason: reason)) }
-        return actions
+        let actions = remove(connection, blamed: false, because: reason, at: now) + [.close(connection)]
+        // While others compute, those that cannot load stop nobody.
+        guard failed, readyCount == 0 else { return actions }
+        loadFailures = (loadFailures.count + 1, reason)
+        return actions + stopIfNobodyCanLoad()
+    }
+
+    /// Stops a level for which there is no worker and, by what several said, will be none; also one that begins only then.
+    mutating func stopIfNobodyCanLoad() -> [CoordinatorAction] {
+        guard loadFailures.count >= settings.strikeLimit, race?.isComplete == false else { return [] }
+        return fail(.cannotLoad(reason: loadFailures.reason))
     }
 
     /// Tells a peer that it is not wanted.

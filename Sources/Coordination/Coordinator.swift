@@ -38,8 +38,8 @@ public struct Coordinator: Sendable {
     private var lastEvent: Instant?
     /// Since when work has been lying about with no one to take it.
     private var stalledSince: Instant?
-    /// Workers that could not load since the last that could.
-    var loadFailures = 0
+    /// Workers that could not load since the last that could, where nobody else computed, and what the last of them said.
+    var loadFailures: (count: Int, reason: String) = (0, "")
     /// Workers that compute other bits than the coordinator and take part all the same.
     var otherNumerics: [WorkerID: Numerics] = [:]
     /// Those of them whose results were used.
@@ -92,6 +92,7 @@ public struct Coordinator: Sendable {
             actions = abandonLevel()
             self.race = race
             self.usesBounds = usesBounds
+            actions += stopIfNobodyCanLoad()
         case .abandon: actions = abandonLevel()
         case .stop(let reason):
             actions = abandonLevel()
@@ -102,7 +103,7 @@ public struct Coordinator: Sendable {
             assignedVersion = peers.version
         }
         actions = settle(after: actions, at: now)
-        for case .send(_, let connection) in actions { peers[connection]?.lastSent = now }
+        for case .send(_, let connection) in actions { peers.update(connection) { $0.lastSent = now } }
         return actions
     }
 
@@ -151,10 +152,10 @@ public struct Coordinator: Sendable {
         guard let lastEvent, now - lastEvent > settings.run.heartbeat * 2 else { return }
         let gap = now - lastEvent
         for connection in peers.keys {
-            if let heard = peers[connection]?.lastHeard {
-                peers[connection]?.lastHeard = min(now, heard + gap)
+            peers.update(connection) { peer in
+                peer.lastHeard = min(now, peer.lastHeard + gap)
+                peer.answerBy = peer.answerBy.map { $0 + gap }
             }
-            if let due = peers[connection]?.answerBy { peers[connection]?.answerBy = due + gap }
         }
     }
 

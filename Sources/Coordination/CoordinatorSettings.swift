@@ -11,7 +11,8 @@ public struct CoordinatorSettings: Sendable {
     public var prefetchLimit: Duration?
     /// How long work may lie about with no worker to take it.
     public var noWorkersLimit: Duration = .seconds(60)
-    /// How many workers a piece of work may kill, or fail on, before the run stops.
+    /// How many workers a piece of work may kill, or fail on, before the run stops; and how many may fail to load the run
+    /// where there are no others.
     public var strikeLimit = 3
     /// A lease lasts this many times the expected cost of its task, and of those queued before it, …
     public var leaseFactor = 4.0

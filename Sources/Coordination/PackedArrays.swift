@@ -15,7 +15,7 @@ enum PackedArray {
     static func decode(_ data: Data) -> [UInt32] {
         precondition(data.count % 4 == 0, "\(data.count) bytes are no array of 32-bit numbers")
         let numbers = [UInt32](unsafeUninitializedCapacity: data.count / 4) { buffer, count in
-            data.copyBytes(to: UnsafeMutableRawBufferPointer(buffer))
+            copy(data, to: buffer)
             count = data.count / 4
         }
         #if _endian(little)
@@ -23,6 +23,11 @@ enum PackedArray {
         #else
             return numbers.map(UInt32.init(littleEndian:))
         #endif
+    }
+
+    /// `Data.copyBytes` is generic, and takes longer for a few numbers than the rest of a message.
+    private static func copy<Number>(_ data: Data, to buffer: UnsafeMutableBufferPointer<Number>) {
+        data.withUnsafeBytes { UnsafeMutableRawBufferPointer(buffer).copyMemory(from: $0) }
     }
 
     /// The rows of a matrix of losses, bit for bit.
@@ -40,7 +45,7 @@ enum PackedArray {
         #if _endian(little)
             precondition(data.count % 4 == 0, "\(data.count) bytes are no array of 32-bit numbers")
             return [Float](unsafeUninitializedCapacity: data.count / 4) { buffer, count in
-                data.copyBytes(to: UnsafeMutableRawBufferPointer(buffer))
+                copy(data, to: buffer)
                 count = data.count / 4
             }
         #else

@@ -20,13 +20,20 @@ struct PeerTable: Sendable, Sequence {
 
     func makeIterator() -> OrderedDictionary<ConnectionID, Peer>.Iterator { table.makeIterator() }
 
-    subscript(connection: ConnectionID) -> Peer? {
-        get { table[connection] }
-        _modify {
-            let before = Standing(table[connection])
-            defer { note(connection, before, Standing(table[connection])) }
-            yield &table[connection]
-        }
+    subscript(connection: ConnectionID) -> Peer? { table[connection] }
+
+    /// Puts a peer in the place of who was on the connection before, or last.
+    mutating func set(_ peer: Peer, for connection: ConnectionID) {
+        let before = Standing(table.updateValue(peer, forKey: connection))
+        note(connection, before, Standing(peer))
+    }
+
+    /// Changes the peer of a connection where it is, if there is one.
+    mutating func update(_ connection: ConnectionID, _ change: (inout Peer) -> Void) {
+        guard let place = table.index(forKey: connection) else { return }
+        let before = Standing(table.values[place])
+        change(&table.values[place])
+        note(connection, before, Standing(table.values[place]))
     }
 
     /// - Returns: the peer that was there.

@@ -175,8 +175,7 @@ public struct Wire: Sendable {
         }
     }
 
-    private func bytes(of frame: ProtoFrame) throws(WireError) -> Data {
-        var frame = frame
+    private func bytes(of frame: consuming ProtoFrame) throws(WireError) -> Data {
         frame.version = Self.version
         guard var bytes: Data = try? frame.serializedData() else { throw .malformed }
         Checksum.append(to: &bytes)

@@ -9,7 +9,7 @@ package enum RaceDefect: String, Sendable, CaseIterable {
 /// An expansion in the race: which of its blocks are known, and what follows for its total.
 struct Entrant: Sendable {
     enum Status: Sendable { case running, finished, dropped }
-    private enum BlockStatus: UInt8 { case open, inFlight, known }
+    enum BlockStatus: UInt8 { case open, inFlight, known }
 
     let expansion: Expansion
     /// What a surrogate predicts of the total; `nil` for no prediction.
@@ -19,7 +19,8 @@ struct Entrant: Sendable {
     private var subtotals: CanonicalSum
     /// The sum in order of arrival, which is one of the deliberate mistakes.
     private var arrivals: Double?
-    private var blocks: [BlockStatus]
+    /// Read in place where many expansions are looked through: a method of an entrant in an array gets a copy of it.
+    private(set) var blocks: [BlockStatus]
     private var scores: [SampleScores?]
     private var known = Forecast.Part()
     private var inFlight = Forecast.Part()
@@ -50,7 +51,6 @@ struct Entrant: Sendable {
     var isHeardOf: Bool { known.blocks > 0 || estimate != nil }
 
     func isKnown(_ block: Int) -> Bool { blocks[block] == .known }
-    func isOpen(_ block: Int) -> Bool { blocks[block] == .open }
 
     /// The partial sum with what the blocks in flight will likely add.
     func expectedSum(_ forecast: Forecast) -> Double {

@@ -64,7 +64,7 @@ extension LevelRace {
             // By reference: a copy of every standing would take longer than all else.
             guard standings[index].parent == parent, standings[index].priority <= joining,
                 !takesAll || standings[index].next >= 0 && rank[block] - rank[standings[index].next] <= reach,
-                entrants[index].isOpen(block),
+                entrants[index].blocks[block] == .open,
                 !(takesAll && isOpen && standings[index].isHeld)
             else { continue }
             count += 1
@@ -90,7 +90,7 @@ extension LevelRace {
         var (found, choices) = (Int?.none, 0)
         for block in order[visits[parent].rank[lead.block]...] {
             guard spread[block] >= least, choices < (found == nil ? 4 * workers : workers) else { break }
-            guard entrants[lead.index].isOpen(block), admits(ids[block].shard) else { continue }
+            guard entrants[lead.index].blocks[block] == .open, admits(ids[block].shard) else { continue }
             if found == nil, suits(ids[block]) { found = block }
             choices += 1
         }
@@ -165,7 +165,9 @@ extension LevelRace {
 
     /// Whether any result of a task can still matter.
     public func needs(_ task: LevelTask) -> Bool {
-        task.expansions.contains { entrants[$0].status == .running && !entrants[$0].isKnown(task.place) }
+        task.expansions.contains {
+            entrants[$0].status == .running && entrants[$0].blocks[task.place] != .known
+        }
     }
 
     // MARK: Expectations

@@ -142,17 +142,51 @@ import Testing
             ])
     }
 
+    /// So many workers come, cannot load the run, and go.
+    private func failToLoad(_ names: ClosedRange<UInt8>, at bench: inout CoordinatorBench) throws -> [String]
+    {
+        var words: [String] = []
+        for name in names {
+            let connection = ConnectionID([name])
+            _ = try bench.tell(.received(.hello(CoordinatorBench.hello(name)), from: connection))
+            words += try bench.tell(
+                .received(.goodbye(reason: "data.npz: no such file", failed: true), from: connection))
+        }
+        return words
+    }
+
     @Test func workersThatCannotLoadStopTheRun() throws {
         var bench = try CoordinatorBench()
         _ = try bench.begin()
-        var words: [String] = []
-        for name in UInt8(1)...3 {
-            let connection = ConnectionID([name])
-            _ = try bench.tell(.received(.hello(CoordinatorBench.hello(name)), from: connection))
-            words = try bench.tell(
-                .received(.goodbye(reason: "data.npz: no such file", failed: true), from: connection))
-        }
-        #expect(words == ["close 03", "fail: no worker can load the run: data.npz: no such file"])
+        #expect(try failToLoad(1...2, at: &bench) == ["close 01", "close 02"])
+        #expect(
+            try failToLoad(3...3, at: &bench)
+                == ["close 03", "fail: no worker can load the run: data.npz: no such file"])
+    }
+
+    @Test func workersThatCouldNotLoadBeforeTheLevelStopItWhenItBegins() throws {
+        var bench = try CoordinatorBench()
+        #expect(try failToLoad(1...3, at: &bench) == ["close 01", "close 02", "close 03"])
+        #expect(try bench.begin() == ["fail: no worker can load the run: data.npz: no such file"])
+    }
+
+    @Test func aWorkerThatCouldLoadTakesTheirWordAway() throws {
+        var bench = try CoordinatorBench()
+        _ = try failToLoad(2...4, at: &bench)
+        _ = try bench.join(1)
+        #expect(try bench.begin() == ["01: task 1/1 block 0", "01: task 2/1 block 1"])
+    }
+
+    @Test func whoCannotLoadStopsNobodyWhoComputes() throws {
+        var bench = try CoordinatorBench()
+        _ = try bench.begin()
+        _ = try bench.join(1)
+        #expect(try failToLoad(2...9, at: &bench).allSatisfy { $0.hasPrefix("close") })
+        _ = try bench.tell(.disconnected(first))
+        #expect(try failToLoad(2...3, at: &bench).allSatisfy { $0.hasPrefix("close") })
+        #expect(
+            try failToLoad(4...4, at: &bench).last
+                == "fail: no worker can load the run: data.npz: no such file")
     }
 
     @Test func aCoordinatorThatSleptDoesNotTakeItsWorkersForDead() throws {
