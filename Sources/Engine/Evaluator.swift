@@ -67,7 +67,7 @@ public final class Evaluator {
         let ways = edges.map { $0.map { way(to: $0, from: parent, on: block) } }
         var wanted: Set<Int> = []
         for way in ways where way?.base == nil { wanted.formUnion(way?.recomputation.reads ?? [plan.output]) }
-        parent.read.formUnion(wanted)
+        parent.note(reads: wanted)
         let base: Pass? =
             wanted.isEmpty ? nil : try pass(of: parent, wanted: wanted, inputs: inputs, on: block)
         defer { if let base { passes.keep(base, of: state, on: block, as: .state) } }
@@ -127,7 +127,8 @@ public final class Evaluator {
                 pass = Pass(startingFrom: near.pass, changes: work.changes).detached { _ in true }
             }
         }
-        try pass.compute(work.steps, cuts: work.cuts) { parent.read.contains($0) }
+        let read = parent.read
+        try pass.compute(work.steps, cuts: work.cuts) { read.contains($0) }
         computedSteps += work.steps.count
         return pass
     }

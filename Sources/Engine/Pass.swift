@@ -63,7 +63,6 @@ struct Pass {
         for position in steps {
             let step = plan.steps[position]
             let form = cuts.form(of: step)
-            let vertex = plan.graph.vertices[form.vertex]
             let slots = cuts[form.vertex]
             if slots.isEmpty,
                 let slot = form.inPlace?.slots.first(where: { slot in
@@ -72,15 +71,15 @@ struct Pass {
             {
                 store(step, [result])
             } else if slots.isEmpty {
-                try store(
-                    step, Plan.compute(vertex, form.kernel, form.inputs.map { $0.flatMap { self[$0] } }))
+                let inputs = form.inputs.map { $0.flatMap { self[$0] } }
+                try store(step, Plan.compute(plan.graph.vertices[form.vertex], form.kernel, inputs))
             } else if step.isPlainAddition, slots.count == 1, let other = form.inputs[1 - slots[0]] {
                 // x + 0 is x.
                 store(step, [self[other]])
             } else {
                 var inputs = form.inputs.map { $0.flatMap { self[$0] } }
                 for slot in slots { inputs[slot] = try zeros(for: form.inputs[slot]) }
-                try store(step, Plan.compute(vertex, form.kernel, inputs))
+                try store(step, Plan.compute(plan.graph.vertices[form.vertex], form.kernel, inputs))
             }
             for input in form.inputs {
                 if let input, lastReader[input] == position, !kept(input) { values[input] = nil }

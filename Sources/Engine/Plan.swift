@@ -18,8 +18,8 @@ final class Plan {
         var inPlace: InPlaceForm?
     }
 
-    /// One vertex that has to be computed for every block.
-    struct Step {
+    /// One vertex that has to be computed for every block. By reference: passes go through the steps all the time.
+    final class Step {
         let vertex: Int
         /// The vertex by itself.
         let plain: Form
@@ -28,6 +28,11 @@ final class Plan {
         let outputs: [Int?]
         /// Whether the vertex adds its two operands without broadcasting, so that a removed one can be passed over.
         let isPlainAddition: Bool
+
+        init(vertex: Int, plain: Form, folded: Form?, outputs: [Int?], isPlainAddition: Bool) {
+            (self.vertex, self.plain, self.folded) = (vertex, plain, folded)
+            (self.outputs, self.isPlainAddition) = (outputs, isPlainAddition)
+        }
     }
 
     let graph: Graph
@@ -165,8 +170,11 @@ final class Plan {
     }
 
     /// Runs a kernel; whatever it throws is given the node's name.
-    static func compute(_ vertex: Vertex, _ kernel: Kernel, _ inputs: [Tensor?]) throws -> [Tensor?] {
+    static func compute(_ vertex: @autoclosure () -> Vertex, _ kernel: Kernel, _ inputs: [Tensor?]) throws
+        -> [Tensor?]
+    {
         do { return try kernel(inputs) } catch let error as EngineError { throw error } catch {
+            let vertex = vertex()
             throw EngineError.node(
                 index: vertex.index, name: vertex.name, operation: vertex.operation, reason: "\(error)")
         }

@@ -56,12 +56,13 @@ extension Plan {
         let cuts = CutSlots(mask)
         var changes = [Bool](repeating: false, count: graph.values.count)
         for step in steps {
-            let vertex = graph.vertices[step.vertex]
             let reads = step.plain.inputs.enumerated().contains { slot, input in
                 guard let input, changes[input] else { return false }
                 return !cuts.contains(step.vertex, slot) || graph.values[input].hasDynamicShape
             }
-            guard reads || nodes.contains(step.vertex) || vertex.captured.contains(where: { changes[$0] })
+            guard
+                reads || nodes.contains(step.vertex)
+                    || graph.vertices[step.vertex].captured.contains(where: { changes[$0] })
             else {
                 continue
             }

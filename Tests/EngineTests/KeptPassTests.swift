@@ -33,6 +33,26 @@ struct KeptPassTests {
         #expect(keeping.computedSteps < forgetting.computedSteps)
     }
 
+    @Test("hold what expansions of the last tasks read, and no more what only others did")
+    func recentReads() throws {
+        let fixture = try ModelFixture("resnet18")
+        let (forgetting, keeping) = (try fixture.evaluator(keptBytes: 0), try fixture.evaluator())
+        let edges = fixture.candidates.representatives
+        let (early, late) = (try #require(edges.first), try #require(edges.last))
+        func steps(_ evaluator: Evaluator, _ expansions: [Edge?], on block: Int) throws -> Int {
+            let before = evaluator.computedSteps
+            _ = try evaluator.evaluate(state: .empty, samples: [block], expansions: expansions)
+            return evaluator.computedSteps - before
+        }
+        let anew = try steps(forgetting, [early], on: 1)
+        _ = try steps(keeping, [early, late], on: 0)
+        _ = try steps(keeping, [late], on: 1)
+        #expect(try steps(keeping, [early], on: 1) < anew)
+        // Once it is not asked for any more, its reads make room.
+        for block in 2..<7 { _ = try steps(keeping, [late], on: block) }
+        #expect(try steps(keeping, [early], on: 6) == anew)
+    }
+
     @Test("keep the unpruned model's outputs too, where the loss compares with them")
     func references() throws {
         let fixture = try ModelFixture("resnet18")
