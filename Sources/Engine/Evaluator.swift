@@ -70,13 +70,12 @@ public final class Evaluator {
         parent.note(reads: wanted)
         let base: Pass? =
             wanted.isEmpty ? nil : try pass(of: parent, wanted: wanted, inputs: inputs, on: block)
-        defer { if let base { passes.keep(base, of: state, on: block, as: .state) } }
+        defer { if let base { passes.keep(base, of: state, on: block) } }
 
         return try zip(edges, ways).enumerated().map { place, expansion in
             var output = base?[plan.output]
             if let edge = expansion.0, let way = expansion.1, let start = way.base ?? base {
-                let isContender = contenders.contains(place)
-                let kept = parent.kept(of: edge, isContender: isContender, horizon)
+                let kept = parent.kept(of: edge, isContender: contenders.contains(place), horizon)
                 let recomputation = way.recomputation
                 var pass = Pass(startingFrom: start, changes: recomputation.changes)
                 try pass.compute(recomputation.steps, cuts: recomputation.cuts) {
@@ -85,9 +84,7 @@ public final class Evaluator {
                 computedSteps += recomputation.steps.count
                 output = pass[plan.output]
                 if !kept.isEmpty {
-                    passes.keep(
-                        pass.detached { kept.contains($0) }, of: recomputation.mask, on: block,
-                        as: isContender ? .contender : .kin)
+                    passes.keep(pass.detached { kept.contains($0) }, of: recomputation.mask, on: block)
                 }
             }
             guard let output else { throw EngineError.data("the model's first output was not computed") }
@@ -109,7 +106,9 @@ public final class Evaluator {
         let other = Recomputation(of: [plan.output], under: own.mask, from: near.mask, plan: plan) {
             near.pass[$0] != nil
         }
-        return other.effort < own.effort ? (other, near.pass) : (own, nil)
+        guard other.effort < own.effort else { return (own, nil) }
+        passes.use(near.mask, on: block)
+        return (other, near.pass)
     }
 
     /// The pass of a state, with the values `wanted`: as it was kept, or from the nearest one.
@@ -123,6 +122,7 @@ public final class Evaluator {
                 near.pass[$0] != nil
             }
             if other.effort < work.effort {
+                passes.use(near.mask, on: block)
                 work = other
                 pass = Pass(startingFrom: near.pass, changes: work.changes).detached { _ in true }
             }

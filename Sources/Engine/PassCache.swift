@@ -8,25 +8,14 @@ internal import Torch
 /// two sets that differ by a late edge alone have all in common that comes before it.
 /// What is kept changes the work alone: the same kernels on the same inputs give the same bits.
 struct PassCache {
-    /// What a pass is worth: the last makes room first.
-    enum Worth: Int {
-        /// Of an expansion that will hardly be a state: others may start from it.
-        case kin
-        /// Of an expansion that may be a state to come.
-        case contender
-        /// Of a state that tasks are about.
-        case state
-    }
-
     private struct Entry {
         let pass: Pass
-        let lastUse: Int
+        var lastUse: Int
     }
 
     /// The passes under one mask, by block.
     private struct Group {
         var entries: [Int: Entry] = [:]
-        var worth = Worth.kin
         var lastUse = 0
     }
 
@@ -83,38 +72,37 @@ struct PassCache {
         }
     }
 
-    /// Keeps a pass as far as there is room. What is worth less makes it, and among passes of the same worth what was used
-    /// longest ago; but the kin of states never does for other kin.
-    mutating func keep(_ pass: Pass, of mask: Mask, on block: Int, as worth: Worth) {
-        let known = groups[mask]
-        if worth != .state, known?.entries[block] != nil { return }
+    /// Takes note that another pass starts from one that is kept.
+    mutating func use(_ mask: Mask, on block: Int) {
         clock += 1
-        _ = remove(mask, block)
+        groups[mask]?.entries[block]?.lastUse = clock
+        groups[mask]?.lastUse = clock
+    }
+
+    /// Keeps a pass as far as there is room; one that is kept already stays as it is.
+    mutating func keep(_ pass: Pass, of mask: Mask, on block: Int) {
+        guard groups[mask]?.entries[block] == nil else { return }
         // What does not fit by itself pushes out nothing in vain.
         guard pass.tensors.reduce(0, { $0 + $1.byteCount }) <= limit else { return }
         hold(pass)
         while bytes > limit {
-            guard let (other, place) = leastWorthy(besides: mask, below: worth) else {
+            guard let (other, place) = leastRecent(besides: mask) else {
                 release(pass)
                 return
             }
             _ = remove(other, place)
         }
-        var group = groups[mask] ?? Group()
-        group.entries[block] = Entry(pass: pass, lastUse: clock)
-        group.worth = known.map { Worth(rawValue: max($0.worth.rawValue, worth.rawValue)) ?? worth } ?? worth
-        group.lastUse = clock
-        groups[mask] = group
+        groups[mask, default: Group()].entries[block] = Entry(pass: pass, lastUse: clock)
+        use(mask, on: block)
     }
 
     // MARK: Room
 
-    /// What goes first to make room for a pass. A pass never pushes out another of its own state: of blocks that are
-    /// visited round and round, each would be gone when its turn came.
-    private func leastWorthy(besides mask: Mask, below worth: Worth) -> (mask: Mask, block: Int)? {
-        guard worth != .kin else { return nil }
-        let oldest = groups.filter { $0.key != mask && $0.value.worth.rawValue <= worth.rawValue }
-            .min { ($0.value.worth.rawValue, $0.value.lastUse) < ($1.value.worth.rawValue, $1.value.lastUse) }
+    /// What goes first to make room for a pass: of the mask that was used longest ago, the block that was. Masks go one
+    /// after the other, and a pass never pushes out another of its own: of blocks that are visited round and round, each
+    /// would be gone when its turn came.
+    private func leastRecent(besides mask: Mask) -> (mask: Mask, block: Int)? {
+        let oldest = groups.filter { $0.key != mask }.min { $0.value.lastUse < $1.value.lastUse }
         guard let oldest, let entry = oldest.value.entries.min(by: { $0.value.lastUse < $1.value.lastUse })
         else { return nil }
         return (oldest.key, entry.key)
