@@ -1,4 +1,6 @@
+import Dispatch
 import Foundation
+import Synchronization
 import Testing
 
 @testable import ZeroMQ
@@ -63,6 +65,27 @@ struct MessageTests {
         data[0] = 8
         data.replaceSubrange(1..<2, with: [8])
         #expect(frame.bytes == [UInt8](repeating: 7, count: 1000))
+    }
+
+    /// libzmq's own way to share a message counts its holders within the message: who sends it writes to it.
+    @Test func aReceivedFrameIsSentByManyThreadsAtOnce() throws {
+        let (router, dealer) = try pair("inproc://test")
+        let bytes = [UInt8](repeating: 7, count: 10_000)
+        _ = try dealer.send([bytes])
+        let frame = try #require(try eventually { try router.receive() })[1]
+        let failures = Mutex<[String]>([])
+        DispatchQueue.concurrentPerform(iterations: 4) { _ in
+            do {
+                let (router, dealer) = try pair("inproc://test")
+                for _ in 0..<500 {
+                    _ = try dealer.send([frame], blocking: true)
+                    let arrived = try eventually { try router.receive() }
+                    if arrived?.last?.bytes != bytes { failures.withLock { $0.append("other bytes arrived") } }
+                }
+            } catch { failures.withLock { $0.append("\(error)") } }
+        }
+        #expect(failures.withLock { $0 } == [])
+        #expect(frame.bytes == bytes)
     }
 
     @Test func framesCompareByBytes() {
