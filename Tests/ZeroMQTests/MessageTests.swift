@@ -80,7 +80,9 @@ struct MessageTests {
                 for _ in 0..<500 {
                     _ = try dealer.send([frame], blocking: true)
                     let arrived = try eventually { try router.receive() }
-                    if arrived?.last?.bytes != bytes { failures.withLock { $0.append("other bytes arrived") } }
+                    if arrived?.last?.bytes != bytes {
+                        failures.withLock { $0.append("other bytes arrived") }
+                    }
                 }
             } catch { failures.withLock { $0.append("\(error)") } }
         }
