@@ -1,51 +1,101 @@
 internal import ONNX
+internal import Synchronization
 
-/// Counts parameters and floating-point operations of masks.
-public struct CostModel: Sendable {
+/// Counts the parameters and floating-point operations of masks.
+///
+/// A mask costs what the file costs that would be written for it: the same rewriting runs, but for the contents of
+/// weights, and what is counted are the nodes and initialisers that it leaves. `inspect` counts a file's in the same way.
+public final class CostModel: Sendable {
     private let graph: Graph
     /// Per vertex, operations for one sample.
-    private let flops: [Int]
-    /// Per vertex, the initialisers that count as parameters, by value.
-    private let parameters: [[Int]]
-    private let sizes: [Int]
+    private let vertexOperations: [Int]
+    private let tally: CostTally
+    /// What masks are rewritten with; `nil` where no shapes are known that a file could be written from.
+    private let drafting: Drafting?
 
+    /// What a mask costs, and what it makes of the model's outputs.
+    public struct Assessment: Sendable, Hashable {
+        /// The cost of the file that would be written.
+        public let cost: Cost
+        /// The outputs that no input's elements reach any more, or of which a part has become constant, by name.
+        public let constantOutputs: [String]
+        /// Of layers with weights, products and pooling: indices of those that are gone from the file.
+        public let removedLayers: [Int]
+    }
+
+    /// Rewriting without writing.
+    private struct Drafting: Sendable {
+        let shapes: ValueShapes
+        let shared: SharedRewriting
+    }
+
+    /// The costs of files that are written with `shapes`.
+    ///
+    /// - Parameters:
+    ///   - shapes: the shapes of all values in a few runs; the sizes of the first run are those that count.
+    ///   - samples: the samples in the first run.
+    public init(graph: Graph, shapes: ValueShapes, samples: Int) {
+        self.graph = graph
+        let first = shapes.probes.first?.shapes ?? []
+        tally = CostTally(graph, samples: samples)
+        vertexOperations = tally.operations(of: graph, shapes: first)
+        drafting = Drafting(shapes: shapes, shared: SharedRewriting(graph, shapes))
+    }
+
+    /// The costs of what a mask leaves live, where shapes are known of one run alone or not at all: of the whole model they
+    /// are the file's; of a mask they miss what rewriting saves besides.
+    ///
     /// - Parameters:
     ///   - shapes: the shape of every value, for a batch of `samples`.
     public init(graph: Graph, shapes: [[Int]?], samples: Int) {
         self.graph = graph
-        flops = graph.vertices.map { vertex in
-            FloatingPointOperations(vertex: vertex, shapes: shapes).count / max(samples, 1)
-        }
-        sizes = graph.values.map { $0.constant?.count ?? 0 }
-        parameters = graph.vertices.map { vertex in
-            vertex.inputs.enumerated().compactMap { slot, value in
-                guard let value, let constant = graph.values[value].constant,
-                    constant.elementType.isFloatingPoint, !constant.shape.isEmpty,
-                    !(vertex.operation == "BatchNormalization" && slot >= 3)
-                else { return nil }
-                return value
-            }
-        }
+        tally = CostTally(graph, samples: samples)
+        vertexOperations = tally.operations(of: graph, shapes: shapes)
+        drafting = nil
     }
 
     /// Operations of one vertex, for one sample.
-    public func flops(of vertex: Int) -> Int { flops[vertex] }
+    public func flops(of vertex: Int) -> Int { vertexOperations[vertex] }
 
     /// Parameters that a vertex reads; those shared with others count at each.
-    public func parameters(of vertex: Int) -> Int { parameters[vertex].reduce(0) { $0 + sizes[$1] } }
+    public func parameters(of vertex: Int) -> Int {
+        tally.parameters(of: graph.vertices[vertex].node).reduce(0) { $0 + $1.count }
+    }
 
-    /// The cost of the model with the edges of `mask` removed: of the vertices that still compute something that
-    /// depends on the data and reaches an output.
-    public func cost(of mask: Mask) -> Cost {
+    /// The cost of the model with the edges of `mask` removed.
+    public func cost(of mask: Mask) -> Cost { assessment(of: mask)?.cost ?? liveCost(of: mask) }
+
+    /// What a mask costs and does; `nil` when no file can be written for it.
+    public func assessment(of mask: Mask) -> Assessment? {
+        guard !mask.isEmpty, let drafting else {
+            return Assessment(cost: liveCost(of: mask), constantOutputs: [], removedLayers: [])
+        }
+        return drafting.shared.withLock { originals, names in
+            var rewriter = Rewriter(
+                graph, mask, drafting.shapes, originals: originals, names: names, writesWeights: false)
+            guard (try? rewriter.rewriteAll()) != nil else { return nil }
+            var cleanup = Cleanup(rewriter)
+            guard let draft = try? cleanup.draft() else { return nil }
+            return Assessment(
+                cost: tally.cost(of: draft), constantOutputs: draft.constantOutputs,
+                removedLayers: graph.vertices.indices.filter {
+                    LayerKinds.isLayer(graph.vertices[$0].operation) && !draft.vertices.contains($0)
+                })
+        }
+    }
+
+    /// The cost of the vertices that still compute something that depends on the data and reaches an output.
+    private func liveCost(of mask: Mask) -> Cost {
         let liveness = Liveness(of: graph, under: mask)
         var total = 0
-        var counted: Set<Int> = []
+        var counted: Set<String> = []
         var elements = 0
         for vertex in graph.vertices where liveness.isLive[vertex.index] {
             guard liveness.dependsOnData[vertex.index] || !dependedOnData(vertex) else { continue }
-            total += flops[vertex.index]
-            for value in parameters[vertex.index] where counted.insert(value).inserted {
-                elements += sizes[value]
+            total += vertexOperations[vertex.index]
+            for parameter in tally.parameters(of: vertex.node)
+            where counted.insert(parameter.name).inserted {
+                elements += parameter.count
             }
         }
         return Cost(parameters: elements, flops: total)
@@ -54,5 +104,23 @@ public struct CostModel: Sendable {
     /// Whether the vertex computes from data in the full model, and so can be folded once it does not.
     private func dependedOnData(_ vertex: Vertex) -> Bool {
         vertex.inputs.contains { $0.map { graph.values[$0].dependsOnData } ?? false }
+    }
+}
+
+/// What rewritings of one graph share, one at a time.
+///
+/// The decoded constants grow as they are asked for and are the same whatever asks first, so results do not depend on
+/// what was rewritten before.
+private final class SharedRewriting: Sendable {
+    private let originals: Mutex<OriginalConstants>
+    private let names: UniqueNames
+
+    init(_ graph: Graph, _ shapes: ValueShapes) {
+        originals = Mutex(OriginalConstants(graph, shapes))
+        names = UniqueNames(graph.model.model.graph)
+    }
+
+    func withLock<Result: Sendable>(_ body: (OriginalConstants, UniqueNames) -> Result) -> Result {
+        originals.withLock { body($0, names) }
     }
 }

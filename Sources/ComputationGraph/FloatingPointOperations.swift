@@ -1,24 +1,24 @@
 internal import ONNX
 
-/// The floating-point operations that a vertex takes: a multiply-add counts 2, an elementwise function 1 per
+/// The floating-point operations that a node takes: a multiply-add counts 2, an elementwise function 1 per
 /// element of its output, a comparison in pooling 1, and moving data nothing.
 ///
 /// The count for convolutions and matrix products is the usual one (He et al., Deep residual learning, 2016, count
 /// multiply-adds: half of it).
 struct FloatingPointOperations {
-    let vertex: Vertex
-    let shapes: [[Int]?]
+    let node: NodeProto
+    /// The shape in each input slot; `nil` where it is left out or not known.
+    let inputs: [[Int]?]
+    /// The shape of the first output.
+    let output: [Int]?
 
-    private func input(_ slot: Int) -> [Int]? {
-        vertex.inputs.indices.contains(slot) ? vertex.inputs[slot].flatMap { shapes[$0] } : nil
-    }
+    private func input(_ slot: Int) -> [Int]? { inputs.indices.contains(slot) ? inputs[slot] : nil }
 
     private func elements(_ shape: [Int]?) -> Int { shape?.reduce(1, *) ?? 0 }
-    private var output: [Int]? { vertex.outputs.first.flatMap { $0 }.flatMap { shapes[$0] } }
 
     /// Operations for the whole batch that the shapes are for.
     var count: Int {
-        switch vertex.operation {
+        switch node.opType {
         case "Conv":
             guard let weight = input(1) else { return 0 }
             let bias = input(2) == nil ? 0 : elements(output)
@@ -39,7 +39,7 @@ struct FloatingPointOperations {
         case "LSTM", "GRU", "RNN": return recurrent
         case "MaxPool", "AveragePool", "LpPool":
             let kernel =
-                vertex.node.attribute.first { $0.name == "kernel_shape" }?.ints.reduce(1) { $0 * Int($1) }
+                node.attribute.first { $0.name == "kernel_shape" }?.ints.reduce(1) { $0 * Int($1) }
                 ?? 1
             return elements(output) * kernel
         case "GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool", "ReduceSum", "ReduceMean", "ReduceMax",
@@ -67,7 +67,7 @@ struct FloatingPointOperations {
     /// Two operations per combination of all labels.
     private var einsum: Int {
         guard
-            let equation = vertex.node.attribute.first(where: { $0.name == "equation" }).map({
+            let equation = node.attribute.first(where: { $0.name == "equation" }).map({
                 String(decoding: $0.s, as: UTF8.self)
             })
         else { return 0 }

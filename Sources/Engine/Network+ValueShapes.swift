@@ -6,7 +6,8 @@ extension Network {
     /// learns from how shapes follow from the inputs'.
     ///
     /// Batches of real samples tell about the first dimension. Other symbolic dimensions are varied with made-up
-    /// inputs, where the model runs on them.
+    /// inputs, where the model runs on them. The first run is the one that costs are counted in: a single sample with the
+    /// data's sizes, or as many as the model was exported for.
     ///
     /// - Throws: `EngineError` when the model does not run on the data.
     public func valueShapes(for dataset: Dataset) throws -> ValueShapes {
@@ -16,7 +17,7 @@ extension Network {
             ])
         }
         var probes: [ValueShapes.Probe] = []
-        for size in [2, 3] {
+        for size in [1, 2, 3] {
             // Repeating samples is fine: only shapes matter.
             probes.append(probe(try shapes(for: dataset, samples: (0..<size).map { $0 % dataset.samples })))
         }

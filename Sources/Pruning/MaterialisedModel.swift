@@ -12,8 +12,7 @@ struct MaterialisedModel {
     ///
     /// - Throws: `MaterialisingError` when they are not.
     init(_ mask: Mask, workload: Workload) throws {
-        let shapes = try workload.network.valueShapes(for: workload.dataset)
-        let proto = try workload.graph.materialise(mask, shapes: shapes)
+        let proto = try workload.graph.materialise(mask, shapes: workload.valueShapes)
         file = ModelFile(unchecked: proto, name: "the pruned model")
         try file.check()
         try check(mask, workload: workload)

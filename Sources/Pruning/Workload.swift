@@ -50,6 +50,8 @@ public struct Workload {
     public let loss: Loss
     /// The samples in shards and blocks, with their weights.
     public let division: SampleDivision
+    /// How the sizes of all values follow from those of the inputs.
+    let valueShapes: ValueShapes
     /// What each mask costs.
     public let costs: CostModel
     /// The data file.
@@ -89,7 +91,8 @@ public struct Workload {
         workingBytes = Workload.bytes(
             of: block.count, weights: network.weightBytes,
             sampleActivations: shapes.activationBytes / block.count)
-        costs = CostModel(graph: graph, shapes: shapes.values, samples: block.count)
+        valueShapes = try network.valueShapes(for: dataset)
+        costs = CostModel(graph: graph, shapes: valueShapes, samples: min(fixed ?? 1, dataset.samples))
         // The loss is tried on the first block, so that labels and shapes that do not fit are found now.
         _ = try evaluator().evaluate(state: .empty, samples: block, expansions: [nil])
     }

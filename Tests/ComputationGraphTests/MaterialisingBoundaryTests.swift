@@ -26,7 +26,7 @@ struct MaterialisingBoundaryTests {
         #expect(pruned.operations == ["Gemm"])
         #expect(pruned.graph.node[0].input == ["x", "v"])
         #expect(pruned.graph.initializer.map(\.name) == ["v"])
-        #expect(pruned.parameterCount == 6)
+        #expect(try Graph(ModelFile(unchecked: pruned)).parameterCount == 6)
     }
 
     @Test("a cut skip connection leaves the branch as the sum")

@@ -86,3 +86,10 @@ extension ModelProto {
         return try graph.initializer.first { $0.name == node.input[slot] }.map { try TensorData($0) }
     }
 }
+
+extension Graph {
+    /// The parameters of the whole model, of which no shapes are known.
+    var parameterCount: Int {
+        CostModel(graph: self, shapes: values.map { _ in nil }, samples: 1).cost(of: .empty).parameters
+    }
+}

@@ -14,10 +14,38 @@ struct Cleanup {
 
     /// The finished model.
     mutating func model() throws -> ModelProto {
-        try replaceWeakShapes()
-        rewriter.nodes = live(rewriter.nodes, countingShapes: true).nodes
+        try finishNodes()
         nameOutputs()
         return try assembled()
+    }
+
+    /// What the finished model would consist of.
+    mutating func draft() throws -> Draft {
+        try finishNodes()
+        let vertices = Set(rewriter.nodes.compactMap { $0.output.first.flatMap { rewriter.origins[$0] } })
+        nameOutputs()
+        return Draft(
+            nodes: rewriter.nodes,
+            initializers: Dictionary(rewriter.initializers.map { ($0.name, $0.tensor) }) { first, _ in first },
+            sizes: rewriter.forms.sizes, vertices: vertices, constantOutputs: constantOutputs())
+    }
+
+    private mutating func finishNodes() throws {
+        try replaceWeakShapes()
+        rewriter.nodes = live(rewriter.nodes, countingShapes: true).nodes
+    }
+
+    /// The outputs that depended on the elements of an input and do so no more, or of which a part is constant now.
+    private func constantOutputs() -> [String] {
+        var reached = Set(graph.inputs.map(\.name))
+        for node in rewriter.nodes where node.opType != "Shape" && node.opType != "Size" {
+            if node.readNames.contains(where: reached.contains) { reached.formUnion(node.output) }
+        }
+        return graph.outputs.filter { output in
+            guard graph.values[output.value].dependsOnData else { return false }
+            if case .partial? = rewriter.forms[output.value] { return true }
+            return !reached.contains(output.name)
+        }.map(\.name)
     }
 
     /// The nodes that outputs need, and the names that those read.
@@ -119,7 +147,8 @@ struct Cleanup {
         model.graph.sparseInitializer.removeAll { !read.contains($0.values.name) }
         // An input whose default is gone would have to be given.
         model.graph.input.removeAll { old.contains($0.name) && !read.contains($0.name) }
-        for (name, data) in rewriter.initializers where read.contains(name) {
+        for (name, _, data) in rewriter.initializers where read.contains(name) {
+            guard let data else { continue }
             model.graph.initializer.append(TensorProto(name: name, data))
             if model.irVersion < 4 {
                 model.graph.input.append(ValueInfoProto(name: name, data.elementType, shape: data.shape))
@@ -131,4 +160,18 @@ struct Cleanup {
         }
         return model
     }
+}
+
+/// A smaller model as far as costs need it: without the contents of weights.
+struct Draft: Sendable {
+    /// The nodes, each after those that it reads.
+    let nodes: [NodeProto]
+    /// Initialisers that the original has not.
+    let initializers: [String: CostTally.StoredTensor]
+    /// The sizes of tensors in the first run, by name.
+    let sizes: [String: [Int]]
+    /// The original's vertices that are left, be it only for a shape.
+    let vertices: Set<Int>
+    /// The outputs that depended on an input's elements and do so no more, or of which a part has become constant.
+    let constantOutputs: [String]
 }

@@ -56,9 +56,7 @@ extension TensorData {
     ///
     /// - Throws: `GraphError` for text and 4-bit elements.
     func selecting(_ ranges: [Range<Int>], axis: Int) throws -> TensorData {
-        guard elementType != .string, elementType.bitWidth >= 8 else {
-            throw GraphError.unusable("weights of type \(elementType.name) cannot be sliced")
-        }
+        try requireSliceable()
         let inner = shape[(axis + 1)...].reduce(elementType.byteSize, *)
         let row = shape[axis] * inner
         let outer = shape[..<axis].reduce(1, *)
@@ -75,5 +73,12 @@ extension TensorData {
         var sizes = shape
         sizes[axis] = ranges.reduce(0) { $0 + $1.count }
         return try TensorData(elementType: elementType, shape: sizes, bytes: kept)
+    }
+
+    /// - Throws: `GraphError` for text and 4-bit elements.
+    func requireSliceable() throws {
+        guard elementType != .string, elementType.bitWidth >= 8 else {
+            throw GraphError.unusable("weights of type \(elementType.name) cannot be sliced")
+        }
     }
 }

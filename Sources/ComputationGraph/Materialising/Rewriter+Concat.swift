@@ -125,6 +125,10 @@ extension Rewriter {
         let tensor = emit(
             "Concat", pieces, [.init(name: "axis", int: partial.axis)],
             output: names("\(graph.values[value].name)/packed"))
+        if let first = pieces.first {
+            let length = segments.reduce(0) { $0 + ($1.isLive ? $1.length : 0) }
+            forms.record(tensor, like: first, axis: partial.axis, size: length)
+        }
         return (Partial(axis: partial.axis, segments: segments, packing: .pieces(pieces)), tensor)
     }
 }

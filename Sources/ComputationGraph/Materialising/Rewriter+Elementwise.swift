@@ -82,6 +82,7 @@ extension Rewriter {
         }
         let name = names("\(graph.values[output].name)/small")
         emit(copyOf: vertex, inputs: inputs, outputs: [name])
+        record(name, result)
         let fixed = result.compactMap(\.fixed)
         if !isLive, fixed.count == result.count, result.count == target.count {
             forms[output] = .narrow(name, fixed)
@@ -158,6 +159,7 @@ extension Rewriter {
         } else {
             return false
         }
+        record(name, inner)
         if inner == target {
             forms[output] = .tensor(name)
         } else {
@@ -170,6 +172,7 @@ extension Rewriter {
 
     private mutating func sum(of tensor: String, axis: Int, like output: Int) throws -> String {
         let name = names("\(graph.values[output].name)/sum")
+        forms.record(name, like: tensor, axis: axis, size: 1)
         if graph.model.operatorSet >= 13 {
             return emit("ReduceSum", [tensor, try integers([axis])], output: name)
         }

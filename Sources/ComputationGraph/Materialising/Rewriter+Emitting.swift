@@ -61,6 +61,7 @@ extension Rewriter {
         while let last = inputs.last, last == nil { inputs.removeLast() }
         node.input = inputs.map { $0 ?? "" }
         node.output = outputs
+        if let output = outputs.first { origins[output] = vertex.index }
         for attribute in attributes {
             node.attribute.removeAll { $0.name == attribute.name }
             node.attribute.append(attribute)
@@ -80,6 +81,12 @@ extension Rewriter {
         return output
     }
 
+    /// Takes note of the sizes that a new tensor has in the first run.
+    mutating func record(_ name: String, _ extents: [Extent]?) {
+        let sizes = extents?.compactMap(\.sizes.first)
+        forms.record(name, sizes?.count == extents?.count ? sizes : nil)
+    }
+
     /// An initialiser with these contents; small ones are shared.
     mutating func initializer(_ data: TensorData, hint: String) -> String {
         guard data.count <= 4096 else { return add(data, hint: hint) }
@@ -91,8 +98,13 @@ extension Rewriter {
     }
 
     private mutating func add(_ data: TensorData, hint: String) -> String {
+        add(.init(elementType: data.elementType, shape: data.shape), data, hint: hint)
+    }
+
+    private mutating func add(_ tensor: CostTally.StoredTensor, _ data: TensorData?, hint: String) -> String {
         let name = names(hint)
-        initializers.append((name, data))
+        initializers.append((name, tensor, data))
+        forms.record(name, tensor.shape)
         return name
     }
 
@@ -120,8 +132,16 @@ extension Rewriter {
             data.shape.indices.contains(axis),
             (ranges.last?.upperBound ?? 0) <= data.shape[axis]
         else { return nil }
-        let name = initializer(
-            try data.selecting(ranges, axis: axis), hint: "\(graph.values[value].name)/kept")
+        let hint = "\(graph.values[value].name)/kept"
+        let name: String
+        if writesWeights {
+            name = initializer(try data.selecting(ranges, axis: axis), hint: hint)
+        } else {
+            try data.requireSliceable()
+            var sizes = data.shape
+            sizes[axis] = ranges.reduce(0) { $0 + $1.count }
+            name = add(.init(elementType: data.elementType, shape: sizes), nil, hint: hint)
+        }
         caches.slices[key] = name
         return name
     }
@@ -129,6 +149,7 @@ extension Rewriter {
     /// Emits what takes `ranges` along `axis` out of a tensor.
     mutating func select(_ name: String, _ ranges: [Range<Int>], axis: Int) throws -> String {
         let output = names("\(name)/kept")
+        forms.record(output, like: name, axis: axis, size: ranges.reduce(0) { $0 + $1.count })
         guard ranges.count == 1, let range = ranges.first else {
             return emit(
                 "Gather", [name, try integers(ranges.flatMap { Array($0) })],

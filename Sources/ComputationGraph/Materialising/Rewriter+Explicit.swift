@@ -63,7 +63,9 @@ extension Rewriter {
     /// A constant in the shape of a tensor.
     mutating func expanded(_ constant: Constant, toShapeOf tensor: String) throws -> String {
         let shape = emit("Shape", [tensor], output: names("\(tensor)/shape"))
-        return emit("Expand", [try broadcastable(constant).name, shape], output: names("\(tensor)/zeros"))
+        let name = emit("Expand", [try broadcastable(constant).name, shape], output: names("\(tensor)/zeros"))
+        forms.record(name, forms.sizes[tensor])
+        return name
     }
 
     /// A tensor with `sizes` repeated to `extents`.
@@ -71,7 +73,9 @@ extension Rewriter {
         if extents.map(\.fixed) == sizes { return tensor }
         try requireExpand()
         let shape = try shapeTensor(extents, of: value)
-        return emit("Expand", [tensor, shape], output: names("\(tensor)/expanded"))
+        let name = emit("Expand", [tensor, shape], output: names("\(tensor)/expanded"))
+        record(name, extents)
+        return name
     }
 
     /// The tensor of a partial value with its constants put back.
@@ -86,9 +90,11 @@ extension Rewriter {
                 all.append(piece)
             }
         }
-        return emit(
+        let name = emit(
             "Concat", all, [.init(name: "axis", int: partial.axis)],
             output: names("\(graph.values[value].name)/joined"))
+        forms.record(name, likeValue: value)
+        return name
     }
 
     /// A constant segment of a partial value, in full.

@@ -52,6 +52,7 @@ extension Rewriter {
         }
         let name = names("\(graph.values[output].name)/kept")
         emit(copyOf: vertex, inputs: [tensor, slice], outputs: [name])
+        forms.record(name, likeValue: output)
         let constant = try initializer(Constant(data.elementType, shape: [added.count], added), hint: "bias")
         forms[output] = .tensor(emit("Add", [name, constant], output: graph.values[output].name))
         return true

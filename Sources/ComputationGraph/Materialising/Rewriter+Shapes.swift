@@ -40,10 +40,11 @@ extension Rewriter {
                     try sizeSources[SizeKey(extent: extent, axis: axis, rank: extents.count)]
                     ?? SizeSource(tensor: reference(value), axis: axis)
                 let shape = emit("Shape", [source.tensor], output: names("\(source.tensor)/shape"))
-                parts.append(
-                    emit(
-                        "Gather", [shape, try integers([source.axis])], [.init(name: "axis", int: 0)],
-                        output: names("\(shape)/size")))
+                let size = emit(
+                    "Gather", [shape, try integers([source.axis])], [.init(name: "axis", int: 0)],
+                    output: names("\(shape)/size"))
+                forms.record(size, [1])
+                parts.append(size)
             }
         }
         try flush(&self)
@@ -69,10 +70,13 @@ extension Rewriter {
             let size = emit(
                 "Gather", [inputShape(axis.input), try integers([axis.axis])], [.init(name: "axis", int: 0)],
                 output: names("\(graph.inputs[axis.input].name)/size"))
+            forms.record(size, [1])
             name = name.isEmpty ? size : emit("Mul", [name, size], output: names("\(size)/product"))
+            forms.record(name, [1])
         }
         if factor != 1 {
             name = emit("Mul", [name, try integers([factor])], output: names("\(name)/multiple"))
+            forms.record(name, [1])
         }
         caches.sizes[expression] = name
         return name
@@ -117,7 +121,11 @@ extension Rewriter {
             output.map { names("\(graph.values[$0].name)/shaped") } ?? ""
         }
         emit(copyOf: vertex, inputs: inputs, outputs: outputs)
-        for (output, name) in zip(vertex.outputs, outputs) { if let output { caches.forced[output] = name } }
+        for (output, name) in zip(vertex.outputs, outputs) {
+            guard let output else { continue }
+            caches.forced[output] = name
+            forms.record(name, likeValue: output)
+        }
         return caches.forced[value] ?? graph.values[value].name
     }
 

@@ -12,10 +12,15 @@ struct Rewriter {
     let liveness: Liveness
     let originals: OriginalConstants
     /// By value index; `nil` for what is dead.
-    var forms: [Form?]
+    var forms: FormTable
     var nodes: [NodeProto] = []
-    var initializers: [(name: String, data: TensorData)] = []
+    /// New initialisers; those of a draft have no contents.
+    var initializers: [(name: String, tensor: CostTally.StoredTensor, data: TensorData?)] = []
     var names: UniqueNames
+    /// Whether weights get contents, or only shapes, since costs alone are asked for.
+    let writesWeights: Bool
+    /// The vertex that a node was made of, by the node's first output.
+    var origins: [String: Int] = [:]
     var caches = Caches()
     /// Where sizes that follow from no input can be read.
     var sizeSources: [SizeKey: SizeSource] = [:]
@@ -40,14 +45,21 @@ struct Rewriter {
         var inputShapes: [Int: String] = [:]
     }
 
-    init(_ graph: Graph, _ mask: Mask, _ shapes: ValueShapes) {
+    /// - Parameters:
+    ///   - originals: what other rewritings of the graph have decoded already.
+    ///   - names: the names that the graph itself has.
+    init(
+        _ graph: Graph, _ mask: Mask, _ shapes: ValueShapes, originals: OriginalConstants? = nil,
+        names: UniqueNames? = nil, writesWeights: Bool = true
+    ) {
         self.graph = graph
         self.shapes = shapes
+        self.writesWeights = writesWeights
         cuts = CutSlots(mask)
         liveness = Liveness(of: graph, under: mask)
-        originals = OriginalConstants(graph, shapes)
-        names = UniqueNames(graph.model.model.graph)
-        forms = graph.values.map { $0.producer == nil ? .tensor($0.name) : nil }
+        self.originals = originals ?? OriginalConstants(graph, shapes)
+        self.names = names ?? UniqueNames(graph.model.model.graph)
+        forms = FormTable(graph, shapes.probes.first?.shapes ?? [])
     }
 
     /// Rewrites every live vertex.
