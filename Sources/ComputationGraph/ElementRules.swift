@@ -2,7 +2,7 @@ internal import ONNX
 
 /// What the operator set says about the element types and shapes of outputs.
 ///
-/// Source: the type constraints of ONNX's operator definitions, opsets 7 to 21.
+/// Source: the type constraints of ONNX's operator definitions, opsets 7 to 28.
 enum ElementRules {
     /// The element type of an output; `nil` when the rules do not tell.
     ///
@@ -18,7 +18,10 @@ enum ElementRules {
         case "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "And", "Or", "Xor", "Not", "IsNaN",
             "IsInf":
             return .bool
-        case "Cast": return attribute("to")
+        case "Cast", "BitCast": return attribute("to")
+        case "Attention": return position == 2 ? input(2) : position == 1 ? input(1) : first
+        case "RMSNormalization": return input(1)
+        case "LinearAttention": return position == 0 ? first : input(3) ?? first
         case "CastLike": return input(1)
         case "Where": return input(1)
         case "OneHot": return input(2)
@@ -34,7 +37,7 @@ enum ElementRules {
         case "QuantizeLinear", "DynamicQuantizeLinear":
             if vertex.operation == "DynamicQuantizeLinear" { return position == 1 ? .float32 : .uint8 }
             return input(2) ?? attribute("output_dtype") ?? .uint8
-        case "DequantizeLinear": return input(1)
+        case "DequantizeLinear": return attribute("output_dtype") ?? input(1)
         case "QLinearConv", "QLinearMatMul": return input(7) ?? input(6)
         case "ConvInteger", "MatMulInteger": return .int32
         case "If", "Loop", "Scan": return nil

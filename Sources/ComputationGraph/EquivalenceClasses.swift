@@ -51,6 +51,14 @@ public struct EquivalenceClasses: Sendable {
             "ReduceL2", "ReduceSumSquare":
             return slot == 0
         case "Mul", "MatMul", "Einsum": return true
+        case "Swish", "RotaryEmbedding": return slot == 0
+        case "SwiGLU": return true
+        // Zero over the root of epsilon, and what it is multiplied by.
+        case "RMSNormalization":
+            return slot == 1
+                || slot == 0 && (vertex.node.attribute.first { $0.name == "epsilon" }?.f ?? 1e-5) > 0
+        // A mean of values that are zero; those of a past cache need not be.
+        case "Attention": return slot == 2 && !hasInput(vertex, 5)
         case "Conv", "ConvTranspose": return slot == 0 && !hasInput(vertex, 2)
         case "Gemm": return slot < 2 && !hasInput(vertex, 2)
         case "Div": return slot == 0 && constants(vertex, 1).map { !$0.isEmpty && !$0.contains(0) } ?? false

@@ -36,6 +36,13 @@ struct FloatingPointOperations {
             let bias = input(2) == nil ? 0 : elements(out)
             return 2 * elements(out) * (elements(left) / out[0]) + bias
         case "Einsum": return einsum
+        case "Attention": return attention
+        case "RMSNormalization": return 4 * elements(output)
+        case "RotaryEmbedding": return 3 * elements(output)
+        case "SwiGLU": return 2 * elements(output)
+        case "CumProd": return elements(input(0))
+        case "CausalConvWithState": return 2 * elements(output) * (input(1)?.last ?? 0)
+        case "LinearAttention": return linearAttention
         case "LSTM", "GRU", "RNN": return recurrent
         case "MaxPool", "AveragePool", "LpPool":
             let kernel =
@@ -53,7 +60,7 @@ struct FloatingPointOperations {
         case "Softmax", "LogSoftmax": return 3 * elements(output)
         case "Resize", "Upsample": return elements(output)
         case "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Slice", "Gather", "GatherElements",
-            "GatherND", "Scatter", "ScatterElements", "ScatterND", "Split", "Concat", "Pad", "Expand", "Tile",
+            "GatherND", "Scatter", "ScatterElements", "ScatterND", "TensorScatter", "BitCast", "Split", "Concat", "Pad", "Expand", "Tile",
             "Identity", "Dropout", "Shape", "Size", "Constant", "ConstantOfShape", "Range", "Cast",
             "CastLike",
             "DepthToSpace", "SpaceToDepth", "Trilu", "OneHot", "NonZero", "EyeLike", "Where", "Compress",
@@ -62,6 +69,30 @@ struct FloatingPointOperations {
         default:
             return elements(output)
         }
+    }
+
+    /// Both products of every head, and the softmax between them.
+    private var attention: Int {
+        guard let query = input(0), let key = input(1), let out = output, let length = query.dropLast().last
+        else { return 0 }
+        func attribute(_ name: String) -> Int? {
+            vertex.node.attribute.first { $0.name == name }.map { Int($0.i) }
+        }
+        let heads = query.count == 4 ? query[1] : attribute("q_num_heads") ?? 1
+        let past = input(4).map { $0.count == 4 ? $0[2] : 0 } ?? 0
+        let keys = past + (key.dropLast().last ?? 0)
+        let softmax = (query.first ?? 0) * heads * length * keys
+        return 2 * (elements(query) + elements(out)) * keys + 3 * softmax
+    }
+
+    /// The state takes in an outer product and is read by every query: both once for each token.
+    private var linearAttention: Int {
+        guard let query = input(0), query.count == 3,
+            let states = vertex.outputs.dropFirst().first.flatMap({ $0 }).flatMap({ shapes[$0] }),
+            states.count == 4, let out = output
+        else { return elements(output) }
+        let writes = query[1] * elements(states)
+        return 2 * writes + 2 * elements(out) * states[2]
     }
 
     /// Two operations per combination of all labels.

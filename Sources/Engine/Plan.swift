@@ -80,7 +80,7 @@ final class Plan {
         let pinned = Set(graph.outputs.map(\.value))
         for index in graph.order {
             let vertex = graph.vertices[index]
-            let kernel = try Plan.kernel(of: vertex, constants: constants)
+            let kernel = try Plan.kernel(of: vertex, in: graph, constants: constants)
             let results = try Plan.compute(vertex, kernel, vertex.inputs.map { $0.flatMap { values[$0] } })
             var isConstant = true
             for (position, output) in vertex.outputs.enumerated() {
@@ -150,7 +150,7 @@ final class Plan {
     }
 
     /// Makes the kernel of a vertex.
-    private static func kernel(of vertex: Vertex, constants: [Tensor?]) throws -> Kernel {
+    private static func kernel(of vertex: Vertex, in graph: Graph, constants: [Tensor?]) throws -> Kernel {
         guard let builder = Operators.builder(domain: vertex.node.domain, operation: vertex.operation) else {
             let domain = vertex.node.domain.isEmpty ? "" : vertex.node.domain + "."
             throw EngineError.unsupported(
@@ -163,7 +163,8 @@ final class Plan {
                 operation: "\(vertex.operation) of operator set \(vertex.version)")
         }
         let context = OperatorContext(
-            vertex: vertex, constants: vertex.inputs.map { $0.flatMap { constants[$0] } })
+            vertex: vertex, constants: vertex.inputs.map { $0.flatMap { constants[$0] } },
+            inputTypes: vertex.inputs.map { $0.map { graph.values[$0].elementType } })
         do { return try builder(context) } catch let error as EngineError { throw error } catch {
             throw context.error("\(error)")
         }

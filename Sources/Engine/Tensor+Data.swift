@@ -9,10 +9,10 @@ extension Torch.ScalarType {
     init?(holding type: ONNX.ElementType) {
         switch type {
         case .float32, .float64, .float16, .bfloat16, .float8E4M3FN, .float8E4M3FNUZ, .float8E5M2,
-            .float8E5M2FNUZ:
+            .float8E5M2FNUZ, .float8E8M0, .float4E2M1:
             self = .float32
-        case .int8, .int4: self = .int8
-        case .uint8, .uint4: self = .uint8
+        case .int8, .int4, .int2: self = .int8
+        case .uint8, .uint4, .uint2: self = .uint8
         case .int16: self = .int16
         case .int32, .uint16: self = .int32
         case .int64, .uint32, .uint64: self = .int64
@@ -36,7 +36,7 @@ extension Tensor {
                 try Tensor(bytes: $0, shape: data.shape, scalarType: type)
             }
             try self.init(sharing: made)
-        case .float64, .float16, .bfloat16, .float8E4M3FN, .float8E4M3FNUZ, .float8E5M2, .float8E5M2FNUZ:
+        case _ where data.elementType.isFloatingPoint:
             try self.init(data.floats, shape: data.shape)
         default:
             let integers = try data.int64s
@@ -79,17 +79,19 @@ extension Tensor {
             try NumpyArray(shape: shape, values: elements)
         }
         switch type {
-        case .float32, .bfloat16, .float8E4M3FN, .float8E4M3FNUZ, .float8E5M2, .float8E5M2FNUZ:
+        case .float32, .bfloat16, .float8E4M3FN, .float8E4M3FNUZ, .float8E5M2, .float8E5M2FNUZ, .float8E8M0,
+            .float4E2M1:
             return try made(elements(as: Float.self))
         case .float64: return try made(elements(as: Double.self))
         case .float16: return try made(elements(as: Float.self).map { Float16($0) })
         case .bool:
             return try NumpyArray(shape: shape, elementType: .bool, bytes: converted(to: .bool).bytes())
-        case .int8, .int4: return try made(elements(as: Int.self).map { Int8(truncatingIfNeeded: $0) })
+        case .int8, .int4, .int2: return try made(elements(as: Int.self).map { Int8(truncatingIfNeeded: $0) })
         case .int16: return try made(elements(as: Int.self).map { Int16(truncatingIfNeeded: $0) })
         case .int32: return try made(elements(as: Int32.self))
         case .int64: return try made(elements(as: Int64.self))
-        case .uint8, .uint4: return try made(elements(as: Int.self).map { UInt8(truncatingIfNeeded: $0) })
+        case .uint8, .uint4, .uint2:
+            return try made(elements(as: Int.self).map { UInt8(truncatingIfNeeded: $0) })
         case .uint16: return try made(elements(as: Int.self).map { UInt16(truncatingIfNeeded: $0) })
         case .uint32: return try made(elements(as: Int.self).map { UInt32(truncatingIfNeeded: $0) })
         case .uint64: return try made(elements(as: Int.self).map { UInt64(bitPattern: Int64($0)) })

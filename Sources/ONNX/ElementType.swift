@@ -44,6 +44,14 @@ public enum ElementType: Int, Sendable, CaseIterable, Hashable {
     case uint4 = 21
     /// Signed, 4 bits, two to a byte.
     case int4 = 22
+    /// 2 exponent bits, 1 mantissa bit, two to a byte; neither NaN nor infinity.
+    case float4E2M1 = 23
+    /// A power of two: 8 exponent bits, nothing else; one NaN.
+    case float8E8M0 = 24
+    /// Unsigned, 2 bits, four to a byte.
+    case uint2 = 25
+    /// Signed, 2 bits, four to a byte.
+    case int2 = 26
 
     /// The type with ONNX's code `code`.
     /// - Throws: ``ModelError`` if the code is 0 (undefined) or none that Espalier knows.
@@ -60,8 +68,9 @@ public enum ElementType: Int, Sendable, CaseIterable, Hashable {
     public var bitWidth: Int {
         switch self {
         case .string: 0
-        case .uint4, .int4: 4
-        case .uint8, .int8, .bool, .float8E4M3FN, .float8E4M3FNUZ, .float8E5M2, .float8E5M2FNUZ: 8
+        case .uint2, .int2: 2
+        case .uint4, .int4, .float4E2M1: 4
+        case .uint8, .int8, .bool, .float8E4M3FN, .float8E4M3FNUZ, .float8E5M2, .float8E5M2FNUZ, .float8E8M0: 8
         case .uint16, .int16, .float16, .bfloat16: 16
         case .float32, .int32, .uint32: 32
         case .float64, .int64, .uint64, .complex64: 64
@@ -69,12 +78,15 @@ public enum ElementType: Int, Sendable, CaseIterable, Hashable {
         }
     }
 
-    /// Bytes of one element: 1 for the 4-bit types (see ``byteCount(ofElements:)``), 0 for strings.
+    /// Bytes of one element: 1 for types of fewer than 8 bits (see ``byteCount(ofElements:)``), 0 for strings.
     public var byteSize: Int { (bitWidth + 7) / 8 }
 
     /// Bytes that `count` elements take as ONNX's raw data; nil if that overflows.
     public func byteCount(ofElements count: Int) -> Int? {
-        if bitWidth == 4 { return count / 2 + count % 2 }
+        if bitWidth > 0 && bitWidth < 8 {
+            let perByte = 8 / bitWidth
+            return count / perByte + (count % perByte == 0 ? 0 : 1)
+        }
         let (bytes, overflow) = count.multipliedReportingOverflow(by: byteSize)
         return overflow ? nil : bytes
     }
@@ -83,7 +95,7 @@ public enum ElementType: Int, Sendable, CaseIterable, Hashable {
     public var isFloatingPoint: Bool {
         switch self {
         case .float32, .float64, .float16, .bfloat16, .float8E4M3FN, .float8E4M3FNUZ, .float8E5M2,
-            .float8E5M2FNUZ:
+            .float8E5M2FNUZ, .float8E8M0, .float4E2M1:
             true
         default: false
         }
@@ -92,7 +104,8 @@ public enum ElementType: Int, Sendable, CaseIterable, Hashable {
     /// Whether elements are whole numbers; a bool is none.
     public var isInteger: Bool {
         switch self {
-        case .uint8, .int8, .uint16, .int16, .int32, .int64, .uint32, .uint64, .uint4, .int4: true
+        case .uint8, .int8, .uint16, .int16, .int32, .int64, .uint32, .uint64, .uint4, .int4, .uint2, .int2:
+            true
         default: false
         }
     }
@@ -104,6 +117,8 @@ public enum ElementType: Int, Sendable, CaseIterable, Hashable {
         case .float8E4M3FNUZ: "float8_e4m3fnuz"
         case .float8E5M2: "float8_e5m2"
         case .float8E5M2FNUZ: "float8_e5m2fnuz"
+        case .float8E8M0: "float8_e8m0fnu"
+        case .float4E2M1: "float4_e2m1fn"
         default: String(describing: self)
         }
     }

@@ -10,10 +10,10 @@ internal import SwiftProtobuf
 public struct ModelFile: Sendable {
     /// Bytes that a protobuf message may have.
     public static let largestMessage = 0x7FFF_FFFF - 1
-    /// Versions of ai.onnx that are read; 11 to 21 are those that Espalier promises.
-    public static let operatorSets = 1...21
+    /// Versions of ai.onnx that are read; 11 to 28 are those that Espalier promises.
+    public static let operatorSets = 1...28
     /// Versions of the file format that are read.
-    public static let formatVersions: ClosedRange<Int64> = 3...13
+    public static let formatVersions: ClosedRange<Int64> = 3...14
 
     /// The model.
     public var model: ModelProto

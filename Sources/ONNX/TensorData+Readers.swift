@@ -10,6 +10,7 @@ extension TensorData {
             case .float64: return elements(as: Double.self) { Float($0) }
             case .float16: return elements(as: UInt16.self) { Float(Float16(bitPattern: $0)) }
             case .bfloat16: return elements(as: UInt16.self, NarrowFloat.bfloat16)
+            case .float4E2M1: return packed(bits: 4, NarrowFloat.float4)
             default:
                 guard let table = NarrowFloat.float8Table(elementType) else { throw wrongType("float") }
                 return elements(as: UInt8.self) { table[Int($0)] }
@@ -45,8 +46,10 @@ extension TensorData {
                         .unsupported, "has the value \(large), too large for a signed 64-bit integer")
                 }
                 return values.map { Int64($0) }
-            case .int4: return nibbles { Int64(Int8(bitPattern: $0 << 4) >> 4) }
-            case .uint4: return nibbles(Int64.init)
+            case .int4: return packed(bits: 4) { Int64(Int8(bitPattern: $0 << 4) >> 4) }
+            case .uint4: return packed(bits: 4, Int64.init)
+            case .int2: return packed(bits: 2) { Int64(Int8(bitPattern: $0 << 6) >> 6) }
+            case .uint2: return packed(bits: 2, Int64.init)
             default: throw wrongType("integer")
             }
         }
@@ -98,10 +101,11 @@ extension TensorData {
         }
     }
 
-    /// Each 4-bit element, in the low half of a byte, converted.
-    private func nibbles(_ convert: (UInt8) -> Int64) -> [Int64] {
-        bytes.withUnsafeBytes { (raw: UnsafeRawBufferPointer) in
-            (0..<count).map { convert(raw[$0 / 2] >> ($0 % 2 == 0 ? 0 : 4) & 0x0F) }
+    /// Each element of 2 or 4 bits, in the lowest bits of a byte, converted. The first of a byte lies lowest.
+    private func packed<Element>(bits: Int, _ convert: (UInt8) -> Element) -> [Element] {
+        let (perByte, mask) = (8 / bits, UInt8(1 << bits - 1))
+        return bytes.withUnsafeBytes { (raw: UnsafeRawBufferPointer) in
+            (0..<count).map { convert(raw[$0 / perByte] >> ($0 % perByte * bits) & mask) }
         }
     }
 }

@@ -52,7 +52,7 @@ extension TensorProto {
             switch (self, layout.elementType) {
             case (.raw, _): layout.byteCount
             case (_, .complex64), (_, .complex128): layout.count * 2
-            case (_, .int4), (_, .uint4): layout.byteCount
+            case (_, let type) where (1..<8).contains(type.bitWidth): layout.byteCount
             default: layout.count
             }
         }

@@ -24,6 +24,7 @@ extension Operators {
         integerProducts,
         normalization,
         linearAlgebra,
+        attention,
         losses,
         resampling,
         recurrent,

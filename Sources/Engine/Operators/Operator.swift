@@ -19,6 +19,8 @@ struct OperatorContext {
     let vertex: Vertex
     /// For every input slot, the tensor when it is known before any data is (initialisers, folded constants).
     let constants: [Tensor?]
+    /// For every input slot, the element type in the model, where it is known; the engine may hold another.
+    var inputTypes: [ElementType?] = []
 
     /// The node with its attributes.
     var node: NodeProto { vertex.node }

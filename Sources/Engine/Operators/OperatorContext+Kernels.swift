@@ -7,6 +7,9 @@ extension OperatorContext {
     /// The tensor in a slot, when it is known before any data is.
     func constant(_ slot: Int) -> Tensor? { slot < constants.count ? constants[slot] : nil }
 
+    /// The element type that the model gives an input slot.
+    func inputType(_ slot: Int) -> ElementType? { slot < inputTypes.count ? inputTypes[slot] : nil }
+
     /// Whether the node fills an input slot at all.
     func has(input slot: Int) -> Bool { slot < vertex.inputs.count && vertex.inputs[slot] != nil }
 

@@ -63,19 +63,31 @@ extension Operators {
                 try divide(.tensor(input), .tensor(try addScalar(.tensor(try absolute(.tensor(input))), 1)))
             }
         },
-        "Swish": { context in
-            let alpha = try context.number("alpha", default: 1)
-            if alpha == 1 { return context.map { try silu(.tensor($0)) } }
-            return context.map { input in
-                let scaled = try multiplyScalar(.tensor(input), .double(alpha))
-                return try multiply(.tensor(input), .tensor(try sigmoid(.tensor(scaled))))
+        "SwiGLU": { context in
+            let swish = try swish(context)
+            return context.map { gate, linear in
+                guard gate.shape == linear.shape else {
+                    throw context.error("a gate of shape \(gate.shape) for an input of shape \(linear.shape)")
+                }
+                return try multiply(.tensor(swish(gate)), .tensor(linear))
             }
         },
+        "Swish": { context in context.map(try swish(context)) },
         "ThresholdedRelu": { context in
             let alpha = try context.number("alpha", default: 1)
             return context.map { try threshold(.tensor($0), .double(alpha), 0) }
         },
     ]
+
+    /// x·σ(alpha·x). Ramachandran et al., "Searching for Activation Functions", 2017, section 4.
+    private static func swish(_ context: OperatorContext) throws -> (Tensor) throws -> Tensor {
+        let alpha = try context.number("alpha", default: 1)
+        if alpha == 1 { return { try silu(.tensor($0)) } }
+        return { input in
+            let scaled = try multiplyScalar(.tensor(input), .double(alpha))
+            return try multiply(.tensor(input), .tensor(try sigmoid(.tensor(scaled))))
+        }
+    }
 
     private static func hardSigmoid(_ context: OperatorContext) throws -> Kernel {
         let alpha = try context.number("alpha", default: 0.2)

@@ -14,6 +14,11 @@ private let remainder = Operation("aten::remainder.Tensor")
 private let shiftLeft = Operation("aten::bitwise_left_shift.Tensor")
 private let shiftRight = Operation("aten::bitwise_right_shift.Tensor")
 private let choose = Operation("aten::where.self")
+private let keepBits = Operation("aten::bitwise_and.Scalar")
+private let isEqual = Operation("aten::eq.Tensor")
+private let isBelow = Operation("aten::lt.Tensor")
+private let isAtLeast = Operation("aten::ge.Tensor")
+private let both = Operation("aten::logical_and")
 
 /// Functions of the elements of two or more tensors, broadcast to one shape.
 extension Operators {
@@ -88,7 +93,7 @@ extension Operators {
         let takesDividendsSign = try context.flag("fmod", default: false)
         return context.map { left, right in
             if takesDividendsSign { return try floatRemainder(.tensor(left), .tensor(right)) }
-            guard !left.scalarType.isFloatingPoint else {
+            guard !left.scalarType.isFloatingPoint || context.version >= 28 else {
                 throw context.error("fmod must be 1 for floating-point numbers")
             }
             return try remainder(.tensor(left), .tensor(right))
@@ -113,12 +118,42 @@ extension Operators {
         }
     }
 
+    /// BitShift: bits that leave the type's width are gone. Shifts by fewer than 0 bits, or by as many as there are and
+    /// more, leave nothing but what a sign fills in.
     private static func bitShift(_ context: OperatorContext) throws -> Kernel {
         let direction = try context.node.string("direction")
-        switch direction {
-        case "LEFT": return context.map { try shiftLeft(.tensor($0), .tensor($1)) }
-        case "RIGHT": return context.map { try shiftRight(.tensor($0), .tensor($1)) }
-        default: throw context.error("direction is '\(direction)', which is neither 'LEFT' nor 'RIGHT'")
+        guard ["LEFT", "RIGHT"].contains(direction) else {
+            throw context.error("direction is '\(direction)', which is neither 'LEFT' nor 'RIGHT'")
+        }
+        let type = context.inputType(0)
+        return context.map { left, right in
+            let width = type?.bitWidth ?? left.scalarType.byteSize * 8
+            let zero = try Tensor(scalar: Int64(0)).converted(to: left.scalarType)
+            let bits = try Tensor(scalar: Int64(width)).converted(to: right.scalarType)
+            let shifted: Tensor
+            if direction == "LEFT" {
+                let moved = try shiftLeft(.tensor(left), .tensor(right))
+                // Held in a wider type than it is.
+                let isNarrow = type == .uint16 || type == .uint32
+                shifted = isNarrow ? try keepBits(.tensor(moved), .int(1 << width - 1)) : moved
+            } else if type == .uint64 {
+                // Held with a sign, which must not fill in: the first bit goes without.
+                let one = try Tensor(scalar: Int64(1))
+                let first = try keepBits(.tensor(shiftRight(.tensor(left), .tensor(one))), .int(.max))
+                let rest = try shiftRight(.tensor(first), .tensor(right - one))
+                shifted = try isEqual(.tensor(right), .tensor(zero)).choosing(left, else: rest)
+            } else {
+                shifted = try shiftRight(.tensor(left), .tensor(right))
+            }
+            let filled =
+                try direction == "RIGHT" && type != .uint64
+                ? isBelow(.tensor(left), .tensor(zero)).choosing(
+                    Tensor(scalar: Int64(-1)).converted(to: left.scalarType), else: zero)
+                : zero
+            let noBits = try Tensor(scalar: Int64(0)).converted(to: right.scalarType)
+            let isInside = try both(
+                .tensor(isAtLeast(.tensor(right), .tensor(noBits))), .tensor(isBelow(.tensor(right), .tensor(bits))))
+            return try isInside.choosing(shifted, else: filled)
         }
     }
 }

@@ -19,18 +19,19 @@ extension Operators {
         let axis = try context.node.int("axis", default: 1)
         let blockSize = try context.node.int("block_size", default: 0)
         let code = try context.node.int("output_dtype", default: 0)
-        let wanted = code == 0 ? nil : try context.elementType(code: code)
+        let wanted = code == 0 ? context.inputType(2) : try context.elementType(code: code)
+        let saturates = try context.flag("saturate", default: true)
         return { inputs in
             let (input, scale) = (try context.required(inputs, 0), try context.required(inputs, 1))
             let zeroPoint = context.optional(inputs, 2)
             let numbers = try input.converted(to: .float32)
             let place = try context.quantizedAxis(axis, of: input, scale: scale)
             let divided = try numbers / scale.laidOut(for: input.shape, axis: place, blockSize: blockSize)
-            if let wanted, let format = NarrowFormat(wanted) {
-                return [try divided.rounded(to: format, saturating: true)]
+            if let wanted, let format = NarrowFormat(wanted, version: context.version) {
+                return [try divided.rounded(to: format, saturating: saturates)]
             }
             let range =
-                wanted.map { QuantizedRange($0) } ?? zeroPoint.map {
+                wanted.flatMap { QuantizedRange($0) } ?? zeroPoint.map {
                     QuantizedRange(zeroPoint: $0.scalarType)
                 }
                 ?? QuantizedRange(.uint8)

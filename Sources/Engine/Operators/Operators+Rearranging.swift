@@ -55,6 +55,7 @@ extension Operators {
 
     private static func spaceToDepth(_ context: OperatorContext) throws -> Kernel {
         let block = try context.node.int("blocksize")
+        let order = try context.choice("mode", default: BlockOrder.depthColumnRow)
         return context.map { input in
             guard input.rank == 4, (1...largestBlock).contains(block), input.shape[2] % block == 0,
                 input.shape[3] % block == 0
@@ -63,10 +64,9 @@ extension Operators {
             }
             let (batch, depth) = (input.shape[0], input.shape[1])
             let (height, width) = (input.shape[2] / block, input.shape[3] / block)
-            return try input.reshaped([batch, depth, height, block, width, block]).permuted([
-                0, 3, 5, 1, 2, 4,
-            ])
-            .reshaped([batch, depth * block * block, height, width])
+            return try input.reshaped([batch, depth, height, block, width, block])
+                .permuted(order == .depthColumnRow ? [0, 3, 5, 1, 2, 4] : [0, 1, 3, 5, 2, 4])
+                .reshaped([batch, depth * block * block, height, width])
         }
     }
 

@@ -6,6 +6,7 @@ private let scatterAdd = Operation("aten::scatter_add")
 private let scatterReduce = Operation("aten::scatter_reduce.two")
 private let addScaled = Operation("aten::add.Tensor")
 private let select = Operation("aten::select.int")
+private let remainder = Operation("aten::remainder.Scalar")
 
 /// Elements written by index.
 extension Operators {
@@ -13,6 +14,7 @@ extension Operators {
         "Scatter": scatterElements,
         "ScatterElements": scatterElements,
         "ScatterND": scatterTuples,
+        "TensorScatter": scatterCache,
     ]
 
     /// What happens to the element that is already there.
@@ -103,6 +105,36 @@ extension Operators {
                 try rows.reshaped([count, 1]).expanded([count, sliceSize]),
                 try updates.reshaped([count, sliceSize]))
             return [try written.reshaped(target.shape)]
+        }
+    }
+
+    /// TensorScatter: what is new written into a cache along `axis`, from a place of each sample's own on.
+    private static func scatterCache(_ context: OperatorContext) throws -> Kernel {
+        let axis = try context.node.int("axis", default: -2)
+        let mode = try context.node.string("mode", default: "linear")
+        guard ["linear", "circular"].contains(mode) else {
+            throw context.error("mode is '\(mode)', which is neither 'linear' nor 'circular'")
+        }
+        return { inputs in
+            let (cache, update) = (try context.required(inputs, 0), try context.required(inputs, 1))
+            let axis = try context.axis(axis, rank: cache.rank)
+            var shape = cache.shape
+            if update.rank == cache.rank { shape[axis] = update.shape[axis] }
+            guard axis > 0, update.shape == shape, shape[axis] <= cache.shape[axis] else {
+                throw context.error(
+                    "an update of shape \(update.shape) does not fit a cache of shape \(cache.shape)")
+            }
+            guard update.count > 0 else { return [cache] }
+            var places = try Tensor.counting(to: shape[axis]).alongDimension(axis, rank: cache.rank)
+            if let starts = context.optional(inputs, 2) {
+                places = try places + starts.converted(to: .int64).alongDimension(0, rank: cache.rank)
+            }
+            if mode == "circular" {
+                places = try remainder(.tensor(places), .int(cache.shape[axis]))
+            }
+            return [
+                try scatter(.tensor(cache), .int(axis), .tensor(places.expanded(shape)), .tensor(update))
+            ]
         }
     }
 }

@@ -37,6 +37,13 @@ extension Operators {
             guard axis < signal.rank - 1 else {
                 throw context.error("axis \(axis) is that of the complex pairs")
             }
+            if isInverse && isOneSided {
+                return [
+                    try realSignal(
+                        of: signal, length: length(inputs)?.first ?? 2 * (signal.shape[axis] - 1), axis: axis,
+                        context)
+                ]
+            }
             let count = try length(inputs)?.first ?? signal.shape[axis]
             let samples = min(count, signal.shape[axis])
             try requireLength(count, context)
@@ -44,6 +51,24 @@ extension Operators {
                 length: count, samples: samples, isOneSided: isOneSided, isInverse: isInverse)
             return [try transform(signal.narrowed(axis, from: 0, length: samples), along: axis)]
         }
+    }
+
+    /// The real signal whose spectrum begins with these bins: the others are their conjugates.
+    private static func realSignal(
+        of spectrum: Tensor, length: Int, axis: Int, _ context: OperatorContext
+    ) throws -> Tensor {
+        try requireLength(length, context)
+        let bins = length / 2 + 1
+        guard spectrum.shape[spectrum.rank - 1] == 2, spectrum.shape[axis] >= bins else {
+            throw context.error("a spectrum of shape \(spectrum.shape) for \(length) real samples")
+        }
+        let known = try spectrum.narrowed(axis, from: 0, length: bins)
+        let mirrored = try known.narrowed(axis, from: 1, length: length - bins).flipped([axis])
+        let whole = try Tensor.concatenated(
+            [known, mirrored * Tensor([1, -1] as [Float])], along: axis)
+        let transform = try FourierTransform(
+            length: length, samples: length, isOneSided: false, isInverse: true)
+        return try transform(whole, along: axis).narrowed(spectrum.rank - 1, from: 0, length: 1)
     }
 
     /// STFT of a signal (batch, length, 1 or 2): step, window and frame length as inputs; (batch, frames, bins, 2).

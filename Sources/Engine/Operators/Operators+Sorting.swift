@@ -4,15 +4,17 @@ internal import Torch
 private let argmax = Operation("aten::argmax")
 private let argmin = Operation("aten::argmin")
 private let cumulate = Operation("aten::cumsum")
+private let multiply = Operation("aten::cumprod")
 private let negate = Operation("aten::rsub.Scalar")
 private let sort = Operation("aten::sort.stable")
 
-/// Where the largest elements are, and running sums.
+/// Where the largest elements are, and running sums and products.
 extension Operators {
     nonisolated(unsafe) static let sorting: [String: OperatorBuilder] = [
         "ArgMax": { try position(of: argmax, $0) },
         "ArgMin": { try position(of: argmin, $0) },
-        "CumSum": runningSum,
+        "CumProd": { context in try running(context, neutral: 1, multiply) },
+        "CumSum": { context in try running(context, neutral: 0, cumulate) },
         "TopK": topK,
     ]
 
@@ -51,7 +53,10 @@ extension Operators {
         }
     }
 
-    private static func runningSum(_ context: OperatorContext) throws -> Kernel {
+    /// Sums or products of all elements up to each; `neutral` stands for none.
+    private static func running(
+        _ context: OperatorContext, neutral: Argument, _ operation: Operation
+    ) throws -> Kernel {
         let axes = try context.integers(in: 1)
         let isExclusive = try context.flag("exclusive", default: false)
         let isReversed = try context.flag("reverse", default: false)
@@ -63,12 +68,12 @@ extension Operators {
             if isExclusive && input.rank > 0 && input.shape[axis] > 0 {
                 var shape = input.shape
                 shape[axis] = 1
-                let zero = try Tensor.constant(0, shape: shape, type: input.scalarType)
+                let none = try Tensor.constant(neutral, shape: shape, type: input.scalarType)
                 terms = try Tensor.concatenated(
-                    [zero, try terms.sliced(axis, 0..<input.shape[axis] - 1)], along: axis)
+                    [none, try terms.sliced(axis, 0..<input.shape[axis] - 1)], along: axis)
             }
-            let sums = try cumulate(.tensor(terms), .int(axis), .type(input.scalarType))
-            return [isReversed ? try sums.flipped([axis]) : sums]
+            let results = try operation(.tensor(terms), .int(axis), .type(input.scalarType))
+            return [isReversed ? try results.flipped([axis]) : results]
         }
     }
 }

@@ -23,6 +23,8 @@ struct QuantizedRange {
         case .int16: (smallest, largest) = (-32768, 32767)
         case .uint4: (smallest, largest) = (0, 15)
         case .int4: (smallest, largest) = (-8, 7)
+        case .uint2: (smallest, largest) = (0, 3)
+        case .int2: (smallest, largest) = (-2, 1)
         default: return nil
         }
     }
