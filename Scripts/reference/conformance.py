@@ -226,7 +226,7 @@ def report(outcomes):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--espalier", default=".build/release/espalier", help="the program to test")
-    parser.add_argument("--minimum", type=float, default=0.60, help="pass rate below which the exit status is 1")
+    parser.add_argument("--minimum", type=float, default=0.92, help="pass rate below which the exit status is 1")
     parser.add_argument("--cases", default="", help="only cases whose name matches this regular expression")
     parser.add_argument("--json", help="also write every outcome to this file")
     parser.add_argument("--keep", type=pathlib.Path, help="write inputs and outputs here and leave them")

@@ -60,7 +60,8 @@ struct FloatingPointOperations {
         case "Softmax", "LogSoftmax": return 3 * elements(output)
         case "Resize", "Upsample": return elements(output)
         case "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Slice", "Gather", "GatherElements",
-            "GatherND", "Scatter", "ScatterElements", "ScatterND", "TensorScatter", "BitCast", "Split", "Concat", "Pad", "Expand", "Tile",
+            "GatherND", "Scatter", "ScatterElements", "ScatterND", "TensorScatter", "BitCast", "Split",
+            "Concat", "Pad", "Expand", "Tile",
             "Identity", "Dropout", "Shape", "Size", "Constant", "ConstantOfShape", "Range", "Cast",
             "CastLike",
             "DepthToSpace", "SpaceToDepth", "Trilu", "OneHot", "NonZero", "EyeLike", "Where", "Compress",

@@ -145,7 +145,9 @@ struct AttentionLayer {
         guard let bias, scores.count > 0 else { return try softmax(.tensor(scores), -1) }
         let isBlind = try equalsNumber(
             .tensor(bias.maxima(over: [bias.rank - 1], keeping: true)), .double(-.infinity))
-        guard try holdsAnywhere(.tensor(isBlind)).item(as: Bool.self) else { return try softmax(.tensor(scores), -1) }
+        guard try holdsAnywhere(.tensor(isBlind)).item(as: Bool.self) else {
+            return try softmax(.tensor(scores), -1)
+        }
         // Before the softmax too: its derivative there is no number.
         let zero = try Tensor(scalar: Float(0))
         let seen = try softmax(.tensor(isBlind.choosing(zero, else: scores)), -1)
@@ -154,7 +156,8 @@ struct AttentionLayer {
 
     /// What is added to the scores: 0 or −∞ for what may be seen, and the mask's own numbers. Its shape broadcasts to
     /// (N, H, `queries`, `keys`); `nil` where all is seen.
-    private func bias(mask: Tensor?, queries: Int, keys: Int, past: Int?, lengths: Tensor?) throws -> Tensor? {
+    private func bias(mask: Tensor?, queries: Int, keys: Int, past: Int?, lengths: Tensor?) throws -> Tensor?
+    {
         var allowed: Tensor?
         func allow(_ condition: Tensor) throws {
             allowed = try allowed.map { try both(.tensor($0), .tensor(condition)) } ?? condition

@@ -152,7 +152,8 @@ extension Operators {
                 : zero
             let noBits = try Tensor(scalar: Int64(0)).converted(to: right.scalarType)
             let isInside = try both(
-                .tensor(isAtLeast(.tensor(right), .tensor(noBits))), .tensor(isBelow(.tensor(right), .tensor(bits))))
+                .tensor(isAtLeast(.tensor(right), .tensor(noBits))),
+                .tensor(isBelow(.tensor(right), .tensor(bits))))
             return try isInside.choosing(shifted, else: filled)
         }
     }

@@ -58,9 +58,12 @@ extension Operators {
             for token in 0..<tokens {
                 let taken = try key.narrowed(2, from: token, length: 1)
                 var added = try value.narrowed(2, from: token, length: 1)
-                if let decay { state = try state * decay.narrowed(2, from: token, length: 1).transposed(2, 3) }
+                if let decay {
+                    state = try state * decay.narrowed(2, from: token, length: 1).transposed(2, 3)
+                }
                 if let rate {
-                    added = try rate.narrowed(2, from: token, length: 1) * (added - taken.matrixProduct(state))
+                    added =
+                        try rate.narrowed(2, from: token, length: 1) * (added - taken.matrixProduct(state))
                 }
                 state = try state + taken.transposed(2, 3) * added
                 // The heads that share a state are rows of one product.
