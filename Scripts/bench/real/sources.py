@@ -1,4 +1,4 @@
-"""Words, sentences and files, from Python's own documentation, from rules and from this machine. Two parts, disjoint."""
+"""Words, sentences and files: from Python's documentation, by rules and from this machine. Two parts, disjoint."""
 
 import ast
 import hashlib
@@ -107,7 +107,7 @@ def everyday(count):
 
 
 def files(part, labels, count, most_of_one=40):
-    """(path, label) of files on this machine whose ending tells their type, evenly over the types; folders are whole."""
+    """(path, label) of files on this machine whose ending tells their type, evenly over types; folders are whole."""
     by_label, seen = {}, set()
     for place in PLACES:
         for folder, below, names in os.walk(place):

@@ -88,7 +88,7 @@ class Detector(Task):
         return {"x": np.stack([rendering.normalised(image) for image, _ in pages])}
 
     def quality(self, outputs, reference):
-        """Of boxes, the harmonic mean of precision and recall at IoU 0.5; IoU of the text area with the unpruned one."""
+        """Of boxes, the harmonic mean of precision and recall at IoU 0.5; IoU of text areas with the unpruned."""
         area, other = outputs > 0.3, reference > 0.3
         overlap = np.logical_and(area, other).sum() / max(1, np.logical_or(area, other).sum())
         return {"boxes F1": self.boxes(outputs), "area IoU with unpruned": float(overlap)}
