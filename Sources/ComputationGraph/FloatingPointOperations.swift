@@ -72,13 +72,14 @@ struct FloatingPointOperations {
         }
     }
 
+    private func attribute(_ name: String) -> Int? {
+        node.attribute.first { $0.name == name }.map { Int($0.i) }
+    }
+
     /// Both products of every head, and the softmax between them.
     private var attention: Int {
         guard let query = input(0), let key = input(1), let out = output, let length = query.dropLast().last
         else { return 0 }
-        func attribute(_ name: String) -> Int? {
-            vertex.node.attribute.first { $0.name == name }.map { Int($0.i) }
-        }
         let heads = query.count == 4 ? query[1] : attribute("q_num_heads") ?? 1
         let past = input(4).map { $0.count == 4 ? $0[2] : 0 } ?? 0
         let keys = past + (key.dropLast().last ?? 0)
@@ -88,12 +89,11 @@ struct FloatingPointOperations {
 
     /// The state takes in an outer product and is read by every query: both once for each token.
     private var linearAttention: Int {
-        guard let query = input(0), query.count == 3,
-            let states = vertex.outputs.dropFirst().first.flatMap({ $0 }).flatMap({ shapes[$0] }),
-            states.count == 4, let out = output
+        guard let query = input(0), query.count == 3, let value = input(2),
+            let heads = attribute("q_num_heads"), heads > 0
         else { return elements(output) }
-        let writes = query[1] * elements(states)
-        return 2 * writes + 2 * elements(out) * states[2]
+        let size = query[2] / heads
+        return 2 * elements(value) * size + 2 * elements(output) * size
     }
 
     /// Two operations per combination of all labels.
