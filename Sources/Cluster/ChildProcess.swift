@@ -17,11 +17,12 @@ final class ChildProcess: Sendable {
     ///
     /// - Parameters:
     ///   - line: called with each line that the process writes, on a thread of its own.
-    ///   - end: called on that thread when the process has ended, with its ending in words.
+    ///   - end: called on that thread when the process has ended, with how it did.
     /// - Throws: `ClusterError.cannotStart`.
     init(
         _ executable: String, _ arguments: [String], environment: [String: String],
-        line: @escaping @Sendable (String) -> Void, end: @escaping @Sendable (ChildProcess, String) -> Void
+        line: @escaping @Sendable (String) -> Void,
+        end: @escaping @Sendable (ChildProcess, ProcessEnding) -> Void
     ) throws(ClusterError) {
         // Socket pairs, because they can be made close-on-exec in one step: otherwise a worker that another thread
         // starts at this moment would inherit an end, and keep this one's input open.
@@ -47,13 +48,16 @@ final class ChildProcess: Sendable {
             throw .cannotStart(executable: executable, reason: SystemError.message(code))
         }
         let process = spawned
+        let killsBefore = MemoryKills.count
         self.process = process
         input = Mutex(toChild[1])
         let output = fromChild[0]
         let thread = Thread { [self] in
-            ChildProcess.forwardLines(output, to: line)
+            let last = ChildProcess.forwardLines(output, to: line)
             close(output)
-            let ending = ChildProcess.reap(process)
+            let ending = ProcessEnding(
+                status: ChildProcess.reap(process), lastLine: last,
+                hadMemoryKills: MemoryKills.count > killsBefore)
             closeInput()
             ended.signal()
             end(self, ending)
@@ -116,7 +120,15 @@ final class ChildProcess: Sendable {
         return posix_spawn(&process, executable, &actions, &attributes, words, variables)
     }
 
-    private static func forwardLines(_ descriptor: Int32, to line: (String) -> Void) {
+    /// Hands on each line.
+    ///
+    /// - Returns: the last one that says anything.
+    private static func forwardLines(_ descriptor: Int32, to take: (String) -> Void) -> String? {
+        var last: String?
+        func line(_ text: String) {
+            if !text.allSatisfy(\.isWhitespace) { last = text }
+            take(text)
+        }
         var buffer = [UInt8](repeating: 0, count: 4096)
         var rest: [UInt8] = []
         while true {
@@ -135,13 +147,13 @@ final class ChildProcess: Sendable {
             }
         }
         if !rest.isEmpty { line(String(decoding: rest, as: UTF8.self)) }
+        return last
     }
 
-    /// Waits for the process, and says how it ended.
-    private static func reap(_ process: Int32) -> String {
+    /// Waits for the process, and returns its wait status.
+    private static func reap(_ process: Int32) -> Int32 {
         var status: Int32 = 0
         while waitpid(process, &status, 0) < 0, errno == EINTR {}
-        let signal = status & 0x7F
-        return signal == 0 ? "exit status \((status >> 8) & 0xFF)" : "signal \(signal)"
+        return status
     }
 }

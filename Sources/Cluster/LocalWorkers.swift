@@ -106,7 +106,7 @@ final class LocalWorkers: Sendable {
         }
     }
 
-    private func replace(_ child: ChildProcess, _ ending: String) {
+    private func replace(_ child: ChildProcess, _ ending: ProcessEnding) {
         evaluator.processEnded(child.process)
         let wasReady = evaluator.wasReady(child.process)
         let (isStopping, early, lines) = state.withLock { state in
@@ -117,7 +117,8 @@ final class LocalWorkers: Sendable {
         guard !isStopping else { return }
         logger.warning("worker process \(child.process) ended with \(ending)")
         guard early < LocalWorkers.earlyDeathLimit else {
-            return evaluator.fail(ClusterError.workersDie(count: early, last: ending, output: lines))
+            return evaluator.fail(
+                ClusterError.workersDie(count: early, last: "\(ending)", output: lines))
         }
         do throws(ClusterError) { try start() } catch { evaluator.fail(error) }
     }

@@ -10,6 +10,7 @@ extension Coordinator {
         // What an earlier coordinator asked for comes again, as a handover; acknowledged here it would be lost.
         guard settings.run.numbers(result.id.task) else { return [] }
         let acknowledgement = CoordinatorAction.send(.acknowledged(result.id), to: connection)
+        quiet.end(at: now)
         guard let flight = flights[result.id.task] ?? lapsed[result.id.task], let level = race?.level.number
         else {
             // Late, or a copy: the work is known.
@@ -65,6 +66,7 @@ extension Coordinator {
         -> [CoordinatorAction]
     {
         var actions: [CoordinatorAction] = [.send(.acknowledged(failure.id), to: connection)]
+        quiet.end(at: now)
         let wasLeased = flights[failure.id.task]?.leases.contains { $0.connection == connection } ?? false
         let task = flights[failure.id.task]?.task
         endLease(failure.id, of: connection, at: now)

@@ -108,7 +108,9 @@ extension Coordinator {
     private mutating func sayGoodbye(
         to connection: ConnectionID, reason: String, failed: Bool, at now: Instant
     ) -> [CoordinatorAction] {
-        let actions = remove(connection, blamed: false, because: reason, at: now) + [.close(connection)]
+        let actions =
+            remove(connection, blamed: false, isWorthTelling: true, because: reason, at: now)
+            + [.close(connection)]
         // While others compute, those that cannot load stop nobody.
         guard failed, readyCount == 0 else { return actions }
         loadFailures = (loadFailures.count + 1, reason)
@@ -134,14 +136,18 @@ extension Coordinator {
 
     /// Forgets a worker and makes its work available again.
     ///
-    /// - Parameter blamed: whether the task that it was computing may have been the cause.
+    /// - Parameters:
+    ///   - blamed: whether the task that it was computing may have been the cause.
+    ///   - isWorthTelling: whether the user should hear of it; of a worker that is blamed always.
     mutating func remove(
-        _ connection: ConnectionID, blamed: Bool, because reason: String, at now: Instant
+        _ connection: ConnectionID, blamed: Bool, isWorthTelling: Bool = false, because reason: String,
+        at now: Instant
     ) -> [CoordinatorAction] {
         guard let peer = peers.removeValue(forKey: connection) else { return [] }
         var actions: [CoordinatorAction] = []
         if peer.hello != nil {
-            actions.append(.log(blamed ? .warning : .info, "\(peer.name(connection)) left: \(reason)"))
+            actions.append(
+                .log(blamed || isWorthTelling ? .warning : .info, "\(peer.name(connection)) left: \(reason)"))
         }
         if blamed, let suspect = peer.outstanding.first, let flight = flights[suspect.task] {
             actions += strike(flight.task, vanished: peer.hello?.identity, reason: reason)

@@ -37,6 +37,7 @@ public struct Coordinator: Sendable {
     package var defect: RaceDefect?
     private var lastEvent: Instant?
     /// Since when work has been lying about with no one to take it.
+    var quiet = Quiet()
     private var stalledSince: Instant?
     /// Workers that could not load since the last that could, where nobody else computed, and what the last of them said.
     var loadFailures: (count: Int, reason: String) = (0, "")
@@ -151,6 +152,7 @@ public struct Coordinator: Sendable {
         defer { lastEvent = now }
         guard let lastEvent, now - lastEvent > settings.run.heartbeat * 2 else { return }
         let gap = now - lastEvent
+        quiet.forgive(gap)
         for connection in peers.keys {
             peers.update(connection) { peer in
                 peer.lastHeard = min(now, peer.lastHeard + gap)
@@ -172,6 +174,28 @@ public struct Coordinator: Sendable {
             actions.append(.send(.alive, to: connection))
         }
         return actions + remindOfShards(at: now) + moveShards(at: now) + checkStall(at: now)
+            + tellOfQuiet(at: now)
+    }
+
+    /// Tells once when nobody has answered for much longer than any of the tasks out was expected to take.
+    private mutating func tellOfQuiet(at now: Instant) -> [CoordinatorAction] {
+        guard race != nil, !flights.isEmpty else {
+            quiet.end(at: now)
+            return []
+        }
+        let leases = flights.flatMap { id, flight in flight.leases.map { (id, $0) } }
+        guard let (task, lease) = leases.min(by: { $0.1.handedOut < $1.1.handedOut }),
+            let longest = leases.map({ $0.1.deadline - $0.1.handedOut }).max(),
+            quiet.isToBeTold(at: now, limit: max(settings.quietLimit, longest * 2))
+        else { return [] }
+        let owner = peers[lease.connection]?.name(lease.connection) ?? "\(lease.connection)"
+        return [
+            .log(
+                .warning,
+                "no worker has answered for \(Int(quiet.length(at: now).inSeconds)) s: \(task) has been at \(owner) for "
+                    + "\(Int((now - lease.handedOut).inSeconds)) s, and at most "
+                    + "\(Int((lease.deadline - lease.handedOut).inSeconds)) s were expected")
+        ]
     }
 
     private mutating func checkStall(at now: Instant) -> [CoordinatorAction] {
@@ -189,5 +213,27 @@ public struct Coordinator: Sendable {
         let waited = now - since
         guard waited >= settings.noWorkersLimit else { return [] }
         return fail(readyCount == 0 ? .noWorkers(waited: waited) : .noWorkerForShards(waited: waited))
+    }
+}
+
+/// Since when no worker has answered anything, and whether that was told.
+struct Quiet: Sendable {
+    private var since: Instant?
+    private var isTold = false
+
+    /// Somebody answered, or nobody is asked anything.
+    mutating func end(at now: Instant) { (since, isTold) = (now, false) }
+
+    /// Time that does not count, for the coordinator was stopped itself.
+    mutating func forgive(_ gap: Duration) { since = since.map { $0 + gap } }
+
+    func length(at now: Instant) -> Duration { since.map { now - $0 } ?? .zero }
+
+    /// Whether it has been quiet for longer than `limit` and this was not told yet.
+    mutating func isToBeTold(at now: Instant, limit: Duration) -> Bool {
+        if since == nil { since = now }
+        guard !isTold, length(at: now) > limit else { return false }
+        isTold = true
+        return true
     }
 }

@@ -20,6 +20,8 @@ public struct CoordinatorSettings: Sendable {
     public var leaseFloor: Duration = .seconds(5)
     /// How long a lease lasts while no cost has been measured.
     public var firstLease: Duration = .seconds(600)
+    /// The user is told when no worker has answered for so long, and for twice as long as a task's lease lasts.
+    public var quietLimit: Duration = .seconds(60)
     /// At the end of a level an idle worker gets a copy of a task that has taken this many times its expected cost.
     public var speculationFactor = 1.5
     /// How long a worker on which a task failed gets nothing, so that others may try.

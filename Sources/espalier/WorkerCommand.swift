@@ -91,7 +91,7 @@ struct WorkerCommand: ParsableCommand {
         defer { withExtendedLifetime(signals) {} }
         let (report, usesPaths) = (json.path, !stream)
         let ending = service.run(whenOver: { ending in
-            if ending.exitStatus != 0 { StandardError.write("espalier: \(ending)\n") }
+            StandardError.write("espalier: \(ending)\n")
             if let report { try? JSONOutput.write(EndingReport(ending), to: report) }
             // A computation that nobody waits for any more is not worth finishing.
             _exit(ending.exitStatus)

@@ -23,7 +23,7 @@ import Testing
         let child = try ChildProcess(
             path, [], environment: ["PATH": "/usr/bin:/bin"],
             line: { line in lines.withLock { $0.append(line) } },
-            end: { _, words in ending.withLock { $0 = words } })
+            end: { _, words in ending.withLock { $0 = "\(words)" } })
         #expect(!child.wait(until: .now() + 0.3))
         // A second process must not hold the first one's input open.
         let other = try ChildProcess(
@@ -32,9 +32,32 @@ import Testing
         #expect(child.wait(until: .now() + 5))
         try await Task.sleep(for: .milliseconds(100))
         #expect(lines.withLock { $0 } == ["started", "over"])
-        #expect(ending.withLock { $0 } == "exit status 3")
+        #expect(ending.withLock { $0 } == "exit status 3: over")
         other.closeInput()
         #expect(other.wait(until: .now() + 5))
+    }
+
+    /// wait(2): the signal in the lower seven bits, the exit status in the next byte.
+    @Test func anEndingNamesStatusSignalLastWordsAndMissingMemory() {
+        func words(_ status: Int32, _ line: String?, _ hadMemoryKills: Bool = false) -> String {
+            "\(ProcessEnding(status: status, lastLine: line, hadMemoryKills: hadMemoryKills))"
+        }
+        #expect(
+            words(65 << 8, "espalier: the run cannot be loaded: no disk")
+                == "exit status 65: the run cannot be loaded: no disk")
+        #expect(words(0, nil) == "exit status 0")
+        #expect(words(11, "warming up") == "signal 11 (SIGSEGV): warming up")
+        #expect(words(9, nil) == "signal 9 (SIGKILL)")
+        #expect(words(9, nil, true).contains("memory ran out"))
+        // Another process was ended meanwhile; this one crashed.
+        #expect(!words(11, nil, true).contains("memory"))
+    }
+
+    /// The form of /proc/vmstat and of a control group's memory.events: a name and a number in each line.
+    @Test func memoryKillsAreCountedWhereTheSystemCountsThem() {
+        #expect(MemoryKills.count(in: "pgfault 12\noom_kill 3\nunevictable_pgs_culled 0\n") == 3)
+        #expect(MemoryKills.count(in: "low 0\noom 1\noom_kill 2\noom_group_kill 9\n") == 2)
+        #expect(MemoryKills.count(in: "") == 0)
     }
 
     @Test func aMissingProgramIsANamedError() throws {
@@ -56,7 +79,10 @@ import Testing
         await #expect {
             try await cluster.evaluator.evaluate(problem.base, division: problem.division, usesBounds: false)
         } throws: { error in
-            guard case ClusterError.workersDie(3, "exit status 127", let output) = error else { return false }
+            guard
+                case ClusterError.workersDie(3, "exit status 127: cannot open shared object", let output) =
+                    error
+            else { return false }
             return output.last == "cannot open shared object"
         }
     }

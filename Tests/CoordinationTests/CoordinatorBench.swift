@@ -9,6 +9,8 @@ struct CoordinatorBench {
     var coordinator: Coordinator
     let problem: SmallProblem
     var now = Instant.zero
+    /// What the user was told.
+    var warnings: [String] = []
 
     init(shards: Int = 1, samples: Int = 8, configure: (inout CoordinatorSettings) -> Void = { _ in }) throws
     {
@@ -22,6 +24,7 @@ struct CoordinatorBench {
         now = now + after
         let actions = coordinator.handle(event, at: now)
         try coordinator.validateState()
+        for case .log(.warning, let text) in actions { warnings.append(text) }
         return actions.compactMap(CoordinatorBench.words)
     }
 

@@ -214,6 +214,46 @@ import Testing
         #expect(try bench.join(1).last == "01: task 2/1 block 0")
     }
 
+    @Test func anOverdueTaskGoesToAnotherWorkerWithoutAWarning() throws {
+        var bench = try CoordinatorBench(samples: 12) { $0.credit = 1 }
+        _ = try bench.begin()
+        _ = try bench.join(1)
+        _ = try bench.result(1, 1, from: 1, seconds: 0.1)
+        _ = try bench.join(2)
+        _ = try bench.result(3, 1, from: 2, seconds: 0.1)
+        let words = try bench.wait(.seconds(20), hearing: [first, second])
+        #expect(words.contains("02: task 2/2 block 1"))
+        #expect(bench.warnings.isEmpty, "\(bench.warnings)")
+    }
+
+    @Test func whenNobodyAnswersForMuchLongerThanExpectedThatIsToldOnce() throws {
+        var bench = try CoordinatorBench(samples: 12) {
+            $0.credit = 1
+            $0.firstLease = .seconds(100)
+        }
+        _ = try bench.begin()
+        _ = try bench.join(1)
+        // Twice the lease of 100 s.
+        _ = try bench.wait(.seconds(199), hearing: [first])
+        #expect(bench.warnings.isEmpty)
+        _ = try bench.wait(.seconds(60), hearing: [first])
+        #expect(
+            bench.warnings.count == 1
+                && bench.warnings[0].hasPrefix("no worker has answered for 200 s: task 1"))
+        // An answer begins the count anew.
+        _ = try bench.result(1, 1, from: 1, seconds: 1)
+        _ = try bench.wait(.seconds(30), hearing: [first])
+        #expect(bench.warnings.count == 1, "\(bench.warnings)")
+    }
+
+    @Test func aWorkerThatSaysGoodbyeIsToldWithItsReason() throws {
+        var bench = try CoordinatorBench(samples: 12)
+        _ = try bench.begin()
+        _ = try bench.join(1)
+        _ = try bench.tell(.received(.goodbye(reason: "it was asked to end", failed: false), from: first))
+        #expect(bench.warnings.count == 1 && bench.warnings[0].hasSuffix("left: it was asked to end"))
+    }
+
     @Test func secondsThatCannotBeDoNotMakeLeasesEndless() throws {
         var bench = try CoordinatorBench(samples: 12) { $0.credit = 1 }
         _ = try bench.begin()
