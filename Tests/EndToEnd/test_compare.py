@@ -54,8 +54,14 @@ def test_a_report_has_every_strategy_and_the_numbers_of_the_json():
                 row = levels[str(step["step"]), entry["strategy"]]
                 assert abs(float(row[2]) - step["measured"]["loss"]) <= 1e-5 * step["measured"]["loss"], row
                 assert row[4] == str(step["measured"]["parameters"]) and row[5] == str(step["measured"]["flops"])
+        # Axes say what they are relative to, and every line has a look of its own.
+        titles = list(charts[0].itertext())
+        assert "FLOPs left, % of the unpruned model's" in titles, titles
+        lines = [path.get("style") for path in charts[0].iter("{http://www.w3.org/2000/svg}path")
+                 if not path.get("class")]
+        assert len(set(style.rsplit(";", 1)[0] for style in lines)) == len(found["strategies"]), lines
         # One dot per state and strategy, the unpruned model among them.
-        dots = [c for c in charts[0].iter("{http://www.w3.org/2000/svg}circle") if len(c)]
+        dots = [mark for mark in charts[0].iter() if mark.find("{http://www.w3.org/2000/svg}title") is not None]
         assert len(dots) == sum(1 + len(entry["path"]) for entry in found["strategies"])
 
 

@@ -15,28 +15,35 @@ extension Comparison {
                 + (base.accuracy.map { ", accuracy \(Self.share($0))" } ?? "")
                 + ", \(base.parameters) parameters, \(base.flops) FLOPs a sample.")
         let caption =
-            "Each dot is a removal. Rings mark the Pareto front: no other state of any strategy has both a lower loss "
-            + "and fewer FLOPs."
+            "Each marker is a removal; every strategy starts from the unpruned model at 100 %. Rings mark the Pareto front: "
+            + "no other state of any strategy has both a lower loss and fewer FLOPs. Point at a marker to see what was "
+            + "removed."
+        let flops = "FLOPs left, % of the unpruned model's"
+        let loss = "loss (\(lossFunction), mean over the samples)"
         page.heading("Loss")
-        page.chart(chart("FLOPs left, %", "loss", { $0.flops }, { $0.loss }), caption: caption)
+        page.chart(chart(flops, loss, { $0.flops }, { $0.loss }), caption: caption)
         page.chart(
-            chart("parameters left, %", "loss", { $0.parameters }, { $0.loss }),
+            chart("parameters left, % of the unpruned model's", loss, { $0.parameters }, { $0.loss }),
             caption: "The same states by their parameters.")
         if base.accuracy != nil {
             page.heading("Accuracy")
             page.chart(
-                chart("FLOPs left, %", "accuracy, %", { $0.flops }, { $0.accuracy.map { $0 * 100 } }),
+                chart(flops, "accuracy, % of the labels", { $0.flops }, { $0.accuracy.map { $0 * 100 } }),
                 caption: "On the data that the search saw.")
         }
         if let held = baseValidation {
             page.heading("Held-out data")
             page.chart(
-                chart("FLOPs left, %", "held-out loss", { $0.flops }, { $0.loss }, heldOut: true),
+                chart(flops, "held-out " + loss, { $0.flops }, { $0.loss }, heldOut: true),
                 caption: "What the search never saw. The unpruned model: loss \(Self.decimal(held.loss)).")
         }
         page.heading("Levels")
         page.table(levelTitles, rows: levelRows)
         page.heading("Work")
+        page.paragraph(
+            "A block evaluation is one set of removals on one block of samples. New are those that no strategy above had "
+                + "done already; brute force measures everything in full; clairvoyant would know the best totals beforehand."
+        )
         page.table(
             ["strategy", "block evaluations", "brute force", "clairvoyant", "new", "seconds"],
             rows: strategies.map {
@@ -70,14 +77,14 @@ extension Comparison {
             }
             let isRandom = entry.strategy.hasPrefix("random")
             return LineChart.Series(
-                name: entry.strategy, points: (start ?? []) + points, color: isRandom ? 6 : index % 6,
-                isFaint: isRandom)
+                name: entry.strategy, points: (start ?? []) + points, number: index, isFaint: isRandom)
         }
-        return LineChart(series, x: x, y: y)
+        let unpruned = (heldOut ? baseValidation : base).flatMap(value).map { ($0, "unpruned") }
+        return LineChart(series, x: x, y: y, reference: unpruned)
     }
 
     private var levelTitles: [String] {
-        ["step", "strategy", "loss", "accuracy", "parameters", "FLOPs"]
+        ["step", "strategy", "loss", "accuracy", "parameters", "FLOPs", "parameters left", "FLOPs left"]
             + (baseValidation == nil ? [] : ["held-out loss", "held-out accuracy"]) + ["removed"]
     }
 
@@ -89,11 +96,19 @@ extension Comparison {
                     [Self.decimal(measured?.loss), measured?.accuracy.map(Self.share) ?? ""]
                 }
                 return ["\(number)", entry.strategy] + cells(step.measured)
-                    + ["\(step.measured.parameters)", "\(step.measured.flops)"]
+                    + [
+                        "\(step.measured.parameters)", "\(step.measured.flops)",
+                        share(step.measured.parameters, base.parameters),
+                        share(step.measured.flops, base.flops),
+                    ]
                     + (baseValidation == nil ? [] : cells(step.validation))
                     + [step.removed.joined(separator: " ")]
             }
         }
+    }
+
+    private func share(_ part: Int, _ whole: Int) -> String {
+        whole > 0 ? String(format: "%.1f %%", 100 * Double(part) / Double(whole)) : "-"
     }
 
     private static func decimal(_ value: Double?) -> String {

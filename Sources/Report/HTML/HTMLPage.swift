@@ -66,13 +66,14 @@ public struct HTMLPage: Sendable {
         """
     }
 
-    /// Colours of Okabe and Ito, "Color Universal Design", 2008; lighter ones where the ground is dark.
+    /// Colours of Okabe and Ito, "Color Universal Design", 2008, and one of Tol's ("Colour schemes", 2021); lighter ones
+    /// where the ground is dark. `SeriesLook.colors` counts them.
     private static let style = """
         :root { color-scheme: light dark; --ground: #fff; --ink: #1a1a1a; --faint: #6b6b6b; --rule: #d9d9d9;
-          --c0: #0072b2; --c1: #d55e00; --c2: #009e73; --c3: #cc79a7; --c4: #b8860b; --c5: #56b4e9; --c6: #555; }
+          --c0: #0072b2; --c1: #d55e00; --c2: #009e73; --c3: #cc79a7; --c4: #b8860b; --c5: #56b4e9; --c6: #555; --c7: #882255; }
         @media (prefers-color-scheme: dark) { :root { --ground: #16181c; --ink: #e8e8e8; --faint: #a0a0a0;
           --rule: #3a3d42; --c0: #56b4e9; --c1: #ff8c42; --c2: #2fcf9f; --c3: #e6a5c9; --c4: #f0e442; --c5: #9ad4f5;
-          --c6: #bbb; } }
+          --c6: #bbb; --c7: #d98cb3; } }
         body { background: var(--ground); color: var(--ink); font: 16px/1.5 system-ui, sans-serif; max-width: 60rem;
           margin: 2rem auto; padding: 0 1rem; }
         h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
@@ -80,7 +81,8 @@ public struct HTMLPage: Sendable {
         svg { width: 100%; height: auto; font: 12px system-ui, sans-serif; }
         svg text { fill: var(--ink); } svg .axis text, svg .name { fill: var(--faint); }
         svg .rule { stroke: var(--rule); stroke-width: 1; } svg path { fill: none; stroke-width: 2; }
-        svg .faint { opacity: 0.45; } svg .front { fill: none; stroke: var(--ink); stroke-width: 1.5; }
+        svg .marker { stroke-width: 0; } svg .faint { opacity: 0.6; } svg .reference { stroke: var(--faint); stroke-dasharray: 2 3; }
+        svg .front { fill: none; stroke: var(--ink); stroke-width: 1.5; }
         .wide { overflow-x: auto; } table { border-collapse: collapse; font-size: 0.9rem; }
         th, td { padding: 0.2rem 0.7rem; text-align: left; border-bottom: 1px solid var(--rule); white-space: nowrap; }
         .number { text-align: right; font-variant-numeric: tabular-nums; }
