@@ -30,6 +30,11 @@ public struct Evaluation: Encodable, Sendable {
 
         private enum CodingKeys: CodingKey { case loss, accuracy, parameters, flops, nonFiniteLosses }
 
+        /// Loss and accuracy in a few words.
+        public var brief: String {
+            "loss " + (loss.map { "\($0)" } ?? "not finite") + (accuracy.map { ", accuracy \($0)" } ?? "")
+        }
+
         init(_ state: State, labels: Int?) {
             loss = state.loss.isFinite ? state.loss : nil
             accuracy = state.correct.flatMap { correct in labels.map { Double(correct) / Double($0) } }
@@ -65,24 +70,8 @@ public struct Evaluation: Encodable, Sendable {
         try await self.init(of: mask, comparedWith: workload.measure(.empty), in: workload)
     }
 
-    /// Measures every mask of a text file, one mask per line.
-    ///
-    /// - Parameter folder: where the pruned models go, numbered; none are written without it.
-    public static func all(
-        ofMasksIn path: String, in workload: Workload, writingTo folder: String?
-    ) async throws -> [Evaluation] {
-        let masks = try MaskList(contentsOf: path).masks
-        for mask in masks { try workload.graph.checkRemovable(mask) }
-        let unpruned = try await workload.measure(.empty)
-        var evaluations: [Evaluation] = []
-        for (number, mask) in masks.enumerated() {
-            evaluations.append(try await Evaluation(of: mask, comparedWith: unpruned, in: workload))
-            if let folder { try workload.writePruned(mask, to: "\(folder)/\(number).onnx") }
-        }
-        return evaluations
-    }
-
-    private init(of mask: Mask, comparedWith unpruned: State, in workload: Workload) async throws {
+    /// Measures a mask; `unpruned` is known already.
+    init(of mask: Mask, comparedWith unpruned: State, in workload: Workload) async throws {
         let labels = workload.countedLabels
         let pruned = mask.isEmpty ? unpruned : try await workload.measure(mask)
         let reference = Measured(unpruned, labels: labels)

@@ -3,27 +3,55 @@ internal import FoundationEssentials
 
 /// Masks in a text file: one per line, edges separated by blanks; an empty line is the unpruned model.
 struct MaskList {
-    let masks: [Mask]
+    /// A line of the file, with its mask or what is wrong with it.
+    struct Line {
+        /// From 1.
+        let number: Int
+        /// The line as it stands there, shortened.
+        let text: String
+        let mask: Result<Mask, InputError>
+    }
 
-    /// - Throws: `InputError` that names file and line.
+    let path: String
+    let lines: [Line]
+
+    /// Reads a list.
+    ///
+    /// - Throws: `InputError` when there is no such file, or nothing in it. What is wrong with a line stands in the line.
     init(contentsOf path: String) throws(InputError) {
-        guard let bytes = FileManager.default.contents(atPath: path) else {
-            throw InputError("cannot read \(path)")
+        var isFolder = false
+        guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else {
+            throw InputError("cannot read the list of masks \(path): there is no such file")
         }
-        var lines = String(decoding: bytes, as: UTF8.self).split(
-            separator: "\n", omittingEmptySubsequences: false)
-        if lines.last?.isEmpty ?? false { lines.removeLast() }
-        var masks: [Mask] = []
-        for (number, line) in lines.enumerated() {
-            var edges: [Edge] = []
-            for word in line.split(whereSeparator: \.isWhitespace) {
-                guard let edge = Edge(String(word)) else {
-                    throw InputError("\(path), line \(number + 1): '\(word)' is no edge (NODE:SLOT)")
-                }
-                edges.append(edge)
+        guard !isFolder, let bytes = FileManager.default.contents(atPath: path) else {
+            throw InputError("cannot read the list of masks \(path)" + (isFolder ? ": it is a folder" : ""))
+        }
+        var texts = String(decoding: bytes, as: UTF8.self).split(
+            omittingEmptySubsequences: false, whereSeparator: \.isNewline)
+        if texts.last?.isEmpty ?? false { texts.removeLast() }
+        guard !texts.isEmpty else {
+            throw InputError("\(path): the list holds no masks; one per line, e.g. 5:0 31:0")
+        }
+        self.path = path
+        lines = texts.enumerated().map { index, text in
+            Line(number: index + 1, text: MaskList.shortened(text), mask: MaskList.mask(in: text))
+        }
+    }
+
+    private static func mask(in text: Substring) -> Result<Mask, InputError> {
+        var edges: [Edge] = []
+        for word in text.split(whereSeparator: \.isWhitespace) {
+            guard let edge = Edge(String(word)) else {
+                return .failure(
+                    InputError("'\(shortened(word))' is no edge; edges are written NODE:SLOT, e.g. 31:0"))
             }
-            masks.append(Mask(edges))
+            edges.append(edge)
         }
-        self.masks = masks
+        return .success(Mask(edges))
+    }
+
+    /// Text that fits into a message, whatever stands in the file.
+    private static func shortened(_ text: Substring) -> String {
+        text.count <= 80 ? String(text) : text.prefix(77) + "..."
     }
 }

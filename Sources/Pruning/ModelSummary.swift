@@ -67,6 +67,11 @@ public struct ModelSummary: Encodable, Sendable {
     public let flops: Int?
     /// Why there is no FLOP count.
     public let flopsUnknownBecause: String?
+    /// What would give one: options for this model's inputs, e.g. `--shape image=1x3x224x224`; `nil` where shapes help
+    /// nothing.
+    public let flopsHint: String?
+    /// The shapes that the FLOPs are counted for where the model leaves sizes open, as options.
+    public let assumedShapes: String?
     /// The edges that a search would try.
     public let candidates: [Candidate]
     /// Every node, in the file's order.
@@ -86,7 +91,11 @@ public struct ModelSummary: Encodable, Sendable {
         }
         var reason: String?
         var shapes: Network.Shapes?
-        do { shapes = try Network(graph).shapes(given: given) } catch { reason = "\(error)" }
+        var isShapeProblem = false
+        do { shapes = try Network(graph).shapes(given: given) } catch {
+            reason = "\(error)"
+            isShapeProblem = (error as? EngineError)?.isUnsupported != true
+        }
         let batch = shapes?.inputs.first?.first ?? 1
         let costs = CostModel(
             graph: graph, shapes: shapes?.values ?? Array(repeating: nil, count: graph.values.count),
@@ -103,6 +112,17 @@ public struct ModelSummary: Encodable, Sendable {
         parameters = total.parameters
         flops = shapes == nil ? nil : total.flops
         flopsUnknownBecause = reason
+        let open = graph.inputs.filter { port in
+            given[port.name] == nil && (!port.hasShape || port.shape.dropFirst().contains(nil))
+        }
+        flopsHint =
+            isShapeProblem
+            ? ModelSummary.options(graph.inputs.filter(\.isOpen).map { ($0.name, $0.likelyShape) }) : nil
+        assumedShapes = shapes.flatMap { shapes in
+            ModelSummary.options(
+                zip(graph.inputs, shapes.inputs).filter { port, _ in open.contains { $0.name == port.name } }
+                    .map { ($0.name, $1) })
+        }
         candidates = found.representatives.map { edge in
             Candidate(
                 node: edge.node, slot: edge.slot, consumer: graph.vertices[edge.node].name,
@@ -115,6 +135,31 @@ public struct ModelSummary: Encodable, Sendable {
                 outputs: vertex.node.output, parameters: costs.parameters(of: vertex.index),
                 flops: shapes == nil ? nil : costs.flops(of: vertex.index),
                 outputShape: vertex.outputs.first.flatMap { $0 }.flatMap { shapes?.values[$0] })
+        }
+    }
+}
+
+extension ModelSummary {
+    /// Shapes as options of the command line; `nil` for none.
+    private static func options(_ shapes: [(name: String, shape: [Int])]) -> String? {
+        guard !shapes.isEmpty else { return nil }
+        return shapes.map { "--shape \($0.name)=\($0.shape.map(String.init).joined(separator: "x"))" }
+            .joined(separator: " ")
+    }
+}
+
+extension Port {
+    /// Whether a size of it is not declared.
+    fileprivate var isOpen: Bool { !hasShape || shape.contains(nil) }
+
+    /// An example: what is declared, and in place of what is not a size that such inputs often have.
+    fileprivate var likelyShape: [Int] {
+        guard hasShape else { return [1, 3, 224, 224] }
+        // Images have four dimensions; what has fewer is mostly a sequence.
+        let usual = shape.count == 4 ? 224 : shape.count == 5 ? 32 : 128
+        let isChannels = { (place: Int) in place == 1 && self.shape.count >= 4 }
+        return shape.enumerated().map { place, size in
+            size ?? (place == 0 ? 1 : isChannels(place) ? 3 : usual)
         }
     }
 }

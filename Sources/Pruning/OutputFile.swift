@@ -31,6 +31,17 @@ public enum OutputFile {
         }
     }
 
+    /// Makes a folder, with those that it lies in, unless it is there.
+    ///
+    /// - Throws: `InputError` that names the path.
+    static func makeFolder(_ path: String) throws(InputError) {
+        try checkFolder(path)
+        do { try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true) } catch
+        {
+            throw InputError("cannot make the folder \(path): \(error)")
+        }
+    }
+
     private static func isFolder(_ path: String) -> Bool {
         var isFolder = false
         return FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) && isFolder

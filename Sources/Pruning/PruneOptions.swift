@@ -26,6 +26,10 @@ public struct PruneOptions: Sendable {
     public var allowsMixedNumerics: Bool
     /// Where the pruned model goes besides the run's folder.
     public var output: String?
+    /// Data that never choose anything, on which every state of the path is measured too.
+    public var validation: String?
+    /// The steps of the path whose models are written too.
+    public var exportSteps: [Int]
     /// Tells what happens among the workers.
     public var logger: Logger
 
@@ -34,7 +38,8 @@ public struct PruneOptions: Sendable {
         model: String, measurement: MeasurementOptions, candidates: CandidateSelection,
         search: SearchSettings,
         workers: Int, remote: RemoteWorkers? = nil, metrics: String? = nil, folder: String, resumes: Bool,
-        allowsMixedNumerics: Bool = false, output: String?,
+        allowsMixedNumerics: Bool = false, output: String?, validation: String? = nil,
+        exportSteps: [Int] = [],
         logger: Logger
     ) {
         self.model = model
@@ -48,6 +53,8 @@ public struct PruneOptions: Sendable {
         self.resumes = resumes
         self.allowsMixedNumerics = allowsMixedNumerics
         self.output = output
+        self.validation = validation
+        self.exportSteps = exportSteps
         self.logger = logger
     }
 }

@@ -11,6 +11,7 @@ public import Search
 public final class PruneRun {
     private let options: PruneOptions
     private let workload: Workload
+    private var heldOut: HeldOut?
     private let problem: SearchProblem
     private let journal: RunJournal
     private let interruption: Interruption
@@ -28,6 +29,8 @@ public final class PruneRun {
         public let summary: RunSummary
         /// The pruned model's file.
         public let model: String
+        /// The models of other steps of the path that were written (`--export-step`).
+        public let exported: [String]
     }
 
     /// Loads model and data, and opens the run's folder.
@@ -41,9 +44,16 @@ public final class PruneRun {
         if let output = options.output { try OutputFile.checkWritable(output) }
         try OutputFile.checkFolder(options.folder)
         workload = try Workload(model: options.model, options: options.measurement)
+        if let data = options.validation {
+            heldOut = try HeldOut(data, model: options.model, like: workload)
+        }
         let candidates = try workload.candidates(options.candidates)
         problem = SearchProblem(
-            graph: workload.graph, candidates: candidates, costs: workload.costs, division: workload.division)
+            graph: workload.graph, candidates: candidates, costs: workload.costs, division: workload.division,
+            countedLabels: options.search.maximumAccuracyDrop == nil ? nil : workload.labelsPerSample)
+        if options.search.maximumAccuracyDrop != nil, problem.countedLabels == nil {
+            throw SearchError.noAccuracy
+        }
         let identity = try RunIdentity(
             modelPath: options.model,
             modelSHA256: ContentHash.hexadecimal(ContentHash.digest(ofModel: workload.graph.model.path)),
@@ -86,12 +96,15 @@ public final class PruneRun {
         defer { metrics?.stop() }
         let (found, attendance) = try await search()
         let mask = found.path.last?.mask ?? .empty
+        try await measureHeldOut(found)
         let path = try write(mask)
+        let exported = try exportSteps(of: found)
         let seconds = (clock.now - start) / .seconds(1)
         let summary = RunSummary(
             result: found, graph: workload.graph, division: workload.division, settings: options.search,
             loss: workload.loss.rawValue, countedLabels: workload.countedLabels, seconds: seconds,
-            workers: attendance.workers, mixedNumerics: try journal.machines(otherThan: proof))
+            workers: attendance.workers, mixedNumerics: try journal.machines(otherThan: proof),
+            validation: heldOut?.summary)
         try room.retrying { try JSONOutput.write(summary, to: options.folder + "/summary.json") }
         try room.retrying {
             try TextOutput.write(SummaryText(summary).plain, to: options.folder + "/summary.txt")
@@ -102,7 +115,7 @@ public final class PruneRun {
         try room.retrying {
             try journal.complete(RunOutcome(path: found.path, seconds: seconds, workers: attendance.workers))
         }
-        return Result(search: found, summary: summary, model: path)
+        return Result(search: found, summary: summary, model: path, exported: exported)
     }
 
     private func search() async throws -> (SearchResult, Team.Attendance) {
@@ -129,9 +142,38 @@ public final class PruneRun {
                         level: level, states: outcome.best, work: outcome.work, dropped: outcome.dropped)
                 }
                 board.finished(level: level, outcome: outcome)
-                self.observer.finished(level: level, outcome: outcome, baseLoss: baseLoss)
+                var held: Evaluation.Measured?
+                if let best = outcome.best.first { held = try await self.heldOut?.measured(best.mask) }
+                self.observer.finished(level: level, outcome: outcome, baseLoss: baseLoss, heldOut: held)
             }
         }
+    }
+
+    /// Measures the states of the path on held-out data: the best of a level need not be on it.
+    private func measureHeldOut(_ found: SearchResult) async throws {
+        guard heldOut != nil else { return }
+        for state in found.path {
+            try interruption.check()
+            _ = try await heldOut?.measure(state.mask)
+        }
+    }
+
+    /// Writes the models of the steps that were asked for beside the last one's.
+    private func exportSteps(of found: SearchResult) throws -> [String] {
+        var files: [String] = []
+        for step in Set(options.exportSteps).sorted() {
+            guard step <= found.path.count else {
+                observer.noted(
+                    "warning: --export-step \(step): the path ends at step \(found.path.count)")
+                continue
+            }
+            let file = options.folder + "/step-\(step).onnx"
+            let mask = step == 0 ? .empty : found.path[step - 1].mask
+            let model = try MaterialisedModel(mask, workload: workload)
+            try room.retrying { try model.write(to: file) }
+            files.append(file)
+        }
+        return files
     }
 
     /// What orders the work, and with `--screen` limits it.

@@ -120,14 +120,20 @@ public struct Workload {
     }
 
     /// The number of labels that accuracy is a share of; `nil` without labels.
-    public var countedLabels: Int? {
+    public var countedLabels: Int? { labelsPerSample.map { $0.reduce(0, +) } }
+
+    /// The labels of every sample that count towards the accuracy; `nil` without labels.
+    var labelsPerSample: [Int]? {
         guard loss.needsLabels, let labels = dataset.labels, let all = try? labels.int64s() else {
             return nil
         }
-        let positions = labels.rowElementCount
-        return all.enumerated().count { index, label in
-            label != Dataset.ignoredLabel && !(loss == .nextToken && index % positions == 0)
+        let positions = max(labels.rowElementCount, 1)
+        var counts = [Int](repeating: 0, count: dataset.samples)
+        for (index, label) in all.enumerated()
+        where label != Dataset.ignoredLabel && !(loss == .nextToken && index % positions == 0) {
+            counts[index / positions] += 1
         }
+        return counts
     }
 }
 

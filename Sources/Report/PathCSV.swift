@@ -7,23 +7,29 @@ public struct PathCSV: Sendable, CustomStringConvertible {
 
     /// The table, a header and one line per step.
     public var description: String {
-        let titles = [
-            "step", "node", "slot", "consumer", "tensor", "loss", "lossChange", "accuracy", "parameters",
-            "flops",
-        ]
-        let base = ["0", "", "", "", ""] + PathCSV.cells(summary.base)
+        let titles =
+            [
+                "step", "node", "slot", "consumer", "tensor", "loss", "lossChange", "accuracy", "parameters",
+                "flops",
+            ] + (summary.validation == nil ? [] : ["validationLoss", "validationAccuracy"])
+        let base = ["0", "", "", "", ""] + cells(summary.base)
         let steps = summary.path.map { step in
             ["\(step.step)", "\(step.edge.node)", "\(step.edge.slot)", step.edge.consumer, step.edge.tensor]
-                + PathCSV.cells(step.measurement)
+                + cells(step.measurement)
         }
         return ([titles, base] + steps).map { $0.map(PathCSV.quoted).joined(separator: ",") + "\r\n" }
             .joined()
     }
 
-    private static func cells(_ measurement: RunSummary.Measurement) -> [String] {
-        [
+    private func cells(_ measurement: RunSummary.Measurement) -> [String] {
+        let measured = [
             "\(measurement.loss)", "\(measurement.lossChange)", measurement.accuracy.map { "\($0)" } ?? "",
             "\(measurement.parameters)", "\(measurement.flops)",
+        ]
+        guard summary.validation != nil else { return measured }
+        let heldOut = measurement.validation
+        return measured + [
+            heldOut.map { "\($0.loss)" } ?? "", heldOut?.accuracy.map { "\($0)" } ?? "",
         ]
     }
 

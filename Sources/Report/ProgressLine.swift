@@ -16,15 +16,21 @@ public struct ProgressLine: Sendable, Hashable, CustomStringConvertible {
     public var doneBefore: Int
     /// The time since then, seconds.
     public var elapsed: Double
+    /// Whether `total` is an estimate.
+    public var isEstimate: Bool
 
     /// The progress of `label` from plain numbers.
-    public init(label: String, unit: String, done: Int, total: Int, doneBefore: Int = 0, elapsed: Double) {
+    public init(
+        label: String, unit: String, done: Int, total: Int, doneBefore: Int = 0, elapsed: Double,
+        isEstimate: Bool = false
+    ) {
         self.label = label
         self.unit = unit
         self.done = done
         self.total = total
         self.doneBefore = doneBefore
         self.elapsed = elapsed
+        self.isEstimate = isEstimate
     }
 
     /// How many were done per second; `nil` before there is anything to tell it from.
@@ -37,10 +43,12 @@ public struct ProgressLine: Sendable, Hashable, CustomStringConvertible {
 
     /// The line.
     public var description: String {
-        var line = "\(label): \(NumberText.grouped(done)) of \(NumberText.grouped(total)) \(unit)"
+        var line = "\(label): \(NumberText.grouped(done)) of \(about)\(NumberText.grouped(total)) \(unit)"
         if total > 0 { line += " (\(NumberText.share(done, of: total)))" }
         if let rate { line += String(format: rate < 9.95 ? ", %.2f/s" : ", %.1f/s", rate) }
-        if let remaining, done < total { line += ", \(NumberText.duration(remaining)) left" }
+        if let remaining, done < total { line += ", \(about)\(NumberText.duration(remaining)) left" }
         return line
     }
+
+    private var about: String { isEstimate ? "about " : "" }
 }

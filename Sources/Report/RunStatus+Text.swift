@@ -9,7 +9,12 @@ extension RunStatus {
             var line = "step \(level.number): \(level.decided) of \(level.expansions) expansions decided, "
             line += "\(level.blockEvaluations) of at most \(level.mostBlockEvaluations) block evaluations"
             if let rate { line += ", \(Int(rate)) per second" }
-            if let levelSecondsLeft { line += ", at most \(NumberText.duration(levelSecondsLeft)) left" }
+            let most = levelSecondsLeft.map { "at most \(NumberText.duration($0))" }
+            if let likely = levelLikelySecondsLeft {
+                line += ", about \(NumberText.duration(likely)) left" + (most.map { " (\($0))" } ?? "")
+            } else if let most {
+                line += ", \(most) left"
+            }
             lines.append(line)
         }
         lines.append(workerCount == 1 ? "1 worker" : "\(workerCount) workers")
@@ -53,6 +58,9 @@ extension RunStatus {
                     ("{state=\"running\"}", Double($0.expansions - $0.decided)),
                 ]
             } ?? [])
+        metric(
+            "level_seconds_left", "gauge", "Seconds until the level in work is likely over.",
+            one(levelLikelySecondsLeft))
         metric(
             "tasks_in_flight", "gauge", "Tasks that workers have and have not answered.",
             one(Double(workers.reduce(0) { $0 + $1.tasksInFlight })))

@@ -44,19 +44,22 @@ public struct RunStatus: Codable, Hashable, Sendable {
         public var blockEvaluations: Int
         /// The most that it can take.
         public var mostBlockEvaluations: Int
+        /// Those that are likely left, by what has been dropped so far; `nil` in the status of an older program.
+        public var likelyBlockEvaluationsLeft: Int?
         /// The best objective value so far.
         public var best: Double?
 
         /// A level of this state.
         public init(
             number: Int, expansions: Int, decided: Int, blockEvaluations: Int, mostBlockEvaluations: Int,
-            best: Double?
+            likelyBlockEvaluationsLeft: Int? = nil, best: Double?
         ) {
             self.number = number
             self.expansions = expansions
             self.decided = decided
             self.blockEvaluations = blockEvaluations
             self.mostBlockEvaluations = mostBlockEvaluations
+            self.likelyBlockEvaluationsLeft = likelyBlockEvaluationsLeft
             self.best = best
         }
     }
@@ -100,6 +103,8 @@ public struct RunStatus: Codable, Hashable, Sendable {
     public var rate: Double?
     /// At most so many seconds until the level is over, if bounds save nothing more.
     public var levelSecondsLeft: Double?
+    /// So many seconds likely, by what has been dropped so far.
+    public var levelLikelySecondsLeft: Double?
     /// The workers, those that came first.
     public var workers: [Worker] = []
     /// How many workers there are.

@@ -6,7 +6,7 @@ internal import Search
 extension RunSummary: Encodable {
     private enum Key: String, CodingKey {
         case base, path, work, seconds, workers, paretoFront, levels, settings, loss, mixedNumerics
-        case exact, screening, samples, parameters, flops
+        case exact, screening, samples, parameters, flops, validation
     }
 
     /// Writes the documented keys; numbers that JSON lacks become null.
@@ -29,6 +29,7 @@ extension RunSummary: Encodable {
             forKey: .settings)
         try container.encode(loss, forKey: .loss)
         try container.encode(screening == nil, forKey: .exact)
+        try container.encodeIfPresent(validation, forKey: .validation)
         if let screening { try container.encode(ScreeningRecord(screening), forKey: .screening) }
     }
 }
@@ -36,7 +37,7 @@ extension RunSummary: Encodable {
 extension RunSummary.Measurement: Encodable {
     enum Key: String, CodingKey {
         case step, edge, samples, removed
-        case loss, lossChange, accuracy, parameters, flops, finite, nonFiniteLosses
+        case loss, lossChange, accuracy, parameters, flops, finite, nonFiniteLosses, validation
     }
 
     /// Writes the documented keys; numbers that JSON lacks become null.
@@ -54,6 +55,7 @@ extension RunSummary.Measurement: Encodable {
         try container.encode(parameters, forKey: .parameters)
         try container.encode(flops, forKey: .flops)
         if !loss.isFinite { try container.encode(false, forKey: .finite) }
+        try container.encodeIfPresent(validation, forKey: .validation)
         if nonFiniteLosses > 0 { try container.encode(nonFiniteLosses, forKey: .nonFiniteLosses) }
     }
 }
@@ -75,6 +77,7 @@ private struct SettingsRecord: Encodable {
     let steps: Int?
     let until: String?
     let maximumLossIncrease: Double?
+    let maximumAccuracyDrop: Double?
     let usesBounds: Bool
     let samples: Int
     let blockSize: Int
@@ -86,6 +89,7 @@ private struct SettingsRecord: Encodable {
         steps = settings.steps
         until = settings.until?.description
         maximumLossIncrease = settings.maximumLossIncrease.flatMap { $0.isFinite ? $0 : nil }
+        maximumAccuracyDrop = settings.maximumAccuracyDrop
         usesBounds = settings.usesBounds
         self.samples = samples
         self.blockSize = blockSize

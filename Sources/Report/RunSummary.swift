@@ -20,8 +20,11 @@ public struct RunSummary: Sendable {
         public let flops: Int
         /// Samples whose loss is no finite number.
         public let nonFiniteLosses: Int
+        /// The same on held-out data; `nil` where there were none.
+        public let validation: HeldOutSummary.Measurement?
 
-        init(_ state: State, baseLoss: Double, countedLabels: Int?) {
+        init(_ state: State, baseLoss: Double, countedLabels: Int?, heldOut: HeldOutSummary?) {
+            validation = heldOut?.measurements[state.mask]
             removed = state.mask.edges
             loss = state.loss
             lossChange = state.loss - baseLoss
@@ -85,6 +88,8 @@ public struct RunSummary: Sendable {
     public let parameterFront: [Measurement]
     /// The same for floating-point operations.
     public let flopsFront: [Measurement]
+    /// The data that the search never saw; `nil` where there were none.
+    public let validation: HeldOutSummary?
 
     /// The summary of a search.
     ///
@@ -98,12 +103,15 @@ public struct RunSummary: Sendable {
     ///   - seconds: the wall time.
     ///   - workers: how many workers took part.
     ///   - mixedNumerics: machines of results in other bits than the coordinator's.
+    ///   - validation: what was measured on data that the search never saw.
     public init(
         result: SearchResult, graph: Graph, division: SampleDivision, settings: SearchSettings, loss: String,
-        countedLabels: Int?, seconds: Double, workers: Int, mixedNumerics: [String] = []
+        countedLabels: Int?, seconds: Double, workers: Int, mixedNumerics: [String] = [],
+        validation: HeldOutSummary? = nil
     ) {
+        self.validation = validation
         func measurement(_ state: State) -> Measurement {
-            Measurement(state, baseLoss: result.base.loss, countedLabels: countedLabels)
+            Measurement(state, baseLoss: result.base.loss, countedLabels: countedLabels, heldOut: validation)
         }
         base = measurement(result.base)
         path = result.path.enumerated().compactMap { index, state in

@@ -38,6 +38,9 @@ public struct SummaryText: Sendable {
         let workers = summary.workers == 1 ? "1 worker" : "\(summary.workers) workers"
         return "\(NumberText.grouped(summary.samples)) samples in blocks of \(summary.blockSize), \(shards), "
             + "\(workers), \(NumberText.duration(summary.seconds))"
+            + (summary.validation.map {
+                "\nheld out: \(NumberText.grouped($0.samples)) samples of \($0.data), which never chose anything"
+            } ?? "")
     }
 
     /// What results in other bits mean for the proof; nothing where there are none.
@@ -49,7 +52,10 @@ public struct SummaryText: Sendable {
             + "digits. These were:\n" + summary.mixedNumerics.map { "  \($0)\n" }.joined()
     }
 
-    private static let measured = ["loss", "change", "accuracy", "parameters", "of all", "FLOPs", "of all"]
+    private var measured: [String] {
+        ["loss", "change", "accuracy", "parameters", "of all", "FLOPs", "of all"]
+            + (summary.validation == nil ? [] : ["held-out loss", "held-out accuracy"])
+    }
 
     private func cells(_ measurement: RunSummary.Measurement) -> [String] {
         [
@@ -59,10 +65,16 @@ public struct SummaryText: Sendable {
             NumberText.grouped(measurement.flops),
             NumberText.share(measurement.flops, of: summary.base.flops),
         ]
+            + (summary.validation == nil
+                ? []
+                : [
+                    measurement.validation.map { NumberText.significant($0.loss) } ?? "",
+                    NumberText.percent(measurement.validation?.accuracy),
+                ])
     }
 
     private var pathTable: TextTable {
-        var table = TextTable(["step", "edge", "tensor", "consumer"] + SummaryText.measured)
+        var table = TextTable(["step", "edge", "tensor", "consumer"] + measured)
         table.append(["0", "", "", ""] + cells(summary.base))
         for step in summary.path {
             table.append(
@@ -73,7 +85,7 @@ public struct SummaryText: Sendable {
     }
 
     private func frontTable(_ front: [RunSummary.Measurement]) -> TextTable {
-        var table = TextTable(["removals"] + SummaryText.measured + ["removed"])
+        var table = TextTable(["removals"] + measured + ["removed"])
         for point in front {
             table.append(
                 ["\(point.removed.count)"] + cells(point)

@@ -21,10 +21,15 @@ struct Entrant: Sendable {
     private var arrivals: Double?
     /// Read in place where many expansions are looked through: a method of an entrant in an array gets a copy of it.
     private(set) var blocks: [BlockStatus]
+    /// The labels that each known block misses, where that matters; empty until one does.
+    private var blockMisses: [Int] = []
+    /// The labels that the known blocks miss.
+    private(set) var misses = 0
     private var scores: [SampleScores?]
     private var known = Forecast.Part()
     private var inFlight = Forecast.Part()
-    private var growth = 0.0
+    /// By what multiple of the spread its loss on a block likely lies above the parent's; infinite once a loss is no number.
+    private(set) var growth = 0.0
     /// Per shard, where in the order of visits the next block to hand out is to be looked for.
     private var cursors: [Int]
 
@@ -88,13 +93,19 @@ struct Entrant: Sendable {
     ///
     /// - Returns: whether they were new.
     mutating func fold(
-        _ result: SampleScores, subtotal: Double, block: Int, _ forecast: Forecast, defect: RaceDefect? = nil
+        _ result: SampleScores, subtotal: Double, misses: Int, block: Int, _ forecast: Forecast,
+        defect: RaceDefect? = nil
     ) -> Bool {
         guard blocks[block] != .known || defect == .foldsTwice else { return false }
         if blocks[block] == .inFlight { inFlight.remove(block, of: forecast) }
         blocks[block] = .known
         known.add(block, of: forecast)
         subtotals.set(subtotal, at: block)
+        if misses > 0 {
+            if blockMisses.isEmpty { blockMisses = [Int](repeating: 0, count: blockCount) }
+            blockMisses[block] = misses
+            self.misses += misses
+        }
         if defect == .sumsInOrderOfArrival { arrivals = (arrivals ?? 0) + subtotal }
         guard status == .running else { return true }
         scores[block] = result
@@ -112,14 +123,16 @@ struct Entrant: Sendable {
     /// Lets go of the per-sample scores of a finished expansion that is no longer among the best.
     mutating func forgetScores() { scores = [] }
 
-    /// How many blocks, in the order of visits, it takes until the sum alone shows `exceeds`; all that were evaluated
-    /// if none does.
-    func blocksNeeded(in visits: VisitOrder, until exceeds: (Double) -> Bool) -> Int {
+    /// How many blocks, in the order of visits, it takes until the sum and the labels missed alone show `exceeds`; all that
+    /// were evaluated if none does.
+    func blocksNeeded(in visits: VisitOrder, until exceeds: (Double, Int) -> Bool) -> Int {
         var sum = CanonicalSum(count: blockCount)
+        var missed = 0
         for (count, block) in visits.order.enumerated() {
             guard isKnown(block) else { return knownCount }
             sum.set(subtotals.entries[block], at: block)
-            if exceeds(sum.total) { return count + 1 }
+            if !blockMisses.isEmpty { missed += blockMisses[block] }
+            if exceeds(sum.total, missed) { return count + 1 }
         }
         return knownCount
     }

@@ -65,13 +65,16 @@ public struct Level: Sendable {
     public let objective: Objective
     /// The largest L′ − L that is acceptable.
     public let maximumIncrease: Double
+    /// The accuracy that has to be kept; `nil` for any.
+    public let accuracyFloor: AccuracyFloor?
     /// Whether no level comes after it, so that nothing need be kept for one.
     public let isLast: Bool
 
     /// A level of the search.
     public init(
         number: Int, parents: [Parent], expansions: [Expansion], keep: Int, baseLoss: Double,
-        objective: Objective, maximumIncrease: Double = .infinity, isLast: Bool = false
+        objective: Objective, maximumIncrease: Double = .infinity, accuracyFloor: AccuracyFloor? = nil,
+        isLast: Bool = false
     ) {
         self.number = number
         self.parents = parents
@@ -80,6 +83,7 @@ public struct Level: Sendable {
         self.baseLoss = baseLoss
         self.objective = objective
         self.maximumIncrease = maximumIncrease
+        self.accuracyFloor = accuracyFloor
         self.isLast = isLast
     }
 }

@@ -174,7 +174,9 @@ extension LevelRace {
 
     /// Whether anything can still be dropped, so that it matters what is computed first.
     private var isOpen: Bool {
-        usesBounds && (bestValues.count + running.count > level.keep || level.maximumIncrease < .infinity)
+        usesBounds
+            && (bestValues.count + running.count > level.keep || level.maximumIncrease < .infinity
+                || level.accuracyFloor != nil)
     }
 
     /// What counts as in flight of an expansion: nothing once it is not running.
@@ -209,7 +211,7 @@ extension LevelRace {
 
     /// The bound that the best will likely not exceed: that of the `keep`-th best total, as far as totals are known
     /// and can be forecast.
-    private mutating func likelyLimit() -> Double {
+    mutating func likelyLimit() -> Double {
         if let likelyThreshold { return likelyThreshold }
         var found = Double.infinity
         if bestValues.count + running.count > level.keep {

@@ -88,13 +88,19 @@ public struct LevelRace: Sendable {
         level.objective.bound(lossAtLeast: sum / division.totalWeight, base: level.baseLoss)
     }
 
-    private func exceedsIncrease(_ sum: Double) -> Bool {
+    func exceedsIncrease(_ sum: Double) -> Bool {
         sum / division.totalWeight - level.baseLoss > level.maximumIncrease
     }
 
-    /// Whether an expansion with at least this sum can be no result. Only a bound strictly above the threshold
-    /// says so: ties are finished, and broken by the rule.
-    private func isHopeless(_ sum: Double) -> Bool { bound(sum) > threshold || exceedsIncrease(sum) }
+    private func losesAccuracy(_ misses: Int) -> Bool {
+        level.accuracyFloor.map { misses > $0.missesAllowed } ?? false
+    }
+
+    /// Whether an expansion with at least this sum, and so many labels missed, can be no result. Only a bound strictly
+    /// above the threshold says so: ties are finished, and broken by the rule.
+    private func isHopeless(_ sum: Double, _ misses: Int) -> Bool {
+        bound(sum) > threshold || exceedsIncrease(sum) || losesAccuracy(misses)
+    }
 
     // MARK: Folding
 
@@ -108,7 +114,9 @@ public struct LevelRace: Sendable {
             let subtotal = division.subtotal(of: score.losses, samples: task.samples)
             let before = inFlightCount(index)
             let isNew = entrants[index].fold(
-                score, subtotal: subtotal, block: task.place, forecast, defect: defect)
+                score, subtotal: subtotal,
+                misses: level.accuracyFloor?.misses(score.correct, samples: task.samples) ?? 0,
+                block: task.place, forecast, defect: defect)
             inFlight += inFlightCount(index) - before
             guard isNew else { continue }
             work.blockEvaluations += 1
@@ -123,7 +131,7 @@ public struct LevelRace: Sendable {
         running.removeAll { $0 == index }
         let expansion = entrants[index].expansion
         let sum = entrants[index].partialSum
-        guard !exceedsIncrease(sum) else {
+        guard !exceedsIncrease(sum), !losesAccuracy(entrants[index].misses) else {
             entrants[index].forgetScores()
             return
         }
@@ -143,7 +151,9 @@ public struct LevelRace: Sendable {
         guard usesBounds else { return }
         var hopeless: Set<Int> = []
         for index in changed ?? running
-        where entrants[index].status == .running && isHopeless(entrants[index].partialSum) {
+        where entrants[index].status == .running
+            && isHopeless(entrants[index].partialSum, entrants[index].misses)
+        {
             hopeless.insert(index)
             inFlight -= inFlightCount(index)
             entrants[index].drop()

@@ -33,12 +33,14 @@ extension Search {
     /// The level of these states' expansions, and those that screening leaves out.
     ///
     /// - Parameters:
+    ///   - floor: the accuracy that has to be kept.
     ///   - guide: gives the estimates that order the work.
     ///   - screen: chooses what is measured when the settings ask for it; it must follow from results alone that are the
     ///     same in every run.
     /// - Returns: `nil` when there is nothing to expand.
     func nextLevel(
-        _ number: Int, of states: [ExpandedState], on blocks: BlockList, base: State, guide: SurrogateModel,
+        _ number: Int, of states: [ExpandedState], on blocks: BlockList, base: State, floor: AccuracyFloor?,
+        guide: SurrogateModel,
         screen: SurrogateModel?
     ) -> (level: Level, skipped: [Expansion])? {
         var expansions: [Expansion] = []
@@ -62,7 +64,7 @@ extension Search {
             number: number, parents: states.map { Parent($0.state, on: blocks, problem.division) },
             expansions: expansions, keep: settings.strategy.width, baseLoss: base.loss,
             objective: settings.objective, maximumIncrease: settings.maximumLossIncrease ?? .infinity,
-            isLast: number == settings.steps)
+            accuracyFloor: floor, isLast: number == settings.steps)
         return (level, skipped)
     }
 
@@ -109,7 +111,7 @@ extension Search {
             let all = Level(
                 number: level.number, parents: level.parents, expansions: sample, keep: .max,
                 baseLoss: level.baseLoss, objective: level.objective,
-                maximumIncrease: level.maximumIncrease)
+                maximumIncrease: level.maximumIncrease, accuracyFloor: level.accuracyFloor)
             audit = try await evaluator.evaluate(all, division: problem.division, usesBounds: false)
         }
         let report = ScreenedLevel(

@@ -16,9 +16,15 @@ public struct SearchProblem: Sendable {
     public let costs: CostModel
     /// The samples, in shards and blocks.
     public let division: SampleDivision
+    /// The labels of every sample that count towards the accuracy; `nil` where there are none.
+    public let countedLabels: [Int]?
 
     /// A problem over the samples of `division`.
-    public init(graph: Graph, candidates: Candidates, costs: CostModel, division: SampleDivision) {
+    public init(
+        graph: Graph, candidates: Candidates, costs: CostModel, division: SampleDivision,
+        countedLabels: [Int]? = nil
+    ) {
+        self.countedLabels = countedLabels
         self.graph = graph
         self.candidates = candidates
         self.costs = costs
@@ -81,9 +87,12 @@ public struct Search {
     ///
     /// - Parameter finished: called after each level with its number and its outcome; level 0 is the full model. What
     ///   it throws ends the search.
-    public func run(finished: (Int, LevelOutcome) throws -> Void = { _, _ in }) async throws -> SearchResult {
+    public func run(finished: (Int, LevelOutcome) async throws -> Void = { _, _ in }) async throws
+        -> SearchResult
+    {
         let (base, baseOutcome) = try await measureBase()
-        try finished(0, baseOutcome)
+        try await finished(0, baseOutcome)
+        let floor = try accuracyFloor(below: base)
         let blocks = BlockList(hardestFirst: base, problem.division)
         var works = [baseOutcome.work]
         var levels: [[State]] = []
@@ -98,7 +107,8 @@ public struct Search {
             let states = nextStates(from: frontier, random: &random)
             guard
                 let (level, skipped) = nextLevel(
-                    levels.count + 1, of: states, on: blocks, base: base, guide: guide, screen: screen)
+                    levels.count + 1, of: states, on: blocks, base: base, floor: floor, guide: guide,
+                    screen: screen)
             else { break }
             var outcome = try await evaluator.evaluate(
                 level, division: problem.division, usesBounds: settings.usesBounds)
@@ -110,7 +120,7 @@ public struct Search {
                 screen?.learn(fromMeasured: outcome.best + audit.best, of: frontier, base: base)
             }
             works.append(outcome.work)
-            try finished(level.number, outcome)
+            try await finished(level.number, outcome)
             guard !outcome.best.isEmpty else { break }
             // The per-sample losses are needed until the next level is laid out, and no longer.
             if !levels.isEmpty {
@@ -141,6 +151,15 @@ public struct Search {
         return (base, LevelOutcome(best: [base], work: outcome.work, dropped: [], likely: []))
     }
 
+    /// The accuracy that the settings want kept.
+    private func accuracyFloor(below base: State) throws -> AccuracyFloor? {
+        guard let drop = settings.maximumAccuracyDrop else { return nil }
+        guard let counted = problem.countedLabels, let correct = base.correct else {
+            throw SearchError.noAccuracy
+        }
+        return AccuracyFloor(drop: drop, below: correct, of: counted)
+    }
+
     /// The best state within the budget, if there is one.
     private func reachedBudget(in states: [State], base: State) -> State? {
         guard let budget = settings.until else { return nil }
@@ -149,9 +168,15 @@ public struct Search {
 
     /// The states that lead to the result: the best of the last level, or the best within the budget.
     private func path(through levels: [[State]], base: State) -> [State] {
-        guard let last = levels.last, var state = reachedBudget(in: last, base: base) ?? last.first else {
+        guard let last = levels.last, let state = reachedBudget(in: last, base: base) ?? last.first else {
             return []
         }
+        return Search.path(to: state, through: levels)
+    }
+
+    /// The states that lead to `best`, which is of the last of `levels`.
+    public static func path(to best: State, through levels: [[State]]) -> [State] {
+        var state = best
         var path = [state]
         for level in levels.dropLast().reversed() {
             let parentMask = Mask(state.mask.edges.filter { $0 != state.edge })
@@ -166,12 +191,16 @@ public struct Search {
 /// What can go wrong in a search.
 public enum SearchError: Error, Sendable, CustomStringConvertible {
     case baseNotMeasured
+    /// The accuracy is to be kept, and there are no labels to tell it from.
+    case noAccuracy
     /// The unpruned model's own loss is no number: there is nothing to compare with.
     case baseNotFinite(samples: Int)
 
     /// The error as a sentence.
     public var description: String {
         switch self {
+        case .noAccuracy:
+            "--max-accuracy-drop needs labels: the data have none, or the loss does not read them"
         case .baseNotMeasured: "the full model's loss was not measured"
         case .baseNotFinite(let samples):
             "the unpruned model's loss is not finite on \(samples) samples, so no change can be measured from it"

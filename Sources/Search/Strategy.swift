@@ -96,6 +96,8 @@ public struct SearchSettings: Sendable, Hashable, Codable {
     public var until: Budget?
     /// Stop before the loss rises by more than this.
     public var maximumLossIncrease: Double?
+    /// Take no state whose share of correct predictions lies more than this below the unpruned model's.
+    public var maximumAccuracyDrop: Double?
     /// Whether hopeless expansions are dropped early. The result is the same either way.
     public var usesBounds: Bool
     /// Which expansions are measured at all; `nil` for all of them, so that the result is exact.
@@ -105,13 +107,15 @@ public struct SearchSettings: Sendable, Hashable, Codable {
     public init(
         strategy: Strategy = .greedy, objective: Objective = .absolute, steps: Int? = nil,
         until: Budget? = nil,
-        maximumLossIncrease: Double? = nil, usesBounds: Bool = true, screening: Screening? = nil
+        maximumLossIncrease: Double? = nil, maximumAccuracyDrop: Double? = nil, usesBounds: Bool = true,
+        screening: Screening? = nil
     ) {
         self.strategy = strategy
         self.objective = objective
         self.steps = steps
         self.until = until
         self.maximumLossIncrease = maximumLossIncrease
+        self.maximumAccuracyDrop = maximumAccuracyDrop
         self.usesBounds = usesBounds
         self.screening = screening
     }

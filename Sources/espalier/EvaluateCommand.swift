@@ -9,7 +9,8 @@ struct EvaluateCommand: AsyncParsableCommand {
         discussion: """
               espalier evaluate example:digits-resnet --remove 5:0 --remove 31:0
 
-            Without --remove, measures the unpruned model.
+            Without --remove, measures the unpruned model. With --masks, a line that is wrong is named and the others are \
+            measured; the exit code is then 65.
             """)
 
     @OptionGroup var workload: WorkloadArguments
@@ -39,18 +40,35 @@ struct EvaluateCommand: AsyncParsableCommand {
             try json.checkWritable()
             if let output, list == nil { try OutputFile.checkWritable(output) }
             let loaded = try Workload(model: workload.model, options: workload.measurement())
-            let evaluations: [Evaluation]
-            if let list {
-                evaluations = try await Evaluation.all(ofMasksIn: list, in: loaded, writingTo: output)
-                if let path = json.path { try JSONOutput.write(evaluations, to: path) }
-            } else {
-                evaluations = [try await Evaluation(of: removal.mask, in: loaded)]
-                if let output { try loaded.writePruned(removal.mask, to: output) }
-                if let path = json.path { try JSONOutput.write(evaluations[0], to: path) }
+            if let list { return try await evaluate(list, in: loaded) }
+            let evaluation = try await Evaluation(of: removal.mask, in: loaded)
+            if let output { try loaded.writePruned(removal.mask, to: output) }
+            if let path = json.path { try JSONOutput.write(evaluation, to: path) }
+            if !json.takesStandardOutput { print(evaluation.text, terminator: "") }
+        }
+    }
+
+    /// Shows each result as it comes, and what is wrong with a line among them; then ends with 65.
+    private func evaluate(_ list: String, in loaded: Workload) async throws {
+        let progress = ListProgress()
+        let results = try await MaskEvaluation.all(
+            ofMasksIn: list, in: loaded, writingTo: output, interruption: Interruption()
+        ) { result, line in
+            progress.clear()
+            if let error = result.error {
+                StandardError.write("espalier: \(error)\n")
+            } else if let evaluation = result.evaluation, !json.takesStandardOutput {
+                print(evaluation.text, terminator: "")
             }
-            if !json.takesStandardOutput {
-                for evaluation in evaluations { print(evaluation.text, terminator: "") }
-            }
+            progress.show(line)
+        }
+        progress.clear()
+        if let path = json.path { try JSONOutput.write(results, to: path) }
+        let wrong = results.count { $0.error != nil }
+        guard wrong == 0 else {
+            StandardError.write(
+                "espalier: \(wrong) of \(results.count) lines of \(list) could not be measured\n")
+            throw ExitStatus.badInput
         }
     }
 }

@@ -49,6 +49,10 @@ struct InspectCommand: AsyncParsableCommand {
         text +=
             summary.flops.map { "\($0) FLOPs per sample\n" }
             ?? "FLOPs unknown: \(summary.flopsUnknownBecause ?? "")\n"
+        if let hint = summary.flopsHint { text += "  tell the sizes of its inputs, e.g. \(hint)\n" }
+        if let assumed = summary.assumedShapes {
+            text += "  FLOPs and shapes are for \(assumed), since the model leaves these sizes open\n"
+        }
         if nodes {
             var table = TextTable(["node", "operator", "parameters", "FLOPs", "output", "name"])
             for node in summary.nodes {

@@ -31,6 +31,19 @@ struct PruneCommand: AsyncParsableCommand {
     @OptionGroup var search: SearchOptions
     @Option(name: .long, help: ArgumentHelp("Stop before the loss rises by more than X.", valueName: "X"))
     var maxLossIncrease: Double?
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Remove nothing that lets the accuracy on the data fall by more than X below the unpruned model's, in shares: "
+                + "0.01 is one of a hundred labels. Where nothing else is left, stop.",
+            valueName: "X"))
+    var maxAccuracyDrop: Double?
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Held-out data: every step of the path is measured on them too, and they never choose anything.",
+            valueName: "data"))
+    var validation: String?
     @Flag(
         name: .customLong("no-bounds"),
         help: "Evaluate everything, dropping nothing early. The result is the same.")
@@ -55,11 +68,25 @@ struct PruneCommand: AsyncParsableCommand {
         help: ArgumentHelp(
             "Where to write the pruned model. (default: pruned.onnx in the run's folder)", valueName: "file"))
     var output: String?
+    @Option(
+        name: .customLong("export-step"),
+        help: ArgumentHelp(
+            "Write the model of step K of the path too, as step-K.onnx in the run's folder; may be given several times. "
+                + "'espalier export' does it later.",
+            valueName: "K"))
+    var exportSteps: [Int] = []
     @OptionGroup var log: LogOption
     @OptionGroup var json: JSONOption
 
     func validate() throws {
         try team.cluster.checkNumerics(resumes: resume)
+        if let maxAccuracyDrop, !(0...1).contains(maxAccuracyDrop) {
+            throw ValidationError(
+                "--max-accuracy-drop must be a share between 0 and 1: 0.01 is one percentage point")
+        }
+        if exportSteps.contains(where: { $0 < 0 }) {
+            throw ValidationError("--export-step must be at least 0, the unpruned model")
+        }
         if beamWidth < 1 { throw ValidationError("--beam-width must be at least 1") }
         if let maxLossIncrease, !(maxLossIncrease >= 0) {
             throw ValidationError("--max-loss-increase must be a number not below 0")
@@ -71,6 +98,7 @@ struct PruneCommand: AsyncParsableCommand {
         SearchSettings(
             strategy: strategy.strategy(width: beamWidth, seed: seed), objective: search.objective,
             steps: search.steps, until: search.until, maximumLossIncrease: maxLossIncrease,
+            maximumAccuracyDrop: maxAccuracyDrop,
             usesBounds: !withoutBounds, screening: screening.settings)
     }
 
@@ -83,6 +111,7 @@ struct PruneCommand: AsyncParsableCommand {
                 workers: team.localWorkers, remote: try team.cluster.remote(), metrics: metrics,
                 folder: folder ?? PruneOptions.defaultFolder(for: workload.model), resumes: resume,
                 allowsMixedNumerics: team.cluster.allowMixedNumerics, output: output,
+                validation: validation, exportSteps: exportSteps,
                 logger: log.logger("espalier"))
             let interruption = Interruption()
 
@@ -102,7 +131,8 @@ struct PruneCommand: AsyncParsableCommand {
             if !json.takesStandardOutput {
                 print(
                     SummaryText(result.summary).plain
-                        + "\nmodel: \(result.model)\nrun:   \(options.folder)\n", terminator: "")
+                        + "\nmodel: \(result.model)\n" + result.exported.map { "       \($0)\n" }.joined()
+                        + "run:   \(options.folder)\n", terminator: "")
             }
         }
     }

@@ -69,12 +69,15 @@ struct ScoreCommand: AsyncParsableCommand {
         let interruption = Interruption()
         try await reporting {
             do {
+                try json.checkWritable()
                 let loaded = try Workload(model: workload.model, options: workload.measurement())
+                let progress = ProgressDisplay()
                 let report = try await ScoreReport(
                     ScoreOptions(
                         criterion: criterion, candidates: .init(argument: candidates), objective: objective,
                         seed: seed,
-                        measuresExactly: exact), of: loaded, interruption: interruption)
+                        measuresExactly: exact), of: loaded, interruption: interruption, observer: progress)
+                progress.clear()
                 for warning in report.warnings { StandardError.write("warning: \(warning)\n") }
                 if let path = json.path { try JSONOutput.write(report, to: path) }
                 if !json.takesStandardOutput { print(text(report), terminator: "") }

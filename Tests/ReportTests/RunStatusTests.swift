@@ -38,6 +38,14 @@ struct RunStatusTests {
                 """)
     }
 
+    @Test("tells what is likely left beside what is left at most")
+    func likelyTime() {
+        var status = status
+        status.levelLikelySecondsLeft = 2
+        #expect(status.plain.contains("10 per second, about 2.0 s left (at most 7.0 s)"))
+        #expect(status.prometheus.contains("espalier_level_seconds_left 2\n"))
+    }
+
     /// https://prometheus.io/docs/instrumenting/exposition_formats/, text format 0.0.4: HELP, TYPE, samples; quotes in
     /// label values are escaped.
     @Test("has Prometheus' text format")

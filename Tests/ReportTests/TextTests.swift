@@ -72,6 +72,15 @@ import Testing
         #expect(line.description == "level 3: 120 of 576 blocks (20.8%), 5.00/s, 1 min 31 s left")
     }
 
+    @Test func progressTowardsAnEstimateSaysAbout() {
+        // 120 in 4 s are 30/s; 180 are left: 6 s.
+        let line = ProgressLine(
+            label: "step 3", unit: "block evaluations", done: 120, total: 300, elapsed: 4, isEstimate: true)
+        #expect(
+            line.description == "step 3: 120 of about 300 block evaluations (40.0%), 30.0/s, about 6.0 s left"
+        )
+    }
+
     @Test func progressWithNothingToTellFromSaysNoRate() {
         #expect(
             ProgressLine(label: "a", unit: "tasks", done: 0, total: 9, elapsed: 0).description

@@ -16,8 +16,14 @@ struct NaiveSearch {
     let subject: RandomProblem
     let objective: Objective
     var maximumIncrease = Double.infinity
+    /// The most labels that may be missed beyond those that the full model misses.
+    var mayLose: Int?
 
-    init(_ subject: RandomProblem, objective: Objective, maximumIncrease: Double = .infinity) {
+    init(
+        _ subject: RandomProblem, objective: Objective, maximumIncrease: Double = .infinity,
+        mayLose: Int? = nil
+    ) {
+        self.mayLose = mayLose
         self.subject = subject
         self.objective = objective
         self.maximumIncrease = maximumIncrease
@@ -43,7 +49,11 @@ struct NaiveSearch {
                 if found[mask] == nil { found[mask] = entry(mask, blocks: blocks, baseLoss: baseLoss) }
             }
         }
-        let ranked = found.values.filter { !($0.loss - baseLoss > maximumIncrease) }.sorted { left, right in
+        let before = base.correct ?? 0
+        let ranked = found.values.filter { entry in
+            !(entry.loss - baseLoss > maximumIncrease)
+                && (mayLose.map { before - (entry.correct ?? 0) <= $0 } ?? true)
+        }.sorted { left, right in
             if left.objective != right.objective { return left.objective < right.objective }
             if left.cost.flops != right.cost.flops { return left.cost.flops < right.cost.flops }
             if left.cost.parameters != right.cost.parameters {

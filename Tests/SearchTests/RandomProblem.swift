@@ -36,7 +36,9 @@ struct RandomProblem {
             graph: graph, candidates: try Candidates(of: graph, selection: .all),
             costs: CostModel(graph: graph, shapes: shapes, samples: 1),
             division: SampleDivision(
-                sharding: sharding, weights: RandomProblem.weights(count, using: &random)))
+                sharding: sharding, weights: RandomProblem.weights(count, using: &random)),
+            // One label a sample, which `LossOracle` predicts or not.
+            countedLabels: [Int](repeating: 1, count: count))
         oracle = LossOracle(
             seed: random.next(),
             kind: kind ?? LossOracle.Kind.allCases.randomElement(using: &random) ?? .realistic,

@@ -23,8 +23,8 @@ extension Comparison {
         let clock = ContinuousClock()
         let (runs, _) = try await team.evaluate(workload, journal: shared) { evaluator in
             var runs: [Run] = []
-            for strategy in strategies {
-                observer.noted("== \(strategy)")
+            for (number, strategy) in strategies.enumerated() {
+                observer.noted("== \(strategy) (\(number + 1) of \(strategies.count))")
                 var settings = settings
                 settings.strategy = strategy
                 let before = shared.evaluations
@@ -33,7 +33,7 @@ extension Comparison {
                 let result = try await Search(problem, settings: settings, evaluator: evaluator).run {
                     level, outcome in
                     if level == 0, let base = outcome.best.first { baseLoss = base.loss }
-                    observer.finished(level: level, outcome: outcome, baseLoss: baseLoss)
+                    observer.finished(level: level, outcome: outcome, baseLoss: baseLoss, heldOut: nil)
                 }
                 runs.append(
                     Run(
@@ -48,7 +48,7 @@ extension Comparison {
     /// The searches that the contenders stand for.
     static func strategies(
         _ options: CompareOptions, _ workload: Workload, _ candidates: Candidates,
-        _ interruption: Interruption
+        _ interruption: Interruption, observer: any PruneObserver
     ) throws -> ([Strategy], [String]) {
         var strategies: [Strategy] = []
         var warnings: [String] = []
@@ -60,7 +60,7 @@ extension Comparison {
             case .oneShot(let criterion):
                 let ranking = try ScoreReport.scores(
                     ScoreOptions(criterion: criterion, objective: options.search.objective), edges, workload,
-                    interruption)
+                    interruption, observer: observer)
                 warnings += ranking.2
                 // Edges without a score come last; equal scores keep the canonical order.
                 let order = zip(edges, ranking.1.values).sorted { left, right in

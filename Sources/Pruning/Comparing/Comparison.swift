@@ -94,16 +94,12 @@ public struct Comparison: Encodable, Sendable {
         _ options: CompareOptions, interruption: Interruption, observer: any PruneObserver
     ) async throws {
         let workload = try Workload(model: options.model, options: options.measurement)
-        let validation = try options.validation.map { data in
-            var held = options.measurement
-            held.data = data
-            held.samples = nil
-            return try Workload(model: options.model, options: held)
-        }
+        var held = try options.validation.map { try HeldOut($0, model: options.model, like: workload) }
         let candidates = try workload.candidates(options.candidates)
         let problem = SearchProblem(
             graph: workload.graph, candidates: candidates, costs: workload.costs, division: workload.division)
-        let (strategies, warnings) = try Comparison.strategies(options, workload, candidates, interruption)
+        let (strategies, warnings) = try Comparison.strategies(
+            options, workload, candidates, interruption, observer: observer)
         let team = Team(
             workers: options.workers, remote: options.remote, logger: options.logger,
             interruption: interruption, noted: { observer.noted($0) }
@@ -117,17 +113,19 @@ public struct Comparison: Encodable, Sendable {
             throw InputError("there is no strategy to compare")
         }
         let labels = workload.countedLabels
-        var held = HeldOut(validation)
+        let states = runs.reduce(0) { $0 + $1.result.path.count }
+        let progress = CountedWork("held-out data", unit: "states", total: states, observer: observer)
         var entries: [Entry] = []
         for run in runs {
             var path: [Step] = []
             for (index, state) in run.result.path.enumerated() {
                 try interruption.check()
+                if held != nil { progress.advanced(to: entries.reduce(index) { $0 + $1.path.count }) }
                 path.append(
                     Step(
                         step: index + 1, removed: state.mask.edges.map(\.description),
                         measured: Evaluation.Measured(state, labels: labels),
-                        validation: try await held.measure(state.mask)))
+                        validation: try await held?.measured(state.mask)))
             }
             entries.append(
                 Entry(
@@ -139,22 +137,6 @@ public struct Comparison: Encodable, Sendable {
         lossFunction = workload.loss.rawValue
         samples = workload.dataset.samples
         self.base = Evaluation.Measured(base, labels: labels)
-        baseValidation = try await held.measure(.empty)
-    }
-}
-
-/// Measures masks on held-out data, each once.
-private struct HeldOut {
-    private let workload: Workload?
-    private var known: [Mask: Evaluation.Measured] = [:]
-
-    init(_ workload: Workload?) { self.workload = workload }
-
-    mutating func measure(_ mask: Mask) async throws -> Evaluation.Measured? {
-        guard let workload else { return nil }
-        if let found = known[mask] { return found }
-        let measured = Evaluation.Measured(try await workload.measure(mask), labels: workload.countedLabels)
-        known[mask] = measured
-        return measured
+        baseValidation = try await held?.measured(.empty)
     }
 }

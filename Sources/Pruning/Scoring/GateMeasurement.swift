@@ -23,7 +23,7 @@ struct GateMeasurement {
     /// - Throws: `EngineError` or libtorch's error where an operator has no derivative at all.
     init(
         _ workload: Workload, edges: [Edge], curvature: Curvature = .none, wantsSquares: Bool = false,
-        blocks: [[Int]]? = nil, interruption: Interruption? = nil
+        blocks: [[Int]]? = nil, interruption: Interruption? = nil, observer: (any PruneObserver)? = nil
     ) throws {
         self.edges = edges
         gradients = edges.map { _ in 0 }
@@ -34,7 +34,11 @@ struct GateMeasurement {
         let evaluator = try workload.evaluator()
         let division = workload.division
         let blocks = blocks ?? BlockList(naturalOrder: division.sharding).samples
+        let work = CountedWork(
+            curvature == .none ? "gradients" : "gradients and curvature", unit: "blocks",
+            total: blocks.count, observer: observer)
         for (number, samples) in blocks.enumerated() {
+            work.advanced(to: number)
             try interruption?.check()
             let weights = samples.map { division.weights[$0] }
             var totals: [Double?]

@@ -60,20 +60,23 @@ public struct ScoreReport: Encodable, Sendable {
     /// Scores the candidates.
     ///
     /// Where an operator lacks a derivative, a simpler criterion is used, with a warning that names it.
-    public init(_ options: ScoreOptions, of workload: Workload, interruption: Interruption? = nil)
-        async throws
-    {
+    public init(
+        _ options: ScoreOptions, of workload: Workload, interruption: Interruption? = nil,
+        observer: (any PruneObserver)? = nil
+    ) async throws {
         let graph = workload.graph
         let edges = try Candidates(of: graph, selection: options.candidates).representatives
         let unpruned = try await workload.measure(.empty)
         guard unpruned.loss.isFinite else {
             throw SearchError.baseNotFinite(samples: unpruned.nonFiniteLosses)
         }
-        let (used, found, warnings) = try ScoreReport.scores(options, edges, workload, interruption)
+        let (used, found, warnings) = try ScoreReport.scores(
+            options, edges, workload, interruption, observer: observer)
         var exact = [State?](repeating: nil, count: edges.count)
         if options.measuresExactly {
             exact = try await workload.exactSingles(
-                of: edges, objective: options.objective, base: unpruned, interruption: interruption)
+                of: edges, objective: options.objective, base: unpruned, interruption: interruption,
+                observer: observer)
         }
         criterion = used
         requested = options.criterion
@@ -110,7 +113,8 @@ public struct ScoreReport: Encodable, Sendable {
 
     /// The scores by the criterion asked for, or by the first of its fallbacks that the operators allow.
     static func scores(
-        _ options: ScoreOptions, _ edges: [Edge], _ workload: Workload, _ interruption: Interruption?
+        _ options: ScoreOptions, _ edges: [Edge], _ workload: Workload, _ interruption: Interruption?,
+        observer: (any PruneObserver)? = nil
     ) throws -> (Criterion, Scores, [String]) {
         var criterion = options.criterion
         var warnings: [String] = []
@@ -118,7 +122,7 @@ public struct ScoreReport: Encodable, Sendable {
             do {
                 let found = try workload.scores(
                     of: edges, by: criterion, objective: options.objective, seed: options.seed,
-                    interruption: interruption)
+                    interruption: interruption, observer: observer)
                 warnings += found.gaps.map { "\($0): its measured change stands in for the gradient" }
                 for (edge, value) in zip(edges, found.values) where value == nil {
                     warnings.append("edge \(edge): \(criterion.rawValue) gives no finite number")

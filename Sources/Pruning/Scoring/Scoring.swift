@@ -45,7 +45,7 @@ extension Workload {
     /// - Throws: `EngineError`, or libtorch's error where an operator lacks a derivative that the criterion needs.
     func scores(
         of edges: [Edge], by criterion: Criterion, objective: Objective, seed: UInt64,
-        interruption: Interruption?
+        interruption: Interruption?, observer: (any PruneObserver)? = nil
     ) throws -> Scores {
         func predicted(
             _ measurement: GateMeasurement, _ second: (Int) -> Double, share: ((Int) -> Double)? = nil
@@ -64,17 +64,19 @@ extension Workload {
         }
         switch criterion {
         case .taylor1:
-            return predicted(try GateMeasurement(self, edges: edges, interruption: interruption)) { _ in 0 }
+            return predicted(
+                try GateMeasurement(self, edges: edges, interruption: interruption, observer: observer)
+            ) { _ in 0 }
         case .taylor2, .taylor2Full, .gaussNewton:
             let measured = try GateMeasurement(
                 self, edges: edges, curvature: criterion == .gaussNewton ? .gaussNewton : .hessian,
-                interruption: interruption)
+                interruption: interruption, observer: observer)
             let rowSums: ((Int) -> Double)? =
                 criterion == .taylor2Full ? { measured.matrix[$0].reduce(0, +) } : nil
             return predicted(measured, { measured.matrix[$0][$0] }, share: rowSums)
         case .fisher:
             let measured = try GateMeasurement(
-                self, edges: edges, wantsSquares: true, interruption: interruption)
+                self, edges: edges, wantsSquares: true, interruption: interruption, observer: observer)
             let values = (measured.squares ?? []).map { $0.isFinite ? $0 / 2 : nil }
             return Scores(values: values, changes: values, gaps: measured.gaps)
         case .flow: return Scores(values: try codingRates(of: edges, interruption: interruption))
@@ -104,12 +106,18 @@ extension Workload {
     }
 
     /// The exact state of each edge's removal; `nil` where a loss is no finite number.
-    func exactSingles(of edges: [Edge], objective: Objective, base: State, interruption: Interruption?)
-        async throws
-        -> [State?]
-    {
+    func exactSingles(
+        of edges: [Edge], objective: Objective, base: State, interruption: Interruption?,
+        observer: (any PruneObserver)? = nil
+    ) async throws -> [State?] {
         let evaluator = try evaluator()
-        let local = LocalEvaluator(progress: { _ in try interruption?.check() }) { task in
+        let work = CountedWork(
+            "measuring every candidate", unit: "block evaluations",
+            total: edges.count * BlockList(naturalOrder: division.sharding).ids.count, observer: observer)
+        let local = LocalEvaluator(progress: { race in
+            work.advanced(to: race.workSoFar.blockEvaluations)
+            try interruption?.check()
+        }) { task in
             try evaluator.evaluate(state: task.state, samples: task.samples, expansions: task.edges)
         }
         let expansions = edges.map { edge in

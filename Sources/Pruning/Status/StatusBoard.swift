@@ -13,6 +13,8 @@ public final class StatusBoard: Sendable {
         var workers: (@Sendable () -> [WorkerStatus])?
         /// Evaluations at earlier times, for the rate.
         var marks: [(at: ContinuousClock.Instant, evaluations: Int)] = []
+        /// What was likely left of a level when so much of it was done.
+        var likely: (level: Int, at: ContinuousClock.Instant, evaluations: Int, left: Int)?
     }
 
     private let state: Mutex<State>
@@ -37,6 +39,7 @@ public final class StatusBoard: Sendable {
                 if let level = status.level, rate > 0 {
                     status.levelSecondsLeft =
                         Double(level.mostBlockEvaluations - level.blockEvaluations) / rate
+                    status.levelLikelySecondsLeft = level.likelyBlockEvaluationsLeft.map { Double($0) / rate }
                 }
             }
             return (status, state.workers)
@@ -69,11 +72,19 @@ public final class StatusBoard: Sendable {
 
     func advanced(_ progress: LevelProgress) {
         state.withLock { state in
+            let now = ContinuousClock.now
+            // It takes a look at every expansion: not after each of many results.
+            let known = state.likely.map { $0.level == progress.level && now - $0.at < .milliseconds(500) }
+            if known != true {
+                state.likely = (progress.level, now, progress.evaluations, progress.likelyLeft)
+            }
             state.status.level = RunStatus.Level(
                 number: progress.level, expansions: progress.expansions,
                 decided: progress.expansions - progress.running, blockEvaluations: progress.evaluations,
-                mostBlockEvaluations: progress.most, best: progress.best)
-            let now = ContinuousClock.now
+                mostBlockEvaluations: progress.most,
+                likelyBlockEvaluationsLeft: state.likely.map {
+                    max(0, $0.left - (progress.evaluations - $0.evaluations))
+                }, best: progress.best)
             guard state.marks.last.map({ now - $0.at > .seconds(1) }) ?? true else { return }
             state.marks.append((now, state.status.blockEvaluations))
             if state.marks.count > 30 { state.marks.removeFirst() }

@@ -1,0 +1,214 @@
+"""What a daily user leans on: held-out data along the path, models of any step, an accuracy that is kept, lists of masks."""
+
+import csv
+import functools
+import hashlib
+import json
+import shutil
+import signal
+
+import numpy as np
+import onnx
+
+from check_materialised import faults
+from interrupted import SEARCH, second_level_is_under_way, stopped
+from losses import mean_loss
+from masked import load_data, masked_model, outputs
+from program import EXAMPLES, close, edge_of, espalier, espalier_json, example, scratch, text_of, together
+
+MODEL, DATA = example("digits-resnet")
+HELD_OUT = str(EXAMPLES / "digits-resnet/held-out.npz")
+PRUNE = ("prune", MODEL, "--data", DATA, "--samples", 256)
+
+
+@functools.cache
+def model():
+    return onnx.load(MODEL)
+
+
+def measured(mask, archive, samples=None):
+    """ONNX Runtime's loss and number of right predictions of a mask."""
+    data = {name: array[:samples] for name, array in load_data(archive).items()}
+    logits = outputs(masked_model(model(), mask), data)[model().graph.output[0].name]
+    return mean_loss(logits, "cross-entropy", data, logits), int((logits.argmax(1) == data["labels"]).sum())
+
+
+def masks_of(found):
+    """The masks along a path, from the unpruned model on."""
+    masks = [()]
+    for step in found["path"]:
+        masks.append((*masks[-1], edge_of(step["edge"])))
+    return masks
+
+
+def test_validation_data_are_measured_along_the_path_as_onnx_runtime_does_and_choose_nothing():
+    with scratch() as folder:
+        found = json.loads(espalier(
+            *PRUNE, "--steps", 3, "--workers", 0, "--run", "run", "--validation", HELD_OUT, "--json", "-",
+            folder=folder).succeeded().output)
+        without = json.loads(espalier(
+            *PRUNE, "--steps", 3, "--workers", 0, "--run", "other", "--json", "-", folder=folder).succeeded().output)
+        labels = len(load_data(HELD_OUT)["labels"])
+        wrong = []
+        for step, mask in enumerate(masks_of(found)):
+            held = (found["path"][step - 1] if step else found["base"])["validation"]
+            loss, correct = measured(mask, HELD_OUT)
+            if not close(held["loss"], loss) or not close(held["accuracy"], correct / labels):
+                wrong.append(f"step {step}: {held}, but ONNX Runtime has {loss} and {correct / labels}")
+        rows = list(csv.DictReader((folder / "run/path.csv").read_text().splitlines()))
+        for row, entry in zip(rows, [found["base"], *found["path"]], strict=True):
+            if float(row["validationLoss"]) != entry["validation"]["loss"]:
+                wrong.append(f"path.csv has {row['validationLoss']}, the JSON {entry['validation']}")
+        if "held-out loss" not in (folder / "run/summary.txt").read_text():
+            wrong.append("summary.txt has no held-out loss")
+        if json.loads((folder / "run/summary.json").read_text())["validation"]["samples"] != labels:
+            wrong.append("summary.json does not tell the held-out samples")
+        # Nothing else differs by a bit.
+        for step, other in zip(found["path"], without["path"], strict=True):
+            del step["validation"]
+            if step != other:
+                wrong.append(f"{step} is not {other}")
+        together(wrong)
+
+
+def test_progress_tells_held_out_numbers_step_by_step():
+    with scratch() as folder:
+        answer = espalier(
+            *PRUNE, "--steps", 2, "--workers", 2, "--run", "run", "--validation", HELD_OUT, folder=folder).succeeded()
+        steps = [line for line in answer.errors.splitlines() if line.startswith("step ")]
+        assert len(steps) == 2 and all("held-out loss" in line for line in steps), answer.errors
+
+
+def test_accuracy_never_falls_below_what_was_allowed_and_the_path_is_the_same_for_any_workers():
+    with scratch() as folder:
+        paths, allowed = [], 2  # of 256 labels; 2 / 256 is exact
+        for number, options in enumerate((["--workers", 0], ["--workers", 2], ["--workers", 0, "--no-bounds"])):
+            found = json.loads(espalier(
+                *PRUNE, "--max-accuracy-drop", allowed / 256, "--run", f"run{number}", "--json", "-", *options,
+                folder=folder).succeeded().output)
+            paths.append(found["path"])
+        wrong = [f"{path} is not {paths[0]}" for path in paths if path != paths[0]]
+        base = measured((), DATA, 256)[1]
+        masks = masks_of(found)
+        for step, mask in enumerate(masks):
+            correct = measured(mask, DATA, 256)[1]
+            if correct < base - allowed:
+                wrong.append(f"step {step}: {correct} right, {base} before")
+        # Where it stops, every further removal misses more.
+        data = espalier_json("inspect", MODEL)["candidates"]
+        for candidate in map(edge_of, data):
+            if candidate in masks[-1]:
+                continue
+            answer = espalier(
+                "evaluate", MODEL, "--data", DATA, "--samples", 256, "--json", "-",
+                *[word for edge in (*masks[-1], candidate) for word in ("--remove", text_of(edge))])
+            if answer.code == 0 and measured((*masks[-1], candidate), DATA, 256)[1] >= base - allowed:
+                # It may be no candidate any more, being dead.
+                small = json.loads(answer.output)
+                if small["flops"] < found["path"][-1]["flops"]:
+                    wrong.append(f"the path ended although {text_of(candidate)} keeps the accuracy")
+        assert 1 <= len(masks) - 1 < 18, f"the limit was not tried: {len(masks) - 1} steps"
+        together(wrong)
+
+
+def test_an_accuracy_to_keep_needs_labels():
+    with scratch() as folder:
+        data = load_data(DATA)
+        np.savez(folder / "bare.npz", image=data["image"][:64])
+        answer = espalier(
+            "prune", MODEL, "--data", "bare.npz", "--max-accuracy-drop", 0.1, "--run", "run", folder=folder)
+        assert answer.code == 65 and "labels" in answer.errors, answer
+        for share in (-0.1, 1.5, "nan"):
+            answer = espalier(*PRUNE, "--max-accuracy-drop", share, "--run", "run", folder=folder)
+            assert answer.code == 64 and "max-accuracy-drop" in answer.errors, answer
+
+
+def test_models_of_any_step_are_written_during_and_after_a_run():
+    with scratch() as folder:
+        found = json.loads(espalier(
+            *PRUNE, "--steps", 3, "--workers", 0, "--run", "run", "--export-step", 1, "--json", "-",
+            folder=folder).succeeded().output)
+        data = {name: array[:32] for name, array in load_data(DATA).items()}
+        masks = masks_of(found)
+        wrong = [f"--export-step 1: {fault}" for fault in faults(
+            model(), onnx.load(folder / "run/step-1.onnx"), data, masks[1])]
+        for step, mask in enumerate(masks):
+            told = json.loads(espalier(
+                "export", "run", "--step", step, "--output", "out.onnx", "--json", "-", folder=folder
+            ).succeeded().output)
+            small = onnx.load(folder / "out.onnx")
+            wrong += [f"export --step {step}: {fault}" for fault in faults(model(), small, data, mask)]
+            if sorted(told["removed"]) != sorted(map(text_of, mask)) or told["steps"] != 3 or not told["isComplete"]:
+                wrong.append(f"export --step {step} says {told}")
+        last = espalier("export", "run", "--output", "last.onnx", folder=folder).succeeded()
+        if hashlib.sha256((folder / "last.onnx").read_bytes()).digest() != hashlib.sha256(
+                (folder / "run/pruned.onnx").read_bytes()).digest():
+            wrong.append(f"without --step it is not the last model: {last.output}")
+        together(wrong)
+
+
+def test_export_of_an_interrupted_run_goes_as_far_as_that_got():
+    with scratch() as folder:
+        code, errors = stopped(
+            [*SEARCH, "--run", "run"], folder / "run", second_level_is_under_way, signal.SIGINT, folder)
+        assert code == 130, errors
+        told = json.loads(espalier(
+            "export", "run", "--step", 1, "--output", "one.onnx", "--json", "-", folder=folder).succeeded().output)
+        assert told["isComplete"] is False and told["steps"] == 1 and len(told["removed"]) == 1, told
+        assert not faults(
+            onnx.load(example("digits-vit")[0]), onnx.load(folder / "one.onnx"),
+            {name: array[:16] for name, array in load_data(example("digits-vit")[1]).items()},
+            [tuple(map(int, told["removed"][0].split(":")))])
+        answer = espalier("export", "run", "--step", 2, "--output", "two.onnx", folder=folder)
+        assert answer.code == 65 and "no step 2" in answer.errors and not (folder / "two.onnx").exists(), answer
+
+
+def test_export_refuses_another_model_and_finds_one_that_moved():
+    with scratch() as folder:
+        shutil.copy(MODEL, folder / "model.onnx")
+        shutil.copy(DATA, folder / "data.npz")
+        espalier(
+            "prune", "model.onnx", "--data", "data.npz", "--samples", 64, "--steps", 1, "--workers", 0, "--run", "run",
+            folder=folder).succeeded()
+        (folder / "model.onnx").rename(folder / "moved.onnx")
+        (folder / "data.npz").unlink()
+        (folder / "other.onnx").write_bytes((EXAMPLES / "digits-vit/model.onnx").read_bytes())
+        wrong = []
+        for arguments, code, word in (
+                ([], 65, "--model"), (["--model", "other.onnx"], 65, "SHA-256"),
+                (["--model", "missing.onnx"], 65, "missing.onnx"), (["--model", "moved.onnx"], 65, "--data"),
+                (["--step", "-1"], 64, "--step"), (["--model", "moved.onnx", "--data", DATA], 0, "")):
+            answer = espalier("export", "run", "--output", "out.onnx", *arguments, folder=folder)
+            if answer.code != code or word not in answer.errors:
+                wrong.append(f"{arguments}: {answer.code} {answer.errors}")
+            if (folder / "out.onnx").exists() != (code == 0):
+                wrong.append(f"{arguments}: out.onnx")
+        answer = espalier("export", "nowhere", "--output", "out.onnx", folder=folder)
+        if answer.code != 65 or "holds no run" not in answer.errors:
+            wrong.append(f"{answer}")
+        together(wrong)
+
+
+def test_a_list_of_masks_goes_on_past_bad_lines_and_names_them():
+    with scratch() as folder:
+        (folder / "masks.txt").write_text("31:0\nrubbish\n\n9999:0\n31:0 47:0\n")
+        answer = espalier(
+            "evaluate", MODEL, "--data", DATA, "--samples", 128, "--masks", "masks.txt", "--json", "out.json",
+            "--output", "pruned", folder=folder)
+        assert answer.code == 65, answer
+        errors = answer.errors.splitlines()
+        assert any("masks.txt, line 2" in line and "rubbish" in line for line in errors), answer.errors
+        assert any("masks.txt, line 4" in line and "9999:0" in line for line in errors), answer.errors
+        results = json.loads((folder / "out.json").read_text())
+        assert [entry["line"] for entry in results] == [1, 2, 3, 4, 5]
+        assert [("error" in entry) for entry in results] == [False, True, False, True, False], results
+        for entry, mask in ((results[0], [(31, 0)]), (results[2], []), (results[4], [(31, 0), (47, 0)])):
+            assert close(entry["loss"], measured(mask, DATA, 128)[0]), entry
+            assert text_of(mask[-1]) in answer.output if mask else True
+        assert sorted(path.name for path in (folder / "pruned").iterdir()) == ["0.onnx", "2.onnx", "4.onnx"]
+        for name, word in (("missing.txt", "no such file"), (".", "folder")):
+            answer = espalier("evaluate", MODEL, "--data", DATA, "--masks", name, folder=folder)
+            assert answer.code == 65 and word in answer.errors, answer
+        (folder / "empty.txt").write_text("")
+        answer = espalier("evaluate", MODEL, "--data", DATA, "--masks", "empty.txt", folder=folder)
+        assert answer.code == 65 and "holds no masks" in answer.errors, answer
