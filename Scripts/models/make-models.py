@@ -3,6 +3,8 @@
 
     make-models.py OUT [--only NAME]...   narrow models (tens of kilobytes each), the test fixtures
     make-models.py --full OUT             the same at their published sizes, for checks outside CI
+    make-models.py --dynamic OUT          narrow models with symbolic lengths, heights and widths too, each through both
+                                          exporters where both can: NAME-torchscript.onnx, NAME-dynamo.onnx
 
 Beside each NAME.onnx it writes NAME.npz (8 samples of every input, plus `labels`, or `targets` for the
 U-Net) and NAME.expected.npz (ONNX Runtime's outputs by name). Weights are random with a fixed seed.
@@ -12,7 +14,7 @@ Needs torch, torchvision, timm, transformers, onnx, onnxscript, onnxruntime and 
 import argparse
 import pathlib
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Callable
 
 import numpy as np
@@ -54,6 +56,9 @@ ZOO = {
     "unet": Entry(vision.unet, False, 13, "image", 16, 256),
     "lstm": Entry(language.lstm, False, 17, "ids", 12, 64),
 }
+
+# Architectures whose image size is part of their weights.
+FIXED_SIZES = {"vit", "swin"}
 
 
 def randomise(model):
@@ -126,27 +131,32 @@ def make_labels(entry, name, inputs, output, generator):
         labels[:, :-1] = inputs["input_ids"][:, 1:]
         labels[-1, -3:] = -100
         return {"labels": labels}
-    if name == "unet":
+    if name.startswith("unet"):
         return {"targets": (output + 0.5 * generator.normal(size=output.shape)).astype(np.float32).round(2)}
     labels = output.argmax(-1).astype(np.int64)
     labels[::2] = generator.integers(0, output.shape[-1], labels[::2].shape)
     return {"labels": labels}
 
 
-def export(model, inputs, entry, path):
+def export(model, inputs, entry, path, dynamic=False):
     names = list(inputs)
     arguments = tuple(torch.from_numpy(value) for value in inputs.values())
+    axes = {0: "batch"}
+    if dynamic:
+        axes |= {2: "height", 3: "width"} if entry.kind == "image" else {1: "length"}
     common = dict(input_names=names, output_names=["logits"], opset_version=entry.opset)
     if entry.dynamo:
-        batch = torch.export.Dim("batch", min=1, max=4096)
+        dimensions = {axis: torch.export.Dim(name, min=1, max=4096) for axis, name in axes.items()}
+        if dynamic:
+            dimensions = {axis: torch.export.Dim.DYNAMIC for axis in axes}
         torch.onnx.export(
             model, arguments, path, dynamo=True, external_data=False, verbose=False,
-            dynamic_shapes=tuple({0: batch} for _ in arguments), **common)
+            dynamic_shapes=tuple(dimensions for _ in arguments), **common)
     else:
         training = torch.onnx.TrainingMode.PRESERVE if entry.keep_batch_norm else torch.onnx.TrainingMode.EVAL
         torch.onnx.export(
             model, arguments, path, dynamo=False, training=training,
-            dynamic_axes={name: {0: "batch"} for name in names + ["logits"]}, **common)
+            dynamic_axes={name: axes for name in names} | {"logits": {0: "batch"}}, **common)
     written = onnx.load(path)
     strip(written.graph)
     for function in written.functions:
@@ -170,7 +180,17 @@ def run(path, inputs):
     return dict(zip([o.name for o in session.get_outputs()], session.run(None, inputs)))
 
 
-def make(name, entry, folder, full):
+def make_dynamic(name, entry, folder):
+    """The narrow model with every size symbolic that its architecture takes at other values, by both exporters."""
+    for exporter in ("torchscript", "dynamo"):
+        chosen = replace(entry, dynamo=exporter == "dynamo", opset=max(entry.opset, 18 if exporter == "dynamo" else 0))
+        try:
+            make(f"{name}-{exporter}", chosen, folder, False, dynamic=name not in FIXED_SIZES)
+        except Exception as error:  # exporters raise whatever they meet
+            print(f"{name}-{exporter}: not exported: {str(error).splitlines()[0][:200]}", flush=True)
+
+
+def make(name, entry, folder, full, dynamic=False):
     torch.manual_seed(1)
     generator = np.random.default_rng(1)
     size = entry.full if full else entry.narrow
@@ -180,7 +200,7 @@ def make(name, entry, folder, full):
     randomise(model)
     settle(model, tensors, 1 if entry.kind == "next-token" else 2)
     path = folder / f"{name}.onnx"
-    export(model, inputs, entry, str(path))
+    export(model, inputs, entry, str(path), dynamic)
     expected = run(path, inputs)
     with torch.no_grad():
         torchs = model(*tensors).numpy()
@@ -202,6 +222,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("--full", action="store_true", help="published sizes instead of narrow ones")
+    parser.add_argument("--dynamic", action="store_true", help="symbolic sizes, both exporters")
     parser.add_argument("--only", action="append", choices=ZOO, help="just this model (may be repeated)")
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore")
@@ -209,7 +230,10 @@ def main():
     arguments.folder.mkdir(parents=True, exist_ok=True)
     for name, entry in ZOO.items():
         if not arguments.only or name in arguments.only:
-            make(name, entry, arguments.folder, arguments.full)
+            if arguments.dynamic:
+                make_dynamic(name, entry, arguments.folder)
+            else:
+                make(name, entry, arguments.folder, arguments.full)
 
 
 if __name__ == "__main__":

@@ -6,9 +6,14 @@ public import ONNX
 /// that edge instead gives the same function, whatever else is cut; and so on down the chain.
 public struct EquivalenceClasses: Sendable {
     private let graph: Graph
+    /// Whether some layer may make values that are not finite of others that are.
+    private let hasHazards: Bool
 
     /// The classes of the edges of `graph`.
-    public init(of graph: Graph) { self.graph = graph }
+    public init(of graph: Graph) {
+        self.graph = graph
+        hasHazards = graph.vertices.contains { FinitenessRisk.hazards.contains($0.operation) }
+    }
 
     /// The last edge of the chain that begins at `edge`: the same for every edge of a class.
     public func last(of edge: Edge) -> Edge {
@@ -19,7 +24,45 @@ public struct EquivalenceClasses: Sendable {
 
     /// The mask that removes the last edge of each class that `mask` removes an edge of: of all masks that compute the
     /// same function, the one that leaves least to compute.
-    public func canonical(_ mask: Mask) -> Mask { Mask(mask.edges.map(last(of:))) }
+    ///
+    /// Zeros stop before a product whose other factor another removed edge may have made infinite or NaN.
+    public func canonical(_ mask: Mask) -> Mask {
+        guard hasHazards, mask.count > 1, mask.edges.contains(where: meetsOtherFactor) else {
+            return Mask(mask.edges.map(last(of:)))
+        }
+        let (risk, cuts) = (FinitenessRisk(graph, mask), CutSlots(mask))
+        return Mask(
+            mask.edges.map { edge in
+                var current = edge
+                while let next = next(after: current), !meetsRisk(current, risk, cuts) { current = next }
+                return current
+            })
+    }
+
+    /// Whether the chain from `edge` on passes a layer with another operand that depends on the data.
+    private func meetsOtherFactor(_ edge: Edge) -> Bool {
+        var current = edge
+        while let next = next(after: current) {
+            if otherFactors(of: current).contains(where: { graph.values[$0.value].dependsOnData }) {
+                return true
+            }
+            current = next
+        }
+        return false
+    }
+
+    /// Whether another factor at `edge` may not be finite.
+    private func meetsRisk(_ edge: Edge, _ risk: FinitenessRisk, _ cuts: CutSlots) -> Bool {
+        otherFactors(of: edge).contains { risk[$0.value] && !cuts.contains(edge.node, $0.slot) }
+    }
+
+    private func otherFactors(of edge: Edge) -> [(slot: Int, value: Int)] {
+        graph.vertices[edge.node].inputs.enumerated().compactMap { slot, value in
+            value.flatMap {
+                slot != edge.slot && graph.values[$0].elementType.isFloatingPoint ? (slot, $0) : nil
+            }
+        }
+    }
 
     private func next(after edge: Edge) -> Edge? {
         let vertex = graph.vertices[edge.node]

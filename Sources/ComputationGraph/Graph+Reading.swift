@@ -140,7 +140,7 @@ private struct GraphBuilder {
         return Port(
             value: value, name: info.name, elementType: type,
             shape: dimensions.map { dimension in
-                if case .dimValue(let size)? = dimension.value { Int(size) } else { nil }
+                if case .dimValue(let size)? = dimension.value, size >= 0 { Int(size) } else { nil }
             },
             symbols: dimensions.map { dimension in
                 if case .dimParam(let name)? = dimension.value { name } else { nil }

@@ -3,7 +3,8 @@
 /// Runs differ in the sizes of the model's symbolic dimensions. A size that is the same in every run counts as
 /// fixed, one that is a multiple of an input's dimension in every run counts as that multiple. So the runs must not
 /// agree by chance: if the batch alone is symbolic, batches 2 and 3 will do; for symbolic heights and widths take
-/// three runs with sizes that at least double from one to the next, some odd, and differ from each other.
+/// smaller and larger sizes, even and odd ones. Of an axis that no run varied nothing is known: what may follow from it
+/// (``SizeTracing``) counts neither as fixed nor as equal to anything that it is not certain to be equal to.
 public struct ValueShapes: Sendable {
     /// One run.
     public struct Probe: Sendable {
@@ -19,20 +20,52 @@ public struct ValueShapes: Sendable {
         }
     }
 
-    /// The runs.
-    public let probes: [Probe]
+    /// The runs, and one more made up where axes were not varied: in it, sizes that nothing is known of are numbers
+    /// that no other size is.
+    let probes: [Probe]
 
-    /// The shapes seen in `probes`.
+    /// The shapes seen in `probes`, in which every symbolic axis has been varied.
     public init(probes: [Probe]) { self.probes = probes }
 
-    /// The size of each axis of a value; `nil` where a run does not tell, ranks differ, or an axis is empty.
+    /// The shapes of `graph` seen in `probes`, in none of which the axes of `unvaried` had another size.
+    ///
+    /// - Parameter unvaried: input axes in groups that are one size by declaration.
+    public init(of graph: Graph, probes: [Probe], unvaried: [[SizeExpression.InputAxis]]) {
+        guard !unvaried.isEmpty, let run = probes.last else {
+            self.probes = probes
+            return
+        }
+        var open: [SizeExpression.InputAxis: Int] = [:]
+        for (number, axes) in unvaried.enumerated() { for axis in axes { open[axis] = number } }
+        let tracing = SizeTracing(graph, shapes: run.shapes, open: open)
+        var made = run.shapes
+        for (value, sizes) in tracing.sizes.enumerated() {
+            for (axis, size) in (sizes ?? []).enumerated() {
+                if case .open(let number) = size { made[value]?[axis] = Self.unlikely(number) }
+            }
+        }
+        let inputs = graph.inputs.map { made[$0.value] ?? [] }
+        self.probes = probes + [Probe(inputShapes: inputs, shapes: made)]
+    }
+
+    /// A size that no axis has, nor any product or quotient of a few: a large odd number for every `number`.
+    private static func unlikely(_ number: Int) -> Int {
+        // Knuth's multiplicative hash spreads the numbers; products of them wrap around and stay unlikely.
+        let spread = UInt64(truncatingIfNeeded: number &+ 1) &* 0x9E37_79B9_7F4A_7C15
+        return Int(truncatingIfNeeded: spread >> 2) | 1
+    }
+
+    /// The size of each axis of a value; `nil` where a run does not tell, ranks differ, or an axis is empty in any other run
+    /// than the first, which has the data's own sizes.
     func extents(of value: Int) -> [Extent]? {
         var shapes: [[Int]] = []
         for probe in probes {
             guard probe.shapes.indices.contains(value), let shape = probe.shapes[value] else { return nil }
             shapes.append(shape)
         }
-        guard let first = shapes.first, shapes.allSatisfy({ $0.count == first.count && !$0.contains(0) })
+        let mayBeEmpty = shapes.count > 1 ? 1 : 0
+        guard let first = shapes.first, shapes.allSatisfy({ $0.count == first.count }),
+            shapes.dropFirst(mayBeEmpty).allSatisfy({ !$0.contains(0) })
         else {
             return nil
         }
@@ -54,18 +87,30 @@ struct Extent: Hashable, Sendable {
         return first
     }
 
+    /// The size that times `other` is this one in every probe.
+    func divided(by other: Extent) -> Extent? {
+        let pairs = zip(sizes, other.sizes)
+        guard pairs.allSatisfy({ $1 > 0 && $0 % $1 == 0 }) else { return nil }
+        return Extent(sizes: pairs.map { $0 / $1 })
+    }
+
     /// The size of the axis that has all pairs of two axes' positions.
     static func * (left: Extent, right: Extent) -> Extent {
-        Extent(sizes: zip(left.sizes, right.sizes).map { $0 * $1 })
+        Extent(sizes: zip(left.sizes, right.sizes).map { $0 &* $1 })
     }
 }
 
 /// How the size of an axis follows from the sizes of the model's inputs.
-enum SizeExpression: Hashable, Sendable {
+public enum SizeExpression: Hashable, Sendable {
     /// An axis of a model input.
-    struct InputAxis: Hashable, Sendable {
-        let input: Int
-        let axis: Int
+    public struct InputAxis: Hashable, Sendable {
+        /// The input's place in `Graph.inputs`.
+        public let input: Int
+        /// The axis, counted from the first.
+        public let axis: Int
+
+        /// Axis `axis` of input `input`.
+        public init(input: Int, axis: Int) { (self.input, self.axis) = (input, axis) }
     }
 
     case fixed(Int)
@@ -112,7 +157,8 @@ extension ValueShapes {
 
     /// The whole number that `right` must be multiplied by to give `left` in every probe.
     private func quotient(_ left: Extent, _ right: Extent) -> Int? {
-        let pairs = zip(left.sizes, right.sizes)
+        // Nothing is any multiple of nothing.
+        let pairs = zip(left.sizes, right.sizes).filter { $0 != 0 || $1 != 0 }
         guard pairs.allSatisfy({ $1 > 0 && $0 % $1 == 0 }) else { return nil }
         let quotients = Set(pairs.map { $0 / $1 })
         return quotients.count == 1 ? quotients.first : nil

@@ -50,6 +50,7 @@ public final class Evaluator {
     public func evaluate(state: Mask, samples: [Int], expansions: [Edge?], contenders: [Int] = []) throws
         -> [SampleScores]
     {
+        let masks = expansions.map { $0.map { network.classes.canonical(state.removing($0)) } }
         let state = network.classes.canonical(state)
         let edges = expansions.map { $0.map(network.classes.last(of:)) }
         passes.forgetAllBut(states: state.count)
@@ -64,7 +65,9 @@ public final class Evaluator {
 
         // The state's pass has what its expansions read of it, and no more: a task of one expansion costs no more than one
         // pass.
-        let ways = edges.map { $0.map { way(to: $0, from: parent, on: block) } }
+        let ways = zip(edges, masks).map { edge, mask in
+            edge.flatMap { edge in mask.map { way(to: $0, by: edge, from: parent, on: block) } }
+        }
         var wanted: Set<Int> = []
         for way in ways where way?.base == nil { wanted.formUnion(way?.recomputation.reads ?? [plan.output]) }
         parent.note(reads: wanted)
@@ -95,9 +98,9 @@ public final class Evaluator {
     /// How an expansion is computed: what of it, and from which pass, if not from the state's.
     private typealias Way = (recomputation: Recomputation, base: Pass?)
 
-    /// The shortest way to the state's expansion by `edge`.
-    private func way(to edge: Edge, from parent: Parent, on block: Int) -> Way {
-        let own = parent.recomputation(of: edge)
+    /// The shortest way to the state's expansion by `edge`, which computes under `mask`.
+    private func way(to mask: Mask, by edge: Edge, from parent: Parent, on block: Int) -> Way {
+        let own = parent.recomputation(of: mask)
         let plan = parent.plan
         guard
             let near = passes.nearest(

@@ -1,52 +1,96 @@
 public import ComputationGraph
 public import Datasets
+internal import Torch
 
 extension Network {
+    /// What runs at different sizes of the symbolic dimensions tell.
+    public struct SizeKnowledge: Sendable {
+        /// The shapes of all values, for materialising.
+        public let shapes: ValueShapes
+        /// The same as if no run had varied a dimension: nothing follows from what the runs have in common.
+        public let cautiousShapes: ValueShapes
+        /// A few samples of every input, in the order of the inputs.
+        public let arrays: [NumpyArray]
+        /// Symbolic dimensions that could not be varied, as `NAME.AXIS`.
+        public let unvaried: [String]
+    }
+
     /// The shapes of all values in a few runs with different sizes of the symbolic dimensions: what materialising
     /// learns from how shapes follow from the inputs'.
     ///
-    /// Batches of real samples tell about the first dimension. Other symbolic dimensions are varied with made-up
-    /// inputs, where the model runs on them. The first run is the one that costs are counted in: a single sample with the
-    /// data's sizes, or as many as the model was exported for.
+    /// Runs on real samples, cut off or repeated. Dimensions that change only together are found by trying. The first run
+    /// is the one that costs are counted in: a single sample with the data's sizes, or as many as the model was exported
+    /// for.
     ///
     /// - Throws: `EngineError` when the model does not run on the data.
     public func valueShapes(for dataset: Dataset) throws -> ValueShapes {
-        if let fixed = graph.inputs.compactMap({ $0.shape.first ?? nil }).first {
-            return ValueShapes(probes: [
-                probe(try shapes(for: dataset, samples: Array(0..<min(fixed, dataset.samples))))
-            ])
-        }
-        var probes: [ValueShapes.Probe] = []
-        for size in [1, 2, 3] {
-            // Repeating samples is fine: only shapes matter.
-            probes.append(probe(try shapes(for: dataset, samples: (0..<size).map { $0 % dataset.samples })))
-        }
-        let symbols = Set(graph.inputs.flatMap { $0.symbols.dropFirst().compactMap { $0 } })
-        guard !symbols.isEmpty, let first = probes.first else { return ValueShapes(probes: probes) }
-        var sizes: [String: Int] = [:]
-        for (port, shape) in zip(graph.inputs, first.inputShapes) {
-            for (symbol, size) in zip(port.symbols, shape) { if let symbol { sizes[symbol] = size } }
-        }
-        for symbol in symbols.sorted() {
-            // Twice and thrice the size for models that halve it, an odd size to tell chance from rule.
-            for size in sizes[symbol].map({ [$0 * 2, $0 * 3, $0 * 2 + 1] }) ?? [] {
-                var varied = sizes
-                varied[symbol] = size
-                let given = zip(graph.inputs, first.inputShapes).map { port, shape in
-                    (
-                        port.name,
-                        zip(port.symbols, shape).map { symbol, size in symbol.flatMap { varied[$0] } ?? size }
-                    )
-                }
-                if let found = try? shapes(given: Dictionary(uniqueKeysWithValues: given)) {
-                    probes.append(probe(found))
-                }
-            }
-        }
-        return ValueShapes(probes: probes)
+        try sizeKnowledge(for: dataset).shapes
     }
 
-    private func probe(_ shapes: Shapes) -> ValueShapes.Probe {
-        ValueShapes.Probe(inputShapes: shapes.inputs, shapes: shapes.values)
+    /// The shapes of all values, and where the model runs.
+    ///
+    /// - Throws: `EngineError` when the model does not run on the data.
+    public func sizeKnowledge(for dataset: Dataset) throws -> SizeKnowledge {
+        let arrays = try probeArrays(of: dataset)
+        let key = arrays.map(\.shape)
+        if let known = knownSizes[key] { return known }
+        let elements = arrays.reduce(0) { $0 + $1.count }
+        var probing = SizeProbing(graph, arrays: arrays, limit: max(elements * 8, 1 << 16)) { [unowned self] inputs in
+            try unkeptPlan(for: inputs).shapes
+        }
+        try probing.search()
+        let unvaried = probing.unvaried
+        var probes = probing.probes
+        let counted = try shapes(for: dataset, samples: Array(0..<min(fixedBatch ?? 1, dataset.samples)))
+        if probes.first?.inputShapes != counted.inputs {
+            probes.insert(ValueShapes.Probe(inputShapes: counted.inputs, shapes: counted.values), at: 0)
+        }
+        let known = SizeKnowledge(
+            shapes: ValueShapes(of: graph, probes: probes, unvaried: unvaried),
+            cautiousShapes: ValueShapes(of: graph, probes: probes, unvaried: probing.symbolic),
+            arrays: arrays,
+            unvaried: unvaried.compactMap(\.first).map { "\(graph.inputs[$0.input].name).\($0.axis)" })
+        knownSizes[key] = known
+        sizeProbings[key] = probing
+        return known
+    }
+
+    /// Input shapes other than the data's at which the unpruned model runs, to check files at: one sample, smaller and
+    /// larger sizes.
+    ///
+    /// - Throws: `EngineError` when the model does not run on the data.
+    public func sizeTrials(for dataset: Dataset) throws -> [[[Int]]] {
+        let key = try sizeKnowledge(for: dataset).arrays.map(\.shape)
+        return sizeProbings[key]?.trials() ?? []
+    }
+
+    /// The shapes of all values in two runs that differ in nothing but the number of samples; in one run where the model
+    /// fixes that.
+    ///
+    /// - Throws: `EngineError` when the model does not run on the data.
+    func batchShapes(for dataset: Dataset) throws -> [Shapes] {
+        let sizes = fixedBatch.map { [min($0, dataset.samples)] } ?? [2, 3]
+        return try sizes.map { size in
+            // Repeating samples is fine: only shapes matter.
+            try shapes(for: dataset, samples: (0..<size).map { $0 % dataset.samples })
+        }
+    }
+
+    /// The first dimension that an input fixes.
+    private var fixedBatch: Int? { graph.inputs.compactMap { $0.shape.first ?? nil }.first }
+
+    /// A few samples of every input.
+    private func probeArrays(of dataset: Dataset) throws -> [NumpyArray] {
+        let size: Int
+        if let fixed = fixedBatch {
+            size = min(fixed, dataset.samples)
+        } else {
+            // A number that no other dimension has, so that what is the batch can be told from what is equal by chance.
+            let others = Set(graph.inputs.flatMap { dataset.arrays[$0.name]?.shape.dropFirst() ?? [] })
+            size = [2, 3, 5, 7].first { !others.contains($0) } ?? 2
+        }
+        return try graph.inputs.map {
+            try dataset.gather((0..<size).map { $0 % dataset.samples }, from: $0.name)
+        }
     }
 }

@@ -18,6 +18,9 @@ public final class Network {
     private var plans: [[[Int]]: Plan] = [:]
     /// The most plans kept: the full block, the remainders of a few shards, and a probe or two.
     private let planLimit = 8
+    /// What runs at other sizes told, by the shapes that they started from.
+    var knownSizes: [[[Int]]: SizeKnowledge] = [:]
+    var sizeProbings: [[[Int]]: SizeProbing] = [:]
 
     /// Loads the weights of `graph`.
     ///
@@ -52,33 +55,41 @@ public final class Network {
     func plan(for inputs: [Tensor]) throws -> Plan {
         let key = inputs.map(\.shape)
         if let plan = plans[key] { return plan }
+        let plan = try unkeptPlan(for: inputs)
         if plans.count >= planLimit { plans.removeAll() }
-        let plan = try Plan(
-            graph: graph, weights: weights, foldings: foldings, transformed: transformed, inputs: inputs)
         plans[key] = plan
         return plan
     }
 
+    /// A plan made for one use.
+    func unkeptPlan(for inputs: [Tensor]) throws -> Plan {
+        try Plan(graph: graph, weights: weights, foldings: foldings, transformed: transformed, inputs: inputs)
+    }
+
     /// The outputs of the model with the edges of `mask` removed, by name and in the declared element types.
     ///
-    /// - Parameter inputs: one array per model input, by name; all samples are computed at once.
+    /// - Parameters:
+    ///   - inputs: one array per model input, by name; all samples are computed at once.
+    ///   - keepsPlan: whether inputs of these shapes will come again.
     /// - Throws: `EngineError` that names the node that failed, or the input that is missing.
-    public func run(_ inputs: [String: NumpyArray], mask: Mask = .empty) throws -> [(String, NumpyArray)] {
+    public func run(
+        _ inputs: [String: NumpyArray], mask: Mask = .empty, keepsPlan: Bool = true
+    ) throws -> [(String, NumpyArray)] {
         let tensors = try graph.inputs.map { port in
             guard let array = inputs[port.name] else {
                 throw EngineError.data("there is no input '\(port.name)'")
             }
             return try Tensor(array)
         }
-        let outputs = try outputs(of: tensors, mask: mask)
+        let outputs = try outputs(of: tensors, mask: mask, keepsPlan: keepsPlan)
         return try zip(graph.outputs, outputs).map { port, tensor in
             (port.name, try tensor.array(as: port.elementType))
         }
     }
 
     /// The outputs of the model with the edges of `mask` removed.
-    func outputs(of inputs: [Tensor], mask: Mask) throws -> [Tensor] {
-        let plan = try plan(for: inputs)
+    func outputs(of inputs: [Tensor], mask: Mask, keepsPlan: Bool = true) throws -> [Tensor] {
+        let plan = try keepsPlan ? plan(for: inputs) : unkeptPlan(for: inputs)
         let wanted = graph.outputs.map(\.value)
         let schedule = Schedule(plan: plan, mask: classes.canonical(mask), wanted: wanted)
         var pass = Pass(plan: plan, inputs: inputs)

@@ -9,7 +9,7 @@ final class Parent {
     private(set) var read: Set<Int>
     private var recentReads: [Set<Int>] = []
     private let inputs: Set<Int>
-    private var recomputations: [Edge: Recomputation] = [:]
+    private var recomputations: [Mask: Recomputation] = [:]
     private var readsBeyond: [Edge: [Int]] = [:]
 
     init(state: Mask, plan: Plan) {
@@ -31,12 +31,11 @@ final class Parent {
         read = recentReads.reduce(inputs) { $0.union($1) }
     }
 
-    /// What the expansion by `edge` recomputes of the state's pass.
-    func recomputation(of edge: Edge) -> Recomputation {
-        if let known = recomputations[edge] { return known }
-        let mask = state.removing(edge)
+    /// What the expansion that computes under `mask` recomputes of the state's pass.
+    func recomputation(of mask: Mask) -> Recomputation {
+        if let known = recomputations[mask] { return known }
         let recomputation = Recomputation(of: [plan.output], under: mask, from: state, plan: plan)
-        recomputations[edge] = recomputation
+        recomputations[mask] = recomputation
         return recomputation
     }
 

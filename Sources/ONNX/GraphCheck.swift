@@ -156,7 +156,12 @@ struct GraphCheck {
                         if kind != "value", outer.isEmpty { _ = try ElementType(onnx: tensor.elemType) }
                         _ = try elementCount(
                             ofDims: tensor.shape.dim.lazy.compactMap { dimension -> Int64? in
-                                if case .dimValue(let size)? = dimension.value { size } else { nil }
+                                // -1 stands for a size that is not known, as some exporters write it.
+                                if case .dimValue(let size)? = dimension.value, size != -1 {
+                                    size
+                                } else {
+                                    nil
+                                }
                             })
                     }
                 }

@@ -36,7 +36,9 @@ public struct MaskEvaluation: Encodable, Sendable {
             do {
                 let mask = try line.mask.get()
                 evaluation = try await Evaluation(of: mask, comparedWith: unpruned, in: workload)
-                if let folder { try workload.writePruned(mask, to: "\(folder)/\(index).onnx") }
+                if let folder {
+                    try workload.writePruned(mask, measured: evaluation, to: "\(folder)/\(index).onnx")
+                }
             } catch let error where isAboutTheMask(error) {
                 evaluation = nil
                 problem = "\(path), line \(line.number): \(error)"
@@ -55,6 +57,7 @@ public struct MaskEvaluation: Encodable, Sendable {
     /// Whether an error says something of this mask alone, so that the next one is worth trying.
     private static func isAboutTheMask(_ error: any Error) -> Bool {
         error is InputError || error is GraphError || error is EngineError || error is MaterialisingError
+            || error is NonFiniteError
     }
 
     /// The keys of `Evaluation` and the line's number; of a line that is wrong the number, the line and the error.

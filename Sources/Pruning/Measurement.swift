@@ -25,9 +25,25 @@ extension Workload {
 
 extension Workload {
     /// Writes the model without the edges of `mask`, checked by running it.
-    public func writePruned(_ mask: Mask, to path: String) throws {
+    ///
+    /// - Parameter measured: what was measured of it, if anything was.
+    /// - Throws: `NonFiniteError` when it is not finite where the unpruned model is; `MaterialisingError`, which is a defect.
+    public func writePruned(_ mask: Mask, measured: Evaluation? = nil, to path: String) throws {
         try graph.checkRemovable(mask)
+        if let measured, measured.nonFiniteLosses > measured.base.nonFiniteLosses {
+            throw NonFiniteError(subject: "the loss")
+        }
         try MaterialisedModel(mask, workload: self).write(to: path)
+    }
+}
+
+extension Workload {
+    /// Sentences about symbolic dimensions at whose other sizes the model never ran: files keep open what follows from them.
+    public func sizeWarnings() throws -> [String] {
+        try network.sizeKnowledge(for: dataset).unvaried.map {
+            "\($0) is symbolic, but the model ran at no other size that was tried: written files are checked at this size "
+                + "alone, and keep what may follow from it"
+        }
     }
 }
 

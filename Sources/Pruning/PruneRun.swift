@@ -95,10 +95,7 @@ public final class PruneRun {
         }
         defer { metrics?.stop() }
         let (found, attendance) = try await search()
-        let mask = found.path.last?.mask ?? .empty
         try await measureHeldOut(found)
-        let path = try write(mask)
-        let exported = try exportSteps(of: found)
         let seconds = (clock.now - start) / .seconds(1)
         let summary = RunSummary(
             result: found, graph: workload.graph, division: workload.division, settings: options.search,
@@ -115,7 +112,9 @@ public final class PruneRun {
         try room.retrying {
             try journal.complete(RunOutcome(path: found.path, seconds: seconds, workers: attendance.workers))
         }
-        return Result(search: found, summary: summary, model: path, exported: exported)
+        // What was found is kept by now: a model that fails its check does not lose the search.
+        let path = try write(found)
+        return Result(search: found, summary: summary, model: path, exported: try exportSteps(of: found))
     }
 
     private func search() async throws -> (SearchResult, Team.Attendance) {
@@ -199,10 +198,15 @@ public final class PruneRun {
     /// Below that, estimates from gradients save less than they cost.
     private static let fewestGuidedWorkers = 4
 
-    /// Writes the model without the edges of `mask`, and checks by running it that it computes the same.
-    private func write(_ mask: Mask) throws -> String {
+    /// Writes the model of the path's last state, and checks by running it that it computes the same.
+    private func write(_ found: SearchResult) throws -> String {
+        let state = found.path.last ?? found.base
+        guard state.nonFiniteLosses <= found.base.nonFiniteLosses else {
+            throw NonFiniteError(subject: "the loss")
+        }
+        for warning in try workload.sizeWarnings() { observer.noted("warning: " + warning) }
         let inFolder = options.folder + "/pruned.onnx"
-        let model = try MaterialisedModel(mask, workload: workload)
+        let model = try MaterialisedModel(state.mask, workload: workload)
         try room.retrying { try model.write(to: inFolder) }
         if let output = options.output { try room.retrying { try model.write(to: output) } }
         return options.output ?? inFolder

@@ -42,9 +42,13 @@ struct EvaluateCommand: AsyncParsableCommand {
             let loaded = try Workload(model: workload.model, options: workload.measurement())
             if let list { return try await evaluate(list, in: loaded) }
             let evaluation = try await Evaluation(of: removal.mask, in: loaded)
-            if let output { try loaded.writePruned(removal.mask, to: output) }
+            // What was measured is told before the model is made and checked.
             if let path = json.path { try JSONOutput.write(evaluation, to: path) }
             if !json.takesStandardOutput { print(evaluation.text, terminator: "") }
+            if let output {
+                for warning in try loaded.sizeWarnings() { StandardError.write("espalier: warning: \(warning)\n") }
+                try loaded.writePruned(removal.mask, measured: evaluation, to: output)
+            }
         }
     }
 

@@ -23,7 +23,7 @@ enum ExitStatus {
         case JournalError.differentOutcome, JournalError.mismatchedScores: `internal`
         case is InputError, is ModelError, is GraphError, is DatasetError, is EngineError, is SearchError,
             is JournalError,
-            is ReportError, is ContentHashError:
+            is ReportError, is ContentHashError, is NonFiniteError:
             badInput
         case ClusterError.key, ClusterError.cannotListen, ClusterError.keysMissing: badInput
         case is Interrupted: interrupted

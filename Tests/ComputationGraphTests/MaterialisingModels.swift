@@ -56,13 +56,15 @@ struct SmallModel {
 
     /// The shapes at batches 2 and 3.
     func valueShapes(of graph: Graph) -> ValueShapes {
-        ValueShapes(
-            probes: [2, 3].map { batch in
-                ValueShapes.Probe(
-                    inputShapes: graph.inputs.map { (shapes[$0.name] ?? []).map { $0 ?? batch } },
-                    shapes: graph.values.map {
-                        shapes[$0.name]?.map { size in size.map { $0 < 0 ? -$0 * batch : $0 } ?? batch }
-                    })
+        ValueShapes(probes: [2, 3].map { probe(of: graph, batch: $0) })
+    }
+
+    /// The shapes at one batch.
+    func probe(of graph: Graph, batch: Int) -> ValueShapes.Probe {
+        ValueShapes.Probe(
+            inputShapes: graph.inputs.map { (shapes[$0.name] ?? []).map { $0 ?? batch } },
+            shapes: graph.values.map {
+                shapes[$0.name]?.map { size in size.map { $0 < 0 ? -$0 * batch : $0 } ?? batch }
             })
     }
 

@@ -33,6 +33,7 @@ struct Cleanup {
     private mutating func finishNodes() throws {
         try replaceWeakShapes()
         rewriter.nodes = live(rewriter.nodes, countingShapes: true).nodes
+        try shareSlicedWeights()
     }
 
     /// The outputs that depended on the elements of an input and do so no more, or of which a part is constant now.
@@ -63,7 +64,8 @@ struct Cleanup {
         return (kept.reversed(), read)
     }
 
-    /// Works sizes out from the inputs where a vertex would stay in the model for its shape alone.
+    /// Works sizes out from the inputs, or from tensors that are there, where a vertex would stay in the model for its
+    /// shape alone.
     private mutating func replaceWeakShapes() throws {
         let (needed, read) = live(rewriter.nodes, countingShapes: false)
         let produced = Set(rewriter.nodes.flatMap(\.output))
@@ -71,21 +73,25 @@ struct Cleanup {
         rewriter.nodes = []
         var renamed: [String: String] = [:]
         let isNeeded = Set(needed.flatMap(\.output))
+        // Only tensors that are computed anyway, and that stand before the shape: others may follow from it.
+        rewriter.forgetSources()
         for var node in old {
             if node.opType == "Shape", node.output.count == 1, isNeeded.contains(node.output[0]),
                 let input = node.input.first,
-                produced.contains(input), !read.contains(input), let value = graph.valueIndex[input],
+                produced.contains(input), !read.contains(input), let value = rewriter.shapedValue(input),
                 let extents = rewriter.extents(of: value)
             {
                 let range = try rewriter.shapeRange(node, rank: extents.count)
-                if extents[range].allSatisfy({ rewriter.shapes.expression(for: $0) != nil }) {
+                if try rewriter.canDerive(range, of: value) {
                     // Emitted before: sizes may stand further down in the old list than they are read now.
-                    renamed[node.output[0]] = try rewriter.shapeTensor(Array(extents[range]), of: value)
+                    renamed[node.output[0]] = try rewriter.shapeTensor(
+                        Array(extents[range]), of: value, from: range.lowerBound)
                     continue
                 }
             }
             node.input = node.input.map { renamed[$0] ?? $0 }
             rewriter.nodes.append(node)
+            for output in node.output where read.contains(output) { rewriter.registerSizes(ofTensor: output) }
         }
         rewriter.nodes = sorted(rewriter.nodes)
     }
@@ -111,6 +117,33 @@ struct Cleanup {
         }
         return order
     }
+
+    /// Lets slices be taken out of a weight when the model runs, where the weight is there as a whole too, or its slices
+    /// together are larger than it is: tied weights stay tied.
+    private mutating func shareSlicedWeights() throws {
+        let read = Set(rewriter.nodes.flatMap(\.readNames))
+        let sizes = Dictionary(
+            rewriter.initializers.map { ($0.name, $0.tensor.shape.reduce(1, *)) }, uniquingKeysWith: { first, _ in first })
+        let slices = rewriter.caches.slices.filter { read.contains($0.value) }
+        var replaced: [String: String] = [:]
+        for (value, group) in Dictionary(grouping: slices, by: \.key.value).sorted(by: { $0.key < $1.key }) {
+            guard let whole = graph.values[value].constant else { continue }
+            let name = graph.values[value].name
+            let total = Set(group.map(\.value)).reduce(0) { $0 + (sizes[$1] ?? 0) }
+            guard total >= Self.smallestTied, read.contains(name) || total > whole.count else { continue }
+            for (key, slice) in group.sorted(by: { $0.value < $1.value }) where replaced[slice] == nil {
+                replaced[slice] = try rewriter.select(name, key.ranges, axis: key.axis)
+            }
+        }
+        guard !replaced.isEmpty else { return }
+        for index in rewriter.nodes.indices {
+            rewriter.nodes[index].input = rewriter.nodes[index].input.map { replaced[$0] ?? $0 }
+        }
+        rewriter.nodes = sorted(rewriter.nodes)
+    }
+
+    /// Elements of a weight from which on it is worth a node.
+    private static let smallestTied = 1024
 
     /// Lets the node that computes an output write it directly, where an Identity only renames it.
     private mutating func nameOutputs() {

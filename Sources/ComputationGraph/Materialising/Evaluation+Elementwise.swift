@@ -4,7 +4,7 @@ internal import ONNX
 extension Evaluation {
     /// Operators that work element by element, on one input or on several that broadcast.
     func elementwise() throws -> Constant? {
-        if vertex.operation == "Mul", isZero(0) || isZero(1) { return zero }
+        if vertex.operation == "Mul", hasZeroFactor { return zero }
         if vertex.operation == "And", isZero(0) || isZero(1) { return zero }
         if vertex.operation == "Where" { return try whereElements() }
         var constants: [Constant] = []

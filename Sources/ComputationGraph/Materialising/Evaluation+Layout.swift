@@ -177,7 +177,7 @@ struct AxisGroup {
             var left: [Int]?
             var right: [Int]?
             func product(_ sizes: [Int]?, _ extent: Extent) -> [Int] {
-                sizes.map { zip($0, extent.sizes).map { $0 * $1 } } ?? extent.sizes
+                sizes.map { zip($0, extent.sizes).map { $0 &* $1 } } ?? extent.sizes
             }
             if i < before.count {
                 left = product(left, before[i])

@@ -4,9 +4,12 @@ extension Evaluation {
     /// Matrix products; a zero factor decides the result whatever the other one is.
     func product() throws -> Constant? {
         switch vertex.operation {
-        case "Einsum": return inputs.indices.contains(where: isZero) ? zero : nil
+        case "Einsum":
+            let isDecided =
+                inputs.indices.contains(where: isZero) && !inputs.indices.contains(where: mayBeInfinite)
+            return isDecided ? zero : nil
         case "MatMul":
-            if isZero(0) || isZero(1) { return zero }
+            if hasZeroFactor { return zero }
             guard let left = try constant(0), let right = try constant(1), let extents = inputs[0].extents,
                 left.rank > 0, right.rank > 0
             else { return nil }
@@ -19,7 +22,7 @@ extension Evaluation {
         let alpha = try Double(vertex.node.float("alpha", default: 1))
         let beta = try Double(vertex.node.float("beta", default: 1))
         var product = zero
-        if !isZero(0) && !isZero(1) {
+        if !hasZeroFactor {
             guard var left = try constant(0), var right = try constant(1), var extents = inputs[0].extents
             else {
                 return nil
@@ -58,13 +61,14 @@ extension Evaluation {
             let first = left.expanded(to: outer + [rows, common]),
             let second = right.expanded(to: outer + [common, columns])
         else { return nil }
+        let isFinite = right.elements.allSatisfy(\.isFinite)
         var elements: [Double] = []
         for block in 0..<outer.reduce(1, *) {
             for row in 0..<rows {
                 var sums = [Double](repeating: 0, count: columns)
                 for index in 0..<common {
                     let factor = first.elements[(block * rows + row) * common + index] * times
-                    if factor == 0 { continue }
+                    if factor == 0, isFinite { continue }
                     let start = (block * common + index) * columns
                     for column in 0..<columns { sums[column] += factor * second.elements[start + column] }
                 }
@@ -85,7 +89,7 @@ extension Evaluation {
         } else {
             bias = zero
         }
-        if isZero(0) || isZero(1) { return bias }
+        if hasZeroFactor { return bias }
         guard vertex.operation == "Conv", let data = try constant(0), let weight = try constant(1),
             weight.rank == data.rank
         else { return nil }

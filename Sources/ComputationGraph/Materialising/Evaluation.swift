@@ -19,6 +19,8 @@ struct Evaluation {
         }
         var source: Source
         var extents: [Extent]?
+        /// Whether it may be infinite or NaN, so that zero times it is not zero.
+        var mayBeInfinite = false
     }
 
     /// One output.
@@ -98,6 +100,21 @@ struct Evaluation {
             return false
         }
         return constant.isZero
+    }
+
+    /// Whether zeros in one of the first two slots decide a product, whatever the other factor is.
+    var hasZeroFactor: Bool {
+        [(0, 1), (1, 0)].contains { zero, other in isZero(zero) && !mayBeInfinite(other) }
+    }
+
+    /// Whether the factor in `slot` may be infinite or NaN.
+    func mayBeInfinite(_ slot: Int) -> Bool {
+        guard inputs.indices.contains(slot) else { return false }
+        switch inputs[slot].source {
+        case .constant(let constant): return constant.elements.contains { !$0.isFinite }
+        case .live: return inputs[slot].mayBeInfinite
+        case .absent, .original: return false
+        }
     }
 
     /// The whole numbers in input `slot`.

@@ -62,6 +62,8 @@ extension Rewriter {
         node.input = inputs.map { $0 ?? "" }
         node.output = outputs
         if let output = outputs.first { origins[output] = vertex.index }
+        // A vertex may be emitted more than once, and node names have to be unique.
+        if !node.name.isEmpty, !nodeNames.insert(node.name).inserted { node.name = names(node.name) }
         for attribute in attributes {
             node.attribute.removeAll { $0.name == attribute.name }
             node.attribute.append(attribute)

@@ -1,15 +1,7 @@
 internal import ONNX
 
-/// A size by the place where it stands. Heights and widths may agree by chance in every run, but hardly the heights
-/// of one depth in the network and those of another.
-struct SizeKey: Hashable {
-    let extent: Extent
-    let axis: Int
-    let rank: Int
-}
-
 /// An axis of a tensor that is there anyway.
-struct SizeSource {
+struct SizeSource: Hashable {
     let tensor: String
     let axis: Int
 }
@@ -17,8 +9,8 @@ struct SizeSource {
 /// Shapes as tensors: fixed sizes, sizes that follow from the model's inputs, sizes of tensors that are there, and,
 /// last of all, sizes of a tensor that is computed only for them.
 extension Rewriter {
-    /// A one-dimensional int64 tensor with the sizes `extents`, which are those of `value`'s axes or fixed.
-    mutating func shapeTensor(_ extents: [Extent], of value: Int) throws -> String {
+    /// A one-dimensional int64 tensor with the sizes `extents`, which are those of `value`'s axes from `start` on, or fixed.
+    mutating func shapeTensor(_ extents: [Extent], of value: Int, from start: Int = 0) throws -> String {
         if let name = caches.shapes[extents] { return name }
         var parts: [String] = []
         var fixed: [Int] = []
@@ -28,23 +20,18 @@ extension Rewriter {
             fixed = []
         }
         for (axis, extent) in extents.enumerated() {
-            switch shapes.expression(for: extent) {
-            case .fixed(let size): fixed.append(size)
-            case let expression?:
-                try flush(&self)
-                parts.append(try sizeTensor(expression))
-            case nil:
-                followsFromInputs = false
-                try flush(&self)
-                let source =
-                    try sizeSources[SizeKey(extent: extent, axis: axis, rank: extents.count)]
-                    ?? SizeSource(tensor: reference(value), axis: axis)
-                let shape = emit("Shape", [source.tensor], output: names("\(source.tensor)/shape"))
-                let size = emit(
-                    "Gather", [shape, try integers([source.axis])], [.init(name: "axis", int: 0)],
-                    output: names("\(shape)/size"))
-                forms.record(size, [1])
+            caches.underived.removeAll()
+            if case .fixed(let size)? = shapes.expression(for: extent) {
+                fixed.append(size)
+                continue
+            }
+            try flush(&self)
+            if let size = try knownSize(extent) ?? derivedSize(of: value, axis: start + axis, depth: 0) {
+                followsFromInputs = followsFromInputs && shapes.expression(for: extent) != nil
                 parts.append(size)
+            } else {
+                followsFromInputs = false
+                parts.append(try size(at: SizeSource(tensor: reference(value), axis: start + axis)))
             }
         }
         try flush(&self)
@@ -85,11 +72,155 @@ extension Rewriter {
     /// Remembers which axes a value's tensor has.
     mutating func registerSizes(of value: Int) {
         guard case .tensor(let name) = forms[value] else { return }
-        let extents = extents(of: value) ?? []
-        for (axis, extent) in extents.enumerated() where extent.fixed == nil {
-            let key = SizeKey(extent: extent, axis: axis, rank: extents.count)
-            if sizeSources[key] == nil { sizeSources[key] = SizeSource(tensor: name, axis: axis) }
+        for (axis, extent) in (extents(of: value) ?? []).enumerated() where extent.fixed == nil {
+            if sizeSources[extent] == nil { sizeSources[extent] = SizeSource(tensor: name, axis: axis) }
         }
+    }
+
+    /// The same for a tensor that has an original value's name.
+    mutating func registerSizes(ofTensor name: String) {
+        guard let value = graph.valueIndex[name] else { return }
+        for (axis, extent) in (extents(of: value) ?? []).enumerated() where extent.fixed == nil {
+            if sizeSources[extent] == nil { sizeSources[extent] = SizeSource(tensor: name, axis: axis) }
+        }
+    }
+
+    /// Forgets which axes tensors have: they may be there for their shapes alone.
+    mutating func forgetSources() {
+        sizeSources = [:]
+        (caches.products, caches.sourceSizes, caches.underived) = ([:], [:], [])
+    }
+
+    /// Whether the sizes of these axes are known without computing the value. What that emits in vain is swept out.
+    mutating func canDerive(_ range: Range<Int>, of value: Int) throws -> Bool {
+        guard let extents = extents(of: value) else { return false }
+        for axis in range {
+            if try knownSize(extents[axis]) == nil, try derivedSize(of: value, axis: axis, depth: 0) == nil {
+                return false
+            }
+            caches.underived.removeAll()
+        }
+        return true
+    }
+
+    /// The value that a tensor has the shape of, be it computed in full or for its shape alone.
+    func shapedValue(_ tensor: String) -> Int? {
+        graph.valueIndex[tensor] ?? caches.forced.first { $0.value == tensor }?.key
+    }
+
+    /// A size as a tensor with one element, from the inputs' sizes or those of tensors that are there; `nil` when it is
+    /// none of these, nor a product of two.
+    private mutating func knownSize(_ extent: Extent) throws -> String? {
+        if let expression = shapes.expression(for: extent) {
+            if case .fixed(let size) = expression { return try integers([size], hint: "sizes") }
+            return try sizeTensor(expression)
+        }
+        if let source = sizeSources[extent] { return try size(at: source) }
+        if let name = caches.products[extent] { return name }
+        for (factor, source) in sizeSources.sorted(by: {
+            ($0.value.tensor, $0.value.axis) < ($1.value.tensor, $1.value.axis)
+        }) {
+            guard let other = extent.divided(by: factor) else { continue }
+            guard shapes.expression(for: other) != nil || sizeSources[other] != nil,
+                let second = try knownSize(other)
+            else { continue }
+            let name = emit("Mul", [try size(at: source), second], output: names("\(source.tensor)/product"))
+            forms.record(name, [1])
+            caches.products[extent] = name
+            return name
+        }
+        return nil
+    }
+
+    /// The size of an axis of a tensor that is there.
+    private mutating func size(at source: SizeSource) throws -> String {
+        if let name = caches.sourceSizes[source] { return name }
+        let shape = emit("Shape", [source.tensor], output: names("\(source.tensor)/shape"))
+        let name = emit(
+            "Gather", [shape, try integers([source.axis])], [.init(name: "axis", int: 0)],
+            output: names("\(shape)/size"))
+        forms.record(name, [1])
+        caches.sourceSizes[source] = name
+        return name
+    }
+
+    /// The size of an axis by the rules for shapes of the layers that make the value, down to sizes that are known: nothing
+    /// has to be computed for its shape. `nil` where a layer has no simple rule.
+    private mutating func derivedSize(of value: Int, axis: Int, depth: Int) throws -> String? {
+        guard depth < 64, let extents = extents(of: value), extents.indices.contains(axis),
+            let producer = graph.values[value].producer
+        else { return nil }
+        if let known = try knownSize(extents[axis]) { return known }
+        guard caches.underived.insert([value, axis]).inserted else { return nil }
+        let vertex = graph.vertices[producer]
+        guard isStandard(vertex), vertex.outputs.first == value, let first = vertex.inputs.first ?? nil else {
+            return nil
+        }
+        switch vertex.operation {
+        case "Conv", "MaxPool", "AveragePool", "LpPool":
+            guard axis >= 2, let window = try slidingWindow(vertex, axis: axis),
+                let size = try derivedSize(of: first, axis: axis, depth: depth + 1)
+            else { return nil }
+            // (size + padding - span) / stride + 1
+            let sum = emitSize("Add", [size, try integers([window.added])], output: names("\(size)/padded"))
+            let steps = emitSize("Div", [sum, try integers([window.stride])], output: names("\(size)/steps"))
+            return emitSize("Add", [steps, try integers([1])], output: names("\(size)/positions"))
+        case "Reshape", "Flatten":
+            guard let before = self.extents(of: first),
+                let groups = AxisGroup.groups(from: before, to: extents),
+                let group = groups.first(where: { $0.after.contains(axis) }),
+                group.after.allSatisfy({ $0 == axis || extents[$0].fixed == 1 })
+            else { return nil }
+            var product: String?
+            for place in group.before where before[place].fixed != 1 {
+                guard let size = try derivedSize(of: first, axis: place, depth: depth + 1) else { return nil }
+                product = product.map { emitSize("Mul", [$0, size], output: names("\(size)/product")) } ?? size
+            }
+            return product
+        default:
+            // Of the inputs, one whose axis is as long.
+            for case let input? in vertex.inputs {
+                guard let other = self.extents(of: input), graph.values[input].producer != nil else {
+                    continue
+                }
+                for place in other.indices where other[place] == extents[axis] {
+                    if let size = try derivedSize(of: input, axis: place, depth: depth + 1) { return size }
+                }
+            }
+            return nil
+        }
+    }
+
+    /// Emits a node that computes one size.
+    private mutating func emitSize(_ operation: String, _ inputs: [String], output: String) -> String {
+        let name = emit(operation, inputs, output: output)
+        forms.record(name, [1])
+        return name
+    }
+
+    /// Stride, and what is added to a size before it is divided by that, of a layer whose window slides along `axis`; `nil`
+    /// when it rounds up or pads by itself.
+    private func slidingWindow(_ vertex: Vertex, axis: Int) throws -> (added: Int, stride: Int)? {
+        let automatic = try vertex.node.string("auto_pad", default: "NOTSET")
+        guard automatic == "NOTSET" || automatic.isEmpty, try vertex.node.int("ceil_mode", default: 0) == 0
+        else {
+            return nil
+        }
+        let place = axis - 2
+        let weights = vertex.operation == "Conv" ? vertex.inputs.dropFirst().first.flatMap { $0 } : nil
+        let kernel =
+            try vertex.node.ints("kernel_shape", default: nil)
+            ?? weights.flatMap { extents(of: $0) }?.dropFirst(2).map { $0.fixed ?? 0 }
+        guard let kernel, kernel.indices.contains(place), kernel[place] > 0 else { return nil }
+        let ones = kernel.map { _ in 1 }
+        let strides = try vertex.node.ints("strides", default: ones)
+        let dilations = try vertex.node.ints("dilations", default: ones)
+        let pads = try vertex.node.ints("pads", default: ones.map { _ in 0 } + ones.map { _ in 0 })
+        guard strides.count == kernel.count, dilations.count == kernel.count, pads.count == 2 * kernel.count,
+            strides[place] > 0
+        else { return nil }
+        let span = (kernel[place] - 1) * dilations[place] + 1
+        return (pads[place] + pads[place + kernel.count] - span, strides[place])
     }
 
     private mutating func inputShape(_ input: Int) -> String {
@@ -154,14 +285,8 @@ extension Rewriter {
             let operand = operands.first ?? nil, let extents = operand.extents
         else { return false }
         let range = try shapeRange(vertex.node, rank: extents.count)
-        let name: String
-        if extents[range].allSatisfy({ shapes.expression(for: $0) != nil }) {
-            name = try shapeTensor(Array(extents[range]), of: operand.value)
-        } else {
-            name = graph.values[output].name
-            emit(copyOf: vertex, inputs: [try reference(operand.value)], outputs: [name])
-        }
-        forms[output] = .tensor(name)
+        forms[output] = .tensor(
+            try shapeTensor(Array(extents[range]), of: operand.value, from: range.lowerBound))
         return true
     }
 

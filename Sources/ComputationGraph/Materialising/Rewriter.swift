@@ -11,6 +11,9 @@ struct Rewriter {
     let cuts: CutSlots
     let liveness: Liveness
     let originals: OriginalConstants
+    /// What the mask may have made infinite or NaN; `nil` for one removed edge, which cannot spoil the factor of its own
+    /// zeros.
+    private let risk: FinitenessRisk?
     /// By value index; `nil` for what is dead.
     var forms: FormTable
     var nodes: [NodeProto] = []
@@ -21,9 +24,11 @@ struct Rewriter {
     let writesWeights: Bool
     /// The vertex that a node was made of, by the node's first output.
     var origins: [String: Int] = [:]
+    /// The names of the vertices whose nodes have been emitted.
+    var nodeNames: Set<String> = []
     var caches = Caches()
     /// Where sizes that follow from no input can be read.
-    var sizeSources: [SizeKey: SizeSource] = [:]
+    var sizeSources: [Extent: SizeSource] = [:]
 
     /// What has been emitted already and can be read again.
     struct Caches {
@@ -41,6 +46,12 @@ struct Rewriter {
         var sizes: [SizeExpression: String] = [:]
         /// Shapes that follow from the inputs'.
         var shapes: [[Extent]: String] = [:]
+        /// Products of two sizes.
+        var products: [Extent: String] = [:]
+        /// One-element tensors with the size of a tensor's axis.
+        var sourceSizes: [SizeSource: String] = [:]
+        /// Axes of values whose sizes cannot be derived, as far as the search for one size has come.
+        var underived: Set<[Int]> = []
         /// The shapes of model inputs, by input.
         var inputShapes: [Int: String] = [:]
     }
@@ -59,6 +70,7 @@ struct Rewriter {
         liveness = Liveness(of: graph, under: mask)
         self.originals = originals ?? OriginalConstants(graph, shapes)
         self.names = names ?? UniqueNames(graph.model.model.graph)
+        risk = mask.count > 1 ? FinitenessRisk(graph, mask) : nil
         forms = FormTable(graph, shapes.probes.first?.shapes ?? [])
     }
 
@@ -97,7 +109,7 @@ struct Rewriter {
     }
 
     /// Whether rules may look inside: an operator of ai.onnx without subgraphs.
-    private func isStandard(_ vertex: Vertex) -> Bool {
+    func isStandard(_ vertex: Vertex) -> Bool {
         (vertex.node.domain.isEmpty || vertex.node.domain == "ai.onnx") && vertex.captured.isEmpty
             && vertex.node.subgraphs.isEmpty
     }
@@ -186,7 +198,9 @@ struct Rewriter {
             vertex: vertex,
             inputs: operands.map { operand in
                 guard let operand else { return .init(source: .absent, extents: nil) }
-                return .init(source: source(of: operand), extents: operand.extents)
+                return .init(
+                    source: source(of: operand), extents: operand.extents,
+                    mayBeInfinite: !operand.isCut && risk?[operand.value] ?? false)
             },
             outputs: vertex.outputs.map { output in
                 .init(

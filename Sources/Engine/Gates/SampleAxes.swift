@@ -11,16 +11,16 @@ struct SampleAxes {
 
     /// - Throws: `EngineError` when the model does not run on the data.
     init(of network: Network, dataset: Dataset) throws {
-        let probes = try network.valueShapes(for: dataset).probes
-        guard let first = probes.first, let size = first.inputShapes.first?.first else {
+        let probes = try network.batchShapes(for: dataset)
+        guard let first = probes.first, let size = first.inputs.first?.first else {
             axes = network.graph.values.map { _ in nil }
             return
         }
         // Two runs that differ in nothing but the number of samples; one where the model fixes it.
         let second = probes.count > 1 ? probes[1] : first
-        let other = second.inputShapes.first?.first ?? size
+        let other = second.inputs.first?.first ?? size
         axes = network.graph.values.indices.map { value in
-            guard let left = first.shapes[value], let right = second.shapes[value], left.count == right.count
+            guard let left = first.values[value], let right = second.values[value], left.count == right.count
             else {
                 return nil
             }

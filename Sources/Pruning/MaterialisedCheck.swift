@@ -1,0 +1,150 @@
+internal import ComputationGraph
+internal import Datasets
+internal import Engine
+internal import ONNX
+internal import Search
+
+/// What a written model has to give: the masked model's outputs, on the data and at other sizes.
+struct MaterialisedCheck {
+    /// Inputs and the masked model's outputs on them.
+    private struct Sample {
+        let inputs: [String: NumpyArray]
+        let outputs: [(name: String, array: NumpyArray)]
+        /// Whether the sizes are others than the data's.
+        let isOtherSize: Bool
+    }
+
+    private let samples: [Sample]
+    private let tolerance: Float
+
+    /// Runs the masked model.
+    ///
+    /// - Throws: `NonFiniteError` when its outputs are not finite where the unpruned model's are.
+    init(_ mask: Mask, workload: Workload, knowledge: Network.SizeKnowledge) throws {
+        let (network, dataset) = (workload.network, workload.dataset)
+        let block = Array(workload.division.sharding.naturalBlocks(of: 0)[0])
+        var inputs: [String: NumpyArray] = [:]
+        for name in dataset.inputNames { inputs[name] = try dataset.gather(block, from: name) }
+        let masked = try network.run(inputs, mask: mask)
+        if masked.contains(where: { $0.1.firstNonFiniteIndex() != nil }) {
+            let unpruned = try network.run(inputs)
+            for ((name, left), (_, right)) in zip(unpruned, masked) {
+                if left.firstNonFiniteIndex() == nil, right.firstNonFiniteIndex() != nil {
+                    throw NonFiniteError(subject: "the output '\(name)'")
+                }
+            }
+        }
+        var samples = [Sample(inputs: inputs, outputs: masked, isOtherSize: false)]
+        let names = workload.graph.inputs.map(\.name)
+        for shapes in try network.sizeTrials(for: dataset) {
+            let resized = zip(knowledge.arrays, shapes).map { $0.resized(to: $1) }
+            let inputs = Dictionary(uniqueKeysWithValues: zip(names, resized))
+            // At a size that only the unpruned model takes there is nothing to compare with.
+            guard let outputs = try? network.run(inputs, mask: mask, keepsPlan: false) else { continue }
+            samples.append(Sample(inputs: inputs, outputs: outputs, isOtherSize: true))
+        }
+        self.samples = samples
+        tolerance = Self.tolerance(of: workload.graph)
+    }
+
+    /// Compares a written model.
+    ///
+    /// - Throws: `MaterialisingError` when it computes something else.
+    func callAsFunction(_ file: ModelFile) throws {
+        let pruned = try Network(Graph(file))
+        for sample in samples {
+            let given: [(String, NumpyArray)]
+            do { given = try pruned.run(sample.inputs, keepsPlan: false) } catch {
+                throw MaterialisingError(
+                    reason: "does not run on inputs of shapes \(shapes(sample)): \(error)",
+                    isAtOtherSizes: sample.isOtherSize)
+            }
+            for ((name, wanted), (_, array)) in zip(sample.outputs, given) {
+                guard wanted.shape == array.shape else {
+                    throw MaterialisingError(
+                        reason:
+                            "gives output '\(name)' of shape \(array.shape), not \(wanted.shape), for inputs of "
+                            + "shapes \(shapes(sample))",
+                        isAtOtherSizes: sample.isOtherSize)
+                }
+                guard wanted.elementType.isFloatingPoint else { continue }
+                let (left, right) = (try wanted.floats(), try array.floats())
+                let largest = left.reduce(0) { max($0, $1.isFinite ? $1.magnitude : 0) }
+                let worst = Self.difference(left, right)
+                guard worst <= tolerance * max(largest, 1e-20) else {
+                    throw MaterialisingError(
+                        reason:
+                            "gives an output '\(name)' that differs from the masked model's by \(worst) (largest "
+                            + "value \(largest), tolerance \(tolerance) of it) for inputs of shapes \(shapes(sample))",
+                        isAtOtherSizes: sample.isOtherSize)
+                }
+            }
+        }
+    }
+
+    private func shapes(_ sample: Sample) -> String {
+        sample.inputs.keys.sorted().map { "\($0) \(sample.inputs[$0]?.shape ?? [])" }.joined(separator: ", ")
+    }
+
+    /// The largest difference of corresponding elements; infinite where one is NaN or infinite and the other is not so.
+    private static func difference(_ left: [Float], _ right: [Float]) -> Float {
+        zip(left, right).reduce(0) { worst, pair in
+            if pair.0 == pair.1 || pair.0.isNaN && pair.1.isNaN { return worst }
+            let difference = (pair.0 - pair.1).magnitude
+            return difference.isFinite ? max(worst, difference) : .infinity
+        }
+    }
+
+    /// How far outputs may differ, as a share of the largest: 1e-4 in single precision.
+    ///
+    /// The engine computes in single precision whatever the types are, but the file's constants are rounded to the model's
+    /// own, and so are outputs. Each rounding errs by half a unit in the last place u (2⁻¹¹ for float16, 2⁻⁸ for bfloat16),
+    /// independently of the others: over d layers by about u · √d, and four times that is allowed.
+    private static func tolerance(of graph: Graph) -> Float {
+        var unit: Float = 0
+        for value in graph.values {
+            switch value.elementType {
+            case .float16: unit = max(unit, 0x1p-11)
+            case .bfloat16: unit = max(unit, 0x1p-8)
+            default: break
+            }
+        }
+        return max(1e-4, 4 * unit * Float(max(1, depth(of: graph))).squareRoot())
+    }
+
+    /// The most layers with weights that one after the other lead from an input to an output.
+    private static func depth(of graph: Graph) -> Int {
+        var depth = [Int](repeating: 0, count: graph.values.count)
+        for index in graph.order {
+            let vertex = graph.vertices[index]
+            let reads = vertex.inputs.compactMap { $0 }
+            let isWeighted = reads.contains {
+                graph.values[$0].constant?.elementType.isFloatingPoint ?? false
+            }
+            let most = (reads.map { depth[$0] }.max() ?? 0) + (isWeighted ? 1 : 0)
+            for case let output? in vertex.outputs { depth[output] = most }
+        }
+        return graph.outputs.map { depth[$0.value] }.max() ?? 0
+    }
+}
+
+/// The pruned model does not compute what the masked one does: a defect of Espalier.
+struct MaterialisingError: Error, CustomStringConvertible {
+    let reason: String
+    /// Whether it agrees at the data's own sizes.
+    let isAtOtherSizes: Bool
+    var description: String {
+        "the pruned model \(reason); the model was not written. This is a defect: please report it with the model"
+    }
+}
+
+/// Removing edges makes of finite outputs what is no number.
+public struct NonFiniteError: Error, CustomStringConvertible {
+    /// What is not finite.
+    let subject: String
+    /// One sentence.
+    public var description: String {
+        "without these edges \(subject) is not finite on some samples (a division by zero, mostly), where the unpruned "
+            + "model's is: the model was not written; leave one of the edges in"
+    }
+}
