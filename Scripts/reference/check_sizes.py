@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """Checks that files of random masks work at every size that the model's symbolic dimensions allow.
 
-    check_sizes.py MODEL DATA [--masks 20] [--edges 6] [--seed 1] [--espalier PATH] [--tolerance 1e-5]
+    check_sizes.py MODEL… [--masks 20] [--edges 6] [--seed 1] [--espalier PATH] [--tolerance 1e-4]
 
-Writes the file of each mask with `espalier evaluate --masks`, and compares it in ONNX Runtime with the masked model: at
-the data's own sizes, with one sample, and with the other symbolic dimensions smaller and larger, together and name by
-name, wherever the original model runs. The data of other sizes is the real data cut off or repeated. Masks whose outputs
-are not finite may be refused with exit 65. Prints one line per fault and exits 1, or one line with counts.
+The data of NAME.onnx is NAME.npz beside it. Writes the file of each mask with `espalier evaluate --masks`, and compares
+it in ONNX Runtime with the masked model: at the data's own sizes, with one sample, and with the other symbolic dimensions
+smaller and larger, together and name by name, wherever the original model runs. The data of other sizes is the real data
+cut off or repeated. Masks whose outputs are not finite may be refused with exit 65. Prints the faults and one line with
+counts for each model; exits 1 when there is a fault. The full check is that of the models that
+`Scripts/models/make-models.py --dynamic` writes; Tests/EndToEnd has a small part of it.
 """
 
 import argparse
@@ -195,22 +197,23 @@ def size_faults(program, model_path, data_path, masks, tolerance):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model")
-    parser.add_argument("data")
+    parser.add_argument("models", nargs="+", type=pathlib.Path)
     parser.add_argument("--masks", type=int, default=20)
     parser.add_argument("--edges", type=int, default=6)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--tolerance", type=float, default=1e-4)
     parser.add_argument("--espalier", default=".build/release/espalier")
     arguments = parser.parse_args()
-    masks = random_masks(onnx.load(arguments.model), arguments.masks, arguments.edges, arguments.seed)
-    faults, files, compared, refused = size_faults(
-        arguments.espalier, arguments.model, arguments.data, masks, arguments.tolerance)
-    name = pathlib.Path(arguments.model).stem
-    for fault in faults:
-        print(f"{name}: {fault}")
-    print(f"{name}: {files} files, {compared} comparisons, {refused} refused, {len(faults)} faults")
-    sys.exit(1 if faults or not compared else 0)
+    failed = 0
+    for model in arguments.models:
+        masks = random_masks(onnx.load(model), arguments.masks, arguments.edges, arguments.seed)
+        faults, files, compared, refused = size_faults(
+            arguments.espalier, str(model), str(model.with_suffix(".npz")), masks, arguments.tolerance)
+        for fault in faults:
+            print(f"{model.stem}: {fault}")
+        print(f"{model.stem}: {files} files, {compared} comparisons, {refused} refused, {len(faults)} faults", flush=True)
+        failed += bool(faults) or not compared
+    sys.exit(1 if failed else 0)
 
 
 if __name__ == "__main__":

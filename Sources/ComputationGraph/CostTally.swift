@@ -25,7 +25,8 @@ struct CostTally: Sendable {
             stored[value.name] = StoredTensor(elementType: constant.elementType, shape: constant.shape)
         }
         for vertex in graph.vertices where vertex.operation == "Constant" {
-            guard let output = vertex.node.output.first, let tensor = StoredTensor(constant: vertex.node) else {
+            guard let output = vertex.node.output.first, let tensor = StoredTensor(constant: vertex.node)
+            else {
                 continue
             }
             stored[output] = tensor

@@ -3,7 +3,8 @@
 enum LayerKinds {
     /// Operators that are layers whatever they read.
     private static let layers: Set<String> = [
-        "Conv", "ConvTranspose", "DeformConv", "ConvInteger", "QLinearConv", "Gemm", "MatMul", "MatMulInteger",
+        "Conv", "ConvTranspose", "DeformConv", "ConvInteger", "QLinearConv", "Gemm", "MatMul",
+        "MatMulInteger",
         "QLinearMatMul", "Einsum", "Attention", "LSTM", "GRU", "RNN", "BatchNormalization",
         "InstanceNormalization", "GroupNormalization", "LayerNormalization", "RMSNormalization",
         "LpNormalization", "LRN", "MaxPool", "AveragePool", "LpPool", "GlobalAveragePool", "GlobalMaxPool",

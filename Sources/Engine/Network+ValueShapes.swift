@@ -35,7 +35,8 @@ extension Network {
         let key = arrays.map(\.shape)
         if let known = knownSizes[key] { return known }
         let elements = arrays.reduce(0) { $0 + $1.count }
-        var probing = SizeProbing(graph, arrays: arrays, limit: max(elements * 8, 1 << 16)) { [unowned self] inputs in
+        var probing = SizeProbing(graph, arrays: arrays, limit: max(elements * 8, 1 << 16)) {
+            [unowned self] inputs in
             try unkeptPlan(for: inputs).shapes
         }
         try probing.search()

@@ -9,8 +9,8 @@ import Testing
 /// Sizes at which a model runs, found by running it. What runs follows from the models' definitions.
 @Suite("Sizes at which a model runs")
 struct SizeProbingTests {
-    private func input(_ name: String, _ type: ElementType = .float32, _ axes: [String?]) -> ValueInfoProto {
-        var info = ValueInfoProto(name: name, type, shape: axes.map { $0.flatMap(Int.init) })
+    private func input(_ name: String, _ axes: [String?]) -> ValueInfoProto {
+        var info = ValueInfoProto(name: name, .float32, shape: axes.map { $0.flatMap(Int.init) })
         for (axis, text) in axes.enumerated() {
             if let text, Int(text) == nil { info.type.tensorType.shape.dim[axis].dimParam = text }
         }

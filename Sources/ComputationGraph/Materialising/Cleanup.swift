@@ -26,7 +26,8 @@ struct Cleanup {
         nameOutputs()
         return Draft(
             nodes: rewriter.nodes,
-            initializers: Dictionary(rewriter.initializers.map { ($0.name, $0.tensor) }) { first, _ in first },
+            initializers: Dictionary(rewriter.initializers.map { ($0.name, $0.tensor) }) { first, _ in first
+            },
             sizes: rewriter.forms.sizes, vertices: vertices, constantOutputs: constantOutputs())
     }
 
@@ -123,7 +124,8 @@ struct Cleanup {
     private mutating func shareSlicedWeights() throws {
         let read = Set(rewriter.nodes.flatMap(\.readNames))
         let sizes = Dictionary(
-            rewriter.initializers.map { ($0.name, $0.tensor.shape.reduce(1, *)) }, uniquingKeysWith: { first, _ in first })
+            rewriter.initializers.map { ($0.name, $0.tensor.shape.reduce(1, *)) },
+            uniquingKeysWith: { first, _ in first })
         let slices = rewriter.caches.slices.filter { read.contains($0.value) }
         var replaced: [String: String] = [:]
         for (value, group) in Dictionary(grouping: slices, by: \.key.value).sorted(by: { $0.key < $1.key }) {

@@ -63,7 +63,8 @@ extension Rewriter {
     /// A constant in the shape of a tensor.
     mutating func expanded(_ constant: Constant, toShapeOf tensor: String) throws -> String {
         let shape = emit("Shape", [tensor], output: names("\(tensor)/shape"))
-        let name = emit("Expand", [try broadcastable(constant).name, shape], output: names("\(tensor)/zeros"))
+        let name = emit(
+            "Expand", [try broadcastable(constant).name, shape], output: names("\(tensor)/zeros"))
         forms.record(name, forms.sizes[tensor])
         return name
     }

@@ -174,7 +174,8 @@ extension Rewriter {
             var product: String?
             for place in group.before where before[place].fixed != 1 {
                 guard let size = try derivedSize(of: first, axis: place, depth: depth + 1) else { return nil }
-                product = product.map { emitSize("Mul", [$0, size], output: names("\(size)/product")) } ?? size
+                product =
+                    product.map { emitSize("Mul", [$0, size], output: names("\(size)/product")) } ?? size
             }
             return product
         default:
