@@ -11,7 +11,7 @@ extension Network {
         public let cautiousShapes: ValueShapes
         /// A few samples of every input, in the order of the inputs.
         public let arrays: [NumpyArray]
-        /// Symbolic dimensions that could not be varied, as `NAME.AXIS`.
+        /// Symbolic dimensions that could not be varied, in words.
         public let unvaried: [String]
     }
 
@@ -37,7 +37,7 @@ extension Network {
         let elements = arrays.reduce(0) { $0 + $1.count }
         var probing = SizeProbing(graph, arrays: arrays, limit: max(elements * 8, 1 << 16)) {
             [unowned self] inputs in
-            try unkeptPlan(for: inputs).shapes
+            try unkeptPlan(for: inputs, fuses: false).shapes
         }
         try probing.search()
         let unvaried = probing.unvaried
@@ -50,7 +50,11 @@ extension Network {
             shapes: ValueShapes(of: graph, probes: probes, unvaried: unvaried),
             cautiousShapes: ValueShapes(of: graph, probes: probes, unvaried: probing.symbolic),
             arrays: arrays,
-            unvaried: unvaried.compactMap(\.first).map { "\(graph.inputs[$0.input].name).\($0.axis)" })
+            unvaried: unvaried.compactMap(\.first).map { axis in
+                let port = graph.inputs[axis.input]
+                let symbol = port.symbols[axis.axis].map { " ('\($0)')" } ?? ""
+                return "dimension \(axis.axis)\(symbol) of input '\(port.name)'"
+            })
         knownSizes[key] = known
         sizeProbings[key] = probing
         return known

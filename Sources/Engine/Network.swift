@@ -24,8 +24,9 @@ public final class Network {
 
     /// Loads the weights of `graph`.
     ///
+    /// - Parameter fuses: whether weights are prepared for layers that are computed together.
     /// - Throws: `EngineError` for an initialiser of an unsupported type.
-    public init(_ graph: Graph) throws {
+    public init(_ graph: Graph, fuses: Bool = true) throws {
         self.graph = graph
         classes = EquivalenceClasses(of: graph)
         TorchRuntime.prepare()
@@ -43,7 +44,7 @@ public final class Network {
                 throw EngineError.data("initialiser '\(value.name)': \(error)")
             }
         }
-        foldings = try BatchNormFolding.all(in: graph, weights: weights)
+        foldings = fuses ? try BatchNormFolding.all(in: graph, weights: weights) : [:]
     }
 
     /// Bytes that the weights take, those that are transformed for the engine counted too.
@@ -62,8 +63,30 @@ public final class Network {
     }
 
     /// A plan made for one use.
-    func unkeptPlan(for inputs: [Tensor]) throws -> Plan {
-        try Plan(graph: graph, weights: weights, foldings: foldings, transformed: transformed, inputs: inputs)
+    ///
+    /// - Parameter fuses: whether layers may be computed together; without it no weights are transformed.
+    func unkeptPlan(for inputs: [Tensor], fuses: Bool = true) throws -> Plan {
+        try Plan(
+            graph: graph, weights: weights, foldings: fuses ? foldings : [:], transformed: transformed,
+            inputs: inputs, fuses: fuses)
+    }
+
+    /// The outputs of the unpruned model, layer by layer, in the declared element types: takes no memory but for the
+    /// weights and the values in work.
+    ///
+    /// - Throws: `EngineError` that names the node that failed, or the input that is missing.
+    public func runOnce(_ inputs: [String: NumpyArray]) throws -> [(String, NumpyArray)] {
+        let outputs = try unkeptPlan(for: tensors(inputs), fuses: false).probeOutputs
+        return try zip(graph.outputs, outputs).map { ($0.name, try $1.array(as: $0.elementType)) }
+    }
+
+    private func tensors(_ inputs: [String: NumpyArray]) throws -> [Tensor] {
+        try graph.inputs.map { port in
+            guard let array = inputs[port.name] else {
+                throw EngineError.data("there is no input '\(port.name)'")
+            }
+            return try Tensor(array)
+        }
     }
 
     /// The outputs of the model with the edges of `mask` removed, by name and in the declared element types.
@@ -75,13 +98,7 @@ public final class Network {
     public func run(
         _ inputs: [String: NumpyArray], mask: Mask = .empty, keepsPlan: Bool = true
     ) throws -> [(String, NumpyArray)] {
-        let tensors = try graph.inputs.map { port in
-            guard let array = inputs[port.name] else {
-                throw EngineError.data("there is no input '\(port.name)'")
-            }
-            return try Tensor(array)
-        }
-        let outputs = try outputs(of: tensors, mask: mask, keepsPlan: keepsPlan)
+        let outputs = try outputs(of: tensors(inputs), mask: mask, keepsPlan: keepsPlan)
         return try zip(graph.outputs, outputs).map { port, tensor in
             (port.name, try tensor.array(as: port.elementType))
         }

@@ -60,10 +60,11 @@ final class Plan {
     ///   - foldings: the normalizations that convolutions take in, by vertex.
     ///   - transformed: weights that other plans of the network have transformed already.
     ///   - inputs: one tensor per model input, in the order of `graph.inputs`.
+    ///   - fuses: whether layers may be computed together.
     /// - Throws: `EngineError` that names the first node that is not supported or does not fit.
     init(
         graph: Graph, weights: [Tensor?], foldings: [Int: BatchNormFolding] = [:],
-        transformed: TransformedWeights = TransformedWeights(), inputs: [Tensor]
+        transformed: TransformedWeights = TransformedWeights(), inputs: [Tensor], fuses: Bool = true
     ) throws {
         self.graph = graph
         inputShapes = inputs.map(\.shape)
@@ -112,11 +113,12 @@ final class Plan {
                         plain: Form(
                             vertex: index, kernel: kernel, inputs: vertex.inputs,
                             inPlace: InPlaceForm(of: vertex, shapes: shapes)),
-                        folded: try Form(
-                            endingIn: vertex,
-                            Pattern(
-                                graph: graph, constants: constants, shapes: shapes, foldings: foldings,
-                                transformed: transformed)),
+                        folded: fuses
+                            ? try Form(
+                                endingIn: vertex,
+                                Pattern(
+                                    graph: graph, constants: constants, shapes: shapes, foldings: foldings,
+                                    transformed: transformed)) : nil,
                         outputs: vertex.outputs,
                         isPlainAddition: Plan.isPlainAddition(vertex, shapes: shapes)))
             }

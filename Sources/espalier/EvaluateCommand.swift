@@ -46,7 +46,9 @@ struct EvaluateCommand: AsyncParsableCommand {
             if let path = json.path { try JSONOutput.write(evaluation, to: path) }
             if !json.takesStandardOutput { print(evaluation.text, terminator: "") }
             if let output {
-                for warning in try loaded.sizeWarnings() { StandardError.write("espalier: warning: \(warning)\n") }
+                for warning in try loaded.sizeWarnings() {
+                    StandardError.write("espalier: warning: \(warning)\n")
+                }
                 try loaded.writePruned(removal.mask, measured: evaluation, to: output)
             }
         }
