@@ -116,14 +116,14 @@ public struct EngineComputation: WorkerComputation {
     {
         guard let contents else {
             try check(run.modelPath, ContentHash.digest(ofModel: run.modelPath), run.modelSHA256)
-            return try Graph(ModelFile(contentsOf: run.modelPath))
+            return try Graph.executable(ModelFile(contentsOf: run.modelPath))
         }
         if usesPaths, let digest = try? ContentHash.digest(ofModel: run.modelPath), digest == run.modelSHA256
         {
-            return try Graph(ModelFile(contentsOf: run.modelPath))
+            return try Graph.executable(ModelFile(contentsOf: run.modelPath))
         }
         let parts = try run.modelParts.map { ($0.name, try contents.path(of: $0.content)) }
-        return try contents.cache.withModel(parts) { try Graph(ModelFile(contentsOf: $0)) }
+        return try contents.cache.withModel(parts) { try Graph.executable(ModelFile(contentsOf: $0)) }
     }
 
     /// The whole data set, if the worker sees it and may hold it.

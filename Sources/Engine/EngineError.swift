@@ -4,6 +4,8 @@ public enum EngineError: Error, Sendable, CustomStringConvertible {
     case unsupported(index: Int, name: String, operation: String)
     /// A node that could not be prepared or computed.
     case node(index: Int, name: String, operation: String, reason: String)
+    /// A model with operators that the engine does not have, all of them.
+    case cannotRun(String, [UnsupportedOperator])
     /// Data that does not fit the model.
     case data(String)
 
@@ -14,12 +16,16 @@ public enum EngineError: Error, Sendable, CustomStringConvertible {
             "node \(index) (\(name)): the operator \(operation) is not supported"
         case .node(let index, let name, let operation, let reason):
             "node \(index) (\(name), \(operation)): \(reason)"
+        case .cannotRun(let model, let operators): "\(model) cannot be run: \(operators.sentence)"
         case .data(let reason): reason
         }
     }
 
     /// Whether the cause is an operator that the engine does not have.
     public var isUnsupported: Bool {
-        if case .unsupported = self { true } else { false }
+        switch self {
+        case .unsupported, .cannotRun: true
+        case .node, .data: false
+        }
     }
 }

@@ -123,7 +123,7 @@ extension NodeProto {
 
 extension GraphProto {
     /// All names that the graph and its subgraphs define or read.
-    fileprivate var allNames: Set<String> {
+    var allNames: Set<String> {
         var names = definedNames.union(output.map(\.name))
         for node in node {
             names.formUnion(node.input)
@@ -133,7 +133,7 @@ extension GraphProto {
     }
 
     /// The names of the nodes of the graph and its subgraphs; runtimes refuse two nodes with one name.
-    fileprivate var allNodeNames: Set<String> {
+    var allNodeNames: Set<String> {
         node.reduce(into: []) { names, node in
             names.insert(node.name)
             for subgraph in node.subgraphs { names.formUnion(subgraph.allNodeNames) }

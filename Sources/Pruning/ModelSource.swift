@@ -1,4 +1,5 @@
 public import ComputationGraph
+internal import Engine
 internal import FoundationEssentials
 internal import ONNX
 
@@ -25,8 +26,15 @@ public enum ModelSource {
     public static func defaultData(for model: String) -> String? { model.hasPrefix(prefix) ? model : nil }
 
     /// Reads and checks a model and its graph.
+    ///
+    /// - Throws: `EngineError.cannotRun` that names every operator that is not supported.
     public static func graph(_ argument: String) throws -> Graph {
-        try Graph(ModelFile(contentsOf: modelPath(argument)))
+        try Graph.executable(ModelFile(contentsOf: modelPath(argument)))
+    }
+
+    /// A model's graph, and what in it cannot be computed.
+    static func examined(_ argument: String) throws -> (graph: Graph, unsupported: [UnsupportedOperator]) {
+        try Graph.examined(ModelFile(contentsOf: modelPath(argument)))
     }
 
     private static let prefix = "example:"

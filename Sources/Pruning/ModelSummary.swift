@@ -1,6 +1,6 @@
 public import ComputationGraph
 internal import Datasets
-internal import Engine
+public import Engine
 internal import ONNX
 
 /// What `inspect` tells of a model.
@@ -72,7 +72,9 @@ public struct ModelSummary: Encodable, Sendable {
     public let flopsHint: String?
     /// The shapes that the FLOPs are counted for where the model leaves sizes open, as options.
     public let assumedShapes: String?
-    /// The edges that a search would try.
+    /// What stops the model from being run, and so pruned; empty when nothing does.
+    public let unsupported: [UnsupportedOperator]
+    /// The edges that a search would try; none where the model cannot be run.
     public let candidates: [Candidate]
     /// Every node, in the file's order.
     public let nodes: [Node]
@@ -85,22 +87,26 @@ public struct ModelSummary: Encodable, Sendable {
     public init(model argument: String, selection: CandidateSelection, shapes given: [String: [Int]] = [:])
         throws
     {
-        let graph = try ModelSource.graph(argument)
+        let (graph, unsupported) = try ModelSource.examined(argument)
         for name in given.keys where !graph.inputs.contains(where: { $0.name == name }) {
             throw InputError("the model has no input '\(name)' to give a shape for")
         }
         var reason: String?
         var shapes: Network.Shapes?
         var isShapeProblem = false
-        do { shapes = try Network(graph).shapes(given: given) } catch {
-            reason = "\(error)"
-            isShapeProblem = (error as? EngineError)?.isUnsupported != true
+        if unsupported.isEmpty {
+            do { shapes = try Network(graph).shapes(given: given) } catch {
+                reason = "\(error)"
+                isShapeProblem = (error as? EngineError)?.isUnsupported != true
+            }
+        } else {
+            reason = "the model cannot be run"
         }
         let batch = shapes?.inputs.first?.first ?? 1
         let costs = CostModel(
             graph: graph, shapes: shapes?.values ?? Array(repeating: nil, count: graph.values.count),
             samples: batch)
-        let found = try Candidates(of: graph, selection: selection)
+        let found = try unsupported.isEmpty ? Candidates(of: graph, selection: selection) : nil
         let total = costs.cost(of: .empty)
 
         self.model = graph.model.path
@@ -123,11 +129,12 @@ public struct ModelSummary: Encodable, Sendable {
                 zip(graph.inputs, shapes.inputs).filter { port, _ in open.contains { $0.name == port.name } }
                     .map { ($0.name, $1) })
         }
-        candidates = found.representatives.map { edge in
+        self.unsupported = unsupported
+        candidates = (found?.representatives ?? []).map { edge in
             Candidate(
                 node: edge.node, slot: edge.slot, consumer: graph.vertices[edge.node].name,
                 tensor: graph.value(on: edge).map { graph.values[$0].name } ?? "",
-                equivalents: (found.equivalents[edge] ?? []).map(\.description))
+                equivalents: (found?.equivalents[edge] ?? []).map(\.description))
         }
         nodes = graph.vertices.map { vertex in
             Node(
@@ -140,6 +147,9 @@ public struct ModelSummary: Encodable, Sendable {
 }
 
 extension ModelSummary {
+    /// The error that every other command ends with; `nil` for a model that can be run.
+    public var whyNotRunnable: EngineError? { unsupported.isEmpty ? nil : .cannotRun(model, unsupported) }
+
     /// Shapes as options of the command line; `nil` for none.
     private static func options(_ shapes: [(name: String, shape: [Int])]) -> String? {
         guard !shapes.isEmpty else { return nil }

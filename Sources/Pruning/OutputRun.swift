@@ -103,7 +103,11 @@ public enum OutputRun {
     }
 
     private static func run(_ item: Case) throws {
-        let graph = try Graph(ModelFile(contentsOf: item.model), requiresInputs: false)
+        let file = try ModelFile(contentsOf: item.model)
+        let (graph, unsupported) = try Graph.examined(file, requiresInputs: false)
+        // The standard says what layers give in training mode too.
+        let unknown = unsupported.filter { !$0.isTraining }
+        guard unknown.isEmpty else { throw EngineError.cannotRun(file.path, unknown) }
         let archive = try NumpyArchive(contentsOf: item.data)
         var inputs: [String: NumpyArray] = [:]
         for port in graph.inputs { inputs[port.name] = try archive.array(named: port.name) }

@@ -34,6 +34,8 @@ struct InspectCommand: AsyncParsableCommand {
                 shapes: Dictionary(shape.map { ($0.name, $0.sizes) }) { $1 })
             if let path = json.path { try JSONOutput.write(summary, to: path) }
             if !json.takesStandardOutput { print(text(summary), terminator: "") }
+            // What can be told has been; the exit code and the error say that the model can be neither run nor pruned.
+            if let error = summary.whyNotRunnable { throw error }
         }
     }
 
@@ -63,6 +65,7 @@ struct InspectCommand: AsyncParsableCommand {
             }
             text += "\n" + table.description
         }
+        guard summary.unsupported.isEmpty else { return text }
         text += "\n\(summary.candidates.count) candidates (\(candidates))\n"
         var table = TextTable(["edge", "consumer", "tensor", "same as"])
         for candidate in summary.candidates {

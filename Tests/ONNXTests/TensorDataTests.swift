@@ -74,15 +74,32 @@ struct TensorDataTests {
             .float16: 16, .float64: 64, .uint32: 32, .uint64: 64, .complex64: 64, .complex128: 128,
             .bfloat16: 16,
             .float8E4M3FN: 8, .float8E4M3FNUZ: 8, .float8E5M2: 8, .float8E5M2FNUZ: 8, .uint4: 4, .int4: 4,
+            .float4E2M1: 4, .float8E8M0: 8, .uint2: 2, .int2: 2,
         ]
         for type in ElementType.allCases {
             #expect(type.bitWidth == bits[type])
-            #expect(TensorProto.DataType(rawValue: type.rawValue) != nil)
         }
+        // The codes of onnx 1.23's TensorProto.DataType; the first 22 are in the messages' own declaration.
+        #expect(ElementType.allCases.map(\.rawValue) == Array(1...26))
+        #expect((1...22).allSatisfy { TensorProto.DataType(rawValue: $0) != nil })
+        #expect(ElementType.uint2.byteCount(ofElements: 5) == 2)
         #expect(ElementType.int4.byteCount(ofElements: 15) == 8)
         #expect(ElementType.complex128.byteCount(ofElements: Int.max / 2) == nil)
         #expect(ElementType.bfloat16.isFloatingPoint && !ElementType.bfloat16.isInteger)
         #expect(ElementType.uint4.isInteger && !ElementType.bool.isInteger)
+    }
+
+    @Test("two and four bits, and powers of two, have the values that ml_dtypes gives them")
+    func smallTypes() throws {
+        func tensor(_ type: ElementType, _ bytes: [UInt8], _ count: Int) throws -> TensorData {
+            try TensorData(elementType: type, shape: [count], bytes: Data(bytes))
+        }
+        // numpy: np.array([...]).view(ml_dtypes.TYPE) of onnx 1.23's packing, the first element in the lowest bits.
+        #expect(try tensor(.uint2, [0b1110_0100, 0b11], 5).int64s == [0, 1, 2, 3, 3])
+        #expect(try tensor(.int2, [0b1110_0100], 4).int64s == [0, 1, -2, -1])
+        #expect(try tensor(.float4E2M1, [0x71, 0xFA], 4).floats == [0.5, 6, -1, -6])
+        let powers = try tensor(.float8E8M0, [0, 126, 127, 254, 255], 5).floats
+        #expect(powers.prefix(4) == [0x1p-127, 0.5, 1, 0x1p127] && powers[4].isNaN)
     }
 
     @Test("a reader for another type throws instead of converting")

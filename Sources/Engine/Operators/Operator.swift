@@ -69,6 +69,20 @@ enum Operators {
 
     /// The builder of an operator; `nil` when the engine does not have it.
     static func builder(domain: String, operation: String) -> OperatorBuilder? {
-        domain.isEmpty || domain == "ai.onnx" ? builders[operation] : nil
+        if domain == ModelProto.assumptionDomain && operation == "Assume" { return assumption(_:) }
+        return domain.isEmpty || domain == "ai.onnx" ? builders[operation] : nil
+    }
+
+    /// The node that stands where an If was resolved: at these sizes the condition has to be what it was then.
+    private static func assumption(_ context: OperatorContext) throws -> Kernel {
+        let expected = try context.flag("holds")
+        return { inputs in
+            guard try context.required(inputs, 0).item(as: Bool.self) == expected else {
+                throw context.error(
+                    "the model takes another branch at these sizes than at all those that were tried; export it with "
+                        + "fixed sizes")
+            }
+            return []
+        }
     }
 }
