@@ -30,7 +30,8 @@ def main():
             for name, options in strategies.items():
                 with tempfile.TemporaryDirectory() as place:
                     done = call(
-                        arguments.espalier, "prune", arguments.models / arguments.model / "model.onnx", "--data", data,
+                        arguments.espalier, "prune", arguments.models / arguments.model / "model.onnx", "--candidates",
+                        "branches", "--data", data,
                         *options, "--steps", arguments.steps, "--workers", arguments.workers, "--run", f"{place}/run",
                         "--json", "-")
                 work = done.result["work"]

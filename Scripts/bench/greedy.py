@@ -41,7 +41,8 @@ def run(name, arguments, folder, data, edges, scratch):
             "runtime_loop.py", folder / "model.onnx", "--data", data, "--candidates", edges, "--steps", arguments.steps)
     else:
         done = call(
-            arguments.espalier, "prune", folder / "model.onnx", "--data", data, "--steps", arguments.steps, "--workers",
+            arguments.espalier, "prune", folder / "model.onnx", "--candidates", "branches", "--data", data, "--steps",
+            arguments.steps, "--workers",
             name, "--run", f"{scratch}/run", "--json", "-")
     path = done.result["path"]
     edges = [step["edge"] if isinstance(step["edge"], str) else text(step["edge"]) for step in path]

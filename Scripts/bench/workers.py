@@ -23,7 +23,8 @@ def search(arguments, data, workers):
     """One search in a folder of its own."""
     with tempfile.TemporaryDirectory() as place:
         return call(
-            arguments.espalier, "prune", arguments.models / arguments.model / "model.onnx", "--data", data, "--steps",
+            arguments.espalier, "prune", arguments.models / arguments.model / "model.onnx", "--candidates",
+            "branches", "--data", data, "--steps",
             arguments.steps, "--workers", workers, "--block-size", arguments.block_size, "--run", f"{place}/run", "--json",
             "-")
 

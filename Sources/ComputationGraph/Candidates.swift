@@ -7,7 +7,10 @@ public enum CandidateSelection: Sendable, Hashable, Codable {
     /// Those that enter a vertex with two or more live activations: skip connections, residual branches,
     /// attention and MLP blocks.
     case branches
-    /// Those whose consumer's name, consumer's operator or tensor name matches the regular expression.
+    /// Those of the branches that people mean: see ``Blocks``.
+    case blocks
+    /// The blocks whose name, in the exporter's module names, the whole regular expression matches; where there are none
+    /// such, those whose consumer's name, consumer's operator or tensor name matches the regular expression.
     case matching(String)
     /// Exactly these.
     case edges([Edge])
@@ -25,10 +28,11 @@ public struct Candidates: Sendable {
 
     /// The candidates of `graph` that `selection` names.
     ///
+    /// - Parameter costs: tells what removals save, to find blocks; without it, what follows from the file alone.
     /// - Throws: `GraphError` when the selection names an edge that is no candidate, a pattern that is no regular
     ///   expression, or nothing at all.
-    public init(of graph: Graph, selection: CandidateSelection) throws {
-        let selected = try Candidates.edges(of: graph, selection: selection)
+    public init(of graph: Graph, selection: CandidateSelection, costs: CostModel? = nil) throws {
+        let selected = try Candidates.edges(of: graph, selection: selection, costs: costs)
         let classes = EquivalenceClasses(of: graph)
         var representatives: [Edge] = []
         var equivalents: [Edge: [Edge]] = [:]
@@ -65,21 +69,34 @@ public struct Candidates: Sendable {
             && graph.vertices[edge.node].operation != "Size"
     }
 
-    private static func edges(of graph: Graph, selection: CandidateSelection) throws -> [Edge] {
+    private static func edges(
+        of graph: Graph, selection: CandidateSelection, costs: CostModel?
+    ) throws -> [Edge] {
         let liveness = Liveness(of: graph, under: .empty)
         let every = graph.vertices.flatMap { vertex in
             vertex.inputs.indices.map { Edge(node: vertex.index, slot: $0) }
         }.filter { isCandidate($0, in: graph, liveness: liveness) }
         let removable = every.filter { Liveness(of: graph, under: Mask([$0])).isConnected }
+        let entering = Dictionary(grouping: every, by: \.node).mapValues(\.count)
+        let branches = removable.filter { entering[$0.node, default: 0] >= 2 }
+        func blocks() -> [Block] {
+            let costs =
+                costs ?? CostModel(graph: graph, shapes: graph.values.map { _ in nil }, samples: 1)
+            return Blocks(of: graph, among: branches, costs: costs).all
+        }
         switch selection {
         case .all: return removable
-        case .branches:
-            let entering = Dictionary(grouping: every, by: \.node).mapValues(\.count)
-            return removable.filter { entering[$0.node, default: 0] >= 2 }
+        case .branches: return branches
+        case .blocks: return blocks().map(\.edge)
         case .matching(let pattern):
             let expression: Regex<AnyRegexOutput>
             do { expression = try Regex(pattern) } catch {
                 throw GraphError.badPattern(pattern, reason: "\(error)")
+            }
+            // A pattern that matches anything has always meant every edge.
+            if "".wholeMatch(of: expression) == nil, graph.hasModuleNames {
+                let named = blocks().filter { $0.name?.wholeMatch(of: expression) != nil }
+                if !named.isEmpty { return named.map(\.edge) }
             }
             let matching = removable.filter { edge in
                 let vertex = graph.vertices[edge.node]
@@ -99,6 +116,14 @@ public struct Candidates: Sendable {
 }
 
 extension Graph {
+    /// Whether the file tells which modules its nodes were exported from.
+    public var hasModuleNames: Bool { vertices.contains { ModulePath(of: $0.node) != nil } }
+
+    /// The blocks among the edges of `candidates`, with what each saves.
+    public func blocks(among candidates: [Edge], costs: CostModel) -> [Block] {
+        Blocks(of: self, among: candidates, costs: costs).all
+    }
+
     /// Checks that `edge` exists and may be removed.
     ///
     /// - Throws: `GraphError` that says what is wrong with it.

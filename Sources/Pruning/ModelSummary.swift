@@ -37,6 +37,18 @@ public struct ModelSummary: Encodable, Sendable {
         public let tensor: String
         /// Edges whose removal computes the same, as `NODE:SLOT`.
         public let equivalents: [String]
+        /// The module of what goes with it, in the exporter's words; `nil` where the file does not tell.
+        public let block: String?
+        /// What the file is smaller by; `nil` where none can be written.
+        public let saves: Saving?
+    }
+
+    /// What a removal saves.
+    public struct Saving: Encodable, Sendable {
+        /// Elements of parameters.
+        public let parameters: Int
+        /// Operations for one sample; `nil` when shapes are not known.
+        public let flops: Int?
     }
 
     /// A model input or output.
@@ -74,6 +86,8 @@ public struct ModelSummary: Encodable, Sendable {
     public let assumedShapes: String?
     /// What stops the model from being run, and so pruned; empty when nothing does.
     public let unsupported: [UnsupportedOperator]
+    /// Whether the file tells which modules its nodes were exported from.
+    public let hasModuleNames: Bool
     /// The edges that a search would try; none where the model cannot be run.
     public let candidates: [Candidate]
     /// Every node, in the file's order.
@@ -103,10 +117,20 @@ public struct ModelSummary: Encodable, Sendable {
             reason = "the model cannot be run"
         }
         let batch = shapes?.inputs.first?.first ?? 1
+        // One run's shapes: what a size follows from does not matter for what a removal saves at these sizes.
         let costs = CostModel(
-            graph: graph, shapes: shapes?.values ?? Array(repeating: nil, count: graph.values.count),
-            samples: batch)
-        let found = try unsupported.isEmpty ? Candidates(of: graph, selection: selection) : nil
+            graph: graph,
+            shapes: ValueShapes(probes: [
+                .init(
+                    inputShapes: shapes?.inputs ?? [],
+                    shapes: shapes?.values ?? Array(repeating: nil, count: graph.values.count))
+            ]), samples: batch)
+        let found =
+            try unsupported.isEmpty ? Candidates(of: graph, selection: selection, costs: costs) : nil
+        hasModuleNames = graph.hasModuleNames
+        let blocks = Dictionary(
+            graph.blocks(among: found?.representatives ?? [], costs: costs).map { ($0.edge, $0) }
+        ) { first, _ in first }
         let total = costs.cost(of: .empty)
 
         self.model = graph.model.path
@@ -130,11 +154,19 @@ public struct ModelSummary: Encodable, Sendable {
                     .map { ($0.name, $1) })
         }
         self.unsupported = unsupported
+        let isSized = shapes != nil
         candidates = (found?.representatives ?? []).map { edge in
-            Candidate(
+            let cost = costs.assessment(of: Mask([edge]))?.cost
+            return Candidate(
                 node: edge.node, slot: edge.slot, consumer: graph.vertices[edge.node].name,
                 tensor: graph.value(on: edge).map { graph.values[$0].name } ?? "",
-                equivalents: (found?.equivalents[edge] ?? []).map(\.description))
+                equivalents: (found?.equivalents[edge] ?? []).map(\.description),
+                block: blocks[edge]?.name,
+                saves: cost.map {
+                    Saving(
+                        parameters: total.parameters - $0.parameters,
+                        flops: isSized ? total.flops - $0.flops : nil)
+                })
         }
         nodes = graph.vertices.map { vertex in
             Node(

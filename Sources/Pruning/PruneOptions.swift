@@ -12,6 +12,8 @@ public struct PruneOptions: Sendable {
     public var candidates: CandidateSelection
     /// How to search, and when to stop.
     public var search: SearchSettings
+    /// Whether to go as far as it goes when a budget cannot be reached.
+    public var isBestEffort: Bool
     /// Worker processes on this machine; 0 searches in this process.
     public var workers: Int
     /// Workers on other machines, beside those on this one.
@@ -36,7 +38,7 @@ public struct PruneOptions: Sendable {
     /// Options as the command line gives them.
     public init(
         model: String, measurement: MeasurementOptions, candidates: CandidateSelection,
-        search: SearchSettings,
+        search: SearchSettings, isBestEffort: Bool = false,
         workers: Int, remote: RemoteWorkers? = nil, metrics: String? = nil, folder: String, resumes: Bool,
         allowsMixedNumerics: Bool = false, output: String?, validation: String? = nil,
         exportSteps: [Int] = [],
@@ -46,6 +48,7 @@ public struct PruneOptions: Sendable {
         self.measurement = measurement
         self.candidates = candidates
         self.search = search
+        self.isBestEffort = isBestEffort
         self.workers = workers
         self.remote = remote
         self.metrics = metrics

@@ -54,6 +54,7 @@ public final class PruneRun {
         if options.search.maximumAccuracyDrop != nil, problem.countedLabels == nil {
             throw SearchError.noAccuracy
         }
+        try PruneRun.checkReach(problem, options) { observer.noted($0) }
         let identity = try RunIdentity(
             modelPath: options.model,
             modelSHA256: ContentHash.hexadecimal(ContentHash.digest(ofModel: workload.graph.model.path)),
@@ -71,6 +72,28 @@ public final class PruneRun {
             observer.noted(
                 "warning: results of this run differ in the last bits from this machine's: \(machine)")
         }
+    }
+
+    /// Checks that the budget can be reached at all.
+    ///
+    /// - Throws: `InputError` that names what can be reached, unless the run is to go as far as it goes.
+    private static func checkReach(
+        _ problem: SearchProblem, _ options: PruneOptions, warn: (String) -> Void
+    ) throws(InputError) {
+        guard let budget = options.search.until else { return }
+        let base = problem.costs.cost(of: .empty)
+        let reach = problem.reach(of: budget.quantity, downTo: budget.fraction)
+        guard !budget.isMet(by: reach, base: base) else { return }
+        let share = Double(reach[budget.quantity]) / Double(max(1, base[budget.quantity]))
+        let rounded = (share * 1000).rounded(.up) / 1000
+        let reason =
+            "\(budget) cannot be reached: about \(budget.quantity.rawValue)=\(rounded) is left when everything goes that "
+            + "may (\(problem.candidates.representatives.count) candidates)"
+        guard options.isBestEffort else {
+            throw InputError(
+                reason + "; ask for that, let more go (--candidates branches or all), or take --best-effort")
+        }
+        warn("warning: " + reason + "; going as far as it goes")
     }
 
     /// Waits for room on the disk, and says so.
@@ -133,7 +156,8 @@ public final class PruneRun {
             // Workers load model and data meanwhile.
             let surrogate = try self.surrogate()
             return try await Search(
-                self.problem, settings: self.options.search, evaluator: evaluator, surrogate: surrogate
+                self.problem, settings: self.options.search, evaluator: evaluator, surrogate: surrogate,
+                isAlive: self.workload.vetting()
             ).run { level, outcome in
                 if level == 0, let base = outcome.best.first { baseLoss = base.loss }
                 try self.room.retrying {

@@ -108,13 +108,17 @@ public struct Workload {
     ///
     /// - Throws: `InputError` when there is nothing to search; `GraphError` for a pattern that matches nothing.
     func candidates(_ selection: CandidateSelection) throws -> Candidates {
-        let candidates = try Candidates(of: graph, selection: selection)
+        let candidates = try Candidates(of: graph, selection: selection, costs: costs)
         guard !candidates.representatives.isEmpty else {
-            throw InputError(
-                "\(graph.model.path): there is no candidate edge: "
-                    + (selection == .branches
-                        ? "no layer joins two branches; --candidates all looks at every edge"
-                        : "every output would lose its last path from a model input"))
+            let reason =
+                switch selection {
+                case .blocks:
+                    "no branch can go whose removal saves weights or a thousandth of the operations; --candidates "
+                        + "branches looks at everything that joins, all at every edge"
+                case .branches: "no layer joins two branches; --candidates all looks at every edge"
+                default: "every output would lose its last path from a model input"
+                }
+            throw InputError("\(graph.model.path): there is no candidate edge: \(reason)")
         }
         return candidates
     }

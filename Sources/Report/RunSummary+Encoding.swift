@@ -6,7 +6,7 @@ internal import Search
 extension RunSummary: Encodable {
     private enum Key: String, CodingKey {
         case base, path, work, seconds, workers, paretoFront, levels, settings, loss, mixedNumerics
-        case exact, screening, samples, parameters, flops, validation
+        case exact, screening, samples, parameters, flops, end, budget, validation
     }
 
     /// Writes the documented keys; numbers that JSON lacks become null.
@@ -28,6 +28,13 @@ extension RunSummary: Encodable {
             SettingsRecord(settings, samples: samples, blockSize: blockSize, shards: shards),
             forKey: .settings)
         try container.encode(loss, forKey: .loss)
+        try container.encode(end, forKey: .end)
+        if let until = settings.until, let reachedShare {
+            try container.encode(
+                BudgetRecord(
+                    quantity: until.quantity, asked: until.fraction, reached: reachedShare,
+                    isMet: !missesBudget), forKey: .budget)
+        }
         try container.encode(screening == nil, forKey: .exact)
         try container.encodeIfPresent(validation, forKey: .validation)
         if let screening { try container.encode(ScreeningRecord(screening), forKey: .screening) }
@@ -70,12 +77,21 @@ extension RunSummary.Step: Encodable {
     }
 }
 
+/// What was asked for and what was reached, as shares of the full model's.
+private struct BudgetRecord: Encodable {
+    let quantity: Budget.Quantity
+    let asked: Double
+    let reached: Double
+    let isMet: Bool
+}
+
 /// The settings in the words of the command line.
 private struct SettingsRecord: Encodable {
     let strategy: String
     let objective: Objective
     let steps: Int?
     let until: String?
+    let per: String
     let maximumLossIncrease: Double?
     let maximumAccuracyDrop: Double?
     let usesBounds: Bool
@@ -88,6 +104,7 @@ private struct SettingsRecord: Encodable {
         objective = settings.objective
         steps = settings.steps
         until = settings.until?.description
+        per = settings.per?.rawValue ?? "removal"
         maximumLossIncrease = settings.maximumLossIncrease.flatMap { $0.isFinite ? $0 : nil }
         maximumAccuracyDrop = settings.maximumAccuracyDrop
         usesBounds = settings.usesBounds

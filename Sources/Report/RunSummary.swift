@@ -84,6 +84,8 @@ public struct RunSummary: Sendable {
     public let levels: [LevelSummary]
     /// What was left out, and what is known of it; `nil` when nothing was, so that the result is exact.
     public let screening: ScreeningReport?
+    /// Why the search ended.
+    public let end: SearchEnd
     /// The kept states that no other beats in both loss and parameters, from the full model down.
     public let parameterFront: [Measurement]
     /// The same for floating-point operations.
@@ -135,8 +137,24 @@ public struct RunSummary: Sendable {
             return LevelSummary(number: number, work: work, kept: kept.map(measurement))
         }
         screening = result.screening
+        end = result.end
         parameterFront = result.paretoFront(of: .parameters).map(measurement)
         flopsFront = result.paretoFront(of: .flops).map(measurement)
+    }
+
+    /// The share of the full model's cost that the result has, of what the budget counts; `nil` without a budget.
+    public var reachedShare: Double? {
+        settings.until.map { budget in
+            let last = path.last?.measurement ?? base
+            return budget.quantity == .flops
+                ? Double(last.flops) / Double(max(1, base.flops))
+                : Double(last.parameters) / Double(max(1, base.parameters))
+        }
+    }
+
+    /// Whether a budget was asked for and is not reached.
+    public var missesBudget: Bool {
+        settings.until.flatMap { budget in reachedShare.map { $0 > budget.fraction } } ?? false
     }
 
     /// How many times fewer block evaluations the search took than brute force; `nil` before anything was evaluated.

@@ -23,7 +23,7 @@ public struct SummaryText: Sendable {
         title: (String) -> String, heading: (String) -> String, table: (TextTable) -> String
     ) -> String {
         var text = title("\(summary.settings.strategy) pruning by exact loss (\(summary.loss))") + "\n"
-        text += conditions + "\n"
+        text += conditions + "\n" + missedBudget
         text += heading("Path") + table(pathTable)
         for (name, front) in [("parameters", summary.parameterFront), ("FLOPs", summary.flopsFront)]
         where front.count > 1 {
@@ -41,6 +41,21 @@ public struct SummaryText: Sendable {
             + (summary.validation.map {
                 "\nheld out: \(NumberText.grouped($0.samples)) samples of \($0.data), which never chose anything"
             } ?? "")
+    }
+
+    /// That a budget was missed, and why, where it was.
+    private var missedBudget: String {
+        guard summary.missesBudget, let budget = summary.settings.until, let reached = summary.reachedShare
+        else { return "" }
+        let reason =
+            switch summary.end {
+            case .steps: "as many removals were made as --steps allows"
+            case .loss: "whatever else could go raises the loss too far, or leaves an output constant"
+            case .exhausted, .budget: "nothing else can go"
+            }
+        return "\nBUDGET NOT REACHED: \(budget.quantity.rawValue) are at "
+            + "\(NumberText.percent(reached)) of the unpruned model's, "
+            + "\(NumberText.percent(budget.fraction)) were asked for: \(reason).\n"
     }
 
     /// What results in other bits mean for the proof; nothing where there are none.

@@ -36,15 +36,20 @@ public struct Expansion: Sendable {
     public let mask: Mask
     /// What the expanded model costs.
     public let cost: Cost
+    /// What its change is divided by; `nil` where changes are compared as they are.
+    public let price: Price?
     /// The loss that a surrogate predicts, `nil` for none. It orders the work, whatever it is worth.
     public let estimate: Double?
 
     /// An expansion of parent number `parent`.
-    public init(parent: Int, edge: Edge?, mask: Mask, cost: Cost, estimate: Double? = nil) {
+    public init(
+        parent: Int, edge: Edge?, mask: Mask, cost: Cost, price: Price? = nil, estimate: Double? = nil
+    ) {
         self.parent = parent
         self.edge = edge
         self.mask = mask
         self.cost = cost
+        self.price = price
         self.estimate = estimate
     }
 }
@@ -67,6 +72,8 @@ public struct Level: Sendable {
     public let maximumIncrease: Double
     /// The accuracy that has to be kept; `nil` for any.
     public let accuracyFloor: AccuracyFloor?
+    /// Whether an expansion with a loss that is no finite number may be among the best.
+    public let acceptsNonFinite: Bool
     /// Whether no level comes after it, so that nothing need be kept for one.
     public let isLast: Bool
 
@@ -74,6 +81,7 @@ public struct Level: Sendable {
     public init(
         number: Int, parents: [Parent], expansions: [Expansion], keep: Int, baseLoss: Double,
         objective: Objective, maximumIncrease: Double = .infinity, accuracyFloor: AccuracyFloor? = nil,
+        acceptsNonFinite: Bool = true,
         isLast: Bool = false
     ) {
         self.number = number
@@ -84,6 +92,7 @@ public struct Level: Sendable {
         self.objective = objective
         self.maximumIncrease = maximumIncrease
         self.accuracyFloor = accuracyFloor
+        self.acceptsNonFinite = acceptsNonFinite
         self.isLast = isLast
     }
 }

@@ -10,7 +10,7 @@ extension LevelRace {
         var sum: Double
         /// The next block in the order of visits, whatever its shard; -1 for none.
         var next: Int
-        /// The objective value that the expansion will likely have in the end.
+        /// What the expansion will likely be ranked by in the end.
         var value: Double
         /// The parent's index.
         let parent: Int
@@ -192,10 +192,12 @@ extension LevelRace {
             entrants[index].status == .running
             ? firstBlock(of: index, in: 0..<division.sharding.shards) ?? -1 : -1
         let total = entrants[index].expectedTotal(forecasts[parent])
+        let price = entrants[index].expansion.price
+        let objective = level.objective.value(loss: total / division.totalWeight, base: level.baseLoss)
         standings[index] = Standing(
-            priority: bound(sum), sum: sum, next: next,
-            value: level.objective.value(loss: total / division.totalWeight, base: level.baseLoss),
-            parent: parent, isHeld: entrants[index].isUnheardOf)
+            priority: bound(sum, at: price), sum: sum, next: next,
+            value: price?.value(of: objective) ?? objective, parent: parent,
+            isHeld: entrants[index].isUnheardOf)
     }
 
     /// The first block in the order of visits, among those of `shards`, that can be handed out.
@@ -215,7 +217,7 @@ extension LevelRace {
         if let likelyThreshold { return likelyThreshold }
         var found = Double.infinity
         if bestValues.count + running.count > level.keep {
-            var values = bestValues.map(\.objective)
+            var values = bestValues.map(\.value)
             var worst = values.count == level.keep ? values.last ?? .infinity : .infinity
             for index in running {
                 let value = standings[index].value
@@ -226,7 +228,10 @@ extension LevelRace {
             }
             found = values.last ?? .infinity
         }
-        found = min(found, max(0, level.maximumIncrease))
+        // What a price makes of the largest increase differs from expansion to expansion.
+        if !level.expansions.contains(where: { $0.price != nil }) {
+            found = min(found, max(0, level.maximumIncrease))
+        }
         likelyThreshold = found
         return found
     }

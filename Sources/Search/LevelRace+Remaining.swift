@@ -19,7 +19,7 @@ extension LevelRace {
             let needed = courses[standings[index].parent].blocksNeeded(
                 after: entrant.knownCount, of: entrant.blockCount, from: entrant.partialSum,
                 growth: entrant.growth
-            ) { self.bound($0) > limit || self.exceedsIncrease($0) }
+            ) { self.bound($0, at: entrant.expansion.price) > limit || self.isUnacceptable($0) }
             return sum + min(unknown, needed)
         }
     }

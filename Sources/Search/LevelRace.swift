@@ -28,7 +28,7 @@ public struct LevelRace: Sendable {
     var inFlight = 0
     /// The value that the best will likely not exceed; `nil` when it has to be found anew.
     var likelyThreshold: Double?
-    /// The objective values of finished expansions, the best `keep` of them, ascending.
+    /// The ranks of finished expansions, the best `keep` of them, ascending.
     private(set) var bestValues: [Rank] = []
     private var bestEntrants: [Int] = []
     private var work = WorkCount()
@@ -81,15 +81,20 @@ public struct LevelRace: Sendable {
 
     /// The value that an expansion must not exceed to matter.
     private var threshold: Double {
-        bestValues.count < level.keep ? .infinity : bestValues[level.keep - 1].objective
+        bestValues.count < level.keep ? .infinity : bestValues[level.keep - 1].value
     }
 
-    func bound(_ sum: Double) -> Double {
-        level.objective.bound(lossAtLeast: sum / division.totalWeight, base: level.baseLoss)
+    /// The smallest value that an expansion at this price can have whose sum is at least `sum`.
+    func bound(_ sum: Double, at price: Price?) -> Double {
+        let objective = level.objective.bound(
+            lossAtLeast: sum / division.totalWeight, base: level.baseLoss)
+        return price?.value(of: objective) ?? objective
     }
 
-    func exceedsIncrease(_ sum: Double) -> Bool {
+    /// Whether an expansion with at least this sum is none that may be kept, whatever the others are.
+    func isUnacceptable(_ sum: Double) -> Bool {
         sum / division.totalWeight - level.baseLoss > level.maximumIncrease
+            || !level.acceptsNonFinite && !sum.isFinite
     }
 
     private func losesAccuracy(_ misses: Int) -> Bool {
@@ -98,8 +103,8 @@ public struct LevelRace: Sendable {
 
     /// Whether an expansion with at least this sum, and so many labels missed, can be no result. Only a bound strictly
     /// above the threshold says so: ties are finished, and broken by the rule.
-    private func isHopeless(_ sum: Double, _ misses: Int) -> Bool {
-        bound(sum) > threshold || exceedsIncrease(sum) || losesAccuracy(misses)
+    private func isHopeless(_ sum: Double, _ misses: Int, at price: Price?) -> Bool {
+        bound(sum, at: price) > threshold || isUnacceptable(sum) || losesAccuracy(misses)
     }
 
     // MARK: Folding
@@ -131,12 +136,12 @@ public struct LevelRace: Sendable {
         running.removeAll { $0 == index }
         let expansion = entrants[index].expansion
         let sum = entrants[index].partialSum
-        guard !exceedsIncrease(sum), !losesAccuracy(entrants[index].misses) else {
+        guard !isUnacceptable(sum), !losesAccuracy(entrants[index].misses) else {
             entrants[index].forgetScores()
             return
         }
         let value = level.objective.value(loss: sum / division.totalWeight, base: level.baseLoss)
-        let rank = Rank(objective: value, cost: expansion.cost, mask: expansion.mask)
+        let rank = Rank(objective: value, price: expansion.price, cost: expansion.cost, mask: expansion.mask)
         let place = bestValues.firstIndex { rank < $0 } ?? bestValues.count
         bestValues.insert(rank, at: place)
         bestEntrants.insert(index, at: place)
@@ -152,7 +157,8 @@ public struct LevelRace: Sendable {
         var hopeless: Set<Int> = []
         for index in changed ?? running
         where entrants[index].status == .running
-            && isHopeless(entrants[index].partialSum, entrants[index].misses)
+            && isHopeless(
+                entrants[index].partialSum, entrants[index].misses, at: entrants[index].expansion.price)
         {
             hopeless.insert(index)
             inFlight -= inFlightCount(index)
@@ -180,14 +186,17 @@ public struct LevelRace: Sendable {
                 mask: expansion.mask, edge: expansion.edge, loss: loss,
                 objective: level.objective.value(loss: loss, base: level.baseLoss),
                 correct: collected.correct,
-                sampleLosses: collected.losses, cost: expansion.cost)
+                sampleLosses: collected.losses, cost: expansion.cost, price: expansion.price)
         }
         var total = work
         total.clairvoyantBlockEvaluations = entrants.reduce(0) { sum, entrant in
-            sum + entrant.blocksNeeded(in: visits[entrant.expansion.parent], until: isHopeless)
+            sum
+                + entrant.blocksNeeded(in: visits[entrant.expansion.parent]) {
+                    isHopeless($0, $1, at: entrant.expansion.price)
+                }
         }
         let dropped = entrants.filter { $0.status == .dropped }
-            .map { (mask: $0.expansion.mask, bound: bound($0.partialSum)) }
+            .map { (mask: $0.expansion.mask, bound: bound($0.partialSum, at: nil)) }
         let likelyLosses = entrants.map {
             $0.expectedTotal(forecasts[$0.expansion.parent]) / division.totalWeight
         }

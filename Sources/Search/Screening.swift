@@ -105,5 +105,5 @@ public struct ScreeningReport: Sendable, Hashable {
 }
 
 extension State {
-    fileprivate var rank: Rank { Rank(objective: objective, cost: cost, mask: mask) }
+    fileprivate var rank: Rank { Rank(objective: objective, price: price, cost: cost, mask: mask) }
 }

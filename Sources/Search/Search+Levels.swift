@@ -5,18 +5,34 @@ extension Search {
     /// A state with the expansions that are its own.
     struct ExpandedState {
         let state: State
-        var expansions: [(edge: Edge, mask: Mask)]
+        var expansions: [Removal]
     }
 
-    /// All expansions of the frontier; a set that several parents reach belongs to the best of them.
-    func nextStates(from frontier: [State], random: inout SplitMix64) -> [ExpandedState] {
+    /// One more removal, and what it comes to.
+    struct Removal {
+        let edge: Edge
+        let mask: Mask
+        let cost: Cost
+        let price: Price?
+    }
+
+    /// All expansions of the frontier; a set that several parents reach belongs to the best of them. What would leave an
+    /// output constant, what no file can be written for, and what saves nothing of what is counted is none.
+    func nextStates(from frontier: [State], base: State, random: inout SplitMix64) -> [ExpandedState] {
         var seen: Set<Mask> = []
         var states: [ExpandedState] = []
         for state in frontier {
-            var own: [(edge: Edge, mask: Mask)] = []
+            var own: [Removal] = []
             for edge in problem.candidates.expansions(of: state.mask, in: problem.graph) {
                 let mask = state.mask.removing(edge)
-                if seen.insert(mask).inserted { own.append((edge, mask)) }
+                guard !seen.contains(mask), let assessment = problem.costs.assessment(of: mask),
+                    assessment.constantOutputs.isEmpty
+                else { continue }
+                let (price, isWorthless) = settings.price(
+                    of: assessment.cost, expanding: state, base: base)
+                if isWorthless { continue }
+                seen.insert(mask)
+                own.append(Removal(edge: edge, mask: mask, cost: assessment.cost, price: price))
             }
             switch settings.strategy {
             case .random: own = own.randomElement(using: &random).map { [$0] } ?? []
@@ -48,10 +64,11 @@ extension Search {
         for (parent, expanded) in states.enumerated() {
             let state = expanded.state
             let change = state.loss - base.loss
-            let own = expanded.expansions.map { edge, mask in
+            let own = expanded.expansions.map { removal in
                 Expansion(
-                    parent: parent, edge: edge, mask: mask, cost: problem.costs.cost(of: mask),
-                    estimate: guide.predict(removing: edge, from: state.mask, change: change).map {
+                    parent: parent, edge: removal.edge, mask: removal.mask, cost: removal.cost,
+                    price: removal.price,
+                    estimate: guide.predict(removing: removal.edge, from: state.mask, change: change).map {
                         base.loss + $0
                     })
             }
@@ -64,7 +81,7 @@ extension Search {
             number: number, parents: states.map { Parent($0.state, on: blocks, problem.division) },
             expansions: expansions, keep: settings.strategy.width, baseLoss: base.loss,
             objective: settings.objective, maximumIncrease: settings.maximumLossIncrease ?? .infinity,
-            accuracyFloor: floor, isLast: number == settings.steps)
+            accuracyFloor: floor, acceptsNonFinite: false, isLast: number == settings.steps)
         return (level, skipped)
     }
 
@@ -89,7 +106,9 @@ extension Search {
                 continue
             }
             let value = settings.objective.value(loss: base.loss + change, base: base.loss)
-            ranked.append((Rank(objective: value, cost: expansion.cost, mask: expansion.mask), index))
+            let rank = Rank(
+                objective: value, price: expansion.price, cost: expansion.cost, mask: expansion.mask)
+            ranked.append((rank, index))
         }
         let best = ranked.sorted { $0.rank < $1.rank }.prefix(limit).map(\.index)
         let chosen = Set(unknown + best)
@@ -150,6 +169,11 @@ extension SurrogateModel {
 }
 
 extension LevelOutcome {
+    /// The same with these states alone.
+    func keeping(_ states: [State]) -> LevelOutcome {
+        LevelOutcome(best: states, work: work, dropped: dropped, likely: likely)
+    }
+
     /// The same with what an audit took besides.
     func addingWork(of audit: LevelOutcome) -> LevelOutcome {
         LevelOutcome(best: best, work: work + audit.work, dropped: dropped, likely: likely)

@@ -32,6 +32,18 @@ public struct SearchProblem: Sendable {
     }
 }
 
+/// Why a search ended.
+public enum SearchEnd: String, Sendable, Hashable, Codable {
+    /// The budget is reached.
+    case budget
+    /// As many removals were made as were asked for.
+    case steps
+    /// Whatever else could go raises the loss too far, or makes it no finite number.
+    case loss
+    /// Nothing else can go.
+    case exhausted
+}
+
 /// What a search found.
 public struct SearchResult: Sendable {
     /// The full model.
@@ -44,13 +56,15 @@ public struct SearchResult: Sendable {
     public let work: [WorkCount]
     /// What was left out, and what is known of it; `nil` when nothing was, so that the result is exact.
     public internal(set) var screening: ScreeningReport?
+    /// Why it ended.
+    public var end = SearchEnd.exhausted
 
     /// The sum of all levels' work.
     public var totalWork: WorkCount { work.reduce(WorkCount(), +) }
 
     /// The kept states that no other beats in both loss and `quantity`, cheapest last.
     public func paretoFront(of quantity: Budget.Quantity) -> [State] {
-        func amount(_ state: State) -> Int { quantity == .flops ? state.cost.flops : state.cost.parameters }
+        func amount(_ state: State) -> Int { state.cost[quantity] }
         let all = ([base] + levels.joined()).filter { $0.loss.isFinite }
             .sorted { (amount($0), $0.loss, $0.mask) < (amount($1), $1.loss, $1.mask) }
         var front: [State] = []
@@ -68,15 +82,19 @@ public struct Search {
     let settings: SearchSettings
     let evaluator: any LevelEvaluator
     private let surrogate: SurrogateModel?
+    private let isAlive: (Mask) throws -> Bool
 
     /// A search that asks `evaluator` for the best expansions of each level.
     ///
     /// - Parameter surrogate: orders the work, and with `settings.screening` limits it. Without one, estimates start
     ///   from what the first level shows, and nothing is left out.
+    /// - Parameter isAlive: whether the outputs still follow the inputs under a mask that is among a level's best; where they
+    ///   do not, the path ends before it. It must be a pure function of the mask.
     public init(
         _ problem: SearchProblem, settings: SearchSettings, evaluator: any LevelEvaluator,
-        surrogate: SurrogateModel? = nil
+        surrogate: SurrogateModel? = nil, isAlive: @escaping (Mask) throws -> Bool = { _ in true }
     ) {
+        self.isAlive = isAlive
         self.problem = problem
         self.settings = settings
         self.evaluator = evaluator
@@ -103,13 +121,17 @@ public struct Search {
         var guide = surrogate ?? SurrogateModel(edges: problem.candidates.representatives)
         var screen = surrogate
         var screened: [ScreenedLevel] = []
+        var end = SearchEnd.steps
         while levels.count < settings.steps ?? .max {
-            let states = nextStates(from: frontier, random: &random)
+            let states = nextStates(from: frontier, base: base, random: &random)
             guard
                 let (level, skipped) = nextLevel(
                     levels.count + 1, of: states, on: blocks, base: base, floor: floor, guide: guide,
                     screen: screen)
-            else { break }
+            else {
+                end = .exhausted
+                break
+            }
             var outcome = try await evaluator.evaluate(
                 level, division: problem.division, usesBounds: settings.usesBounds)
             guide.learn(from: outcome, states: frontier, base: base)
@@ -119,20 +141,29 @@ public struct Search {
                 outcome = outcome.addingWork(of: audit)
                 screen?.learn(fromMeasured: outcome.best + audit.best, of: frontier, base: base)
             }
+            if settings.strategy.width < .max {
+                outcome = outcome.keeping(try outcome.best.filter { try isAlive($0.mask) })
+            }
             works.append(outcome.work)
             try await finished(level.number, outcome)
-            guard !outcome.best.isEmpty else { break }
+            guard !outcome.best.isEmpty else {
+                end = .loss
+                break
+            }
             // The per-sample losses are needed until the next level is laid out, and no longer.
             if !levels.isEmpty {
                 levels[levels.count - 1] = levels[levels.count - 1].map { $0.forgettingSamples() }
             }
             levels.append(outcome.best)
             frontier = outcome.best
-            if reachedBudget(in: outcome.best, base: base) != nil { break }
+            if reachedBudget(in: outcome.best, base: base) != nil {
+                end = .budget
+                break
+            }
         }
         return SearchResult(
             base: base, path: path(through: levels, base: base), levels: levels, work: works,
-            screening: settings.screening.map { ScreeningReport($0, levels: screened) })
+            screening: settings.screening.map { ScreeningReport($0, levels: screened) }, end: end)
     }
 
     /// Measures the full model, on the samples in their own order.
@@ -216,7 +247,7 @@ extension State {
     fileprivate func forgettingSamples() -> State {
         State(
             mask: mask, edge: edge, loss: loss, objective: objective, correct: correct, sampleLosses: [],
-            cost: cost,
+            cost: cost, price: price,
             nonFiniteLosses: nonFiniteLosses)
     }
 }

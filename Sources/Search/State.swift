@@ -18,11 +18,13 @@ public struct State: Sendable {
     public let nonFiniteLosses: Int
     /// What the pruned model costs.
     public let cost: Cost
+    /// What the removal was ranked by, beside the objective.
+    let price: Price?
 
     /// A state with its measurements.
     public init(
         mask: Mask, edge: Edge?, loss: Double, objective: Double, correct: Int?, sampleLosses: [Float],
-        cost: Cost,
+        cost: Cost, price: Price? = nil,
         nonFiniteLosses: Int? = nil
     ) {
         self.mask = mask
@@ -32,17 +34,28 @@ public struct State: Sendable {
         self.correct = correct
         self.sampleLosses = sampleLosses
         self.cost = cost
+        self.price = price
         self.nonFiniteLosses = nonFiniteLosses ?? sampleLosses.count { !$0.isFinite }
     }
 }
 
-/// The place of an expansion in the ranking: by objective, then larger saving, then canonical order.
+/// The place of an expansion in the ranking: by value (the objective's, or that for what is saved), then objective, then
+/// smaller cost, then canonical order.
 struct Rank: Comparable {
+    let value: Double
     let objective: Double
     let cost: Cost
     let mask: Mask
 
+    init(objective: Double, price: Price?, cost: Cost, mask: Mask) {
+        value = price?.value(of: objective) ?? objective
+        self.objective = objective
+        self.cost = cost
+        self.mask = mask
+    }
+
     static func < (left: Rank, right: Rank) -> Bool {
+        if left.value != right.value { return left.value < right.value }
         if left.objective != right.objective { return left.objective < right.objective }
         if left.cost != right.cost { return left.cost < right.cost }
         return left.mask < right.mask

@@ -102,13 +102,15 @@ public struct SearchSettings: Sendable, Hashable, Codable {
     public var usesBounds: Bool
     /// Which expansions are measured at all; `nil` for all of them, so that the result is exact.
     public var screening: Screening?
+    /// What changes are divided by the saving of; `nil` where they are compared as they are.
+    public var per: Budget.Quantity?
 
     /// Settings of a search; greedy on the absolute change unless told otherwise.
     public init(
         strategy: Strategy = .greedy, objective: Objective = .absolute, steps: Int? = nil,
         until: Budget? = nil,
         maximumLossIncrease: Double? = nil, maximumAccuracyDrop: Double? = nil, usesBounds: Bool = true,
-        screening: Screening? = nil
+        screening: Screening? = nil, per: Budget.Quantity? = nil
     ) {
         self.strategy = strategy
         self.objective = objective
@@ -118,5 +120,6 @@ public struct SearchSettings: Sendable, Hashable, Codable {
         self.maximumAccuracyDrop = maximumAccuracyDrop
         self.usesBounds = usesBounds
         self.screening = screening
+        self.per = per
     }
 }

@@ -49,7 +49,8 @@ struct CompareCommand: AsyncParsableCommand {
                 model: workload.model, measurement: try workload.measurement(), validation: validation,
                 candidates: search.selection, contenders: try Contender.list(strategies),
                 search: SearchSettings(
-                    objective: search.objective, steps: search.steps, until: search.until),
+                    objective: search.objective, steps: search.steps, until: search.until,
+                    per: search.pricedQuantity),
                 seeds: seeds, workers: team.localWorkers, remote: try team.cluster.remote(),
                 logger: log.logger("espalier"))
             let comparison = try await Comparison(

@@ -14,8 +14,11 @@ struct InspectCommand: AsyncParsableCommand {
     @OptionGroup var model: ModelArgument
     @Option(
         name: .long,
-        help: "Which edges to list: all, branches, or a regular expression on names and operators.")
-    var candidates = "branches"
+        help: """
+            Which edges to list: blocks, branches, all, or a regular expression on module names, node names and \
+            operators.
+            """)
+    var candidates = "blocks"
     @Option(
         name: .long,
         help: ArgumentHelp(
@@ -67,14 +70,35 @@ struct InspectCommand: AsyncParsableCommand {
         }
         guard summary.unsupported.isEmpty else { return text }
         text += "\n\(summary.candidates.count) candidates (\(candidates))\n"
-        var table = TextTable(["edge", "consumer", "tensor", "same as"])
-        for candidate in summary.candidates {
-            table.append([
-                "\(candidate.node):\(candidate.slot)", candidate.consumer, candidate.tensor,
-                candidate.equivalents.joined(separator: " "),
+        let hasBlocks = summary.candidates.contains { $0.block != nil }
+        var table = TextTable(
+            (hasBlocks ? ["block"] : []) + [
+                "edge", "saves parameters", "FLOPs", "consumer", "tensor", "same as",
             ])
+        for candidate in summary.candidates {
+            let block = candidate.block ?? ""
+            table.append(
+                (hasBlocks ? [block] : []) + [
+                    "\(candidate.node):\(candidate.slot)",
+                    share(candidate.saves?.parameters, of: summary.parameters),
+                    share(candidate.saves?.flops, of: summary.flops), candidate.consumer, candidate.tensor,
+                    candidate.equivalents.joined(separator: " "),
+                ])
         }
-        return text + table.description
+        text += table.description
+        if !summary.hasModuleNames, !summary.candidates.isEmpty {
+            text += """
+                The file names no modules, so blocks go by their edges alone. PyTorch's exporters write them (node metadata \
+                or node names like /layer1/conv1/Conv); simplifiers may drop them.
+
+                """
+        }
+        return text
+    }
+
+    private func share(_ saved: Int?, of whole: Int?) -> String {
+        guard let saved, let whole, whole > 0 else { return "?" }
+        return "\((1000 * Double(saved) / Double(whole)).rounded() / 10)%"
     }
 }
 

@@ -158,9 +158,10 @@ extension Edge: ExpressibleByArgument {}
 extension Loss: ExpressibleByArgument {}
 
 extension CandidateSelection {
-    /// Reads `all`, `branches` or a regular expression.
+    /// Reads `blocks`, `branches`, `all` or a regular expression.
     init(argument: String) {
         switch argument {
+        case "blocks": self = .blocks
         case "all": self = .all
         case "branches": self = .branches
         default: self = .matching(argument)

@@ -45,6 +45,10 @@ struct PruneCommand: AsyncParsableCommand {
             valueName: "data"))
     var validation: String?
     @Flag(
+        name: .long,
+        help: "Go as far as it goes when --until cannot be reached, instead of refusing.")
+    var bestEffort = false
+    @Flag(
         name: .customLong("no-bounds"),
         help: "Evaluate everything, dropping nothing early. The result is the same.")
     var withoutBounds = false
@@ -99,7 +103,7 @@ struct PruneCommand: AsyncParsableCommand {
             strategy: strategy.strategy(width: beamWidth, seed: seed), objective: search.objective,
             steps: search.steps, until: search.until, maximumLossIncrease: maxLossIncrease,
             maximumAccuracyDrop: maxAccuracyDrop,
-            usesBounds: !withoutBounds, screening: screening.settings)
+            usesBounds: !withoutBounds, screening: screening.settings, per: search.pricedQuantity)
     }
 
     func run() async throws {
@@ -107,7 +111,7 @@ struct PruneCommand: AsyncParsableCommand {
             try json.checkWritable()
             let options = PruneOptions(
                 model: workload.model, measurement: try workload.measurement(),
-                candidates: search.selection, search: settings,
+                candidates: search.selection, search: settings, isBestEffort: bestEffort,
                 workers: team.localWorkers, remote: try team.cluster.remote(), metrics: metrics,
                 folder: folder ?? PruneOptions.defaultFolder(for: workload.model), resumes: resume,
                 allowsMixedNumerics: team.cluster.allowMixedNumerics, output: output,

@@ -54,7 +54,7 @@ struct ScoreCommand: AsyncParsableCommand {
     @Option(
         name: .long,
         help: "Which edges to score: all, branches, or a regular expression on names and operators.")
-    var candidates = "branches"
+    var candidates = "blocks"
     @Option(
         name: .long,
         help: "What counts as little: absolute (in either direction) or signed (a fall is better).")

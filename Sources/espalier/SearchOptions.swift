@@ -8,10 +8,11 @@ struct SearchOptions: ParsableArguments {
     @Option(
         name: .long,
         help: """
-            Which edges may be removed: branches (skip connections, residual branches, attention and MLP blocks), all, \
-            or a regular expression on names and operators.
+            Which edges may be removed: blocks (residual bodies, skip connections, attentions, MLPs, operands of \
+            concatenations, as far as something is saved), branches (whatever enters a node beside another branch), \
+            all, or a regular expression on module names ('layer3.*'), node names and operators.
             """)
-    var candidates = "branches"
+    var candidates = "blocks"
     @Option(name: .long, help: ArgumentHelp("Stop after N removals.", valueName: "N"))
     var steps: Int?
     @Option(
@@ -20,6 +21,31 @@ struct SearchOptions: ParsableArguments {
     var until: Budget?
     @Option(name: .long, help: "What is made small: absolute (|L' - L|) or signed (L' - L).")
     var objective: Objective = .absolute
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "What a removal's change is divided by: removal (nothing), parameters or flops, what it saves of them.",
+            discussion: """
+                By default what --until counts, and without a budget removal. Removals that lower the loss come first, \
+                the largest saving before others; removals that save nothing are not made.
+                """))
+    var per: Per?
+
+    /// What a removal's change is divided by.
+    enum Per: String, ExpressibleByArgument, CaseIterable {
+        case removal, parameters, flops
+    }
+
+    /// What changes are divided by the saving of; `nil` for nothing.
+    var pricedQuantity: Budget.Quantity? {
+        switch per {
+        case .removal: nil
+        case .parameters: .parameters
+        case .flops: .flops
+        case nil: until?.quantity
+        }
+    }
 
     func validate() throws {
         if let steps, steps < 1 { throw ValidationError("--steps must be at least 1") }

@@ -26,6 +26,8 @@ def candidates_of(model, selection):
 
 def prune(model, data, steps, *options, samples=None):
     limit = ["--samples", samples] if samples else []
+    if "--candidates" not in options:
+        options = (*options, "--candidates", "branches")
     with scratch() as folder:
         return espalier_json(
             "prune", model, "--data", data, "--steps", steps, "--workers", 0, "--run", folder / "run", *limit, *options)
@@ -213,6 +215,6 @@ def test_the_search_stops_at_its_limits():
     after = search.level([state], candidates_of(model, "branches"))
     assert len(found["path"]) == 9 or all(other.loss - search.base > 0.02 for other in after)
 
-    found = prune(model, data, 9, "--until", "parameters=0.8", samples=128)
+    found = prune(model, data, 9, "--until", "parameters=0.8", "--per", "removal", samples=128)
     reached = [step["parameters"] <= 0.8 * found["base"]["parameters"] for step in found["path"]]
     assert reached and reached[-1] and not any(reached[:-1])

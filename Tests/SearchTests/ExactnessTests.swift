@@ -26,9 +26,12 @@ struct ExactnessTests {
             // A quarter of the labels, one for each sample; the oracle has some for odd seeds.
             let drop: Double? = case_ % 3 == 1 && subject.oracle.seed % 2 == 1 ? 0.25 : nil
             let mayLose = drop.map { _ in subject.division.sharding.samples / 4 }
+            let per: Budget.Quantity? = [nil, .flops, nil, .parameters][case_ / 2 % 4]
             let naive = NaiveSearch(
-                subject, objective: objective, maximumIncrease: limit ?? .infinity, mayLose: mayLose)
-            let free = NaiveSearch(subject, objective: objective, maximumIncrease: limit ?? .infinity)
+                subject, objective: objective, maximumIncrease: limit ?? .infinity, mayLose: mayLose, per: per
+            )
+            let free = NaiveSearch(
+                subject, objective: objective, maximumIncrease: limit ?? .infinity, per: per)
             let levels = naive.levels(keep: keep, steps: steps)
             if mayLose != nil,
                 free.levels(keep: keep, steps: steps).map({ $0.map(\.mask) })
@@ -51,7 +54,7 @@ struct ExactnessTests {
             for (name, evaluator, bounds) in evaluators {
                 let settings = SearchSettings(
                     strategy: strategy, objective: objective, steps: steps, maximumLossIncrease: limit,
-                    maximumAccuracyDrop: drop, usesBounds: bounds)
+                    maximumAccuracyDrop: drop, usesBounds: bounds, per: per)
                 let result = try await Search(subject.problem, settings: settings, evaluator: evaluator).run()
                 #expect(result.base.loss.bitPattern == naive.base.loss.bitPattern, "seed \(seed), \(name)")
                 #expect(

@@ -18,12 +18,15 @@ struct NaiveSearch {
     var maximumIncrease = Double.infinity
     /// The most labels that may be missed beyond those that the full model misses.
     var mayLose: Int?
+    /// What a rise is divided by the saving of.
+    var per: Budget.Quantity?
 
     init(
         _ subject: RandomProblem, objective: Objective, maximumIncrease: Double = .infinity,
-        mayLose: Int? = nil
+        mayLose: Int? = nil, per: Budget.Quantity? = nil
     ) {
         self.mayLose = mayLose
+        self.per = per
         self.subject = subject
         self.objective = objective
         self.maximumIncrease = maximumIncrease
@@ -33,7 +36,9 @@ struct NaiveSearch {
     var base: Entry { entry(.empty, blocks: blocks { shard in shard }, baseLoss: nil) }
 
     /// The `keep` best one-edge expansions of `parents`, best first.
-    func best(_ keep: Int, of parents: [Entry], baseLoss: Double) -> [Entry] {
+    ///
+    /// - Parameter acceptsNonFinite: whether a loss that is no finite number may be among them.
+    func best(_ keep: Int, of parents: [Entry], baseLoss: Double, acceptsNonFinite: Bool = true) -> [Entry] {
         var found: [Mask: Entry] = [:]
         // Hardest first for the full model: by weighted loss, what is no number before all, ties by sample number.
         let keys = zip(base.losses, subject.division.weights).map { loss, weight -> Float in
@@ -43,17 +48,37 @@ struct NaiveSearch {
         let blocks = blocks { shard in
             shard.sorted { keys[$0] > keys[$1] || (keys[$0] == keys[$1] && $0 < $1) }
         }
+        var charges: [Mask: Charge] = [:]
+        let whole = subject.problem.costs.cost(of: .empty)
         for parent in parents {
             for edge in subject.problem.candidates.expansions(of: parent.mask, in: subject.graph) {
                 let mask = parent.mask.removing(edge)
-                if found[mask] == nil { found[mask] = entry(mask, blocks: blocks, baseLoss: baseLoss) }
+                if found[mask] != nil { continue }
+                let candidate = entry(mask, blocks: blocks, baseLoss: baseLoss)
+                if let per {
+                    func amount(_ cost: Cost) -> Int { per == .flops ? cost.flops : cost.parameters }
+                    if amount(candidate.cost) >= amount(parent.cost) { continue }
+                    // One state after the other is compared with the one before, several with the full model.
+                    let origin = keep == 1 ? parent.cost : whole
+                    charges[mask] = Charge(
+                        rise: candidate.objective - (keep == 1 ? parent.objective : 0),
+                        saving: Double(amount(origin) - amount(candidate.cost)) / Double(amount(whole)))
+                }
+                found[mask] = candidate
             }
         }
         let before = base.correct ?? 0
         let ranked = found.values.filter { entry in
-            !(entry.loss - baseLoss > maximumIncrease)
+            !(entry.loss - baseLoss > maximumIncrease) && (acceptsNonFinite || entry.loss.isFinite)
                 && (mayLose.map { before - (entry.correct ?? 0) <= $0 } ?? true)
         }.sorted { left, right in
+            if let one = charges[left.mask], let other = charges[right.mask] {
+                if (one.rise > 0) != (other.rise > 0) { return one.rise <= 0 }
+                if one.rise <= 0, one.saving != other.saving { return one.saving > other.saving }
+                if one.rise > 0, one.rise / one.saving != other.rise / other.saving {
+                    return one.rise / one.saving < other.rise / other.saving
+                }
+            }
             if left.objective != right.objective { return left.objective < right.objective }
             if left.cost.flops != right.cost.flops { return left.cost.flops < right.cost.flops }
             if left.cost.parameters != right.cost.parameters {
@@ -64,12 +89,18 @@ struct NaiveSearch {
         return Array(ranked.prefix(keep))
     }
 
+    private struct Charge {
+        let rise: Double
+        let saving: Double
+    }
+
     /// The kept states, level by level.
     func levels(keep: Int, steps: Int) -> [[Entry]] {
         let base = base
         var levels: [[Entry]] = []
         while levels.count < steps {
-            let next = best(keep, of: levels.last ?? [base], baseLoss: base.loss)
+            let next = best(
+                keep, of: levels.last ?? [base], baseLoss: base.loss, acceptsNonFinite: false)
             if next.isEmpty { break }
             levels.append(next)
         }

@@ -89,7 +89,9 @@ extension Level {
             number: number, parents: parents,
             expansions: expansions.map {
                 Expansion(
-                    parent: $0.parent, edge: $0.edge, mask: $0.mask, cost: $0.cost, estimate: estimate($0))
-            }, keep: keep, baseLoss: baseLoss, objective: objective, maximumIncrease: maximumIncrease)
+                    parent: $0.parent, edge: $0.edge, mask: $0.mask, cost: $0.cost, price: $0.price,
+                    estimate: estimate($0))
+            }, keep: keep, baseLoss: baseLoss, objective: objective, maximumIncrease: maximumIncrease,
+            acceptsNonFinite: acceptsNonFinite)
     }
 }

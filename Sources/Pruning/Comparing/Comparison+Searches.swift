@@ -21,6 +21,7 @@ extension Comparison {
     ) async throws -> [Run] {
         let shared = SharedResults()
         let clock = ContinuousClock()
+        let isAlive = try workload.vetting()
         let (runs, _) = try await team.evaluate(workload, journal: shared) { evaluator in
             var runs: [Run] = []
             for (number, strategy) in strategies.enumerated() {
@@ -30,7 +31,9 @@ extension Comparison {
                 let before = shared.evaluations
                 let start = clock.now
                 var baseLoss = 0.0
-                let result = try await Search(problem, settings: settings, evaluator: evaluator).run {
+                let result = try await Search(
+                    problem, settings: settings, evaluator: evaluator, isAlive: isAlive
+                ).run {
                     level, outcome in
                     if level == 0, let base = outcome.best.first { baseLoss = base.loss }
                     observer.finished(level: level, outcome: outcome, baseLoss: baseLoss, heldOut: nil)

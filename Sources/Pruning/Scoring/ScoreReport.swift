@@ -65,7 +65,8 @@ public struct ScoreReport: Encodable, Sendable {
         observer: (any PruneObserver)? = nil
     ) async throws {
         let graph = workload.graph
-        let edges = try Candidates(of: graph, selection: options.candidates).representatives
+        let edges = try Candidates(of: graph, selection: options.candidates, costs: workload.costs)
+            .representatives
         let unpruned = try await workload.measure(.empty)
         guard unpruned.loss.isFinite else {
             throw SearchError.baseNotFinite(samples: unpruned.nonFiniteLosses)
