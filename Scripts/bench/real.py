@@ -12,7 +12,7 @@ judged is disjoint from what the search sees, and of another kind (other typefac
 For each model and budget: `espalier prune MODEL --data SELECTION --until flops=BUDGET` and the `--options`; whether the
 budget was reached, or what the program said; whether the cost in its summary is what `espalier inspect` says of the
 file; the task's own measures on held-out data before and after, in ONNX Runtime; whether the file runs at another size;
-time per sample in ONNX Runtime, on one thread, the two models taking turns; the search's seconds; what was removed.
+CPU time per sample in ONNX Runtime, on one thread, the two models taking turns; the search's seconds; what was removed.
 
 `--prepare` only writes models and data. Packages go into a virtual environment of its own, `--venv`, on the first call.
 """

@@ -24,23 +24,28 @@ def outputs(runtime, inputs, batch=16):
 
 
 def latencies(original, pruned, inputs, rounds, batch=1):
-    """Seconds per call of two sessions that take turns: medians, and median and quartiles of the pairs' ratios."""
+    """Seconds per call of two sessions that take turns.
+
+    Sessions have one thread, the caller's: its CPU time is the latency of an idle machine, also while others compute.
+    `wall` tells the ratio by the clock.
+    """
     feed = {name: array[:batch] for name, array in inputs.items()}
-    seconds = ([], [])
+    pairs = []
     for turn in range(rounds + 2):
-        pair = [0.0, 0.0]
+        pair = [None, None]
         for which in (0, 1) if turn % 2 else (1, 0):
-            start = time.perf_counter()
+            start = time.thread_time(), time.perf_counter()
             (original, pruned)[which].run(None, feed)
-            pair[which] = time.perf_counter() - start
+            pair[which] = time.thread_time() - start[0], time.perf_counter() - start[1]
         if turn >= 2:  # the first calls allocate
-            seconds[0].append(pair[0])
-            seconds[1].append(pair[1])
-    ratios = sorted(after / before for before, after in zip(*seconds))
+            pairs.append(pair)
+    ratios = [after[0] / before[0] for before, after in pairs]
     quartiles = statistics.quantiles(ratios, n=4)
     return {
-        "before": statistics.median(seconds[0]), "after": statistics.median(seconds[1]),
-        "ratio": statistics.median(ratios), "quartiles": [quartiles[0], quartiles[2]]}
+        "before": statistics.median(before[0] for before, _ in pairs),
+        "after": statistics.median(after[0] for _, after in pairs),
+        "ratio": statistics.median(ratios), "quartiles": [quartiles[0], quartiles[2]],
+        "wall": statistics.median(after[1] / before[1] for before, after in pairs)}
 
 
 def other_size(original, pruned, inputs):
