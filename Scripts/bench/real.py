@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Prunes trained models from public wheels to budgets with the program's defaults, and judges what comes out.
 
-    real.py [--only detector,classifier,recogniser,magika,embedder] [--budgets 0.9,0.8] [--samples N]
+    real.py [--only detector,classifier,recogniser,magika,embedder] [--budgets 0.9,0.8] [--samples N|NAME=N,…]
             [--options "--recover least-squares"] [--limit 900] [--espalier PATH] [--json FILE]
 
 RapidOCR's text detector, direction classifier and recogniser (`rapidocr-onnxruntime`), Magika's file types (`magika`)
@@ -111,7 +111,8 @@ def pruned(task, budget, arguments):
     status, said, seconds = program(
         arguments.limit, arguments.espalier, "prune", task.model, "--data", task.folder / "selection.npz", "--until",
         f"flops={budget:g}", "--workers", arguments.workers, "--run", folder / "run", "--output", file, "--json",
-        result, *shlex.split(arguments.options))
+        result, *(("--samples", arguments.samples[task.name]) if task.name in arguments.samples else ()),
+        *shlex.split(arguments.options))
     (folder / "said.txt").write_text(said)
     row = {
         "model": task.name, "budget": budget, "status": status, "seconds": seconds,
@@ -142,6 +143,13 @@ def pruned(task, budget, arguments):
         "otherSize": other_size(before, after, task.inputs("other-size")),
         "latency": latencies(before, after, inputs, arguments.rounds)}
     return row
+
+
+def samples_of(text, names):
+    """`32` or `detector=8,embedder=16` as numbers by model."""
+    if text.isdigit():
+        return dict.fromkeys(names, int(text))
+    return {name: int(number) for name, _, number in (part.partition("=") for part in text.split(",") if part)}
 
 
 def removal(step):
@@ -207,7 +215,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default=",".join(DEFAULT), help="models, by name; embedder-torchscript is there too")
     parser.add_argument("--budgets", default="0.9,0.8", help="shares of the model's FLOPs")
-    parser.add_argument("--samples", type=int, help="samples in each part of the data (a number for each model)")
+    parser.add_argument("--samples", default="", help="what a search uses of its data: a number, or numbers by model")
     parser.add_argument("--options", default="", help="more options for `espalier prune`, in one string")
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--limit", type=float, default=900, help="seconds for one search")
@@ -219,6 +227,7 @@ def main():
     parser.add_argument("--json", type=pathlib.Path, help="write the figures")
     arguments = parser.parse_args()
     names = arguments.only.split(",")
+    arguments.samples = samples_of(arguments.samples, names)
     enter(arguments.venv, names)
     from tasks import TASKS
 
@@ -226,16 +235,16 @@ def main():
         parser.error(f"no model is called {', '.join(unknown)}; there are {', '.join(TASKS)}")
     rows = []
     for name in names:
-        task = TASKS[name](arguments.folder, arguments.samples)
+        task = TASKS[name](arguments.folder)
         task.prepare()
-        print(f"{task.title}: {task.model}, {task.samples} samples", file=sys.stderr, flush=True)
+        print(f"{task.title}: {task.model}", file=sys.stderr, flush=True)
         for budget in [] if arguments.prepare else map(float, arguments.budgets.split(",")):
             rows.append(pruned(task, budget, arguments))
             print(f"  {budget:.0%}: {verdict(rows[-1])}, {rows[-1]['seconds']:.0f} s", file=sys.stderr, flush=True)
     if rows:
         print(f"{arguments.workers} workers, options '{arguments.options}'; {machine()}")
         show(rows)
-    finish(arguments, {"options": arguments.options, "rows": rows})
+    finish(arguments, {"options": arguments.options, "samples": arguments.samples, "rows": rows})
 
 
 if __name__ == "__main__":

