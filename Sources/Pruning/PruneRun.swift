@@ -124,7 +124,7 @@ public final class PruneRun {
             result: found, graph: workload.graph, division: workload.division, settings: options.search,
             loss: workload.loss.rawValue, countedLabels: workload.countedLabels, seconds: seconds,
             workers: attendance.workers, mixedNumerics: try journal.machines(otherThan: proof),
-            validation: heldOut?.summary)
+            validation: heldOut?.summary, blockNames: blockNames(of: found.path.compactMap(\.edge)))
         try room.retrying { try JSONOutput.write(summary, to: options.folder + "/summary.json") }
         try room.retrying {
             try TextOutput.write(SummaryText(summary).plain, to: options.folder + "/summary.txt")
@@ -138,6 +138,14 @@ public final class PruneRun {
         // What was found is kept by now: a model that fails its check does not lose the search.
         let path = try write(found)
         return Result(search: found, summary: summary, model: path, exported: try exportSteps(of: found))
+    }
+
+    /// The modules that go with edges, where the file tells.
+    private func blockNames(of edges: [Edge]) -> [Edge: String] {
+        let blocks = workload.graph.blocks(among: edges, costs: workload.costs)
+        return Dictionary(blocks.compactMap { block in block.name.map { (block.edge, $0) } }) { first, _ in
+            first
+        }
     }
 
     private func search() async throws -> (SearchResult, Team.Attendance) {

@@ -10,9 +10,12 @@ public struct NamedEdge: Sendable, Hashable, Encodable {
     public let consumer: String
     /// The name of the tensor that enters.
     public let tensor: String
+    /// The module of what goes with it, in the exporter's words; `nil` where it is not known.
+    public let block: String?
 
     /// Looks up the names of `edge`.
-    public init(_ edge: Edge, in graph: Graph) {
+    public init(_ edge: Edge, in graph: Graph, block: String? = nil) {
+        self.block = block
         node = edge.node
         slot = edge.slot
         consumer = graph.vertices.indices.contains(edge.node) ? graph.vertices[edge.node].name : ""

@@ -106,10 +106,11 @@ public struct RunSummary: Sendable {
     ///   - workers: how many workers took part.
     ///   - mixedNumerics: machines of results in other bits than the coordinator's.
     ///   - validation: what was measured on data that the search never saw.
+    ///   - blockNames: the modules of what goes with an edge, where they are known.
     public init(
         result: SearchResult, graph: Graph, division: SampleDivision, settings: SearchSettings, loss: String,
         countedLabels: Int?, seconds: Double, workers: Int, mixedNumerics: [String] = [],
-        validation: HeldOutSummary? = nil
+        validation: HeldOutSummary? = nil, blockNames: [Edge: String] = [:]
     ) {
         self.validation = validation
         func measurement(_ state: State) -> Measurement {
@@ -118,7 +119,9 @@ public struct RunSummary: Sendable {
         base = measurement(result.base)
         path = result.path.enumerated().compactMap { index, state in
             state.edge.map {
-                Step(step: index + 1, edge: NamedEdge($0, in: graph), measurement: measurement(state))
+                Step(
+                    step: index + 1, edge: NamedEdge($0, in: graph, block: blockNames[$0]),
+                    measurement: measurement(state))
             }
         }
         work = result.totalWork

@@ -89,12 +89,16 @@ public struct SummaryText: Sendable {
     }
 
     private var pathTable: TextTable {
-        var table = TextTable(["step", "edge", "tensor", "consumer"] + measured)
-        table.append(["0", "", "", ""] + cells(summary.base))
+        // A module's name says more than those of its last tensor and of the node that reads it.
+        let hasBlocks = summary.path.contains { $0.edge.block != nil }
+        let names = hasBlocks ? ["block"] : ["tensor", "consumer"]
+        var table = TextTable(["step", "edge"] + names + measured)
+        table.append(["0", ""] + names.map { _ in "" } + cells(summary.base))
         for step in summary.path {
+            let named =
+                hasBlocks ? [step.edge.block ?? step.edge.consumer] : [step.edge.tensor, step.edge.consumer]
             table.append(
-                ["\(step.step)", "\(step.edge.node):\(step.edge.slot)", step.edge.tensor, step.edge.consumer]
-                    + cells(step.measurement))
+                ["\(step.step)", "\(step.edge.node):\(step.edge.slot)"] + named + cells(step.measurement))
         }
         return table
     }
