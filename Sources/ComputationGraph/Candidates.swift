@@ -16,6 +16,11 @@ public enum CandidateSelection: Sendable, Hashable, Codable {
     case edges([Edge])
 }
 
+extension CandidateSelection {
+    /// Whether it names its edges one by one.
+    fileprivate var isGiven: Bool { if case .edges = self { true } else { false } }
+}
+
 /// The candidates of a graph, with equivalent ones gathered into classes.
 public struct Candidates: Sendable {
     /// One edge per class, in canonical order: what the search tries.
@@ -28,7 +33,8 @@ public struct Candidates: Sendable {
 
     /// The candidates of `graph` that `selection` names.
     ///
-    /// - Parameter costs: tells what removals save, to find blocks; without it, what follows from the file alone.
+    /// - Parameter costs: tells what removals save, to find blocks, and which leave an output constant, for those are no
+    ///   candidates; without it, what follows from the file alone.
     /// - Throws: `GraphError` when the selection names an edge that is no candidate, a pattern that is no regular
     ///   expression, or nothing at all.
     public init(of graph: Graph, selection: CandidateSelection, costs: CostModel? = nil) throws {
@@ -45,6 +51,14 @@ public struct Candidates: Sendable {
                 representative[root] = edge
                 representatives.append(edge)
             }
+        }
+        if let costs, !selection.isGiven {
+            // By value, not by wiring alone: zeros may leave an output constant although it still reads an input.
+            let alive = representatives.filter {
+                costs.assessment(of: Mask([$0]))?.constantOutputs.isEmpty ?? false
+            }
+            for edge in Set(representatives).subtracting(alive) { equivalents[edge] = nil }
+            representatives = alive
         }
         self.representatives = representatives
         self.equivalents = equivalents

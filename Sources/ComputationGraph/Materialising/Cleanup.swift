@@ -31,6 +31,22 @@ struct Cleanup {
             sizes: rewriter.forms.sizes, vertices: vertices, constantOutputs: constantOutputs())
     }
 
+    /// Whether a node gives zeros wherever it gives a number.
+    private func isZero(_ node: NodeProto, _ zeros: Set<String>) -> Bool {
+        func reads(_ slot: Int) -> Bool {
+            node.input.indices.contains(slot) && zeros.contains(node.input[slot])
+        }
+        switch node.opType {
+        case "Div", "Expand", "Reshape", "Transpose", "Identity", "Neg", "Relu", "Flatten", "Unsqueeze",
+            "Squeeze",
+            "Slice", "Gather", "ReduceSum", "ReduceMean", "Cast":
+            return reads(0)
+        case "Mul", "MatMul": return reads(0) || reads(1)
+        case "Add", "Sum", "Sub", "Concat": return node.input.allSatisfy { zeros.contains($0) }
+        default: return false
+        }
+    }
+
     private mutating func finishNodes() throws {
         try replaceWeakShapes()
         rewriter.nodes = live(rewriter.nodes, countingShapes: true).nodes
@@ -40,7 +56,14 @@ struct Cleanup {
     /// The outputs that depended on the elements of an input and do so no more, or of which a part is constant now.
     private func constantOutputs() -> [String] {
         var reached = Set(graph.inputs.map(\.name))
+        var zeros = Set(
+            rewriter.initializers.filter { $0.data?.bytes.allSatisfy { $0 == 0 } ?? false }.map(\.name))
         for node in rewriter.nodes where node.opType != "Shape" && node.opType != "Size" {
+            // What is written may not rest on it, for 0/0 is no number; but no input is told by it.
+            if isZero(node, zeros) {
+                zeros.formUnion(node.output)
+                continue
+            }
             if node.readNames.contains(where: reached.contains) { reached.formUnion(node.output) }
         }
         return graph.outputs.filter { output in
