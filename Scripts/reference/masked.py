@@ -49,7 +49,8 @@ def outputs(model, data, count=None, optimised=False):
     """Outputs by name for the first `count` samples of `data` (a dictionary of arrays; names that are no input are
     ignored), all in one batch."""
     ready = session(model, optimised)
-    feeds = {value.name: data[value.name][:count] for value in ready.get_inputs()}
+    arrays = {value.name: np.asarray(data[value.name]) for value in ready.get_inputs()}
+    feeds = {name: array[:count] if array.ndim else array for name, array in arrays.items()}
     return dict(zip([value.name for value in ready.get_outputs()], ready.run(None, feeds)))
 
 

@@ -12,7 +12,7 @@ internal import ONNX
 /// memory allows. Any other gets the model from the coordinator, and of the data those shards that it is told to hold.
 public struct EngineComputation: WorkerComputation {
     private let run: RunDescription
-    private let loss: Loss
+    private let loss: LossDescription
     private let network: Network
     private let inputs: [InputSpecification]
     /// The whole data set, where the worker sees it.
@@ -33,16 +33,18 @@ public struct EngineComputation: WorkerComputation {
     public init(
         _ run: RunDescription, contents: ContentFetcher? = nil, usesPaths: Bool = true, memory: Int? = nil
     ) throws {
-        guard let loss = Loss(rawValue: run.loss) else { throw ClusterError.unknownLoss(run.loss) }
         let contents = run.modelParts.isEmpty ? nil : contents
         let graph = try EngineComputation.graph(run, contents, usesPaths: usesPaths)
         self.run = run
+        let loss = try LossDescription(text: run.loss, graph: graph)
         self.loss = loss
         inputs = try graph.inputs.map { port in
-            // As the coordinator reads it: the first dimension counts samples, whatever the export fixed it to.
-            try InputSpecification(
+            // As the coordinator reads it: the dimension of samples has any length, whatever the export fixed it to.
+            let axis = loss.inputAxes[port.name] ?? 0
+            return try InputSpecification(
                 name: port.name, elementTypeName: port.elementType.name,
-                shape: port.hasShape ? port.shape.enumerated().map { $0 == 0 ? nil : $1 } : nil)
+                shape: port.hasShape ? port.shape.enumerated().map { $0 == axis ? nil : $1 } : nil,
+                sampleAxis: axis < 0 ? nil : axis)
         }
         network = try Network(graph)
         // What the budget leaves beside process, weights and blocks; with shards of their own each has its part.

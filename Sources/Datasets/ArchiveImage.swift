@@ -57,15 +57,25 @@ extension Dataset {
         guard !range.isEmpty, range.lowerBound >= 0, range.upperBound <= samples else {
             throw DatasetError(.sampleCount, "samples \(range) are not within 0..<\(samples)")
         }
-        let rows = namedArrays.filter { name, _ in name != Self.weightsName || inputNames.contains(name) }.map
-        {
-            (name, array) in
-            let width = array.rowByteCount
-            return ArchiveEntry(
-                name: name, shape: [range.count] + array.shape.dropFirst(), elementType: array.elementType,
-                bytes: array.bytes[range.lowerBound * width..<range.upperBound * width])
+        let rows = namesInOrder.filter { $0 != Self.weightsName || inputNames.contains($0) }.compactMap {
+            name in
+            arrays[name].map { entry(name, $0, range) }
         }
         return ArchiveImage(try NumpyArchive.pieces(of: rows, wideFrom: 0xFFFF_FFFF))
+    }
+
+    /// Samples of an array, in the model's layout.
+    private func entry(_ name: String, _ array: NumpyArray, _ range: Range<Int>) -> ArchiveEntry {
+        let axis = inputAxes[name] ?? 0
+        if axis != 0 {
+            let part = axis < 0 ? array : array.slice(rows: range).movingFirst(to: axis)
+            return ArchiveEntry(
+                name: name, shape: part.shape, elementType: part.elementType, bytes: part.bytes[...])
+        }
+        let width = array.rowByteCount
+        return ArchiveEntry(
+            name: name, shape: [range.count] + array.shape.dropFirst(), elementType: array.elementType,
+            bytes: array.bytes[range.lowerBound * width..<range.upperBound * width])
     }
 
     /// Bytes of all arrays.

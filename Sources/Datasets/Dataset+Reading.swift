@@ -29,27 +29,31 @@ extension Dataset {
         }
         let sources = try Self.sources(of: inputs, in: archive)
         // A model input of that name is an input, not what the loss compares with.
-        let extras = [Self.labelsName, Self.targetsName, Self.weightsName].filter { name in
+        let roles = [Self.labelsName, Self.targetsName, Self.weightsName]
+        let extras = (roles + archive.names.filter { Self.outputRole(of: $0) != nil }.sorted()).filter {
+            name in
             archive.names.contains(name) && !sources.contains(name)
         }
-        let count = try Self.sampleCount(of: sources + extras, in: archive, limit: samples)
+        let counted = zip(inputs, sources).compactMap { input, source in input.sampleAxis.map { (source, $0) }
+        }
+        let count = try Self.sampleCount(of: counted + extras.map { ($0, 0) }, in: archive, limit: samples)
 
         var adapted: [(String, NumpyArray)] = []
         for (input, source) in zip(inputs, sources) {
-            let array = try archive.array(named: source, rows: count)
+            let array = try archive.array(named: source, rows: input.sampleAxis == 0 ? count : nil)
             adapted.append(
                 (
                     input.name,
                     try locating(file: file, array: source) { () throws(DatasetError) in
-                        try input.adapt(array)
+                        try input.adapt(array, samples: count)
                     }
                 ))
         }
-        var roles: [String: NumpyArray] = [:]
+        var found: [String: NumpyArray] = [:]
         for name in extras {
             let array = try archive.array(named: name, rows: count)
-            roles[name] = try locating(file: file, array: name) { () throws(DatasetError) in
-                switch name {
+            found[name] = try locating(file: file, array: name) { () throws(DatasetError) in
+                switch Self.outputRole(of: name) ?? name {
                 case Self.labelsName: try Self.checkedLabels(array)
                 case Self.targetsName: try Self.checkedTargets(array)
                 default: try Self.checkedWeights(array)
@@ -57,15 +61,19 @@ extension Dataset {
             }
         }
         self.init(
-            samples: count, inputs: adapted, labels: roles[Self.labelsName], targets: roles[Self.targetsName],
-            weights: roles[Self.weightsName])
+            samples: count, inputs: adapted, labels: found[Self.labelsName], targets: found[Self.targetsName],
+            weights: found[Self.weightsName], named: found.filter { !roles.contains($0.key) },
+            inputAxes: Dictionary(
+                inputs.map { ($0.name, $0.sampleAxis ?? -1) }, uniquingKeysWith: { first, _ in first }))
     }
 
     /// The array that each input reads.
     private static func sources(
         of inputs: [InputSpecification], in archive: NumpyArchive
     ) throws(DatasetError) -> [String] {
-        let candidates = archive.names.filter { ![labelsName, targetsName, weightsName].contains($0) }
+        let candidates = archive.names.filter {
+            ![labelsName, targetsName, weightsName].contains($0) && outputRole(of: $0) == nil
+        }
         if inputs.count == 1, !archive.names.contains(inputs[0].name), candidates.count == 1 {
             return candidates
         }
@@ -84,15 +92,20 @@ extension Dataset {
 
     /// The number of samples to take, on which all arrays agree.
     private static func sampleCount(
-        of names: [String], in archive: NumpyArchive, limit: Int?
+        of arrays: [(name: String, axis: Int)], in archive: NumpyArchive, limit: Int?
     ) throws(DatasetError) -> Int {
         var first: (name: String, count: Int)?
-        for name in names {
-            guard let count = try archive.header(of: name).shape.first else {
+        for (name, axis) in arrays {
+            let shape = try archive.header(of: name).shape
+            guard axis < shape.count else {
                 throw DatasetError(
-                    .shapeMismatch, "it is a scalar; its first dimension has to count samples",
+                    .shapeMismatch,
+                    axis == 0
+                        ? "it is a scalar; its first dimension has to count samples"
+                        : "its shape is \(shape); dimension \(axis) has to count samples",
                     file: archive.path, array: name)
             }
+            let count = shape[axis]
             guard count == first?.count ?? count else {
                 throw DatasetError(
                     .sampleCount,

@@ -1,5 +1,5 @@
 extension Dataset {
-    /// Labels as int64 `[N]` or `[N, T]`.
+    /// Labels as int64 `[N]`, `[N, T]` or, for images, `[N, H, W]`.
     ///
     /// - Throws: `elementTypeMismatch` unless they are integers, `shapeMismatch`, and `invalidValue` for a
     ///   negative one other than `ignoredLabel`.
@@ -10,10 +10,11 @@ extension Dataset {
                 "labels are class numbers (int64), but these are \(array.elementType.rawValue); name values to "
                     + "regress to '\(targetsName)'")
         }
-        guard (1...2).contains(array.shape.count) else {
+        guard (1...3).contains(array.shape.count) else {
             throw DatasetError(
                 .shapeMismatch,
-                "labels have shape [samples] or [samples, positions], but this is \(array.shape)")
+                "labels have shape [samples], [samples, positions] or [samples, height, width], but this is \(array.shape)"
+            )
         }
         let labels = try array.converted(to: .int64)
         let values = labels.values(as: Int64.self)

@@ -68,6 +68,43 @@ public struct NumpyArray: Hashable, Sendable {
             Array(bytes[rows.lowerBound * width..<rows.upperBound * width]))
     }
 
+    /// The same elements with dimension `axis` first.
+    ///
+    /// - Precondition: there is such a dimension.
+    func movingToFirst(_ axis: Int) -> NumpyArray {
+        let before = shape[..<axis].reduce(1, *)
+        let shape = [shape[axis]] + self.shape[..<axis] + self.shape[(axis + 1)...]
+        return NumpyArray(unchecked: shape, elementType, exchanging(before, shape[0]))
+    }
+
+    /// The same elements with the first dimension in place `axis`.
+    ///
+    /// - Precondition: there is such a place.
+    func movingFirst(to axis: Int) -> NumpyArray {
+        let after = shape[1...axis]
+        let shape = after + [shape[0]] + self.shape[(axis + 1)...]
+        return NumpyArray(unchecked: Array(shape), elementType, exchanging(self.shape[0], after.reduce(1, *)))
+    }
+
+    /// The bytes of elements [rows, columns, …] laid out as [columns, rows, …].
+    private func exchanging(_ rows: Int, _ columns: Int) -> [UInt8] {
+        let width = bytes.count / max(rows * columns, 1)
+        guard rows > 1, columns > 1, width > 0 else { return bytes }
+        return [UInt8](unsafeUninitializedCapacity: bytes.count) { output, initialized in
+            bytes.withUnsafeBytes { source in
+                for column in 0..<columns {
+                    for row in 0..<rows {
+                        let from = (row * columns + column) * width
+                        UnsafeMutableRawBufferPointer(
+                            rebasing: UnsafeMutableRawBufferPointer(output)[initialized..<initialized + width]
+                        ).copyMemory(from: UnsafeRawBufferPointer(rebasing: source[from..<from + width]))
+                        initialized += width
+                    }
+                }
+            }
+        }
+    }
+
     /// Bytes that an array needs, or nil if that number, or one of its rows, does not fit an `Int`.
     ///
     /// A length of 0 counts as 1 for the overflow check, so that products of some dimensions are safe too.

@@ -9,9 +9,9 @@ internal import Torch
 public final class Evaluator {
     private let network: Network
     private let dataset: Dataset
-    private let function: LossFunction
-    private let labels: [Int64]
-    private let positions: Int
+    private let terms: LossTerms
+    /// The values that the loss reads.
+    private let outputs: [Int]
     /// Outputs of the unpruned model.
     private var references: ReferenceCache
     private var passes: PassCache
@@ -27,14 +27,21 @@ public final class Evaluator {
     ///   - dataset: the samples that blocks are made of.
     ///   - keptBytes: the memory for what base passes computed, in bytes; what is kept is not computed again.
     /// - Throws: `EngineError` when the data has not what the loss needs.
-    public init(_ network: Network, dataset: Dataset, loss: Loss, keptBytes: Int = 1 << 30) throws {
+    public init(_ network: Network, dataset: Dataset, loss: LossDescription, keptBytes: Int = 1 << 30) throws
+    {
         self.network = network
         self.dataset = dataset
-        function = LossFunction(loss, graph: network.graph)
-        labels = loss.needsLabels ? try dataset.labels?.int64s() ?? [] : []
-        positions = dataset.labels?.rowElementCount ?? 1
+        terms = try LossTerms(loss, graph: network.graph, dataset: dataset)
+        outputs = Set(terms.outputs).sorted()
         references = ReferenceCache(limit: loss.needsReference ? keptBytes / 4 : 0)
         passes = PassCache(limit: loss.needsReference ? keptBytes / 4 * 3 : keptBytes)
+    }
+
+    /// An evaluator of a loss of the model's first output.
+    public convenience init(_ network: Network, dataset: Dataset, loss: Loss, keptBytes: Int = 1 << 30) throws
+    {
+        try self.init(
+            network, dataset: dataset, loss: LossDescription(loss, of: network.graph), keptBytes: keptBytes)
     }
 
     /// The losses of `samples` for each of `expansions` of `state`.
@@ -58,10 +65,11 @@ public final class Evaluator {
         let block = passes.block(of: samples)
         let inputs =
             try passes.inputs(on: block)
-            ?? graph.inputs.map { try Tensor(dataset.gather(samples, from: $0.name)) }
+            ?? network.inputs(samples, of: dataset)
         let plan = try network.plan(for: inputs)
         let parent = parent(state, plan: plan)
-        let reference = try reference(samples, inputs: inputs)
+        let references = try references(samples, inputs: inputs)
+        let counts = try terms.counts(samples)
 
         // The state's pass has what its expansions read of it, and no more: a task of one expansion costs no more than one
         // pass.
@@ -69,29 +77,41 @@ public final class Evaluator {
             edge.flatMap { edge in mask.map { way(to: $0, by: edge, from: parent, on: block) } }
         }
         var wanted: Set<Int> = []
-        for way in ways where way?.base == nil { wanted.formUnion(way?.recomputation.reads ?? [plan.output]) }
+        for way in ways where way?.base == nil { wanted.formUnion(way?.recomputation.reads ?? outputs) }
         parent.note(reads: wanted)
         let base: Pass? =
             wanted.isEmpty ? nil : try pass(of: parent, wanted: wanted, inputs: inputs, on: block)
         defer { if let base { passes.keep(base, of: state, on: block) } }
 
         return try zip(edges, ways).enumerated().map { place, expansion in
-            var output = base?[plan.output]
+            var results = base.map { base in outputs.map { base[$0] } }
             if let edge = expansion.0, let way = expansion.1, let start = way.base ?? base {
                 let kept = parent.kept(of: edge, isContender: contenders.contains(place), horizon)
                 let recomputation = way.recomputation
                 var pass = Pass(startingFrom: start, changes: recomputation.changes)
                 try pass.compute(recomputation.steps, cuts: recomputation.cuts) {
-                    $0 == plan.output || kept.contains($0)
+                    outputs.contains($0) || kept.contains($0)
                 }
                 computedSteps += recomputation.steps.count
-                output = pass[plan.output]
+                results = outputs.map { pass[$0] }
                 if !kept.isEmpty {
                     passes.keep(pass.detached { kept.contains($0) }, of: recomputation.mask, on: block)
                 }
             }
-            guard let output else { throw EngineError.data("the model's first output was not computed") }
-            return try function(output, against: reference, samples: samples.count)
+            return try terms.scores(
+                measured(results ?? []), against: references, counts: counts, samples: samples.count)
+        }
+    }
+
+    /// What each term is of, from the values that the loss reads.
+    private func measured(_ results: [Tensor?]) throws -> [Tensor] {
+        try terms.outputs.map { value in
+            guard let place = outputs.firstIndex(of: value), place < results.count,
+                let output = results[place]
+            else {
+                throw EngineError.data("the model's output '\(graph.values[value].name)' was not computed")
+            }
+            return output
         }
     }
 
@@ -106,7 +126,7 @@ public final class Evaluator {
             let near = passes.nearest(
                 to: own.mask, on: block, plan, within: plan.extent(of: edge))
         else { return (own, nil) }
-        let other = Recomputation(of: [plan.output], under: own.mask, from: near.mask, plan: plan) {
+        let other = Recomputation(of: outputs, under: own.mask, from: near.mask, plan: plan) {
             near.pass[$0] != nil
         }
         guard other.effort < own.effort else { return (own, nil) }
@@ -143,21 +163,16 @@ public final class Evaluator {
         // A search goes on from states to larger ones; what is dropped is a little work.
         parents = parents.filter { $0.key.state.count >= state.count }
         if parents.count >= 256 { parents.removeAll() }
-        let parent = Parent(state: state, plan: plan)
+        let parent = Parent(state: state, plan: plan, outputs: outputs)
         parents[key] = parent
         return parent
     }
 
-    private func reference(_ samples: [Int], inputs: [Tensor]) throws -> LossFunction.Reference {
-        switch function.loss {
-        case .crossEntropy, .nextToken:
-            return .labels(
-                samples.flatMap { labels[$0 * positions..<($0 + 1) * positions] }, positions: positions)
-        case .meanSquaredError:
-            return .tensor(try Tensor(dataset.gather(samples, from: Dataset.targetsName)))
-        case .klDivergence, .selfMeanSquaredError:
-            return .tensor(
-                try references.output(for: samples) { try network.outputs(of: inputs, mask: .empty)[0] })
+    private func references(_ samples: [Int], inputs: [Tensor]) throws -> [LossFunction.Reference] {
+        try terms.references(samples) {
+            try references.outputs(for: samples) {
+                try network.values(terms.outputs, of: inputs, mask: .empty)
+            }
         }
     }
 }

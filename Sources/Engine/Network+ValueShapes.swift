@@ -42,7 +42,7 @@ extension Network {
         try probing.search()
         let unvaried = probing.unvaried
         var probes = probing.probes
-        let counted = try shapes(for: dataset, samples: Array(0..<min(fixedBatch ?? 1, dataset.samples)))
+        let counted = try shapes(for: dataset, samples: Array(0..<min(graph.fixedSamples(dataset) ?? 1, dataset.samples)))
         if probes.first?.inputShapes != counted.inputs {
             probes.insert(ValueShapes.Probe(inputShapes: counted.inputs, shapes: counted.values), at: 0)
         }
@@ -74,20 +74,17 @@ extension Network {
     ///
     /// - Throws: `EngineError` when the model does not run on the data.
     func batchShapes(for dataset: Dataset) throws -> [Shapes] {
-        let sizes = fixedBatch.map { [min($0, dataset.samples)] } ?? [2, 3]
+        let sizes = graph.fixedSamples(dataset).map { [min($0, dataset.samples)] } ?? [2, 3]
         return try sizes.map { size in
             // Repeating samples is fine: only shapes matter.
             try shapes(for: dataset, samples: (0..<size).map { $0 % dataset.samples })
         }
     }
 
-    /// The first dimension that an input fixes.
-    private var fixedBatch: Int? { graph.inputs.compactMap { $0.shape.first ?? nil }.first }
-
     /// A few samples of every input.
     private func probeArrays(of dataset: Dataset) throws -> [NumpyArray] {
         let size: Int
-        if let fixed = fixedBatch {
+        if let fixed = graph.fixedSamples(dataset) {
             size = min(fixed, dataset.samples)
         } else {
             // A number that no other dimension has, so that what is the batch can be told from what is equal by chance.

@@ -106,17 +106,26 @@ public final class Network {
 
     /// The outputs of the model with the edges of `mask` removed.
     func outputs(of inputs: [Tensor], mask: Mask, keepsPlan: Bool = true) throws -> [Tensor] {
+        try values(graph.outputs.map(\.value), of: inputs, mask: mask, keepsPlan: keepsPlan)
+    }
+
+    /// Some values of the model with the edges of `mask` removed.
+    func values(_ wanted: [Int], of inputs: [Tensor], mask: Mask, keepsPlan: Bool = true) throws -> [Tensor] {
         let plan = try keepsPlan ? plan(for: inputs) : unkeptPlan(for: inputs)
-        let wanted = graph.outputs.map(\.value)
         let schedule = Schedule(plan: plan, mask: classes.canonical(mask), wanted: wanted)
         var pass = Pass(plan: plan, inputs: inputs)
         let kept = Set(wanted)
         try pass.compute(schedule.steps, cuts: schedule.cuts) { kept.contains($0) }
-        return try graph.outputs.map { port in
-            guard let tensor = pass[port.value] else {
-                throw EngineError.data("output '\(port.name)' was not computed")
+        return try wanted.map { value in
+            guard let tensor = pass[value] else {
+                throw EngineError.data("output '\(graph.values[value].name)' was not computed")
             }
             return tensor
         }
+    }
+
+    /// One tensor per model input, in the model's layout.
+    func inputs(_ samples: [Int], of dataset: Dataset) throws -> [Tensor] {
+        try graph.inputs.map { try Tensor(dataset.gather(samples, from: $0.name)) }
     }
 }

@@ -10,9 +10,12 @@ final class Parent {
     private var recentReads: [Set<Int>] = []
     private let inputs: Set<Int>
     private var recomputations: [Mask: Recomputation] = [:]
+    private let outputs: [Int]
     private var readsBeyond: [Edge: [Int]] = [:]
 
-    init(state: Mask, plan: Plan) {
+    /// - Parameter outputs: the values that the loss reads.
+    init(state: Mask, plan: Plan, outputs: [Int]) {
+        self.outputs = outputs
         self.state = state
         self.plan = plan
         inputs = Set(plan.graph.inputs.map(\.value))
@@ -34,7 +37,7 @@ final class Parent {
     /// What the expansion that computes under `mask` recomputes of the state's pass.
     func recomputation(of mask: Mask) -> Recomputation {
         if let known = recomputations[mask] { return known }
-        let recomputation = Recomputation(of: [plan.output], under: mask, from: state, plan: plan)
+        let recomputation = Recomputation(of: outputs, under: mask, from: state, plan: plan)
         recomputations[mask] = recomputation
         return recomputation
     }
@@ -57,7 +60,7 @@ final class Parent {
     private func reads(beyond edge: Edge) -> [Int] {
         if let known = readsBeyond[edge] { return known }
         let reads = Recomputation(
-            of: [plan.output], under: state.removing(edge), from: Mask(state.edges.filter { $0 != edge }),
+            of: outputs, under: state.removing(edge), from: Mask(state.edges.filter { $0 != edge }),
             plan: plan
         ).reads
         readsBeyond[edge] = reads

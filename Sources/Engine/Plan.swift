@@ -36,8 +36,6 @@ final class Plan {
     }
 
     let graph: Graph
-    /// The value that losses are computed from.
-    var output: Int { graph.outputs[0].value }
     /// The shapes of the model inputs that the plan was made for, in the order of `graph.inputs`.
     let inputShapes: [[Int]]
     /// In topological order.

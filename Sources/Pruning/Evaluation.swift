@@ -1,6 +1,7 @@
 public import ComputationGraph
 internal import Datasets
 internal import Engine
+public import Report
 internal import Search
 
 /// What `evaluate` measured.
@@ -64,6 +65,8 @@ public struct Evaluation: Encodable, Sendable {
     public let removed: [String]
     /// The unpruned model.
     public let base: Measured
+    /// Which outputs were measured, and on what scale.
+    public let measured: LossReport
 
     /// Measures the unpruned model and the mask.
     public init(of mask: Mask, in workload: Workload) async throws {
@@ -84,8 +87,9 @@ public struct Evaluation: Encodable, Sendable {
         flops = measured.flops
         nonFiniteLosses = measured.nonFiniteLosses
         samples = workload.dataset.samples
-        lossFunction = workload.loss.rawValue
+        lossFunction = workload.loss.name
         removed = mask.edges.map(\.description)
+        self.measured = try workload.lossReport(of: mask)
     }
 
     /// The same keys as those of `base`, and what was removed.
@@ -100,19 +104,29 @@ public struct Evaluation: Encodable, Sendable {
         try container.encode(lossFunction, forKey: .lossFunction)
         try container.encode(removed, forKey: .removed)
         try container.encode(base, forKey: .base)
+        try container.encode(measured.relative(loss), forKey: .relativeLoss)
+        try container.encode(measured.constantPredictorLoss, forKey: .constantPredictorLoss)
+        try container.encode(measured.outputs, forKey: .measuredOutputs)
+        try container.encodeIfPresent(measured.positionWeights, forKey: .positionWeights)
+        try container.encode(measured.unmeasured, forKey: .unmeasuredOutputs)
     }
 
-    private enum CodingKeys: CodingKey { case lossChange, samples, lossFunction, removed, base }
+    private enum CodingKeys: CodingKey {
+        case lossChange, samples, lossFunction, removed, base
+        case relativeLoss, constantPredictorLoss, measuredOutputs, positionWeights, unmeasuredOutputs
+    }
 
     /// The result in a few lines.
     public var text: String {
         func line(_ name: String, _ measured: Measured) -> String {
-            let loss = measured.loss.map { "\($0)" } ?? "not finite (\(measured.nonFiniteLosses) samples)"
+            let relative = self.measured.relativeText(measured.loss)
+            let loss =
+                measured.loss.map { "\($0)\(relative)" } ?? "not finite (\(measured.nonFiniteLosses) samples)"
             let accuracy = measured.accuracy.map { ", accuracy \($0)" } ?? ""
             return
                 "\(name): loss \(loss)\(accuracy), \(measured.parameters) parameters, \(measured.flops) FLOPs\n"
         }
-        var text = "\(lossFunction) on \(samples) samples\n" + line("unpruned", base)
+        var text = "\(lossFunction) on \(samples) samples\n" + measured.text + line("unpruned", base)
         if !removed.isEmpty {
             let measured = Measured(
                 loss: loss, accuracy: accuracy, parameters: parameters, flops: flops,

@@ -18,9 +18,8 @@ struct HeldOut {
         var options = workload.options
         options.data = data
         options.samples = nil
-        options.loss = workload.loss
         self.data = data
-        self.workload = try Workload(model: model, options: options)
+        self.workload = try Workload(model: model, options: options, measuring: workload.loss)
     }
 
     /// The number of samples.

@@ -59,6 +59,8 @@ public struct ModelSummary: Encodable, Sendable {
         public let elementType: String
         /// The dimensions; symbolic ones by name, `?` where nothing is told.
         public let shape: [String]
+        /// What an output's numbers are, as the graph tells it; `nil` for inputs and other types than floating point.
+        public let form: OutputForm?
     }
 
     /// The model file.
@@ -116,7 +118,11 @@ public struct ModelSummary: Encodable, Sendable {
         } else {
             reason = "the model cannot be run"
         }
-        let batch = shapes?.inputs.first?.first ?? 1
+        let axes = try InputAxes(graph)
+        let batch =
+            zip(graph.inputs, shapes?.inputs ?? []).lazy.compactMap { port, shape in
+                axes.declaredAxis(of: port).flatMap { shape.indices.contains($0) ? shape[$0] : nil }
+            }.first ?? 1
         // One run's shapes: what a size follows from does not matter for what a removal saves at these sizes.
         let costs = CostModel(
             graph: graph,
@@ -135,8 +141,12 @@ public struct ModelSummary: Encodable, Sendable {
 
         self.model = graph.model.path
         operatorSet = graph.model.operatorSet
-        inputs = graph.inputs.map(Tensor.init)
-        outputs = graph.outputs.map(Tensor.init)
+        inputs = graph.inputs.map { Tensor($0) }
+        outputs = graph.outputs.map { port in
+            Tensor(
+                port,
+                form: port.elementType.isFloatingPoint ? TracedForm(of: port.value, in: graph).form : nil)
+        }
         vertices = graph.vertices.count
         edges = graph.vertices.reduce(0) { $0 + $1.inputs.count { $0 != nil } }
         parameters = total.parameters
@@ -207,7 +217,8 @@ extension Port {
 }
 
 extension ModelSummary.Tensor {
-    init(_ port: Port) {
+    init(_ port: Port, form: OutputForm? = nil) {
+        self.form = form
         name = port.name
         elementType = port.elementType.name
         shape = zip(port.shape, port.symbols).map { size, symbol in size.map(String.init) ?? symbol ?? "?" }

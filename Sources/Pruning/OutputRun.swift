@@ -30,18 +30,19 @@ public struct WrittenOutputs: Encodable, Sendable {
 public enum OutputRun {
     /// Runs `model` on all samples of `data` with the edges of `mask` removed, and writes the outputs as `.npz`.
     ///
+    /// - Parameter axes: where inputs have their samples, if not first; −1 for one that all samples share.
+    ///
     /// Samples are computed in blocks where the outputs have one row for each, otherwise all at once.
     @discardableResult
     public static func run(
-        model: String, data: String, mask: Mask, samples: Int?, output: String
+        model: String, data: String, mask: Mask, samples: Int?, output: String, axes: [String: Int] = [:]
     ) throws -> WrittenOutputs {
         let graph = try ModelSource.graph(model)
         try graph.checkRemovable(mask)
         let dataset = try Dataset(
-            contentsOf: ModelSource.dataPath(data), inputs: graph.inputs.map(InputSpecification.init),
-            limit: samples)
+            contentsOf: ModelSource.dataPath(data), of: graph, axes: axes, limit: samples)
         let network = try Network(graph)
-        let fixed = graph.inputs.compactMap { $0.shape.first ?? nil }.first
+        let fixed = graph.fixedSamples(dataset)
         let size = fixed ?? MeasurementOptions.largestBlock
         let blocks = try Sharding(samples: dataset.samples, shards: 1, blockSize: size).naturalBlocks(of: 0)
         var parts: [[(String, NumpyArray)]] = []

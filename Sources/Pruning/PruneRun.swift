@@ -44,6 +44,7 @@ public final class PruneRun {
         if let output = options.output { try OutputFile.checkWritable(output) }
         try OutputFile.checkFolder(options.folder)
         workload = try Workload(model: options.model, options: options.measurement)
+        for note in workload.notes { observer.noted(note) }
         if let data = options.validation {
             heldOut = try HeldOut(data, model: options.model, like: workload)
         }
@@ -122,7 +123,8 @@ public final class PruneRun {
         let seconds = (clock.now - start) / .seconds(1)
         let summary = RunSummary(
             result: found, graph: workload.graph, division: workload.division, settings: options.search,
-            loss: workload.loss.rawValue, countedLabels: workload.countedLabels, seconds: seconds,
+            loss: workload.loss.name, measured: try workload.lossReport(of: mask),
+            countedLabels: workload.countedLabels, seconds: seconds,
             workers: attendance.workers, mixedNumerics: try journal.machines(otherThan: proof),
             validation: heldOut?.summary, blockNames: blockNames(of: found.path.compactMap(\.edge)))
         try room.retrying { try JSONOutput.write(summary, to: options.folder + "/summary.json") }

@@ -36,7 +36,7 @@ extension Workload {
             session: .random(in: .min ... .max), modelPath: AbsolutePath.of(graph.model.path),
             modelSHA256: ContentHash.digest(ofModel: graph.model.path), dataPath: AbsolutePath.of(dataPath),
             dataSHA256: ContentHash.digest(ofFile: dataPath), sampleLimit: options.samples,
-            loss: loss.rawValue, sharding: division.sharding, memoryBudget: options.memory)
+            loss: loss.text(for: graph), sharding: division.sharding, memoryBudget: options.memory)
     }
 
     /// How workers on other machines are treated, and what they are given: the model's files, the shards, and a block on

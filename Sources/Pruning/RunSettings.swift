@@ -7,15 +7,15 @@ internal import Search
 struct RunSettings: Encodable {
     let search: SearchSettings
     let candidates: CandidateSelection
-    let loss: Loss
+    let loss: String
     let samples: Int
     let shards: Int
     let blockSize: Int
 
-    init(_ options: PruneOptions, _ workload: Workload) {
+    init(_ options: PruneOptions, _ workload: Workload) throws {
         search = options.search
         candidates = options.candidates
-        loss = workload.loss
+        loss = try workload.loss.text(for: workload.graph)
         samples = workload.division.sharding.samples
         shards = workload.division.sharding.shards
         blockSize = workload.division.sharding.blockSize

@@ -44,7 +44,7 @@ extension Workload {
         var missing = first.gaps.map { "\($0): its measured change stands in" }
         var hessian = edges.map { _ in edges.map { _ in 0.0 } }
         if purpose == .screening {
-            let isFixed = graph.inputs.contains { ($0.shape.first ?? nil) != nil }
+            let isFixed = graph.fixedSamples(dataset) != nil
             let few = isFixed ? blocks[0] : Array(blocks[0].prefix(Workload.curvatureSamples))
             do {
                 let second = try GateMeasurement(

@@ -14,15 +14,15 @@ public struct MeasurementOptions: Sendable, Hashable {
     public var blockSize: Int?
     /// The number of parts that the data is divided into.
     public var shards: Int
-    /// The loss; chosen from the data unless given.
-    public var loss: Loss?
+    /// The loss; what is not said is chosen from model and data.
+    public var loss: LossRequest
     /// Bytes that a worker may take.
     public var memory: Int
 
     /// Options with sensible defaults.
     public init(
-        data: String, samples: Int? = nil, blockSize: Int? = nil, shards: Int = 1, loss: Loss? = nil,
-        memory: Int = MeasurementOptions.defaultMemory
+        data: String, samples: Int? = nil, blockSize: Int? = nil, shards: Int = 1,
+        loss: LossRequest = LossRequest(), memory: Int = MeasurementOptions.defaultMemory
     ) {
         self.data = data
         self.samples = samples
@@ -47,7 +47,9 @@ public struct Workload {
     /// The model, ready to run.
     public let network: Network
     /// What is measured.
-    public let loss: Loss
+    public let loss: LossDescription
+    /// What was decided of the loss, and is worth a line.
+    public let notes: [String]
     /// The samples in shards and blocks, with their weights.
     public let division: SampleDivision
     /// How the sizes of all values follow from those of the inputs.
@@ -60,21 +62,23 @@ public struct Workload {
     public let options: MeasurementOptions
     /// About the bytes that a process takes to compute a block.
     let workingBytes: Int
+    private let constants: ConstantLoss
 
     /// Loads everything and runs the unpruned model once, so that what does not fit is found before any search.
     ///
     /// - Throws: errors that name the file, array, node or edge.
-    public init(model: String, options: MeasurementOptions) throws {
+    ///
+    /// - Parameter measured: the loss of another workload of the same model, so that the two can be compared.
+    public init(model: String, options: MeasurementOptions, measuring measured: LossDescription? = nil) throws
+    {
         let path = try ModelSource.dataPath(options.data)
         dataPath = path
         self.options = options
         graph = try ModelSource.graph(model)
         dataset = try Dataset(
-            contentsOf: path, inputs: graph.inputs.map(InputSpecification.init), limit: options.samples)
-        loss = options.loss ?? Loss.natural(for: dataset)
-        let weights = try loss.weights(for: dataset)
+            contentsOf: path, of: graph, axes: options.loss.sampleAxes, limit: options.samples)
         network = try Network(graph)
-        let fixed = graph.inputs.compactMap { $0.shape.first ?? nil }.first
+        let fixed = graph.fixedSamples(dataset)
         let size = try Workload.blockSize(network: network, dataset: dataset, fixed: fixed, options: options)
         let sharding = try Sharding(samples: dataset.samples, shards: options.shards, blockSize: size)
         if let fixed {
@@ -85,7 +89,6 @@ public struct Workload {
                 )
             }
         }
-        division = SampleDivision(sharding: sharding, weights: weights)
         let block = Array(sharding.naturalBlocks(of: 0)[0])
         let shapes = try network.shapes(for: dataset, samples: block)
         workingBytes = Workload.bytes(
@@ -93,6 +96,19 @@ public struct Workload {
             sampleActivations: shapes.activationBytes / block.count)
         valueShapes = try network.valueShapes(for: dataset)
         costs = CostModel(graph: graph, shapes: valueShapes, samples: min(fixed ?? 1, dataset.samples))
+        let constants = ConstantPredictor(
+            network, dataset: dataset, blockSize: size,
+            weights: try dataset.weights?.floats() ?? [Float](repeating: 1, count: dataset.samples),
+            limit: Workload.constantSamples(flops: costs.cost(of: .empty).flops))
+        if let measured {
+            (loss, notes) = (measured, [])
+        } else {
+            let resolution = try LossResolution(
+                options.loss, network: network, dataset: dataset, block: block, constants: constants.losses)
+            (loss, notes) = (resolution.description, resolution.notes)
+        }
+        division = SampleDivision(sharding: sharding, weights: try loss.weights(for: dataset))
+        self.constants = ConstantLoss(constants)
         // The loss is tried on the first block, so that labels and shapes that do not fit are found now.
         _ = try evaluator().evaluate(state: .empty, samples: block, expansions: [nil])
     }
@@ -128,23 +144,42 @@ public struct Workload {
 
     /// The labels of every sample that count towards the accuracy; `nil` without labels.
     var labelsPerSample: [Int]? {
-        guard loss.needsLabels, let labels = dataset.labels, let all = try? labels.int64s() else {
-            return nil
-        }
+        guard let term = loss.labelled, let labels = try? loss.labels(of: term, in: dataset),
+            let all = try? labels.int64s()
+        else { return nil }
         let positions = max(labels.rowElementCount, 1)
         var counts = [Int](repeating: 0, count: dataset.samples)
         for (index, label) in all.enumerated()
-        where label != Dataset.ignoredLabel && !(loss == .nextToken && index % positions == 0) {
+        where label != Dataset.ignoredLabel && !(term.loss == .nextToken && index % positions == 0) {
             counts[index / positions] += 1
         }
         return counts
     }
+
+    /// The loss of a model that gives the same output for every sample, which gives losses a scale; `nil` where there is
+    /// none.
+    ///
+    /// For losses that compare with the unpruned model it is estimated from up to 256 samples, fewer of a large model.
+    public func constantPredictorLoss() throws -> Double? { try constants.total(loss) }
+
+    /// As many samples as take some ten seconds.
+    private static func constantSamples(flops: Int) -> Int {
+        min(256, max(16, 200_000_000_000 / max(flops, 1)))
+    }
 }
 
-extension InputSpecification {
-    /// What the model declares of an input. The first dimension counts samples, whatever the export fixed it to.
-    init(_ port: Port) throws(DatasetError) {
-        let shape: [Int?]? = port.hasShape ? port.shape.enumerated().map { $0 == 0 ? nil : $1 } : nil
-        try self.init(name: port.name, elementTypeName: port.elementType.name, shape: shape)
+/// The loss of a constant output, computed when it is first asked for.
+private final class ConstantLoss {
+    private let predictor: ConstantPredictor
+    private var known: Double??
+
+    init(_ predictor: ConstantPredictor) { self.predictor = predictor }
+
+    func total(_ loss: LossDescription) throws -> Double? {
+        if let known { return known }
+        let losses = try predictor.losses(loss)
+        let total = zip(loss.terms, losses).reduce(0) { $0 + ($1.1 ?? .nan) * $1.0.weight / $1.0.unit }
+        known = .some(total.isFinite ? total : nil)
+        return total.isFinite ? total : nil
     }
 }

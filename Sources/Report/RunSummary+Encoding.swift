@@ -7,6 +7,7 @@ extension RunSummary: Encodable {
     private enum Key: String, CodingKey {
         case base, path, work, seconds, workers, paretoFront, levels, settings, loss, mixedNumerics
         case exact, screening, samples, parameters, flops, end, budget, validation
+        case measuredOutputs, positionWeights, constantPredictorLoss, unmeasuredOutputs
     }
 
     /// Writes the documented keys; numbers that JSON lacks become null.
@@ -35,6 +36,12 @@ extension RunSummary: Encodable {
                     quantity: until.quantity, asked: until.fraction, reached: reachedShare,
                     isMet: !missesBudget), forKey: .budget)
         }
+        if let measured {
+            try container.encode(measured.outputs, forKey: .measuredOutputs)
+            try container.encodeIfPresent(measured.positionWeights, forKey: .positionWeights)
+            try container.encode(measured.constantPredictorLoss, forKey: .constantPredictorLoss)
+            try container.encode(measured.unmeasured, forKey: .unmeasuredOutputs)
+        }
         try container.encode(screening == nil, forKey: .exact)
         try container.encodeIfPresent(validation, forKey: .validation)
         if let screening { try container.encode(ScreeningRecord(screening), forKey: .screening) }
@@ -45,6 +52,7 @@ extension RunSummary.Measurement: Encodable {
     enum Key: String, CodingKey {
         case step, edge, samples, removed
         case loss, lossChange, accuracy, parameters, flops, finite, nonFiniteLosses, validation
+        case relativeLoss
     }
 
     /// Writes the documented keys; numbers that JSON lacks become null.
@@ -58,6 +66,7 @@ extension RunSummary.Measurement: Encodable {
     func encode(into container: inout KeyedEncodingContainer<Key>, isChange: Bool = true) throws {
         try container.encode(loss.isFinite ? loss : nil, forKey: .loss)
         if isChange { try container.encode(lossChange.isFinite ? lossChange : nil, forKey: .lossChange) }
+        if let relativeLoss { try container.encode(relativeLoss, forKey: .relativeLoss) }
         try container.encode(accuracy, forKey: .accuracy)
         try container.encode(parameters, forKey: .parameters)
         try container.encode(flops, forKey: .flops)

@@ -23,7 +23,14 @@ public struct RunSummary: Sendable {
         /// The same on held-out data; `nil` where there were none.
         public let validation: HeldOutSummary.Measurement?
 
-        init(_ state: State, baseLoss: Double, countedLabels: Int?, heldOut: HeldOutSummary?) {
+        /// The loss in units of that of a constant output; `nil` where there is no such scale.
+        public let relativeLoss: Double?
+
+        init(
+            _ state: State, baseLoss: Double, countedLabels: Int?, heldOut: HeldOutSummary?,
+            measured: LossReport? = nil
+        ) {
+            relativeLoss = measured?.relative(state.loss)
             validation = heldOut?.measurements[state.mask]
             removed = state.mask.edges
             loss = state.loss
@@ -80,6 +87,8 @@ public struct RunSummary: Sendable {
     public let settings: SearchSettings
     /// The loss function's name.
     public let loss: String
+    /// Which outputs were measured, and on what scale; `nil` where that was not told.
+    public let measured: LossReport?
     /// Level by level.
     public let levels: [LevelSummary]
     /// What was left out, and what is known of it; `nil` when nothing was, so that the result is exact.
@@ -101,6 +110,7 @@ public struct RunSummary: Sendable {
     ///   - division: the samples and how they were divided.
     ///   - settings: what was asked for.
     ///   - loss: the loss function's name.
+    ///   - measured: which outputs were measured, and on what scale.
     ///   - countedLabels: how many labels count towards the accuracy, over all samples; `nil` without labels.
     ///   - seconds: the wall time.
     ///   - workers: how many workers took part.
@@ -109,12 +119,14 @@ public struct RunSummary: Sendable {
     ///   - blockNames: the modules of what goes with an edge, where they are known.
     public init(
         result: SearchResult, graph: Graph, division: SampleDivision, settings: SearchSettings, loss: String,
-        countedLabels: Int?, seconds: Double, workers: Int, mixedNumerics: [String] = [],
-        validation: HeldOutSummary? = nil, blockNames: [Edge: String] = [:]
+        measured: LossReport? = nil, countedLabels: Int?, seconds: Double, workers: Int,
+        mixedNumerics: [String] = [], validation: HeldOutSummary? = nil, blockNames: [Edge: String] = [:]
     ) {
         self.validation = validation
         func measurement(_ state: State) -> Measurement {
-            Measurement(state, baseLoss: result.base.loss, countedLabels: countedLabels, heldOut: validation)
+            Measurement(
+                state, baseLoss: result.base.loss, countedLabels: countedLabels, heldOut: validation,
+                measured: measured)
         }
         base = measurement(result.base)
         path = result.path.enumerated().compactMap { index, state in
@@ -133,6 +145,7 @@ public struct RunSummary: Sendable {
         shards = division.sharding.shards
         self.settings = settings
         self.loss = loss
+        self.measured = measured
         // The last level may have kept nothing.
         levels = result.work.enumerated().map { number, work in
             let kept =

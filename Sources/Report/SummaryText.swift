@@ -24,6 +24,7 @@ public struct SummaryText: Sendable {
     ) -> String {
         var text = title("\(summary.settings.strategy) pruning by exact loss (\(summary.loss))") + "\n"
         text += conditions + "\n" + missedBudget
+        text += summary.measured?.text ?? ""
         text += heading("Path") + table(pathTable)
         for (name, front) in [("parameters", summary.parameterFront), ("FLOPs", summary.flopsFront)]
         where front.count > 1 {

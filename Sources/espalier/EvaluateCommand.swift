@@ -40,6 +40,7 @@ struct EvaluateCommand: AsyncParsableCommand {
             try json.checkWritable()
             if let output, list == nil { try OutputFile.checkWritable(output) }
             let loaded = try Workload(model: workload.model, options: workload.measurement())
+            for note in loaded.notes { StandardError.write("espalier: \(note)\n") }
             if let list { return try await evaluate(list, in: loaded) }
             let evaluation = try await Evaluation(of: removal.mask, in: loaded)
             // What was measured is told before the model is made and checked.

@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import Engine
 internal import Pruning
 internal import Report
 
@@ -48,7 +49,8 @@ struct InspectCommand: AsyncParsableCommand {
             text += "  input   \(port.name): \(port.elementType) [\(port.shape.joined(separator: ", "))]\n"
         }
         for port in summary.outputs {
-            text += "  output  \(port.name): \(port.elementType) [\(port.shape.joined(separator: ", "))]\n"
+            text += "  output  \(port.name): \(port.elementType) [\(port.shape.joined(separator: ", "))]"
+            text += port.form.map { ", \($0.rawValue)\n" } ?? "\n"
         }
         text += "\(summary.vertices) vertices, \(summary.edges) edges, \(summary.parameters) parameters, "
         text +=

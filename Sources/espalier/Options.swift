@@ -1,6 +1,5 @@
 public import ArgumentParser
 public import ComputationGraph
-public import Engine
 internal import Logging
 internal import Pruning
 
@@ -37,15 +36,7 @@ struct DataOptions: ParsableArguments {
             valueName: "S"))
     var shards = 1
 
-    @Option(
-        name: .long,
-        help: ArgumentHelp(
-            "The loss: cross-entropy, next-token, mse, kl or self-mse.",
-            discussion: """
-                By default cross-entropy where there are labels (next-token where they are the model's own input \
-                tokens), mse where there are targets, and otherwise kl, the divergence from the unpruned model.
-                """))
-    var loss: Loss?
+    @OptionGroup(title: "Loss") var loss: LossOptions
 
     @Option(
         name: .long,
@@ -55,6 +46,7 @@ struct DataOptions: ParsableArguments {
     func validate() throws {
         if let samples, samples < 1 { throw ValidationError("--samples must be at least 1") }
         if let blockSize, blockSize < 1 { throw ValidationError("--block-size must be at least 1") }
+        _ = try loss.request()
         if shards < 1 { throw ValidationError("--shards must be at least 1") }
     }
 
@@ -64,7 +56,7 @@ struct DataOptions: ParsableArguments {
             throw ValidationError("--data is needed: an .npz file with one array per model input")
         }
         return MeasurementOptions(
-            data: data, samples: samples, blockSize: blockSize, shards: shards, loss: loss,
+            data: data, samples: samples, blockSize: blockSize, shards: shards, loss: try loss.request(),
             memory: memory.bytes)
     }
 }
@@ -155,7 +147,6 @@ struct ByteCount: ExpressibleByArgument, CustomStringConvertible {
 
 // Edges are read as they are written: NODE:SLOT.
 extension Edge: ExpressibleByArgument {}
-extension Loss: ExpressibleByArgument {}
 
 extension CandidateSelection {
     /// Reads `blocks`, `branches`, `all` or a regular expression.

@@ -15,6 +15,12 @@ struct RunCommand: AsyncParsableCommand {
     @Option(name: .long, help: "Use only the first N samples.")
     var samples: Int?
     @OptionGroup var removal: RemovalOptions
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "The dimension, from 0, in which an input has its samples, or 'none' for one that all samples share.",
+            valueName: "name=axis"))
+    var batchAxis: [String] = []
     @Option(name: .long, help: "The .npz file to write, one array per model output.")
     var output: String?
     @Option(
@@ -24,6 +30,7 @@ struct RunCommand: AsyncParsableCommand {
     @OptionGroup var json: JSONOption
 
     func validate() throws {
+        _ = try LossOptions.axes(batchAxis)
         if list != nil { return }
         guard model != nil else { throw ValidationError("a model is needed") }
         guard data != nil || model.flatMap(ModelSource.defaultData) != nil else {
@@ -40,7 +47,8 @@ struct RunCommand: AsyncParsableCommand {
                 try OutputRun.runList(list) { print($0) }
             } else if let model, let data = data ?? ModelSource.defaultData(for: model), let output {
                 let written = try OutputRun.run(
-                    model: model, data: data, mask: removal.mask, samples: samples, output: output)
+                    model: model, data: data, mask: removal.mask, samples: samples, output: output,
+                    axes: LossOptions.axes(batchAxis))
                 if let path = json.path { try JSONOutput.write(written, to: path) }
             }
         }

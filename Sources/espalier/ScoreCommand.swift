@@ -71,6 +71,7 @@ struct ScoreCommand: AsyncParsableCommand {
             do {
                 try json.checkWritable()
                 let loaded = try Workload(model: workload.model, options: workload.measurement())
+                for note in loaded.notes { StandardError.write("espalier: \(note)\n") }
                 let progress = ProgressDisplay()
                 let report = try await ScoreReport(
                     ScoreOptions(

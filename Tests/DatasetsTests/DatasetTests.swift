@@ -130,7 +130,7 @@ struct DatasetTests {
         #expect(try labels(floats([3], [0, 1, 2]))?.kind == .elementTypeMismatch)
         #expect(try labels(NumpyArray(shape: [3], values: [0, -1, 2] as [Int64]))?.kind == .invalidValue)
         #expect(
-            try labels(NumpyArray(shape: [3, 1, 1], values: [0, 1, 2] as [Int64]))?.kind == .shapeMismatch)
+            try labels(NumpyArray(shape: [3, 1, 1, 1], values: [0, 1, 2] as [Int64]))?.kind == .shapeMismatch)
         let some = try NumpyArray(shape: [3, 2], values: [0, -100, 1, 2, -100, -100] as [Int64])
         #expect(try read([("image", images()), ("labels", some)]).labels == some)
     }

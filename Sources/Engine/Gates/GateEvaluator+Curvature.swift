@@ -55,24 +55,40 @@ extension GateEvaluator {
     /// - Throws: `EngineError`, or `TorchError` where an operator has no (second) derivative.
     public func gaussNewton(samples: [Int], weights: [Float]) throws -> GateCurvature {
         let block = try block(samples, axes: edges.map { _ in nil })
+        var total = [Double?](repeating: nil, count: edges.count)
+        var rows = edges.map { _ in edges.map { _ in 0.0 } }
+        // The loss is a sum over terms, and so is its matrix.
+        for term in block.outputs.indices {
+            let (gradient, matrix) = try gaussNewton(of: term, in: block, weights)
+            for (place, slope) in gradient.enumerated() {
+                if let slope { total[place] = (total[place] ?? 0) + slope }
+            }
+            for row in rows.indices {
+                for column in rows.indices { rows[row][column] += matrix[row][column] }
+            }
+        }
+        return GateCurvature(gradient: total, matrix: symmetrised(rows))
+    }
+
+    private func gaussNewton(of term: Int, in block: GatedBlock, _ weights: [Float]) throws
+        -> (gradient: [Double?], matrix: [[Double]])
+    {
         let leaves = block.gates.leaves
-        guard try block.output.isRecorded else {
-            return GateCurvature(
-                gradient: leaves.map { _ in nil }, matrix: leaves.map { _ in leaves.map { _ in 0 } })
+        let recorded = block.outputs[term]
+        guard try recorded.isRecorded else {
+            return (leaves.map { _ in nil }, leaves.map { _ in leaves.map { _ in 0 } })
         }
         // Jᵀu is linear in u: differentiating it by u gives columns of J.
-        let direction = try Tensor.filled(0, shape: block.output.shape, type: block.output.scalarType)
+        let direction = try Tensor.filled(0, shape: recorded.shape, type: recorded.scalarType)
         try direction.requireGradient()
         let pulled = try Tensor.gradients(
-            of: [block.output], seeds: [direction], withRespectTo: leaves, keepGraph: true, createGraph: true)
-        let output = try block.output.detached()
+            of: [recorded], seeds: [direction], withRespectTo: leaves, keepGraph: true, createGraph: true)
+        let output = try recorded.detached()
         try output.requireGradient()
         let outputGradient = try Tensor.gradients(
             of: [
                 block.weighted(
-                    try TorchRuntime.withGradients {
-                        try block.function.differentiable(output, against: block.reference)
-                    }, weights)
+                    try TorchRuntime.withGradients { try block.losses(of: term, for: output) }, weights)
             ], withRespectTo: [output], keepGraph: true, createGraph: true)[0]
         var rows: [[Double]] = []
         for pulled in pulled {
@@ -83,7 +99,7 @@ extension GateEvaluator {
                 let curved = try curvature(outputGradient, output, along: column)
             {
                 row = try Tensor.gradients(
-                    of: [block.output], seeds: [curved], withRespectTo: leaves, keepGraph: true
+                    of: [recorded], seeds: [curved], withRespectTo: leaves, keepGraph: true
                 ).map { try $0?.item(as: Double.self) ?? 0 }
             }
             rows.append(row)
@@ -91,10 +107,10 @@ extension GateEvaluator {
         let gradient: [Double?] =
             try outputGradient.map { seed in
                 try Tensor.gradients(
-                    of: [block.output], seeds: [seed.detached()], withRespectTo: leaves, keepGraph: true
+                    of: [recorded], seeds: [seed.detached()], withRespectTo: leaves, keepGraph: true
                 ).map { try $0?.item(as: Double.self) }
             } ?? leaves.map { _ in nil }
-        return GateCurvature(gradient: gradient, matrix: symmetrised(rows))
+        return (gradient, rows)
     }
 
     /// The loss's Hessian with respect to the output, times `column`; `nil` where the loss is linear.

@@ -23,7 +23,7 @@ extension GateEvaluator {
         var pass = GatedPass(
             plan: plan, inputs: inputs, gates: try Gates(on: [], axes: [], samples: samples.count))
         try pass.compute(
-            [graph.outputs[0].value],
+            terms.outputs,
             before: { step, values in
                 guard let positions = wanted[step.vertex] else { return }
                 var energy = 0.0

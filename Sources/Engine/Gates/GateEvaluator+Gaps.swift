@@ -79,7 +79,7 @@ extension GateEvaluator {
     /// Runs one sample with a gate on `edge` alone, and finds the first vertex that reads something recorded and
     /// gives nothing recorded.
     private func lastRecordedReader(of edge: Edge, sample: Int) throws -> Int? {
-        let fixed = network.graph.inputs.compactMap { $0.shape.first ?? nil }.first ?? 1
+        let fixed = network.graph.fixedSamples(dataset) ?? 1
         let inputs = try inputs(Array(repeating: sample, count: fixed))
         let plan = try network.plan(for: inputs)
         let gates = try Gates(on: [edge], axes: [nil], samples: fixed)
@@ -88,7 +88,7 @@ extension GateEvaluator {
             var pass = GatedPass(plan: plan, inputs: inputs, gates: gates)
             var reads = false
             try pass.compute(
-                [network.graph.outputs[0].value],
+                terms.outputs,
                 before: { _, inputs in reads = try inputs.contains { try $0?.isRecorded ?? false } },
                 after: { step, outputs in
                     let gives = try outputs.contains { try $0?.isRecorded ?? false }

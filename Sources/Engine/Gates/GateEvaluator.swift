@@ -22,9 +22,7 @@ public struct GateGradients: Sendable {
 public final class GateEvaluator {
     let network: Network
     let dataset: Dataset
-    let function: LossFunction
-    private let labels: [Int64]
-    private let positions: Int
+    let terms: LossTerms
     let axes: SampleAxes
     /// The edges that have gates, in the order of all results.
     public let edges: [Edge]
@@ -33,15 +31,19 @@ public final class GateEvaluator {
     ///   - dataset: the samples that blocks are made of.
     ///   - edges: candidates of the network's graph, without repetition.
     /// - Throws: `EngineError` when the model does not run on the data, `GraphError` for an edge that is no candidate.
-    public init(_ network: Network, dataset: Dataset, loss: Loss, edges: [Edge]) throws {
+    public init(_ network: Network, dataset: Dataset, loss: LossDescription, edges: [Edge]) throws {
         for edge in edges { try network.graph.requireCandidate(edge) }
         self.network = network
         self.dataset = dataset
         self.edges = edges
-        function = LossFunction(loss, graph: network.graph)
-        labels = loss.needsLabels ? try dataset.labels?.int64s() ?? [] : []
-        positions = dataset.labels?.rowElementCount ?? 1
+        terms = try LossTerms(loss, graph: network.graph, dataset: dataset)
         axes = try SampleAxes(of: network, dataset: dataset)
+    }
+
+    /// Of a loss of the model's first output.
+    public convenience init(_ network: Network, dataset: Dataset, loss: Loss, edges: [Edge]) throws {
+        try self.init(
+            network, dataset: dataset, loss: LossDescription(loss, of: network.graph), edges: edges)
     }
 
     /// The samples' dimension of the value on each edge.
@@ -98,50 +100,52 @@ public final class GateEvaluator {
         let inputs = try inputs(samples)
         let gates = try Gates(on: edges, axes: axes, samples: samples.count)
         return try GatedBlock(
-            plan: network.plan(for: inputs), inputs: inputs, gates: gates, function: function,
-            reference: reference(samples, inputs: inputs))
+            plan: network.plan(for: inputs), inputs: inputs, gates: gates, terms: terms,
+            references: terms.references(samples) {
+                try network.values(terms.outputs, of: inputs, mask: .empty)
+            }, counts: terms.counts(samples))
     }
 
     /// One tensor per model input.
-    func inputs(_ samples: [Int]) throws -> [Tensor] {
-        try network.graph.inputs.map { try Tensor(dataset.gather(samples, from: $0.name)) }
-    }
-
-    func reference(_ samples: [Int], inputs: [Tensor]) throws -> LossFunction.Reference {
-        switch function.loss {
-        case .crossEntropy, .nextToken:
-            .labels(samples.flatMap { labels[$0 * positions..<($0 + 1) * positions] }, positions: positions)
-        case .meanSquaredError: .tensor(try Tensor(dataset.gather(samples, from: Dataset.targetsName)))
-        case .klDivergence, .selfMeanSquaredError: .tensor(try network.outputs(of: inputs, mask: .empty)[0])
-        }
-    }
+    func inputs(_ samples: [Int]) throws -> [Tensor] { try network.inputs(samples, of: dataset) }
 }
 
 /// A block's recorded pass: everything that can be differentiated.
 struct GatedBlock {
     let gates: Gates
-    /// The model's first output.
-    let output: Tensor
+    /// What each term of the loss is of.
+    let outputs: [Tensor]
     /// The loss of every sample, [N].
     let losses: Tensor
-    let function: LossFunction
-    let reference: LossFunction.Reference
+    private let terms: LossTerms
+    private let references: [LossFunction.Reference]
+    private let counts: Tensor?
 
     init(
-        plan: Plan, inputs: [Tensor], gates: Gates, function: LossFunction, reference: LossFunction.Reference
+        plan: Plan, inputs: [Tensor], gates: Gates, terms: LossTerms, references: [LossFunction.Reference],
+        counts: Tensor?
     ) throws {
         self.gates = gates
-        self.function = function
-        self.reference = reference
-        (output, losses) = try TorchRuntime.withGradients {
+        self.terms = terms
+        self.references = references
+        self.counts = counts
+        (outputs, losses) = try TorchRuntime.withGradients {
             var pass = GatedPass(plan: plan, inputs: inputs, gates: gates)
-            let value = plan.graph.outputs[0].value
-            try pass.compute([value])
-            guard let output = pass[value] else {
-                throw EngineError.data("the model's first output was not computed")
+            try pass.compute(terms.outputs)
+            let outputs = try terms.outputs.map { value in
+                guard let output = pass[value] else {
+                    throw EngineError.data(
+                        "the model's output '\(plan.graph.values[value].name)' was not computed")
+                }
+                return output
             }
-            return (output, try function.differentiable(output, against: reference))
+            return (outputs, try terms.differentiable(outputs, against: references, counts: counts))
         }
+    }
+
+    /// The loss that one term gives for another output of its own, of every sample, [N].
+    func losses(of term: Int, for output: Tensor) throws -> Tensor {
+        try terms.differentiable(term, output, against: references[term], counts: counts)
     }
 
     /// Σ_n w_n l_n, recorded.

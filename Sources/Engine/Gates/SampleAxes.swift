@@ -12,13 +12,21 @@ struct SampleAxes {
     /// - Throws: `EngineError` when the model does not run on the data.
     init(of network: Network, dataset: Dataset) throws {
         let probes = try network.batchShapes(for: dataset)
-        guard let first = probes.first, let size = first.inputs.first?.first else {
+        // An input that tells how many samples a run is of, and where.
+        let counting = network.graph.inputs.indices.lazy.compactMap { input -> (Int, Int)? in
+            let axis = dataset.inputAxes[network.graph.inputs[input].name] ?? 0
+            return axis < 0 ? nil : (input, axis)
+        }.first
+        guard let (input, axis) = counting, let first = probes.first,
+            first.inputs[input].indices.contains(axis)
+        else {
             axes = network.graph.values.map { _ in nil }
             return
         }
+        let size = first.inputs[input][axis]
         // Two runs that differ in nothing but the number of samples; one where the model fixes it.
         let second = probes.count > 1 ? probes[1] : first
-        let other = second.inputs.first?.first ?? size
+        let other = second.inputs[input][axis]
         axes = network.graph.values.indices.map { value in
             guard let left = first.values[value], let right = second.values[value], left.count == right.count
             else {

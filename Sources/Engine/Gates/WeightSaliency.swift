@@ -13,7 +13,7 @@ public struct WeightSaliency {
     /// - Throws: `EngineError` when the model does not run on the data.
     public init(_ network: Network, dataset: Dataset) throws {
         self.network = network
-        let samples = network.graph.inputs.compactMap { $0.shape.first ?? nil }.first ?? 1
+        let samples = network.graph.fixedSamples(dataset) ?? 1
         inputs = try network.graph.inputs.map {
             try Tensor(dataset.gather((0..<samples).map { $0 % dataset.samples }, from: $0.name))
         }

@@ -94,6 +94,7 @@ public struct Comparison: Encodable, Sendable {
         _ options: CompareOptions, interruption: Interruption, observer: any PruneObserver
     ) async throws {
         let workload = try Workload(model: options.model, options: options.measurement)
+        for note in workload.notes { observer.noted(note) }
         var held = try options.validation.map { try HeldOut($0, model: options.model, like: workload) }
         let candidates = try workload.candidates(options.candidates)
         let problem = SearchProblem(
@@ -134,7 +135,7 @@ public struct Comparison: Encodable, Sendable {
         }
         self.strategies = entries
         self.warnings = warnings
-        lossFunction = workload.loss.rawValue
+        lossFunction = workload.loss.name
         samples = workload.dataset.samples
         self.base = Evaluation.Measured(base, labels: labels)
         baseValidation = try await held?.measured(.empty)

@@ -82,7 +82,7 @@ public struct ScoreReport: Encodable, Sendable {
         criterion = used
         requested = options.criterion
         objective = options.objective
-        lossFunction = workload.loss.rawValue
+        lossFunction = workload.loss.name
         samples = workload.dataset.samples
         base = Evaluation.Measured(unpruned, labels: workload.countedLabels)
         let entries = edges.indices.map { index in

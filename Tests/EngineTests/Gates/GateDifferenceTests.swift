@@ -37,8 +37,8 @@ extension GateTests {
                     gates: Gates(
                         on: evaluator.edges, axes: evaluator.edges.map { _ in nil }, samples: samples.count,
                         values: gates,
-                        type: .float64), function: evaluator.function,
-                    reference: evaluator.reference(samples, inputs: inputs))
+                        type: .float64), terms: evaluator.terms,
+                    references: evaluator.terms.references(samples) { [] }, counts: nil)
             }
 
             func loss(_ gates: [Double]) throws -> Double {
@@ -87,7 +87,7 @@ extension GateTests {
                 let output = evaluator.network.graph.outputs[0].value
                 try pass.compute([output])
                 let plain = try #require(pass[output])
-                let gated = try evaluator.block(samples, axes: evaluator.edgeAxes).output
+                let gated = try evaluator.block(samples, axes: evaluator.edgeAxes).outputs[0]
                 #expect(try plain.bytes() == gated.bytes())
             }
         }

@@ -1,0 +1,176 @@
+internal import ComputationGraph
+public import Datasets
+internal import Foundation
+internal import Torch
+
+/// What a model that gives the same output for every sample would lose: the scale on which a loss is small or large.
+///
+/// For cross-entropy it is the entropy of the labels, for the squared error the variance of the targets, for a loss that
+/// compares with the unpruned model that of its mean output.
+public struct ConstantPredictor {
+    private let network: Network
+    private let dataset: Dataset
+    private let blockSize: Int
+    private let weights: [Float]
+    /// The most samples whose outputs are computed.
+    private let limit: Int
+
+    /// The bytes that the outputs of all samples may take.
+    private static let mostBytes = 256 << 20
+
+    /// - Parameters:
+    ///   - blockSize: samples that are computed at once.
+    ///   - weights: one for each sample.
+    ///   - limit: the most samples whose outputs are computed; they are spread evenly over the data.
+    public init(_ network: Network, dataset: Dataset, blockSize: Int, weights: [Float], limit: Int) {
+        self.network = network
+        self.dataset = dataset
+        self.blockSize = blockSize
+        self.weights = weights
+        self.limit = limit
+    }
+
+    /// The loss of a constant output, term by term and without its factor; `nil` where there is none that is a finite
+    /// number.
+    ///
+    /// - Throws: `EngineError` when the model does not run on the data.
+    public func losses(_ description: LossDescription) throws -> [Double?] {
+        let terms = try LossTerms(description, graph: network.graph, dataset: dataset)
+        var outputs: [[Tensor]] = []
+        var samples: [Int] = []
+        if description.needsReference { (outputs, samples) = try unprunedOutputs(terms) }
+        return try description.terms.enumerated().map { index, term in
+            let loss: Double?
+            if term.loss.needsLabels {
+                loss = try entropy(description, term)
+            } else if term.loss.needsReference {
+                loss = try self.loss(
+                    of: terms.functions[index],
+                    in: terms.functions[index].samplesFirst(
+                        Tensor.concatenated(outputs.map { $0[index] }, along: term.sampleAxis)),
+                    samples, counts: terms.counts(samples))
+            } else {
+                loss = try targetLoss(terms, index)
+            }
+            return loss.flatMap { $0.isFinite ? max(0, $0) : nil }
+        }
+    }
+
+    private func unprunedOutputs(_ terms: LossTerms) throws -> ([[Tensor]], [Int]) {
+        var outputs: [[Tensor]] = []
+        var samples: [Int] = []
+        var bytes = 0
+        let blocks = try Sharding(samples: dataset.samples, shards: 1, blockSize: blockSize).naturalBlocks(
+            of: 0)
+        let wanted = min(blocks.count, max(1, (limit + blockSize - 1) / blockSize))
+        for number in 0..<wanted {
+            let block = Array(blocks[number * blocks.count / wanted])
+            let found = try network.values(
+                terms.outputs, of: network.inputs(block, of: dataset), mask: .empty)
+            bytes += found.reduce(0) { $0 + 3 * $1.byteCount }
+            if bytes > ConstantPredictor.mostBytes && !outputs.isEmpty { break }
+            outputs.append(found)
+            samples += block
+        }
+        return (outputs, samples)
+    }
+
+    /// The loss of the mean of `rows`, [N, …], on each of them.
+    private func loss(of function: LossFunction, in rows: Tensor, _ samples: [Int], counts: Tensor?) throws
+        -> Double?
+    {
+        guard !samples.isEmpty, rows.rank >= 1, rows.shape[0] == samples.count else { return nil }
+        let (target, plain) = try function.averageable(rows.converted(to: .float64))
+        let shares = try Tensor(samples.map { Double(weights[$0]) }).alongDimension(0, rank: target.rank)
+        var weight = try shares.expanded(target.shape)
+        if let counts, plain.applies(counts, to: target) {
+            let shape = counts.shape + [Int](repeating: 1, count: target.rank - 2)
+            weight = try weight * counts.reshaped(shape)
+        }
+        let total = try weight.summed(over: [0], keeping: true)
+        let mean =
+            try (target * weight).summed(over: [0], keeping: true)
+            / clampMinimum(.tensor(total), .double(.leastNormalMagnitude))
+        let losses: [Double] = try plain.perSample(
+            mean.expanded(target.shape), against: .tensor(target), counts: counts
+        ).elements()
+        return average(losses, samples)
+    }
+
+    private func average(_ losses: [Double], _ samples: [Int]) -> Double? {
+        let total = samples.reduce(0) { $0 + Double(weights[$1]) }
+        guard total > 0 else { return nil }
+        return zip(losses, samples).reduce(0) { $0 + $1.0 * Double(weights[$1.1]) } / total
+    }
+
+    private func targetLoss(_ terms: LossTerms, _ index: Int) throws -> Double? {
+        let function = terms.functions[index]
+        guard let name = function.term.array, let array = dataset.arrays[name] else { return nil }
+        // Double precision, and as much again for the mean and the losses.
+        let most = max(blockSize, ConstantPredictor.mostBytes / max(1, 24 * array.rowElementCount))
+        let count = min(dataset.samples, most)
+        let samples = (0..<count).map { $0 * dataset.samples / count }
+        switch try terms.references(samples, unpruned: { [] })[index] {
+        case .tensor(let targets):
+            return try loss(of: function, in: targets, samples, counts: terms.counts(samples))
+        case .labels(let labels, let positions):
+            // Labels that are class numbers become flags of the outputs' shape, which one sample tells.
+            let one = try network.values(
+                terms.outputs, of: network.inputs(blockOfFirst, of: dataset), mask: .empty)[index]
+            let shape = try [count] + function.samplesFirst(one).shape.dropFirst()
+            let targets = try function.binaryTargets(labels, positions: positions, shape: shape)
+            return try loss(of: function, in: targets, samples, counts: terms.counts(samples))
+        }
+    }
+
+    private var blockOfFirst: [Int] {
+        (0..<(network.graph.fixedSamples(dataset) ?? 1)).map { $0 % dataset.samples }
+    }
+
+    /// The entropy of the labels that count, each with its sample's weight.
+    private func entropy(_ description: LossDescription, _ term: LossDescription.Term) throws -> Double? {
+        guard let array = try description.labels(of: term, in: dataset) else { return nil }
+        let own = try dataset.weights?.floats() ?? [Float](repeating: 1, count: dataset.samples)
+        let positions = array.rowElementCount
+        var labels = try array.int64s()
+        if term.loss == .nextToken { labels = ClassLayout.following(labels, positions: positions) }
+        var counts: [Int64: Double] = [:]
+        for (place, label) in labels.enumerated() where label != Dataset.ignoredLabel {
+            counts[label, default: 0] += Double(own[place / max(positions, 1)])
+        }
+        let total = counts.values.reduce(0, +)
+        guard total > 0 else { return nil }
+        return counts.sorted { $0.key < $1.key }.reduce(0) { sum, entry in
+            let share = entry.value / total
+            return share > 0 ? sum - share * Foundation.log(share) : sum
+        }
+    }
+}
+
+extension LossFunction {
+    /// Outputs in a form whose mean is an output too, and the loss of that form: probabilities rather than logits.
+    fileprivate func averageable(_ rows: Tensor) throws -> (Tensor, LossFunction) {
+        var plain = term
+        plain.sampleAxis = 0
+        var rows = rows
+        switch (loss, term.form) {
+        case (.klDivergence, .logits), (.klDivergence, .values), (.klDivergence, .sigmoids):
+            rows = try exponential(.tensor(logProbabilities(rows, dimension: classDimension(rows))))
+            plain.form = .probabilities
+        case (.klDivergence, .logProbabilities), (.selfBinaryCrossEntropy, .logProbabilities):
+            rows = try exponential(.tensor(rows))
+            plain.form = .probabilities
+        case (.selfBinaryCrossEntropy, .logits), (.selfBinaryCrossEntropy, .values):
+            rows = try sigmoid(.tensor(rows))
+            plain.form = .sigmoids
+        // Targets are numbers between 0 and 1, whatever the outputs are.
+        case (.binaryCrossEntropy, _): plain.form = .sigmoids
+        default: break
+        }
+        return (rows, LossFunction(term: plain))
+    }
+}
+
+private let exponential = Operation("aten::exp")
+private let sigmoid = Operation("aten::sigmoid")
+private let clampMinimum = Operation("aten::clamp_min")

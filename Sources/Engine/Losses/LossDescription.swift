@@ -1,0 +1,122 @@
+public import ComputationGraph
+internal import FoundationEssentials
+
+/// What is measured, in full: which outputs count, by which losses, and where samples lie. Everything of a loss that
+/// decides a result; workers and the journal are told the same text.
+public struct LossDescription: Sendable, Hashable, Codable {
+    /// The loss of one output.
+    public struct Term: Sendable, Hashable, Codable {
+        /// The output's name.
+        public var output: String
+        /// How far it is from what it should be.
+        public var loss: Loss
+        /// What its numbers are.
+        public var form: OutputForm
+        /// The dimension of its samples.
+        public var sampleAxis: Int
+        /// The dimension of its classes or features, the samples' dimension being put first; `nil` for the usual one:
+        /// the second of four or more, otherwise the last.
+        public var classAxis: Int?
+        /// What the loss is multiplied by: as the user weighs it, positive.
+        public var weight: Double
+        /// What it is divided by, so that losses of different outputs are comparable; positive.
+        public var unit: Double
+        /// The array that it is compared with; `nil` for the unpruned model's output.
+        public var array: String?
+
+        /// The loss of an output of its own.
+        public init(
+            output: String, loss: Loss, form: OutputForm, sampleAxis: Int = 0, classAxis: Int? = nil,
+            weight: Double = 1, unit: Double = 1, array: String? = nil
+        ) {
+            (self.output, self.loss, self.form) = (output, loss, form)
+            (self.sampleAxis, self.classAxis) = (sampleAxis, classAxis)
+            (self.weight, self.unit, self.array) = (weight, unit, array)
+        }
+
+        /// What its losses are multiplied by.
+        var factor: Double { weight / unit }
+    }
+
+    /// The outputs that count, at least one. A sample's loss is the sum over them.
+    public var terms: [Term]
+    /// The input, [N, T], that says how much each position of [N, T, …] counts; `nil` where all count alike.
+    public var positionWeights: String?
+    /// The samples' dimension of inputs where it is not the first; −1 for an input that all samples share.
+    public var inputAxes: [String: Int] = [:]
+
+    /// Some terms.
+    public init(terms: [Term], positionWeights: String? = nil, inputAxes: [String: Int] = [:]) {
+        (self.terms, self.positionWeights, self.inputAxes) = (terms, positionWeights, inputAxes)
+    }
+
+    /// A loss of the first output, whose form the graph tells.
+    ///
+    /// - Throws: `EngineError` when there is no output.
+    public init(_ loss: Loss, of graph: Graph) throws {
+        guard let port = graph.outputs.first else { throw EngineError.data("the model has no output") }
+        let traced = TracedForm(of: port.value, in: graph)
+        let array = loss.needsReference ? nil : loss.needsTargets ? "targets" : "labels"
+        self.init(terms: [
+            Term(output: port.name, loss: loss, form: traced.form, array: array)
+        ])
+    }
+
+    /// Reads what `text` wrote, or the name of a loss.
+    ///
+    /// - Throws: `EngineError` for a text that is neither, or does not fit the model.
+    public init(text: String, graph: Graph) throws {
+        if let loss = Loss(rawValue: text) {
+            try self.init(loss, of: graph)
+        } else if let read = try? JSONDecoder().decode(LossDescription.self, from: Data(text.utf8)) {
+            self = read
+        } else {
+            throw EngineError.data("there is no loss '\(text.prefix(100))'")
+        }
+        try check(graph)
+    }
+
+    /// One line: the loss's name where nothing else has to be said, otherwise JSON with sorted keys.
+    ///
+    /// - Throws: `EngineError` for numbers that are none.
+    public func text(for graph: Graph) throws -> String {
+        if let term = terms.first, try self == LossDescription(term.loss, of: graph) {
+            return term.loss.rawValue
+        }
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        do { return String(decoding: try encoder.encode(self), as: UTF8.self) } catch {
+            throw EngineError.data("the loss cannot be told: \(error)")
+        }
+    }
+
+    /// A few words for people: `kl`, or `boxes=mse:0.1, scores=self-bce`.
+    public var name: String {
+        guard terms.count > 1 || terms[0].weight != 1 else { return terms[0].loss.rawValue }
+        return terms.map { term in
+            "\(term.output)=\(term.loss.rawValue)" + (term.weight == 1 ? "" : ":\(term.weight)")
+        }.joined(separator: ", ")
+    }
+
+    /// Whether anything is compared with the unpruned model's outputs.
+    public var needsReference: Bool { terms.contains { $0.loss.needsReference } }
+    /// The term whose predictions are right or wrong, if there is one.
+    public var labelled: Term? { terms.first { $0.loss.needsLabels } }
+
+    private func check(_ graph: Graph) throws {
+        guard !terms.isEmpty else { throw EngineError.data("a loss needs an output") }
+        for term in terms {
+            guard graph.outputs.contains(where: { $0.name == term.output }) else {
+                throw EngineError.data("the model has no output '\(term.output)'")
+            }
+            guard term.weight.isFinite, term.unit.isFinite, term.weight > 0, term.unit > 0,
+                (0..<64).contains(term.sampleAxis), term.classAxis.map({ (1..<64).contains($0) }) ?? true
+            else { throw EngineError.data("the loss of output '\(term.output)' makes no sense") }
+        }
+        for name in Array(inputAxes.keys) + (positionWeights.map { [$0] } ?? []) {
+            guard graph.inputs.contains(where: { $0.name == name }) else {
+                throw EngineError.data("the model has no input '\(name)'")
+            }
+        }
+    }
+}

@@ -1,0 +1,342 @@
+internal import ComputationGraph
+public import Datasets
+internal import Foundation
+internal import ONNX
+internal import Torch
+
+/// A loss in full, from what the user says, what the graph tells and what the first samples show.
+public struct LossResolution {
+    /// What is measured.
+    public let description: LossDescription
+    /// What is worth a line: what was decided otherwise than the graph looks, and what is not measured.
+    public let notes: [String]
+
+    /// - Parameters:
+    ///   - block: samples that are computed at once.
+    ///   - constants: the losses of a constant output, without factors; asked for where losses have to be made
+    ///     comparable.
+    /// - Throws: `EngineError` where a loss has no meaning on an output, with what to do about it.
+    public init(
+        _ request: LossRequest, network: Network, dataset: Dataset, block: [Int],
+        constants: (LossDescription) throws -> [Double?]
+    ) throws {
+        var resolver = try LossResolver(request, network: network, dataset: dataset, block: block)
+        let (terms, positionWeights) = (try resolver.terms(), try resolver.positionWeights())
+        var description = LossDescription(
+            terms: terms, positionWeights: positionWeights, inputAxes: dataset.inputAxes)
+        try resolver.checkSamples(description)
+        if resolver.isScaled(description) {
+            let losses = try constants(description)
+            for index in description.terms.indices {
+                description.terms[index].unit = LossResolution.rounded(losses[index])
+            }
+        }
+        self.description = description
+        notes = resolver.notes
+    }
+
+    /// Three digits: a unit only has to make losses comparable, and other machines may round the last ones otherwise.
+    private static func rounded(_ unit: Double?) -> Double {
+        guard let unit, unit.isFinite, unit > 0 else { return 1 }
+        return Double(String(format: "%.2e", unit)) ?? 1
+    }
+}
+
+/// Works out terms.
+private struct LossResolver {
+    private let request: LossRequest
+    private let network: Network
+    private let dataset: Dataset
+    private let probe: OutputProbe
+    private let tolerance: Double
+    private(set) var notes: [String] = []
+
+    init(_ request: LossRequest, network: Network, dataset: Dataset, block: [Int]) throws {
+        try request.check(
+            inputs: network.graph.inputs.map(\.name), outputs: network.graph.outputs.map(\.name))
+        self.request = request
+        self.network = network
+        self.dataset = dataset
+        probe = try OutputProbe(network, dataset: dataset, block: block, axes: request.sampleAxes)
+        tolerance = OutputProbe.tolerance(network.graph)
+    }
+
+    private var graph: Graph { network.graph }
+
+    // MARK: Which outputs
+
+    mutating func terms() throws -> [LossDescription.Term] {
+        if request.terms.contains(where: { $0.output != nil }) {
+            return try request.terms.map { asked in
+                guard let index = graph.outputs.firstIndex(where: { $0.name == asked.output }) else {
+                    throw EngineError.data("the model has no output '\(asked.output ?? "")'")
+                }
+                return try term(asked.loss, of: index, weight: asked.weight)
+            }
+        }
+        let named = request.outputs.compactMap { name in graph.outputs.firstIndex { $0.name == name } }
+        let weight = request.terms.first?.weight ?? 1
+        guard let asked = request.terms.first?.loss ?? suppliedLoss(named.first ?? 0) else {
+            return try (named.isEmpty ? consistentOutputs() : named).map { index in
+                try term(naturalLoss(of: index), of: index, weight: weight)
+            }
+        }
+        guard let own = asked.selfConsistent, isSelfConsistent(asked) else {
+            return try (named.isEmpty ? [0] : named).map { try term(asked, of: $0, weight: weight) }
+        }
+        let outputs = named.isEmpty ? try consistentOutputs() : named
+        return try outputs.map { index in
+            // Beside an output that the divergence is made for, others get what their form calls for.
+            var loss = own
+            if own == .klDivergence && outputs.count > 1 { loss = try naturalLoss(of: index) }
+            return try term(loss, of: index, weight: weight)
+        }
+    }
+
+    /// The loss that labels or targets of the data call for.
+    private mutating func suppliedLoss(_ output: Int) -> Loss? {
+        if dataset.labels != nil {
+            let loss = Loss.natural(for: dataset)
+            return loss == .crossEntropy && (try? form(of: output).0) == .sigmoids
+                ? .binaryCrossEntropy : loss
+        }
+        return dataset.targets != nil ? .meanSquaredError : nil
+    }
+
+    /// The self-consistency that an output calls for. What a linear layer gives beside other outputs may be coordinates as
+    /// well as logits: there it counts as logits only if it is named so.
+    private mutating func naturalLoss(of index: Int) throws -> Loss {
+        let form = try form(of: index).0
+        let isOnlyOne = probe.outputs.count { $0.tensor.scalarType.isFloatingPoint } == 1
+        let isNamedSo = graph.outputs[index].name.lowercased().contains("logit")
+        return Loss.natural(for: form == .logits && !isOnlyOne && !isNamedSo ? .values : form)
+    }
+
+    private func isSelfConsistent(_ loss: Loss) -> Bool {
+        if loss.needsReference { return true }
+        guard loss != .meanSquaredError else { return false }
+        let hasTargets = dataset.arrays.keys.contains { $0 == "targets" || $0.hasPrefix("targets.") }
+        return !hasTargets && !(loss == .binaryCrossEntropy && dataset.labels != nil)
+    }
+
+    /// All floating-point outputs that have a row for each sample.
+    private mutating func consistentOutputs() throws -> [Int] {
+        var found: [Int] = []
+        for (index, output) in probe.outputs.enumerated() where output.tensor.scalarType.isFloatingPoint {
+            if output.sampleAxis == nil {
+                notes.append(
+                    "output '\(graph.outputs[index].name)', shape \(output.tensor.shape) for \(probe.samples.count) "
+                        + "samples, has no row for each sample and is not measured")
+            } else {
+                found.append(index)
+            }
+        }
+        // Without any, the first one's error says what is wrong.
+        return found.isEmpty ? [0] : found
+    }
+
+    // MARK: One output
+
+    private mutating func term(_ asked: Loss, of index: Int, weight: Double) throws -> LossDescription.Term {
+        let port = graph.outputs[index]
+        let output = probe.outputs[index]
+        guard output.tensor.scalarType.isFloatingPoint else {
+            throw EngineError.data(
+                "output '\(port.name)' is \(port.elementType.name): a loss needs floating-point numbers")
+        }
+        let loss = isSelfConsistent(asked) ? asked.selfConsistent ?? asked : asked
+        var (form, classAxis) = try form(of: index)
+        let arranged = self.arranged(output)
+        let classes = arranged.isEmpty ? 1 : arranged[classAxis ?? usualClassAxis(arranged.count)]
+        try check(loss, form, classes: arranged.count < 2 ? 1 : classes, port.name)
+        if loss == .klDivergence && form == .values {
+            notes.append(
+                "kl takes the softmax of output '\(port.name)', which does not look like logits; --loss self-mse "
+                    + "compares its numbers themselves")
+            form = .logits
+        }
+        return LossDescription.Term(
+            output: port.name, loss: loss, form: form, sampleAxis: output.sampleAxis ?? 0,
+            classAxis: classAxis,
+            weight: weight, array: try array(of: loss, port.name))
+    }
+
+    /// Refuses what would be a number without a meaning.
+    private func check(_ loss: Loss, _ form: OutputForm, classes: Int, _ name: String) throws {
+        switch loss {
+        case .klDivergence, .crossEntropy, .nextToken:
+            let instead = loss == .klDivergence ? "self-bce (what kl is for sigmoids)" : "bce"
+            if form == .sigmoids {
+                throw EngineError.data(
+                    "output '\(name)' holds independent sigmoids, which are no distribution over classes: use --loss "
+                        + "\(instead), or say what it is with --output-is")
+            }
+            if classes < 2 {
+                let other =
+                    form == .probabilities
+                    ? "self-mse" : "self-mse, or --loss \(instead) for the logit of a sigmoid"
+                throw EngineError.data(
+                    "output '\(name)' has one class, over which \(loss.rawValue) is always 0: use --loss "
+                        + (loss == .klDivergence ? other : "bce"))
+            }
+        case .binaryCrossEntropy, .selfBinaryCrossEntropy:
+            if form == .values {
+                throw EngineError.data(
+                    "output '\(name)' does not look like sigmoids or their logits, which \(loss.rawValue) compares: say "
+                        + "what it is (--output-is sigmoids or logits), or use --loss self-mse")
+            }
+        default: break
+        }
+    }
+
+    private func array(of loss: Loss, _ output: String) throws -> String? {
+        guard !loss.needsReference else { return nil }
+        let hasTargets = dataset.targets != nil || dataset.arrays["targets.\(output)"] != nil
+        let role = loss.needsLabels || loss == .binaryCrossEntropy && !hasTargets ? "labels" : "targets"
+        let own = "\(role).\(output)"
+        return dataset.arrays[own] != nil ? own : role
+    }
+
+    // MARK: Form
+
+    /// What an output is, confirmed on the first samples, and the dimension of its classes where it is not the usual one.
+    private mutating func form(of index: Int) throws -> (OutputForm, Int?) {
+        let port = graph.outputs[index]
+        let output = probe.outputs[index]
+        let traced = TracedForm(of: port.value, in: graph)
+        let said = request.forms[port.name] ?? request.forms[""]
+        guard output.tensor.scalarType.isFloatingPoint else { return (.values, nil) }
+        let form = said ?? traced.form
+        switch form {
+        case .logits, .values: return (form, nil)
+        case .sigmoids:
+            if try areShares(output.tensor) { return (form, nil) }
+        case .probabilities, .logProbabilities:
+            let rank = output.tensor.rank
+            let tensor = try form == .probabilities ? output.tensor : exponential(.tensor(output.tensor))
+            if let axis = try distributionAxis(tensor, output, traced.axis) {
+                return (form, axis == usualClassAxis(rank) ? nil : axis)
+            }
+        }
+        if said != nil {
+            throw EngineError.data(
+                "output '\(port.name)' was said to be \(form.rawValue) (--output-is), but on the data it is not: "
+                    + (form == .sigmoids
+                        ? "its numbers are not between 0 and 1"
+                        : "no dimension of it sums to 1"))
+        }
+        let isShares = try form == .probabilities && areShares(output.tensor)
+        let note =
+            "output '\(port.name)' looks like \(form.rawValue) in the graph, but not on the data: it is taken for "
+            + (isShares ? "sigmoids" : "values") + " (--output-is says otherwise)"
+        if !notes.contains(note) { notes.append(note) }
+        return (isShares ? .sigmoids : .values, nil)
+    }
+
+    private func usualClassAxis(_ rank: Int) -> Int { rank >= 4 ? 1 : max(0, rank - 1) }
+
+    /// An output's shape with the samples first.
+    private func arranged(_ output: OutputProbe.Output) -> [Int] {
+        var shape = output.tensor.shape
+        if let axis = output.sampleAxis, axis > 0, axis < shape.count {
+            shape.insert(shape.remove(at: axis), at: 0)
+        }
+        return shape
+    }
+
+    private func areShares(_ tensor: Tensor) throws -> Bool {
+        let numbers: [Double] = try tensor.elements(as: Double.self)
+        return numbers.allSatisfy { !$0.isFinite || ($0 >= -tolerance && $0 <= 1 + tolerance) }
+    }
+
+    /// The dimension, samples first, along which an output that is not negative sums to 1: the traced one if it does,
+    /// then the usual one, then the longest.
+    private func distributionAxis(_ tensor: Tensor, _ output: OutputProbe.Output, _ traced: Int?) throws
+        -> Int?
+    {
+        guard try areShares(tensor) else { return nil }
+        let sampleAxis = output.sampleAxis ?? 0
+        let rank = tensor.rank
+        guard rank >= 2, sampleAxis < rank else { return nil }
+        let others = (0..<rank).filter { $0 != sampleAxis }
+        let arranged = try tensor.converted(to: .float64).permuted([sampleAxis] + others)
+        let summing = try (1..<rank).filter { dimension in
+            let sums: [Double] = try arranged.summed(over: [dimension]).elements()
+            return sums.allSatisfy { !$0.isFinite || abs($0 - 1) <= max(tolerance, 1e-3) }
+        }
+        if let traced, let place = others.firstIndex(of: rank + traced), summing.contains(place + 1) {
+            return place + 1
+        }
+        if summing.contains(usualClassAxis(rank)), arranged.shape[usualClassAxis(rank)] > 1 {
+            return usualClassAxis(rank)
+        }
+        return summing.max { arranged.shape[$0] < arranged.shape[$1] }
+    }
+
+    // MARK: Positions, samples, units
+
+    /// The input that weighs positions: the one asked for, or an array of zeros and ones [N, T] that is named like a mask,
+    /// and not like one of padding, which would mean the opposite.
+    func positionWeights() throws -> String? {
+        switch request.positionWeights {
+        case .none: return nil
+        case .input(let name):
+            guard let array = dataset.arrays[name], array.shape.count == 2, dataset.inputAxes[name] != -1
+            else {
+                throw EngineError.data(
+                    "the input '\(name)' has no weight for each position: it needs the shape [N, T]")
+            }
+            guard try weights(array).allSatisfy({ $0.isFinite && $0 >= 0 }) else {
+                throw EngineError.data("the input '\(name)' has negative weights of positions")
+            }
+            return name
+        case .automatic:
+            return try dataset.inputNames.first { name in
+                let lower = name.lowercased()
+                guard lower.contains("mask"), !lower.contains("pad"), let array = dataset.arrays[name],
+                    array.shape.count == 2, dataset.inputAxes[name] != -1
+                else { return false }
+                let values = try weights(array)
+                // All alike, they weigh nothing: then sums are those without them, to the bit.
+                return values.allSatisfy { $0 == 0 || $0 == 1 } && values.contains(0)
+            }
+        }
+    }
+
+    private func weights(_ array: NumpyArray) throws -> [Float] {
+        try array.elementType.isFloatingPoint ? array.floats() : array.int64s().map { Float($0) }
+    }
+
+    /// Refuses outputs whose numbers depend on the other samples of their block, unless that is allowed.
+    mutating func checkSamples(_ description: LossDescription) throws {
+        for term in description.terms {
+            guard let index = graph.outputs.firstIndex(where: { $0.name == term.output }),
+                let mixing = probe.outputs[index].mixing, mixing > tolerance
+            else { continue }
+            let amount = mixing.isFinite ? String(format: "%.2g of its largest number", mixing) : "its shape"
+            let sentence =
+                "output '\(term.output)' of a sample depends on the other samples that are computed with it (alone it "
+                + "differs by \(amount))"
+            guard request.allowsMixedSamples else {
+                throw EngineError.data(
+                    sentence
+                        + ": a loss would depend on the block size. The model may use statistics of its batch, or "
+                        + "have its samples in another dimension (--batch-axis NAME=1); --allow-mixed-samples measures it "
+                        + "all the same")
+            }
+            notes.append("warning: " + sentence)
+        }
+    }
+
+    /// Whether losses are divided by that of a constant output: where several outputs are compared with themselves, and
+    /// where nobody chose a loss for numbers of an unknown scale.
+    func isScaled(_ description: LossDescription) -> Bool {
+        let isUnweighted = !request.terms.contains { $0.output != nil }
+        let areOwn = description.terms.allSatisfy { $0.loss.needsReference }
+        guard isUnweighted, areOwn else { return false }
+        return description.terms.count > 1
+            || request.terms.isEmpty && description.terms[0].loss == .selfMeanSquaredError
+    }
+}
+
+private let exponential = Operation("aten::exp")
