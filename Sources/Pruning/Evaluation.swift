@@ -89,7 +89,7 @@ public struct Evaluation: Encodable, Sendable {
         samples = workload.dataset.samples
         lossFunction = workload.loss.name
         removed = mask.edges.map(\.description)
-        self.measured = try workload.lossReport(of: mask)
+        self.measured = workload.lossReport(of: mask)
     }
 
     /// The same keys as those of `base`, and what was removed.

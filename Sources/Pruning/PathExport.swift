@@ -106,22 +106,25 @@ public struct PathExport: Encodable, Sendable {
     private struct Division: Decodable {
         let samples: Int
         let blockSize: Int
+        let loss: String?
     }
 
     /// The data, as the run divided them. The loss does not matter: one is taken that every data have.
     private static func measurement(_ given: String?, _ identity: RunIdentity, folder: String) throws
         -> MeasurementOptions
     {
-        if let given { return MeasurementOptions(data: given, loss: .selfMeanSquaredError) }
+        let division = try? JSONDecoder().decode(Division.self, from: Data(identity.settings.utf8))
+        let loss = LossRequest(
+            terms: [LossRequest.Term(loss: .selfMeanSquaredError)],
+            sampleAxes: LossDescription.inputAxes(inText: division?.loss ?? ""), allowsMixedSamples: true)
+        if let given { return MeasurementOptions(data: given, loss: loss) }
         let path = try ModelSource.dataPath(identity.dataPath)
         guard FileManager.default.fileExists(atPath: path) else {
             throw InputError(
                 "\(folder): the run's data \(path) are not here; name them, or other data for the same inputs, with "
                     + "--data FILE")
         }
-        let division = try? JSONDecoder().decode(Division.self, from: Data(identity.settings.utf8))
         return MeasurementOptions(
-            data: identity.dataPath, samples: division?.samples, blockSize: division?.blockSize,
-            loss: .selfMeanSquaredError)
+            data: identity.dataPath, samples: division?.samples, blockSize: division?.blockSize, loss: loss)
     }
 }

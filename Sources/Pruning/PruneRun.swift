@@ -123,7 +123,7 @@ public final class PruneRun {
         let seconds = (clock.now - start) / .seconds(1)
         let summary = RunSummary(
             result: found, graph: workload.graph, division: workload.division, settings: options.search,
-            loss: workload.loss.name, measured: try workload.lossReport(of: mask),
+            loss: workload.loss.name, measured: workload.lossReport(of: found.path.last?.mask ?? .empty),
             countedLabels: workload.countedLabels, seconds: seconds,
             workers: attendance.workers, mixedNumerics: try journal.machines(otherThan: proof),
             validation: heldOut?.summary, blockNames: blockNames(of: found.path.compactMap(\.edge)))

@@ -6,15 +6,17 @@ internal import Search
 
 extension Workload {
     /// What was measured, on what scale, and how the outputs that are not measured change without the edges of `mask`.
-    func lossReport(of mask: Mask) throws -> LossReport {
+    ///
+    /// What cannot be told is left out: a report must not cost a result.
+    func lossReport(of mask: Mask) -> LossReport {
         LossReport(
             outputs: loss.terms.map { term in
                 LossReport.Output(
                     name: term.output, loss: term.loss.rawValue, form: term.form.rawValue,
                     weight: term.weight,
                     unit: term.unit, sampleAxis: term.sampleAxis)
-            }, positionWeights: loss.positionWeights, constantPredictorLoss: try constantPredictorLoss(),
-            unmeasured: try unmeasuredChanges(mask))
+            }, positionWeights: loss.positionWeights, constantPredictorLoss: (try? constantPredictorLoss()) ?? nil,
+            unmeasured: (try? unmeasuredChanges(mask)) ?? [])
     }
 
     /// The outputs that the loss does not see, with their largest change on the first samples, where they change.

@@ -12,7 +12,7 @@ extension Workload {
     ///   samples between which the unpruned model's differs.
     func vetting() throws -> (Mask) throws -> Bool {
         let count = min(Workload.vettedSamples, dataset.samples)
-        let fixed = graph.inputs.compactMap { $0.shape.first ?? nil }.first ?? 1
+        let fixed = graph.fixedSamples(dataset) ?? 1
         guard fixed == 1, count > 1 else { return { _ in true } }
         func outputs(_ mask: Mask) throws -> [[[Float]]] {
             try (0..<count).map { sample in

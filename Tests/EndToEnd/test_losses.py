@@ -60,6 +60,9 @@ TAILS = {
     "written out, shifted": [
         node("ReduceMax", "s", "m", axes=[1], keepdims=1), node("Sub", "s m", "d"), node("Exp", "d", "e"),
         node("ReduceSum", "e one", "z", keepdims=1), node("Div", "e z", "y")],
+    "written out and spread": [
+        node("Exp", "s", "e"), node("ReduceSum", "e one", "z", keepdims=0), node("Reshape", "z column", "c"),
+        node("Expand", "c wide", "b4"), node("Div", "e b4", "y")],
     "log softmax": [node("LogSoftmax", "s", "y")],
     "log of softmax": [node("Softmax", "s", "p"), node("Log", "p", "y")],
     "sigmoid": [node("Sigmoid", "s", "y")],
@@ -71,7 +74,7 @@ FORMS = {"log softmax": "log-probabilities", "log of softmax": "log-probabilitie
          "written-out sigmoid": "sigmoids", "logits": "logits"}
 EXTRAS = {
     "low": np.float32(0), "high": np.float32(1), "shape": np.array([-1, 4]), "one": np.array([1]),
-    "unit": np.float32(1), "bias": weights(4)}
+    "column": np.array([-1, 1]), "wide": np.array([1, 4]), "unit": np.float32(1), "bias": weights(4)}
 
 
 def test_the_form_of_an_output_is_found_through_casts_reshapes_and_written_out_softmaxes():

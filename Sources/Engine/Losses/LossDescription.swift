@@ -76,6 +76,11 @@ public struct LossDescription: Sendable, Hashable, Codable {
         try check(graph)
     }
 
+    /// Where the inputs have their samples, of a text that `text` wrote for a model that need not be at hand.
+    public static func inputAxes(inText text: String) -> [String: Int] {
+        (try? JSONDecoder().decode(LossDescription.self, from: Data(text.utf8)))?.inputAxes ?? [:]
+    }
+
     /// One line: the loss's name where nothing else has to be said, otherwise JSON with sorted keys.
     ///
     /// - Throws: `EngineError` for numbers that are none.

@@ -128,7 +128,7 @@ private struct FormTrace {
         guard vertex.inputs.count == 2, let over = vertex.inputs[0], let under = vertex.inputs[1] else {
             return TracedForm(.values)
         }
-        let (numerator, denominator) = (origin(of: over), origin(of: under))
+        let (numerator, denominator) = (origin(of: over), origin(of: under, spreads: true))
         if operation(of: numerator) == "Exp", let sum = vertexMaking(denominator),
             ["ReduceSum", "ReduceL1"].contains(sum.operation), let summed = first(of: sum),
             origin(of: summed) == numerator
@@ -148,13 +148,13 @@ private struct FormTrace {
     /// x − log Σ exp(x), with or without the largest element taken off first.
     private func isLogarithmOfSum(_ vertex: Vertex) -> Bool {
         guard vertex.inputs.count == 2, let minuend = vertex.inputs[0], let subtrahend = vertex.inputs[1],
-            let last = vertexMaking(origin(of: subtrahend)), let inner = first(of: last)
+            let last = vertexMaking(origin(of: subtrahend, spreads: true)), let inner = first(of: last)
         else { return false }
         let scores = origin(of: minuend)
         switch last.operation {
         case "ReduceLogSumExp": return origin(of: inner) == scores
         case "Log":
-            guard let sum = vertexMaking(origin(of: inner)), sum.operation == "ReduceSum",
+            guard let sum = vertexMaking(origin(of: inner, spreads: true)), sum.operation == "ReduceSum",
                 let summed = first(of: sum), let power = vertexMaking(origin(of: summed)),
                 power.operation == "Exp", let exponent = first(of: power)
             else { return false }
@@ -170,15 +170,21 @@ private struct FormTrace {
     private func operation(of value: Int) -> String? { vertexMaking(value)?.operation }
 
     /// The value before casts, clipping and the like.
-    private func origin(of value: Int) -> Int {
+    ///
+    /// - Parameter spreads: whether it may be spread over a dimension afterwards, as a sum is before all are divided by it.
+    private func origin(of value: Int, spreads: Bool = false) -> Int {
         var value = value
-        while let vertex = vertexMaking(value), FormTrace.unchanged.contains(vertex.operation),
-            let input = first(of: vertex)
+        while let vertex = vertexMaking(value), let input = vertex.inputs.first ?? nil,
+            FormTrace.unchanged.contains(vertex.operation)
+                || spreads && FormTrace.spreading.contains(vertex.operation)
         {
             value = input
         }
         return value
     }
+
+    /// Layers that repeat numbers or lay them out anew.
+    private static let spreading: Set<String> = ["Reshape", "Expand", "Unsqueeze", "Squeeze", "Tile"]
 }
 
 extension Graph {
