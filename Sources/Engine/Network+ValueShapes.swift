@@ -42,7 +42,8 @@ extension Network {
         try probing.search()
         let unvaried = probing.unvaried
         var probes = probing.probes
-        let counted = try shapes(for: dataset, samples: Array(0..<min(graph.fixedSamples(dataset) ?? 1, dataset.samples)))
+        let counted = try shapes(
+            for: dataset, samples: Array(0..<min(graph.fixedSamples(dataset) ?? 1, dataset.samples)))
         if probes.first?.inputShapes != counted.inputs {
             probes.insert(ValueShapes.Probe(inputShapes: counted.inputs, shapes: counted.values), at: 0)
         }

@@ -15,7 +15,8 @@ extension Workload {
                     name: term.output, loss: term.loss.rawValue, form: term.form.rawValue,
                     weight: term.weight,
                     unit: term.unit, sampleAxis: term.sampleAxis)
-            }, positionWeights: loss.positionWeights, constantPredictorLoss: (try? constantPredictorLoss()) ?? nil,
+            }, positionWeights: loss.positionWeights,
+            constantPredictorLoss: (try? constantPredictorLoss()) ?? nil,
             unmeasured: (try? unmeasuredChanges(mask)) ?? [])
     }
 
