@@ -27,6 +27,27 @@ def test_run_gives_onnx_runtimes_outputs_for_empty_and_filled_caches():
     together(faults)
 
 
+def test_a_file_written_at_one_past_length_runs_at_others():
+    faults = []
+    with scratch() as folder:
+        model, data = files("llama-cache", 5)
+        loaded = onnx.load(model)
+        attention = next(index for index, node in enumerate(loaded.graph.node) if node.op_type == "Attention")
+        for slot in range(3):  # queries, keys, values
+            edge = (attention, slot)
+            espalier(
+                "evaluate", model, "--data", data, "--remove", "%d:%d" % edge, "--output", folder / "pruned.onnx"
+            ).succeeded()
+            pruned = onnx.load(folder / "pruned.onnx")
+            for past in PASTS:
+                sample = load_data(files("llama-cache", past)[1])
+                for count in (2, 6):
+                    faults += array_faults(
+                        f"without {edge}, past {past}, {count} samples", outputs(pruned, sample, count),
+                        outputs(masked_model(loaded, [edge]), sample, count), 1e-4)
+    together(faults)
+
+
 def test_run_without_an_edge_of_a_cache_gives_the_masked_models_outputs():
     faults = []
     with scratch() as folder:
