@@ -122,11 +122,13 @@ final class ChildProcess: Sendable {
 
     /// Hands on each line.
     ///
-    /// - Returns: the last one that says anything.
+    /// - Returns: the last one that says anything, or the one that says why the program crashed.
     private static func forwardLines(_ descriptor: Int32, to take: (String) -> Void) -> String? {
-        var last: String?
+        var (last, crash): (String?, String?)
         func line(_ text: String) {
             if !text.allSatisfy(\.isWhitespace) { last = text }
+            // Swift writes pages of registers and libraries after it.
+            if text.contains("Program crashed:") || text.contains("Fatal error:") { crash = crash ?? text }
             take(text)
         }
         var buffer = [UInt8](repeating: 0, count: 4096)
@@ -147,7 +149,7 @@ final class ChildProcess: Sendable {
             }
         }
         if !rest.isEmpty { line(String(decoding: rest, as: UTF8.self)) }
-        return last
+        return crash ?? last
     }
 
     /// Waits for the process, and returns its wait status.

@@ -16,7 +16,8 @@ struct ZipEnd: Sendable {
         let tailLength = min(store.count, Self.recordLength + Self.maximumComment)
         let tail = try store.bytes(at: store.count - tailLength, count: tailLength)
         guard let start = Self.recordStart(in: tail) else {
-            throw Self.malformed("it is no zip archive, or its end is missing")
+            throw Self.malformed(
+                "it is no .npz file as numpy.savez writes it: it is no zip archive, or its end is missing")
         }
         func field(_ offset: Int, _ width: Int) -> Int {
             Int(littleEndian: tail[start + offset..<start + offset + width])

@@ -69,14 +69,21 @@ public struct Evaluation: Encodable, Sendable {
     public let measured: LossReport
 
     /// Measures the unpruned model and the mask.
-    public init(of mask: Mask, in workload: Workload) async throws {
-        try await self.init(of: mask, comparedWith: workload.measure(.empty), in: workload)
+    ///
+    /// - Parameter observer: told how far it is.
+    public init(of mask: Mask, in workload: Workload, observer: (any PruneObserver)? = nil) async throws {
+        try await self.init(
+            of: mask, comparedWith: workload.measure(.empty, observer: observer), in: workload,
+            observer: observer)
     }
 
     /// Measures a mask; `unpruned` is known already.
-    init(of mask: Mask, comparedWith unpruned: State, in workload: Workload) async throws {
+    init(
+        of mask: Mask, comparedWith unpruned: State, in workload: Workload,
+        observer: (any PruneObserver)? = nil
+    ) async throws {
         let labels = workload.countedLabels
-        let pruned = mask.isEmpty ? unpruned : try await workload.measure(mask)
+        let pruned = mask.isEmpty ? unpruned : try await workload.measure(mask, observer: observer)
         let reference = Measured(unpruned, labels: labels)
         let measured = Measured(pruned, labels: labels)
         base = reference

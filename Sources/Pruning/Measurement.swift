@@ -5,11 +5,15 @@ public import Search
 extension Workload {
     /// The exact loss of a mask, on the samples in their own order.
     ///
+    /// - Parameter observer: told how far it is.
     /// - Throws: `GraphError` when the mask names no candidate or cuts an output off.
-    public func measure(_ mask: Mask) async throws -> State {
+    public func measure(_ mask: Mask, observer: (any PruneObserver)? = nil) async throws -> State {
         try graph.checkRemovable(mask)
         let evaluator = try evaluator()
-        let local = LocalEvaluator { task in
+        let work = CountedWork(
+            mask.isEmpty ? "measuring the unpruned model" : "measuring the pruned model", unit: "blocks",
+            total: BlockList(naturalOrder: division.sharding).ids.count, observer: observer)
+        let local = LocalEvaluator(progress: { work.advanced(to: $0.workSoFar.blockEvaluations) }) { task in
             try evaluator.evaluate(state: task.state, samples: task.samples, expansions: task.edges)
         }
         let parent = Parent(unmeasured: mask, division)

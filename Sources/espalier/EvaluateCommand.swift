@@ -42,7 +42,9 @@ struct EvaluateCommand: AsyncParsableCommand {
             let loaded = try Workload(model: workload.model, options: workload.measurement())
             for note in loaded.notes { StandardError.write("espalier: \(note)\n") }
             if let list { return try await evaluate(list, in: loaded) }
-            let evaluation = try await Evaluation(of: removal.mask, in: loaded)
+            let progress = ProgressDisplay()
+            let evaluation = try await Evaluation(of: removal.mask, in: loaded, observer: progress)
+            progress.clear()
             // What was measured is told before the model is made and checked.
             if let path = json.path { try JSONOutput.write(evaluation, to: path) }
             if !json.takesStandardOutput { print(evaluation.text, terminator: "") }

@@ -37,6 +37,26 @@ import Testing
         #expect(other.wait(until: .now() + 5))
     }
 
+    /// What the Swift runtime writes of a crash: the reason among pages of other things.
+    @Test func aCrashIsToldByItsReason() throws {
+        let path = try script(
+            "echo '*** Program crashed: Bad pointer dereference at 0x10 ***' >&2; echo 'Backtrace took 1s' >&2; kill -9 $$\n")
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        let ending = Mutex("")
+        let ended = DispatchSemaphore(value: 0)
+        let child = try ChildProcess(
+            path, [], environment: ["PATH": "/usr/bin:/bin"], line: { _ in },
+            end: { _, words in
+                ending.withLock { $0 = "\(words)" }
+                ended.signal()
+            })
+        #expect(ended.wait(timeout: .now() + 10) == .success)
+        #expect(child.wait(until: .now() + 5))
+        #expect(
+            ending.withLock { $0 }
+                == "signal 9 (SIGKILL): *** Program crashed: Bad pointer dereference at 0x10 ***")
+    }
+
     /// wait(2): the signal in the lower seven bits, the exit status in the next byte.
     @Test func anEndingNamesStatusSignalLastWordsAndMissingMemory() {
         func words(_ status: Int32, _ line: String?, _ hadMemoryKills: Bool = false) -> String {

@@ -4,17 +4,22 @@ import csv
 import functools
 import hashlib
 import json
+import os
+import pty
+import re
 import shutil
 import signal
+import subprocess
 
 import numpy as np
 import onnx
+from onnx import TensorProto, helper
 
 from check_materialised import faults
 from interrupted import SEARCH, second_level_is_under_way, stopped
 from losses import mean_loss
 from masked import load_data, masked_model, outputs
-from program import EXAMPLES, close, edge_of, espalier, espalier_json, example, scratch, text_of, together
+from program import EXAMPLES, close, command, environment, edge_of, espalier, espalier_json, example, scratch, text_of, together
 
 MODEL, DATA = example("digits-resnet")
 HELD_OUT = str(EXAMPLES / "digits-resnet/held-out.npz")
@@ -212,3 +217,76 @@ def test_a_list_of_masks_goes_on_past_bad_lines_and_names_them():
         (folder / "empty.txt").write_text("")
         answer = espalier("evaluate", MODEL, "--data", DATA, "--masks", "empty.txt", folder=folder)
         assert answer.code == 65 and "holds no masks" in answer.errors, answer
+
+
+def on_a_terminal(*arguments, folder):
+    """What a call writes to standard error where that is a terminal."""
+    own, theirs = pty.openpty()
+    process = subprocess.Popen(
+        command(*arguments), cwd=folder, env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        stderr=theirs)
+    os.close(theirs)
+    text = b""
+    while True:
+        try:
+            part = os.read(own, 1 << 16)
+        except OSError:  # The other end is closed.
+            break
+        if not part:
+            break
+        text += part
+    os.close(own)
+    assert process.wait() == 0, text
+    return re.split(r"[\r\n]+", text.decode().replace("\x1b[K", ""))
+
+
+def test_progress_inside_a_level_counts_what_is_likely_left_and_not_brute_force():
+    with scratch() as folder:
+        lines = on_a_terminal(
+            "prune", MODEL, "--data", DATA, "--candidates", "all", "--block-size", 8, "--steps", 2, "--workers", 0,
+            "--run", "run", folder=folder)
+        found = json.loads((folder / "run/summary.json").read_text())
+        level = found["levels"][1]["work"]
+        shown = [re.match(r"step 1: ([0-9,]+) of about ([0-9,]+) block evaluations", line) for line in lines]
+        numbers = [tuple(int(text.replace(",", "")) for text in match.groups()) for match in shown if match]
+        assert len(numbers) >= 3, lines
+        # From halfway on the total is nearer to what it came to than to brute force.
+        late = [told for done, told in numbers if 2 * done >= level["blockEvaluations"]]
+        done, brute = level["blockEvaluations"], level["bruteForceBlockEvaluations"]
+        assert brute > 2 * done, "bounds save nothing here: the check shows nothing"
+        assert late and all(told < (done + brute) / 2 for told in late), (late, done, brute)
+        assert any(re.search(r"about [0-9.]+ (s|min .*) left", line) for line in lines), lines
+
+
+def test_lists_scores_and_comparisons_show_progress():
+    with scratch() as folder:
+        (folder / "masks.txt").write_text("31:0\n47:0\n42:0\n")
+        measure = (MODEL, "--data", DATA, "--block-size", 4, "--samples", 256)
+        lines = on_a_terminal("evaluate", *measure, "--masks", "masks.txt", folder=folder)
+        assert any(re.match(r"masks: [123] of 3 masks", line) for line in lines), lines
+        lines = on_a_terminal("score", *measure, "--exact", folder=folder)
+        assert any(line.startswith("measuring every candidate: ") for line in lines), lines
+        assert any(line.startswith("gradients: ") for line in lines), lines
+        lines = on_a_terminal(
+            "compare", *measure, "--strategies", "greedy,random:1", "--steps", 1, "--workers", 0, folder=folder)
+        assert any("== random:1 (2 of 2)" in line for line in lines), lines
+        assert any(re.match(r"step 1: [0-9,]+ of about [0-9,]+ block evaluations", line) for line in lines), lines
+
+
+def test_inspect_names_the_shape_option_for_this_models_inputs_where_flops_are_unknown():
+    weights = np.ones((4, 3, 31, 31), np.float32)  # larger than the sizes that are tried
+    graph = helper.make_graph(
+        [helper.make_node("Conv", ["photo", "w"], ["y"])], "g",
+        [helper.make_tensor_value_info("photo", TensorProto.FLOAT, ["n", 3, "h", "w"])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)], [onnx.numpy_helper.from_array(weights, "w")])
+    with scratch() as folder:
+        onnx.save(helper.make_model(
+            graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), folder / "m.onnx")
+        text = espalier("inspect", "m.onnx", folder=folder).succeeded().output
+        hint = re.search(r"--shape \S+", text)
+        assert "FLOPs unknown" in text and hint, text
+        assert hint.group() == "--shape photo=1x3x224x224", text
+        # It is what helps: 4 · 3 · 31² products at 194² places, each with its sum.
+        told = espalier_json("inspect", "m.onnx", *hint.group().split(), folder=folder)
+        assert abs(told["flops"] / (2 * 4 * 3 * 31 ** 2 * 194 ** 2) - 1) < 0.01, told["flops"]
+        assert told["flopsHint"] is None if "flopsHint" in told else True

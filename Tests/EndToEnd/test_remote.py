@@ -215,14 +215,16 @@ def test_workers_of_one_machine_share_what_one_of_them_fetches():
 
 def test_a_worker_that_is_asked_to_end_says_goodbye_and_others_go_on():
     with stage() as here:
-        coordinator = here.prune("--no-bounds", "--log-level", "info")
+        coordinator = here.prune("--no-bounds")
         first = here.worker(coordinator.endpoint)
         coordinator.says("unpruned")
         began = time.monotonic()
         first.process.send_signal(signal.SIGTERM)
         assert first.end(30) == 0, first.errors
         assert time.monotonic() - began < 10
+        # Both sides tell, at the log level that there is by default.
         coordinator.says("left: it was asked to end")
+        assert "the worker was asked to end" in first.errors, first.errors
         second = here.worker(coordinator.endpoint)
         succeeds(coordinator, second)
         assert decided(here.found())[:2] == alone(*MEASURE, "--no-bounds")[:2]

@@ -183,6 +183,16 @@ def test_a_finished_search_leaves_nothing_and_replaces_no_worker_that_went_home(
             search.leaves_nothing(workers)
 
 
+def test_a_local_worker_that_is_killed_is_told_with_its_signal_and_replaced():
+    with scratch() as folder, running(2, folder) as search:
+        search.wait_for(total() // 5)
+        os.kill(search.workers[0], signal.SIGKILL)
+        code, errors = search.end()
+        assert code == 0, errors
+        assert "ended with signal 9 (SIGKILL)" in errors, errors
+        same_result(json.loads((folder / "found.json").read_text()))
+
+
 def most_memory(budget):
     """The most that the only worker of a wide search ever held, in KiB, with so many MiB to spend."""
     model, data = example("digits-resnet")

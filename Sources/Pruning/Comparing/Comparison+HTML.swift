@@ -19,9 +19,10 @@ extension Comparison {
             + "no other state of any strategy has both a lower loss and fewer FLOPs. Point at a marker to see what was "
             + "removed."
         let flops = "FLOPs left, % of the unpruned model's"
-        let loss = "loss (\(lossFunction), mean over the samples)"
+        let loss = "loss (\(lossFunction))"
         page.heading("Loss")
-        page.chart(chart(flops, loss, { $0.flops }, { $0.loss }), caption: caption)
+        page.chart(
+            chart(flops, loss, { $0.flops }, { $0.loss }, showsFront: true), caption: caption)
         page.chart(
             chart("parameters left, % of the unpruned model's", loss, { $0.parameters }, { $0.loss }),
             caption: "The same states by their parameters.")
@@ -59,10 +60,10 @@ extension Comparison {
 
     private func chart(
         _ x: String, _ y: String, _ cost: (Evaluation.Measured) -> Int,
-        _ value: (Evaluation.Measured) -> Double?, heldOut: Bool = false
+        _ value: (Evaluation.Measured) -> Double?, heldOut: Bool = false, showsFront: Bool = false
     ) -> LineChart {
         let whole = Double(max(1, cost(base)))
-        let front = heldOut ? [] : Set(paretoFront.map { "\($0.0.strategy) \($0.1.step)" })
+        let front = !showsFront ? [] : Set(paretoFront.map { "\($0.0.strategy) \($0.1.step)" })
         let series = strategies.enumerated().map { index, entry in
             let start = (heldOut ? baseValidation : base).flatMap(value).map {
                 [LineChart.Point(x: 100, y: $0, note: "unpruned: \($0)")]

@@ -67,7 +67,7 @@ public struct ScoreReport: Encodable, Sendable {
         let graph = workload.graph
         let edges = try Candidates(of: graph, selection: options.candidates, costs: workload.costs)
             .representatives
-        let unpruned = try await workload.measure(.empty)
+        let unpruned = try await workload.measure(.empty, observer: observer)
         guard unpruned.loss.isFinite else {
             throw SearchError.baseNotFinite(samples: unpruned.nonFiniteLosses)
         }
