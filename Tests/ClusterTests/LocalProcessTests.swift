@@ -40,7 +40,8 @@ import Testing
     /// What the Swift runtime writes of a crash: the reason among pages of other things.
     @Test func aCrashIsToldByItsReason() throws {
         let path = try script(
-            "echo '*** Program crashed: Bad pointer dereference at 0x10 ***' >&2; echo 'Backtrace took 1s' >&2; kill -9 $$\n")
+            "echo '*** Program crashed: Bad pointer dereference at 0x10 ***' >&2; echo 'Backtrace took 1s' >&2; kill -9 $$\n"
+        )
         defer { try? FileManager.default.removeItem(atPath: path) }
         let ending = Mutex("")
         let ended = DispatchSemaphore(value: 0)
