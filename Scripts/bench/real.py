@@ -73,14 +73,21 @@ def program(limit, *command):
         said = process.communicate(timeout=limit)[1]
         status = process.returncode
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGINT)  # ours alone: the process has a session of its own
-        try:
-            said = process.communicate(timeout=60)[1]
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            said = process.communicate()[1]
-        status = None
+        said, status = stopped(process), None
+    except KeyboardInterrupt:
+        stopped(process)
+        raise
     return status, said.replace("\r", "\n"), time.monotonic() - started
+
+
+def stopped(process):
+    """Ends a program and its workers, which have a session of their own; what it said."""
+    os.killpg(process.pid, signal.SIGINT)
+    try:
+        return process.communicate(timeout=60)[1]
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        return process.communicate()[1]
 
 
 def inspected(espalier, model, inputs):
@@ -241,10 +248,10 @@ def main():
         for budget in [] if arguments.prepare else map(float, arguments.budgets.split(",")):
             rows.append(pruned(task, budget, arguments))
             print(f"  {budget:.0%}: {verdict(rows[-1])}, {rows[-1]['seconds']:.0f} s", file=sys.stderr, flush=True)
+            finish(arguments, {"options": arguments.options, "samples": arguments.samples, "rows": rows})
     if rows:
         print(f"{arguments.workers} workers, options '{arguments.options}'; {machine()}")
         show(rows)
-    finish(arguments, {"options": arguments.options, "samples": arguments.samples, "rows": rows})
 
 
 if __name__ == "__main__":
