@@ -154,6 +154,8 @@ void ct_keep_freed_memory(void) {
     mallopt(M_TRIM_THRESHOLD, 1 << 30);
 }
 
+void ct_release_freed_memory(void) { malloc_trim(0); }
+
 void ct_set_gradients(bool enabled) { gradients_enabled = enabled; }
 bool ct_gradients(void) { return gradients_enabled; }
 

@@ -27,23 +27,29 @@ extension Network {
         try sizeKnowledge(for: dataset).shapes
     }
 
-    /// The shapes of all values, and where the model runs.
+    /// The shapes of all values, and where the model runs. What is known already is not looked for again.
     ///
+    /// - Parameter memory: bytes that the process may take.
     /// - Throws: `EngineError` when the model does not run on the data.
-    public func sizeKnowledge(for dataset: Dataset) throws -> SizeKnowledge {
+    public func sizeKnowledge(for dataset: Dataset, memory: Int = .max) throws -> SizeKnowledge {
         let arrays = try probeArrays(of: dataset)
         let key = arrays.map(\.shape)
         if let known = knownSizes[key] { return known }
+        let samples = min(graph.fixedSamples(dataset) ?? 1, dataset.samples)
+        let counted = try shapes(for: dataset, samples: Array(0..<samples))
+        // Sizes whose values would not fit are not tried, but for one step beyond the data's own.
         let elements = arrays.reduce(0) { $0 + $1.count }
-        var probing = SizeProbing(graph, arrays: arrays, limit: max(elements * 8, 1 << 16)) {
-            [unowned self] inputs in
-            try unkeptPlan(for: inputs, fuses: false).shapes
+        let fitting = max(0, memory - 2 * weightBytes) / max(1, 2 * counted.activationBytes)
+        let own = counted.inputs.reduce(0) { $0 + $1.reduce(1, *) }
+        let limit = min(
+            max(elements * 8, 1 << 16), max(elements * 3, fitting > 1 << 20 ? elements * 8 : own * fitting))
+        var probing = SizeProbing(graph, arrays: arrays, limit: limit) { [unowned self] inputs in
+            defer { releaseFreeMemory() }
+            return try unkeptPlan(for: inputs, fuses: false).shapes
         }
         try probing.search()
         let unvaried = probing.unvaried
         var probes = probing.probes
-        let counted = try shapes(
-            for: dataset, samples: Array(0..<min(graph.fixedSamples(dataset) ?? 1, dataset.samples)))
         if probes.first?.inputShapes != counted.inputs {
             probes.insert(ValueShapes.Probe(inputShapes: counted.inputs, shapes: counted.values), at: 0)
         }
@@ -61,11 +67,14 @@ extension Network {
         return known
     }
 
-    /// Input shapes other than the data's at which the unpruned model runs, to check files at: one sample, smaller and
-    /// larger sizes.
+    /// Gives pages that are free back to the system: blocks of other sizes leave gaps that no later ones fit into.
+    public func releaseFreeMemory() { TorchRuntime.releaseFreedMemory() }
+
+    /// Input shapes other than the data's to check files at: one sample, smaller and larger sizes. Each comes with what to
+    /// try where the model does not run at it.
     ///
     /// - Throws: `EngineError` when the model does not run on the data.
-    public func sizeTrials(for dataset: Dataset) throws -> [[[Int]]] {
+    public func sizeTrials(for dataset: Dataset) throws -> [[[[Int]]]] {
         let key = try sizeKnowledge(for: dataset).arrays.map(\.shape)
         return sizeProbings[key]?.trials() ?? []
     }

@@ -94,24 +94,33 @@ struct SizeProbing {
         units.indices.filter { !isVaried($0) }.map { units[$0].axes }
     }
 
-    /// Input shapes to check a file at: one sample, the smallest sizes that run together, the largest, and every size
-    /// alone at its smallest and largest. Those that do not run are left out.
-    func trials() -> [[[Int]]] {
+    /// Input shapes to check a file at: one sample, the smallest sizes together, the largest, and every size alone at its
+    /// smallest and largest. Each is with one sample, where the model takes that, but for the smallest; after it comes what
+    /// has run.
+    func trials() -> [[[[Int]]]] {
         let whole = successes.filter { !$0.contains(0) }
         let (least, most) = (extremes(of: whole, by: <), extremes(of: whole, by: >))
         func one(_ sizes: [Int]) -> [Int] {
             zip(units, sizes).map { unit, size in unit.isFirst && size > 1 ? 1 : size }
         }
-        var chosen: [[Int]] = []
-        for sizes in [one(base), one(least), most, least] where !chosen.contains(sizes) {
-            if successes.contains(sizes) || (try? run(tensors(sizes))) != nil { chosen.append(sizes) }
+        func several(_ sizes: [Int]) -> [Int] {
+            units.indices.map { units[$0].isFirst ? most[$0] : sizes[$0] }
         }
+        var chosen: [[[Int]]] = []
+        func add(_ sizes: [Int], or fallback: [Int]?) {
+            guard sizes != base, !chosen.contains(where: { $0[0] == sizes }), chosen.count < 8 else { return }
+            chosen.append([sizes] + (fallback.map { [$0] } ?? []))
+        }
+        add(one(base), or: nil)
+        add(several(least), or: nil)
+        add(one(most), or: nil)
         for unit in units.indices where !units[unit].isFirst {
             for sizes in [whole.min { $0[unit] < $1[unit] }, whole.max { $0[unit] < $1[unit] }] {
-                if let sizes, !chosen.contains(sizes), chosen.count < 8 { chosen.append(sizes) }
+                if let sizes { add(one(sizes), or: sizes) }
             }
         }
-        return chosen.filter { $0 != base || chosen.count == 1 }.map(inputShapes)
+        if chosen.count < 2, let other = whole.first(where: { $0 != base }) { add(other, or: nil) }
+        return chosen.map { $0.map(inputShapes) }
     }
 
     private func extremes(of runs: [[Int]], by order: (Int, Int) -> Bool) -> [Int] {

@@ -36,12 +36,16 @@ struct MaterialisedCheck {
         }
         var samples = [Sample(inputs: inputs, outputs: masked, isOtherSize: false)]
         let names = workload.graph.inputs.map(\.name)
-        for shapes in try network.sizeTrials(for: dataset) {
-            let resized = zip(knowledge.arrays, shapes).map { $0.resized(to: $1) }
-            let inputs = Dictionary(uniqueKeysWithValues: zip(names, resized))
-            // At a size that only the unpruned model takes there is nothing to compare with.
-            guard let outputs = try? network.run(inputs, mask: mask, keepsPlan: false) else { continue }
-            samples.append(Sample(inputs: inputs, outputs: outputs, isOtherSize: true))
+        for trial in try network.sizeTrials(for: dataset) {
+            for shapes in trial {
+                let resized = zip(knowledge.arrays, shapes).map { $0.resized(to: $1) }
+                let inputs = Dictionary(uniqueKeysWithValues: zip(names, resized))
+                // At a size that the model does not take there is nothing to compare with.
+                guard let outputs = try? network.run(inputs, mask: mask, keepsPlan: false) else { continue }
+                network.releaseFreeMemory()
+                samples.append(Sample(inputs: inputs, outputs: outputs, isOtherSize: true))
+                break
+            }
         }
         self.samples = samples
         tolerance = Self.tolerance(of: workload.graph)
@@ -59,6 +63,7 @@ struct MaterialisedCheck {
                     reason: "does not run on inputs of shapes \(shapes(sample)): \(error)",
                     isAtOtherSizes: sample.isOtherSize)
             }
+            pruned.releaseFreeMemory()
             for ((name, wanted), (_, array)) in zip(sample.outputs, given) {
                 guard wanted.shape == array.shape else {
                     throw MaterialisingError(

@@ -94,7 +94,7 @@ public struct Workload {
         workingBytes = Workload.bytes(
             of: block.count, weights: network.weightBytes,
             sampleActivations: shapes.activationBytes / block.count)
-        valueShapes = try network.valueShapes(for: dataset)
+        valueShapes = try network.valueShapes(for: dataset, memory: options.memory)
         costs = CostModel(graph: graph, shapes: valueShapes, samples: min(fixed ?? 1, dataset.samples))
         let constants = ConstantPredictor(
             network, dataset: dataset, blockSize: size,

@@ -18,6 +18,9 @@ public enum TorchRuntime {
     /// By default every large block is mapped anew, so a pass would spend much of its time on page faults.
     public static func prepare() { _ = prepared }
 
+    /// Hands freed memory back to the system: after blocks of unusual sizes, gaps would be left that no others fit into.
+    public static func releaseFreedMemory() { ct_release_freed_memory() }
+
     private static let prepared: Void = {
         ct_set_threads(1)
         ct_keep_freed_memory()

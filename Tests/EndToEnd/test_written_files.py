@@ -8,7 +8,8 @@ import onnx
 import written_models
 from check_sizes import random_masks, runnable, size_faults, write_files
 from masked import load_data, masked_model, outputs, session
-from program import espalier, fixture, scratch, text_of, together
+from numbers_agree import array_faults
+from program import ROOT, espalier, fixture, scratch, text_of, together
 from wiring import Wiring
 
 
@@ -79,6 +80,25 @@ def cache_faults(folder, past):
 def test_files_with_a_key_value_cache_run_at_other_past_lengths():
     with scratch() as folder:
         together(cache_faults(folder, 4) + cache_faults(folder, 0))
+
+
+def test_files_of_exported_decoders_run_at_other_past_lengths():
+    faults = []
+    for name in ("gpt2-cache", "llama-cache"):
+        proto = onnx.load(ROOT / f"Tests/Fixtures/caches/{name}.onnx")
+        masks = random_masks(proto, 5, 3, 4)
+        for past, other in [(0, 5), (5, 0)]:
+            data = [f"{ROOT}/Tests/Fixtures/caches/{name}-past{length}.npz" for length in (past, other)]
+            with scratch() as folder:
+                files, said = write_files(
+                    os.environ["ESPALIER"], f"{ROOT}/Tests/Fixtures/caches/{name}.onnx", data[0], masks, folder)
+                assert all(code == 65 for code, _ in said.values()) and len(files) > 2, said
+                for number, path in files.items():
+                    for inputs in map(load_data, data):
+                        wanted = outputs(masked_model(proto, masks[number]), inputs)
+                        given = outputs(onnx.load(path), inputs)
+                        faults += array_faults(f"{name}, {masks[number]} from past {past}", given, wanted, 1e-4)
+    together(faults)
 
 
 def test_a_half_removed_concat_before_a_reshape_leaves_no_dead_layer():
