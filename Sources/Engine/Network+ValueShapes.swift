@@ -22,9 +22,10 @@ extension Network {
     /// is the one that costs are counted in: a single sample with the data's sizes, or as many as the model was exported
     /// for.
     ///
+    /// - Parameter memory: bytes that the process may take.
     /// - Throws: `EngineError` when the model does not run on the data.
-    public func valueShapes(for dataset: Dataset) throws -> ValueShapes {
-        try sizeKnowledge(for: dataset).shapes
+    public func valueShapes(for dataset: Dataset, memory: Int = .max) throws -> ValueShapes {
+        try sizeKnowledge(for: dataset, memory: memory).shapes
     }
 
     /// The shapes of all values, and where the model runs. What is known already is not looked for again.
