@@ -86,13 +86,13 @@ def test_files_of_exported_decoders_run_at_other_past_lengths():
     faults = []
     for name in ("gpt2-cache", "llama-cache"):
         proto = onnx.load(ROOT / f"Tests/Fixtures/caches/{name}.onnx")
-        masks = random_masks(proto, 5, 3, 4)
+        masks = random_masks(proto, 3, 3, 4)
         for past, other in [(0, 5), (5, 0)]:
             data = [f"{ROOT}/Tests/Fixtures/caches/{name}-past{length}.npz" for length in (past, other)]
             with scratch() as folder:
                 files, said = write_files(
                     os.environ["ESPALIER"], f"{ROOT}/Tests/Fixtures/caches/{name}.onnx", data[0], masks, folder)
-                assert all(code == 65 for code, _ in said.values()) and len(files) > 2, said
+                assert all(code == 65 for code, _ in said.values()) and len(files) > 1, said
                 for number, path in files.items():
                     for inputs in map(load_data, data):
                         wanted = outputs(masked_model(proto, masks[number]), inputs)
