@@ -45,9 +45,7 @@ struct LossCase: Decodable {
             ("a", try NumpyArray(shape: shape, values: a)), ("b", try NumpyArray(shape: shape, values: b)),
         ]
         if let labels, let labelShape {
-            // The labels of an image's pixels lie in one row.
-            let shape = labelShape.count > 2 ? [shape[0], labels.count / shape[0]] : labelShape
-            arrays.append(("labels", try NumpyArray(shape: shape, values: labels)))
+            arrays.append(("labels", try NumpyArray(shape: labelShape, values: labels)))
         }
         if let targets { arrays.append(("targets", try NumpyArray(shape: shape, values: targets))) }
         if let weights { arrays.append(("weights", try NumpyArray(shape: [shape[0]], values: weights))) }
@@ -61,7 +59,9 @@ struct LossTests {
         "classes", "weighted classes", "large logits", "probabilities", "tokens", "weighted tokens", "images",
         "next token", "targets", "weighted targets", "divergence", "divergence of tokens",
         "divergence of images",
-        "divergence of probabilities", "own outputs",
+        "divergence of probabilities", "own outputs", "absolute error", "cosine", "own absolute error",
+        "own cosine",
+        "own logits of sigmoids", "pixels",
     ]
 
     @Test(

@@ -56,7 +56,7 @@ public struct LossDescription: Sendable, Hashable, Codable {
     public init(_ loss: Loss, of graph: Graph) throws {
         guard let port = graph.outputs.first else { throw EngineError.data("the model has no output") }
         let traced = TracedForm(of: port.value, in: graph)
-        let array = loss.needsReference ? nil : loss.needsTargets ? "targets" : "labels"
+        let array = loss.needsReference ? nil : loss.needsLabels ? "labels" : "targets"
         self.init(terms: [
             Term(output: port.name, loss: loss, form: traced.form, array: array)
         ])

@@ -88,9 +88,11 @@ struct LossFunction {
         return ClassLayout.dimension(of: output)
     }
 
-    /// Whether weights [N, T] of positions say something about an output: one [N, T, …] whose classes are not those T.
+    /// Whether weights [N, T] of positions say something about an output: one [N, T, …], of three dimensions or more, whose
+    /// classes are not those T.
     func applies(_ counts: Tensor?, to output: Tensor) -> Bool {
-        guard let counts, output.rank >= 2, output.shape[1] == counts.shape[1] else { return false }
+        // The features of an embedding [N, C] may be as many as there are positions, by chance.
+        guard let counts, output.rank >= 3, output.shape[1] == counts.shape[1] else { return false }
         return !reducesClasses || classDimension(output) != 1
     }
 
