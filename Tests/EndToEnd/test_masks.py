@@ -32,7 +32,8 @@ def random_mask(generator, wiring, candidates):
 
 @functools.cache
 def evaluated(name):
-    """The masks of one architecture, what `evaluate` says of each, and the models that it wrote."""
+    """The masks of one architecture, what `evaluate` says of each, and the models that it wrote: `None` for a mask under
+    which ONNX Runtime's outputs are not finite, for no file is written then."""
     model, data = fixture(name)
     wiring = Wiring(onnx.load(model))
     listed = espalier_json("inspect", model, "--candidates", "all")["candidates"]
@@ -40,13 +41,26 @@ def evaluated(name):
         [edge_of(item) for item in listed] + [parse_edge(edge) for item in listed for edge in item["equivalents"]])
     generator = random.Random(f"{SEED} {name}")
     masks = [random_mask(generator, wiring, candidates) for _ in range(MASKS // len(ARCHITECTURES))]
+    arrays = load_data(data)
+    finite = [
+        all(np.isfinite(value).all() for value in outputs(masked_model(wiring.model, mask), arrays).values())
+        for mask in masks]
     with scratch() as folder:
-        (folder / "masks.txt").write_text("".join(" ".join(map(text_of, mask)) + "\n" for mask in masks))
+        def measured(chosen, *options):
+            if not chosen:
+                return []
+            (folder / "masks.txt").write_text("".join(" ".join(map(text_of, mask)) + "\n" for mask in chosen))
+            return espalier_json(
+                "evaluate", model, "--data", data, "--loss", LOSSES[name], "--masks", folder / "masks.txt", *options)
+
         (folder / "pruned").mkdir()
-        results = espalier_json(
-            "evaluate", model, "--data", data, "--loss", LOSSES[name], "--masks", folder / "masks.txt", "--output",
-            folder / "pruned")
-        pruned = [onnx.load(folder / "pruned" / f"{number}.onnx") for number in range(len(masks))]
+        written = iter(measured(
+            [mask for mask, is_finite in zip(masks, finite) if is_finite], "--output", folder / "pruned"))
+        others = iter(measured([mask for mask, is_finite in zip(masks, finite) if not is_finite]))
+        results = [next(written if is_finite else others) for is_finite in finite]
+        numbers = iter(range(len(masks)))
+        pruned = [
+            onnx.load(folder / "pruned" / f"{next(numbers)}.onnx") if is_finite else None for is_finite in finite]
     return masks, results, pruned
 
 
@@ -88,6 +102,8 @@ def test_materialised_models_of_random_masks_are_valid_and_compute_the_masked_ou
         path, archive = fixture(name)
         model, data = onnx.load(path), load_data(archive)
         for mask, small in zip(masks, pruned, strict=True):
+            if small is None:
+                continue
             what = f"{name} without {' '.join(map(text_of, mask))}"
             wrong += [f"{what}: {fault}" for fault in faults(model, small, data, mask)]
     together(wrong)
