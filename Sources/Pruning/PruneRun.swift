@@ -142,6 +142,15 @@ public final class PruneRun {
         return Result(search: found, summary: summary, model: path, exported: try exportSteps(of: found))
     }
 
+    /// Says which removal reaches the budget, where the search goes on with another one.
+    private func noteReached(_ outcome: LevelOutcome) {
+        guard let budget = options.search.until, options.search.per == budget.quantity,
+            outcome.best.count > 1, let last = outcome.best.last, let edge = last.edge,
+            budget.isMet(by: last.cost, base: workload.costs.cost(of: .empty))
+        else { return }
+        observer.noted("  removing \(edge) instead reaches \(budget), loss \(last.loss)")
+    }
+
     /// The modules that go with edges, where the file tells.
     private func blockNames(of edges: [Edge]) -> [Edge: String] {
         let blocks = workload.graph.blocks(among: edges, costs: workload.costs)
@@ -178,6 +187,7 @@ public final class PruneRun {
                 var held: Evaluation.Measured?
                 if let best = outcome.best.first { held = try await self.heldOut?.measured(best.mask) }
                 self.observer.finished(level: level, outcome: outcome, baseLoss: baseLoss, heldOut: held)
+                self.noteReached(outcome)
             }
         }
     }

@@ -10,8 +10,7 @@ public import ComputationGraph
 /// 3. what is equal so far by the objective, then by the smaller cost, then in canonical order.
 ///
 /// A greedy search counts rise and saving from the state that it expands. A beam compares states with different
-/// histories, so there both are counted from the full model. What a removal saves beyond what the budget asks for counts
-/// for nothing: of the removals that reach it, the one that changes least is best, not the largest.
+/// histories, so there both are counted from the full model.
 ///
 /// ```swift
 /// let price = Price(saving: 0.1, origin: 0.02)
@@ -52,12 +51,8 @@ extension SearchSettings {
         let whole = Double(max(1, base.cost[quantity]))
         let countsFromState = strategy.width == 1
         let origin = countsFromState ? state : base
-        var saving = Double(origin.cost[quantity] - cost[quantity]) / whole
+        let saving = Double(origin.cost[quantity] - cost[quantity]) / whole
         guard cost[quantity] < state.cost[quantity], saving > 0 else { return (nil, true) }
-        if let until, until.quantity == quantity {
-            let wanted = Double(origin.cost[quantity]) / whole - until.fraction
-            if wanted > 0 { saving = min(saving, wanted) }
-        }
         return (Price(saving: saving, origin: countsFromState ? state.objective : 0), false)
     }
 }

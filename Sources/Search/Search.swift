@@ -82,7 +82,7 @@ public struct Search {
     let settings: SearchSettings
     let evaluator: any LevelEvaluator
     private let surrogate: SurrogateModel?
-    private let isAlive: (Mask) throws -> Bool
+    let isAlive: (Mask) throws -> Bool
 
     /// A search that asks `evaluator` for the best expansions of each level.
     ///
@@ -121,6 +121,7 @@ public struct Search {
         var guide = surrogate ?? SurrogateModel(edges: problem.candidates.representatives)
         var screen = surrogate
         var screened: [ScreenedLevel] = []
+        var goal: Goal?
         var end = SearchEnd.steps
         while levels.count < settings.steps ?? .max {
             let states = nextStates(from: frontier, base: base, random: &random)
@@ -131,6 +132,28 @@ public struct Search {
             else {
                 end = .exhausted
                 break
+            }
+            if let budget = settings.pricedBudget {
+                let outcome = try await approach(budget, level, frontier: frontier, base: base, goal: &goal)
+                guide.learn(from: outcome, states: frontier, base: base)
+                works.append(outcome.work)
+                // A level that shows that nothing better comes is no news.
+                if !outcome.best.isEmpty || goal == nil { try await finished(level.number, outcome) }
+                frontier = outcome.best.filter { state in
+                    !budget.isMet(by: state.cost, base: base.cost)
+                        && goal.map { state.objective < $0.state.objective } ?? true
+                }
+                if !outcome.best.isEmpty {
+                    if !levels.isEmpty {
+                        levels[levels.count - 1] = levels[levels.count - 1].map { $0.forgettingSamples() }
+                    }
+                    levels.append(outcome.best)
+                }
+                guard !frontier.isEmpty else {
+                    end = .loss
+                    break
+                }
+                continue
             }
             var outcome = try await evaluator.evaluate(
                 level, division: problem.division, usesBounds: settings.usesBounds)
@@ -161,8 +184,12 @@ public struct Search {
                 break
             }
         }
+        if goal != nil { end = .budget }
+        let path =
+            goal.map { Search.path(to: $0.state, through: Array(levels.prefix($0.level))) }
+            ?? path(through: levels, base: base)
         return SearchResult(
-            base: base, path: path(through: levels, base: base), levels: levels, work: works,
+            base: base, path: path, levels: levels, work: works,
             screening: settings.screening.map { ScreeningReport($0, levels: screened) }, end: end)
     }
 

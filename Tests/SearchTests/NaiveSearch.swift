@@ -38,7 +38,11 @@ struct NaiveSearch {
     /// The `keep` best one-edge expansions of `parents`, best first.
     ///
     /// - Parameter acceptsNonFinite: whether a loss that is no finite number may be among them.
-    func best(_ keep: Int, of parents: [Entry], baseLoss: Double, acceptsNonFinite: Bool = true) -> [Entry] {
+    /// - Parameter isWanted: what may be among them.
+    func best(
+        _ keep: Int, of parents: [Entry], baseLoss: Double, acceptsNonFinite: Bool = true,
+        where isWanted: (Entry) -> Bool = { _ in true }
+    ) -> [Entry] {
         var found: [Mask: Entry] = [:]
         // Hardest first for the full model: by weighted loss, what is no number before all, ties by sample number.
         let keys = zip(base.losses, subject.division.weights).map { loss, weight -> Float in
@@ -69,7 +73,7 @@ struct NaiveSearch {
         }
         let before = base.correct ?? 0
         let ranked = found.values.filter { entry in
-            !(entry.loss - baseLoss > maximumIncrease) && (acceptsNonFinite || entry.loss.isFinite)
+            isWanted(entry) && !(entry.loss - baseLoss > maximumIncrease) && (acceptsNonFinite || entry.loss.isFinite)
                 && (mayLose.map { before - (entry.correct ?? 0) <= $0 } ?? true)
         }.sorted { left, right in
             if let one = charges[left.mask], let other = charges[right.mask] {
