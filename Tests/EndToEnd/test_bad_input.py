@@ -126,7 +126,7 @@ def data_cases():
     yield "float-labels", spliced(image, labels.astype(np.float32)), ["labels"], []
     yield "label-too-large", spliced(image, relabelled(5, 10)), ["label"], []
     yield "label-negative", spliced(image, relabelled(5, -1)), ["label"], []
-    yield "label-rank", spliced(image, labels[:, None, None]), ["labels"], []
+    yield "label-rank", spliced(image, np.tile(labels[:, None, None], (1, 2, 2))), ["labels"], []
     yield "too-few-samples", good, ["too-few-samples.npz", "samples"], ["--samples", 33]
     yield "no-labels", spliced(image, None), ["labels"], ["--loss", "cross-entropy"]
     yield "no-targets", good, ["targets"], ["--loss", "mse"]
@@ -173,7 +173,9 @@ def test_bad_edges_are_refused():
             for name, (edge, word) in cases.items()]
         tasks.append(("run", folder, ["run", model, *data, "--remove", "4:7", "--output", "out.npz"], ["4:7"]))
         (folder / "masks.txt").write_text("4:1\nfour:one\n")
-        tasks.append(("masks", folder, ["evaluate", model, *data, "--masks", "masks.txt"], ["four:one"]))
+        # Every line that is wrong is named, so there is more than one.
+        listed = espalier("evaluate", model, *data, "--masks", "masks.txt", folder=folder)
+        assert listed.code == 65 and "four:one" in listed.errors and "4:1" in listed.errors, listed.errors
         search = ["prune", model, *data, "--steps", 1, "--workers", 0, "--run", "run"]
         tasks.append(("pattern", folder, [*search, "--candidates", "no-such-name"], ["no-such-name"]))
         tasks.append(("expression", folder, [*search, "--candidates", "blocks.(["], ["blocks.(["]))

@@ -23,7 +23,9 @@ struct BudgetTests {
             let reached = plain.best(
                 1, of: [state], baseLoss: base.loss, acceptsNonFinite: false,
                 where: { isMet($0) && isUseful($0) && $0.cost[budget.quantity] < amount })
-            if let found = reached.first, goal.map({ found.objective < $0.objective }) ?? true { goal = found }
+            if let found = reached.first, goal.map({ found.objective < $0.objective }) ?? true {
+                goal = found
+            }
             let next = priced.best(
                 1, of: [state], baseLoss: base.loss, acceptsNonFinite: false,
                 where: { !isMet($0) && isUseful($0) })
@@ -34,7 +36,9 @@ struct BudgetTests {
         }
     }
 
-    @Test("is reached by the least change of all that reach it on the way, as brute force finds it", arguments: 0..<10)
+    @Test(
+        "is reached by the least change of all that reach it on the way, as brute force finds it",
+        arguments: 0..<10)
     func agreesWithBruteForce(group: Int) async throws {
         var reached = 0
         for case_ in 0..<30 {

@@ -73,7 +73,8 @@ struct NaiveSearch {
         }
         let before = base.correct ?? 0
         let ranked = found.values.filter { entry in
-            isWanted(entry) && !(entry.loss - baseLoss > maximumIncrease) && (acceptsNonFinite || entry.loss.isFinite)
+            isWanted(entry) && !(entry.loss - baseLoss > maximumIncrease)
+                && (acceptsNonFinite || entry.loss.isFinite)
                 && (mayLose.map { before - (entry.correct ?? 0) <= $0 } ?? true)
         }.sorted { left, right in
             if let one = charges[left.mask], let other = charges[right.mask] {
