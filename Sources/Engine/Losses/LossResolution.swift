@@ -21,7 +21,8 @@ public struct LossResolution {
         constants: (LossDescription) throws -> [Double?]
     ) throws {
         var resolver = try LossResolver(request, network: network, dataset: dataset, block: block)
-        let (terms, positionWeights) = (try resolver.terms(), try resolver.positionWeights())
+        let terms = try resolver.terms()
+        let positionWeights = try resolver.positionWeights(of: terms)
         var description = LossDescription(
             terms: terms, positionWeights: positionWeights, inputAxes: dataset.inputAxes)
         try resolver.checkSamples(description)
@@ -277,7 +278,7 @@ private struct LossResolver {
 
     /// The input that weighs positions: the one asked for, or an array of zeros and ones [N, T] that is named like a mask,
     /// and not like one of padding, which would mean the opposite.
-    func positionWeights() throws -> String? {
+    func positionWeights(of terms: [LossDescription.Term]) throws -> String? {
         switch request.positionWeights {
         case .none: return nil
         case .input(let name):
@@ -296,6 +297,15 @@ private struct LossResolver {
                 guard lower.contains("mask"), !lower.contains("pad"), let array = dataset.arrays[name],
                     array.shape.count == 2, dataset.inputAxes[name] != -1
                 else { return false }
+                // An embedding [N, C] has no positions to be weighed.
+                let hasPositions = terms.contains { term in
+                    guard let index = graph.outputs.firstIndex(where: { $0.name == term.output }) else {
+                        return false
+                    }
+                    let shape = probe.outputs[index].tensor.shape
+                    return shape.count >= 3 && shape.contains(array.shape[1])
+                }
+                guard hasPositions else { return false }
                 let values = try weights(array)
                 // All alike, they weigh nothing: then sums are those without them, to the bit.
                 return values.allSatisfy { $0 == 0 || $0 == 1 } && values.contains(0)
