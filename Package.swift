@@ -73,7 +73,9 @@ let package = Package(
             dependencies: ["Files", .product(name: "SwiftProtobuf", package: "swift-protobuf")],
             exclude: ["onnx.proto"],
             swiftSettings: swiftSettings),
-        .target(name: "ComputationGraph", dependencies: ["ONNX"], swiftSettings: swiftSettings),
+        .target(name: "Variants", swiftSettings: swiftSettings),
+        .target(
+            name: "ComputationGraph", dependencies: ["ONNX", "Variants"], swiftSettings: swiftSettings),
         .target(name: "Datasets", dependencies: ["Files", "CZlib"], swiftSettings: swiftSettings),
         .target(
             name: "Engine", dependencies: ["Torch", "ComputationGraph", "Datasets", "ONNX"],

@@ -101,7 +101,7 @@ public struct EngineComputation: WorkerComputation {
         guard let evaluator else { throw ClusterError.shardMissing(shard) }
         do {
             return try evaluator.evaluate(
-                state: assignment.state, samples: samples, expansions: assignment.edges,
+                state: assignment.state, samples: samples, expansions: assignment.edges.map { $0.map { Unit($0) } },
                 contenders: assignment.contenders)
         } catch let error as EngineError {
             // The engine computes the same everywhere; only memory differs from machine to machine.

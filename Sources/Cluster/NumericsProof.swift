@@ -20,7 +20,7 @@ public enum NumericsProof {
     /// - Returns: SHA-256, 32 bytes, of the losses' bits in the order of edges and samples.
     public static func digest(edges: [Edge], samples: Range<Int>, evaluator: Evaluator) throws -> [UInt8] {
         let scores = try evaluator.evaluate(
-            state: .empty, samples: Array(samples), expansions: [nil] + edges)
+            state: .empty, samples: Array(samples), expansions: [nil] + edges.map { Unit($0) })
         let hasher = ContentHasher()
         for score in scores {
             for loss in score.losses {

@@ -36,7 +36,7 @@ public struct Blocks: Sendable {
         let paths = graph.vertices.map { ModulePath(of: $0.node) }
         all = edges.compactMap { edge in
             guard Blocks.joins.contains(graph.vertices[edge.node].operation), sources.joinsBranches(edge),
-                let assessment = costs.assessment(of: Mask([edge])), assessment.constantOutputs.isEmpty
+                let assessment = costs.assessment(of: Mask([Unit(edge)])), assessment.constantOutputs.isEmpty
             else { return nil }
             let saving = Cost(
                 parameters: base.parameters - assessment.cost.parameters,

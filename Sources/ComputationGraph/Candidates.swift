@@ -55,7 +55,7 @@ public struct Candidates: Sendable {
         if let costs, !selection.isGiven {
             // By value, not by wiring alone: zeros may leave an output constant although it still reads an input.
             let alive = representatives.filter {
-                costs.assessment(of: Mask([$0]))?.constantOutputs.isEmpty ?? false
+                costs.assessment(of: Mask([Unit($0)]))?.constantOutputs.isEmpty ?? false
             }
             for edge in Set(representatives).subtracting(alive) { equivalents[edge] = nil }
             representatives = alive
@@ -90,7 +90,7 @@ public struct Candidates: Sendable {
         let every = graph.vertices.flatMap { vertex in
             vertex.inputs.indices.map { Edge(node: vertex.index, slot: $0) }
         }.filter { isCandidate($0, in: graph, liveness: liveness) }
-        let removable = every.filter { Liveness(of: graph, under: Mask([$0])).isConnected }
+        let removable = every.filter { Liveness(of: graph, under: Mask([Unit($0)])).isConnected }
         let entering = Dictionary(grouping: every, by: \.node).mapValues(\.count)
         let branches = removable.filter { entering[$0.node, default: 0] >= 2 }
         func blocks() -> [Block] {
@@ -137,6 +137,11 @@ extension Graph {
     public func blocks(among candidates: [Edge], costs: CostModel) -> [Block] {
         Blocks(of: self, among: candidates, costs: costs).all
     }
+
+    /// Checks that `unit` exists and may be removed.
+    ///
+    /// - Throws: `GraphError` that says what is wrong with it.
+    public func requireCandidate(_ unit: Unit) throws(GraphError) { try requireCandidate(unit.edge) }
 
     /// Checks that `edge` exists and may be removed.
     ///

@@ -22,20 +22,25 @@ public struct EquivalenceClasses: Sendable {
         return current
     }
 
+    /// The unit that stands for the class of `unit` when nothing else is removed.
+    public func canonical(_ unit: Unit) -> Unit { unit.plainEdge.map { Unit(last(of: $0)) } ?? unit }
+
     /// The mask that removes the last edge of each class that `mask` removes an edge of: of all masks that compute the
     /// same function, the one that leaves least to compute.
     ///
     /// Zeros stop before a product whose other factor another removed edge may have made infinite or NaN.
     public func canonical(_ mask: Mask) -> Mask {
-        guard hasHazards, mask.count > 1, mask.edges.contains(where: meetsOtherFactor) else {
-            return Mask(mask.edges.map(last(of:)))
+        guard hasHazards, mask.count > 1,
+            mask.units.contains(where: { $0.plainEdge.map(meetsOtherFactor) ?? false })
+        else {
+            return Mask(mask.units.map(canonical(_:)))
         }
-        let (risk, cuts) = (FinitenessRisk(graph, mask), CutSlots(mask))
+        let (risk, cuts) = (FinitenessRisk(graph, mask), Cuts(mask, in: graph))
         return Mask(
-            mask.edges.map { edge in
-                var current = edge
+            mask.units.map { unit in
+                guard var current = unit.plainEdge else { return unit }
                 while let next = next(after: current), !meetsRisk(current, risk, cuts) { current = next }
-                return current
+                return Unit(current)
             })
     }
 
@@ -52,7 +57,7 @@ public struct EquivalenceClasses: Sendable {
     }
 
     /// Whether another factor at `edge` may not be finite.
-    private func meetsRisk(_ edge: Edge, _ risk: FinitenessRisk, _ cuts: CutSlots) -> Bool {
+    private func meetsRisk(_ edge: Edge, _ risk: FinitenessRisk, _ cuts: Cuts) -> Bool {
         otherFactors(of: edge).contains { risk[$0.value] && !cuts.contains(edge.node, $0.slot) }
     }
 

@@ -27,7 +27,7 @@ struct FinitenessRisk {
 
     /// Works out what `mask` may spoil.
     init(_ graph: Graph, _ mask: Mask) {
-        let cuts = CutSlots(mask)
+        let cuts = Cuts(mask, in: graph)
         var isRisky = [Bool](repeating: false, count: graph.values.count)
         var isAffected = isRisky
         var signs = [Sign](repeating: .any, count: graph.values.count)
@@ -73,7 +73,7 @@ struct FinitenessRisk {
 
     /// Whether a layer whose input the mask has changed may give what is not finite.
     private static func spoils(
-        _ vertex: Vertex, _ graph: Graph, _ cuts: CutSlots, isChanged: (Int) -> Bool, sign: (Int) -> Sign
+        _ vertex: Vertex, _ graph: Graph, _ cuts: Cuts, isChanged: (Int) -> Bool, sign: (Int) -> Sign
     ) -> Bool {
         switch vertex.operation {
         case "Div": return isChanged(1) && sign(1) < .positive

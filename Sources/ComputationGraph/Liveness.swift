@@ -7,17 +7,17 @@ public struct Liveness: Sendable {
     /// Whether every output that depends on a model input still does.
     public let isConnected: Bool
 
-    /// Works out what of `graph` is left when the edges of `mask` are removed.
+    /// Works out what of `graph` is left when `mask` is removed.
     public init(of graph: Graph, under mask: Mask) {
         var reached = [Bool](repeating: false, count: graph.values.count)
         for input in graph.inputs { reached[input.value] = true }
         var depends = [Bool](repeating: false, count: graph.vertices.count)
-        let cuts = CutSlots(mask)
+        let cuts = Cuts(mask, in: graph)
         for index in graph.order {
             let vertex = graph.vertices[index]
             var any = vertex.captured.contains { reached[$0] }
-            for (slot, input) in vertex.inputs.enumerated() where !any {
-                if let input, reached[input], !cuts.contains(index, slot) { any = true }
+            for slot in vertex.inputs.indices where !any {
+                if let input = cuts.value(read: slot, of: vertex), reached[input] { any = true }
             }
             depends[index] = any
             // Through Shape and its like only the shape passes on, not the elements.
@@ -36,8 +36,8 @@ public struct Liveness: Sendable {
             guard vertex.outputs.contains(where: { $0.map { needed[$0] } ?? false }) else { continue }
             live[index] = true
             for value in vertex.captured { needed[value] = true }
-            for (slot, input) in vertex.inputs.enumerated() {
-                if let input, !cuts.contains(index, slot) { needed[input] = true }
+            for slot in vertex.inputs.indices {
+                if let input = cuts.value(read: slot, of: vertex) { needed[input] = true }
             }
         }
         isLive = live
@@ -47,19 +47,4 @@ public struct Liveness: Sendable {
 
     /// Whether the vertex is live and computes something that is no constant.
     public func isActive(_ vertex: Int) -> Bool { isLive[vertex] && dependsOnData[vertex] }
-}
-
-/// The removed slots by vertex, for quick membership tests in a pass over the graph.
-public struct CutSlots: Sendable {
-    private var slots: [Int: [Int]] = [:]
-
-    /// The slots that `mask` removes.
-    public init(_ mask: Mask) {
-        for edge in mask.edges { slots[edge.node, default: []].append(edge.slot) }
-    }
-
-    /// Whether input `slot` of vertex `node` is removed.
-    public func contains(_ node: Int, _ slot: Int) -> Bool { slots[node]?.contains(slot) ?? false }
-    /// The removed slots of a vertex.
-    public subscript(node: Int) -> [Int] { slots[node] ?? [] }
 }

@@ -144,7 +144,7 @@ public struct Wire: Sendable {
         return .with {
             $0.task = assignment.id.task.number
             $0.attempt = assignment.id.attempt
-            $0.state = PackedArray.encode(assignment.state.edges)
+            $0.state = PackedArray.encode(assignment.state.units.map(\.edge))
             $0.shard = UInt32(clamping: assignment.block.shard)
             $0.block = UInt32(clamping: assignment.block.index)
             $0.samples = PackedArray.encode(assignment.samples.map { UInt32(clamping: $0) })

@@ -41,6 +41,11 @@ extension Plan {
     /// What a vertex takes, in operations.
     func effort(of vertex: Int) -> Int { efforts.of(vertex) }
 
+    /// What depends on the vertices that a unit's edges enter, themselves included, at the earliest of them.
+    func extent(of unit: Unit) -> Int {
+        graph.edges(of: unit).reduce(0) { max($0, extent(of: $1)) }
+    }
+
     /// What depends on the vertex that an edge enters, itself included.
     func extent(of edge: Edge) -> Int { efforts.dependingOn(edge.node, in: graph) }
 
@@ -48,9 +53,9 @@ extension Plan {
     /// edge that only one of them removes. `nil` where that is more than `limit`.
     func distance(_ left: Mask, _ right: Mask, within limit: Int) -> Int? {
         var distance = 0
-        for (edges, other) in [(left.edges, right), (right.edges, left)] {
-            for edge in edges where !other.contains(edge) {
-                distance = max(distance, extent(of: edge))
+        for (units, other) in [(left.units, right), (right.units, left)] {
+            for unit in units where !other.contains(unit) {
+                distance = max(distance, extent(of: unit))
                 if distance > limit { return nil }
             }
         }

@@ -51,17 +51,17 @@ public final class Evaluator {
     ///
     /// - Parameters:
     ///   - samples: indices into the data set, in the order of the block.
-    ///   - expansions: edges to remove besides `state`; `nil` stands for the state itself.
+    ///   - expansions: units to remove besides `state`; `nil` stands for the state itself.
     ///   - contenders: the places of those expansions that may be states to come.
     /// - Returns: one score list per expansion, in their order.
-    public func evaluate(state: Mask, samples: [Int], expansions: [Edge?], contenders: [Int] = []) throws
+    public func evaluate(state: Mask, samples: [Int], expansions: [Unit?], contenders: [Int] = []) throws
         -> [SampleScores]
     {
         let masks = expansions.map { $0.map { network.classes.canonical(state.removing($0)) } }
         let state = network.classes.canonical(state)
-        let edges = expansions.map { $0.map(network.classes.last(of:)) }
+        let units = expansions.map { $0.map(network.classes.canonical(_:)) }
         passes.forgetAllBut(states: state.count)
-        horizon.meet(state, contenders: contenders.compactMap { edges[$0] })
+        horizon.meet(state, contenders: contenders.compactMap { units[$0] })
         let block = passes.block(of: samples)
         let inputs =
             try passes.inputs(on: block)
@@ -73,8 +73,8 @@ public final class Evaluator {
 
         // The state's pass has what its expansions read of it, and no more: a task of one expansion costs no more than one
         // pass.
-        let ways = zip(edges, masks).map { edge, mask in
-            edge.flatMap { edge in mask.map { way(to: $0, by: edge, from: parent, on: block) } }
+        let ways = zip(units, masks).map { unit, mask in
+            unit.flatMap { unit in mask.map { way(to: $0, by: unit, from: parent, on: block) } }
         }
         var wanted: Set<Int> = []
         for way in ways where way?.base == nil { wanted.formUnion(way?.recomputation.reads ?? outputs) }
@@ -83,10 +83,10 @@ public final class Evaluator {
             wanted.isEmpty ? nil : try pass(of: parent, wanted: wanted, inputs: inputs, on: block)
         defer { if let base { passes.keep(base, of: state, on: block) } }
 
-        return try zip(edges, ways).enumerated().map { place, expansion in
+        return try zip(units, ways).enumerated().map { place, expansion in
             var results = base.map { base in outputs.map { base[$0] } }
-            if let edge = expansion.0, let way = expansion.1, let start = way.base ?? base {
-                let kept = parent.kept(of: edge, isContender: contenders.contains(place), horizon)
+            if let unit = expansion.0, let way = expansion.1, let start = way.base ?? base {
+                let kept = parent.kept(of: unit, isContender: contenders.contains(place), horizon)
                 let recomputation = way.recomputation
                 var pass = Pass(startingFrom: start, changes: recomputation.changes)
                 try pass.compute(recomputation.steps, cuts: recomputation.cuts) {
@@ -118,13 +118,13 @@ public final class Evaluator {
     /// How an expansion is computed: what of it, and from which pass, if not from the state's.
     private typealias Way = (recomputation: Recomputation, base: Pass?)
 
-    /// The shortest way to the state's expansion by `edge`, which computes under `mask`.
-    private func way(to mask: Mask, by edge: Edge, from parent: Parent, on block: Int) -> Way {
+    /// The shortest way to the state's expansion by `unit`, which computes under `mask`.
+    private func way(to mask: Mask, by unit: Unit, from parent: Parent, on block: Int) -> Way {
         let own = parent.recomputation(of: mask)
         let plan = parent.plan
         guard
             let near = passes.nearest(
-                to: own.mask, on: block, plan, within: plan.extent(of: edge))
+                to: own.mask, on: block, plan, within: plan.extent(of: unit))
         else { return (own, nil) }
         let other = Recomputation(of: outputs, under: own.mask, from: near.mask, plan: plan) {
             near.pass[$0] != nil

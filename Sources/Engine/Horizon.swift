@@ -1,30 +1,30 @@
 internal import ComputationGraph
 
-/// Which edges later passes will differ by from those of today: what they read beyond these is worth keeping.
+/// Which units later passes will differ by from those of today: what they read beyond these is worth keeping.
 struct Horizon {
     private var count = -1
     private var states: Set<Mask> = []
     /// Those that any state of a level removes, and those that all do.
-    private var removed: Set<Edge> = []
-    private var common: Set<Edge> = []
+    private var removed: Set<Unit> = []
+    private var common: Set<Unit> = []
     /// Those whose removal may lead to a state of the next level.
-    private var contending: Set<Edge> = []
+    private var contending: Set<Unit> = []
 
-    /// The edges, in canonical order.
-    private(set) var edges: [Edge] = []
+    /// The units, in canonical order.
+    private(set) var units: [Unit] = []
 
     /// Takes note of a task.
-    mutating func meet(_ state: Mask, contenders: [Edge]) {
+    mutating func meet(_ state: Mask, contenders: [Unit]) {
         if state.count != count { self = Horizon(count: state.count) }
         let isNewState = states.insert(state).inserted
         if isNewState {
-            removed.formUnion(state.edges)
-            if states.count == 1 { common = removed } else { common.formIntersection(state.edges) }
+            removed.formUnion(state.units)
+            if states.count == 1 { common = removed } else { common.formIntersection(state.units) }
         }
         let before = contending.count
         contending.formUnion(contenders)
         if isNewState || contending.count > before {
-            edges = removed.subtracting(common).union(contending).sorted()
+            units = removed.subtracting(common).union(contending).sorted()
         }
     }
 

@@ -11,7 +11,7 @@ final class Parent {
     private let inputs: Set<Int>
     private var recomputations: [Mask: Recomputation] = [:]
     private let outputs: [Int]
-    private var readsBeyond: [Edge: [Int]] = [:]
+    private var readsBeyond: [Unit: [Int]] = [:]
 
     /// - Parameter outputs: the values that the loss reads.
     init(state: Mask, plan: Plan, outputs: [Int]) {
@@ -42,28 +42,28 @@ final class Parent {
         return recomputation
     }
 
-    /// The values of the expansion by `edge` that later passes will likely start from, with the inputs; none if there are
+    /// The values of the expansion by `unit` that later passes will likely start from, with the inputs; none if there are
     /// no such passes.
     ///
     /// - Parameter isContender: whether it may be a state itself.
-    func kept(of edge: Edge, isContender: Bool, _ horizon: Horizon) -> Set<Int> {
-        let extent = plan.extent(of: edge)
+    func kept(of unit: Unit, isContender: Bool, _ horizon: Horizon) -> Set<Int> {
+        let extent = plan.extent(of: unit)
         var kept = isContender ? read : []
         // From an earlier edge on, the state's own pass leads there as well.
-        for other in horizon.edges where plan.extent(of: other) < extent {
+        for other in horizon.units where plan.extent(of: other) < extent {
             kept.formUnion(reads(beyond: other))
         }
         return kept.isEmpty ? kept : kept.union(inputs)
     }
 
-    /// What a pass reads of one from which it differs by `edge`.
-    private func reads(beyond edge: Edge) -> [Int] {
-        if let known = readsBeyond[edge] { return known }
+    /// What a pass reads of one from which it differs by `unit`.
+    private func reads(beyond unit: Unit) -> [Int] {
+        if let known = readsBeyond[unit] { return known }
         let reads = Recomputation(
-            of: outputs, under: state.removing(edge), from: Mask(state.edges.filter { $0 != edge }),
+            of: outputs, under: state.removing(unit), from: state.keeping(unit),
             plan: plan
         ).reads
-        readsBeyond[edge] = reads
+        readsBeyond[unit] = reads
         return reads
     }
 }

@@ -53,7 +53,7 @@ struct Pass {
     }
 
     /// Computes `steps`; values that none of them, and nothing in `kept`, reads any more are freed on the way.
-    mutating func compute(_ steps: [Int], cuts: CutSlots, keeping kept: (Int) -> Bool) throws {
+    mutating func compute(_ steps: [Int], cuts: Cuts, keeping kept: (Int) -> Bool) throws {
         var lastReader = [Int](repeating: -1, count: values.count)
         for position in steps {
             for input in cuts.form(of: plan.steps[position]).inputs {

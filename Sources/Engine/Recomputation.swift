@@ -8,7 +8,7 @@ struct Recomputation {
     let changes: [Bool]
     /// Positions in the plan's steps, ascending.
     let steps: [Int]
-    let cuts: CutSlots
+    let cuts: Cuts
     /// The values of the other pass that are read.
     let reads: [Int]
     /// What the steps take.
@@ -52,8 +52,11 @@ struct Recomputation {
 extension Plan {
     /// By value: whether it is another one under `mask` than under `base`, be it computed or not.
     fileprivate func changes(from base: Mask, to mask: Mask) -> [Bool] {
-        let nodes = Set(Set(base.edges).symmetricDifference(mask.edges).map(\.node))
-        let cuts = CutSlots(mask)
+        let (before, cuts) = (Cuts(base, in: graph), Cuts(mask, in: graph))
+        let nodes = Set(
+            Set(before.edges).union(cuts.edges).filter {
+                before.source($0.node, $0.slot) != cuts.source($0.node, $0.slot)
+            }.map(\.node))
         var changes = [Bool](repeating: false, count: graph.values.count)
         for step in steps {
             let reads = step.plain.inputs.enumerated().contains { slot, input in

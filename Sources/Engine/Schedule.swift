@@ -4,7 +4,7 @@ internal import ComputationGraph
 struct Schedule {
     /// Positions in the plan's steps, ascending.
     let steps: [Int]
-    let cuts: CutSlots
+    let cuts: Cuts
 
     /// The steps that reach `wanted` values when `mask` is removed.
     ///
@@ -15,7 +15,7 @@ struct Schedule {
         plan: Plan, mask: Mask, wanted: some Sequence<Int>, isFolded: Bool = true,
         given: (Int) -> Bool = { _ in false }
     ) {
-        cuts = CutSlots(mask)
+        cuts = Cuts(mask, in: plan.graph)
         var needed = [Bool](repeating: false, count: plan.graph.values.count)
         for value in wanted where !given(value) { needed[value] = true }
         var live: [Int] = []
@@ -38,7 +38,7 @@ struct Schedule {
     }
 }
 
-extension CutSlots {
+extension Cuts {
     /// How a step is computed under a mask: together with layers before it, unless the mask separates them.
     func form(of step: Plan.Step) -> Plan.Form {
         guard let folded = step.folded, !folded.joints.contains(where: { contains($0.node, $0.slot) })

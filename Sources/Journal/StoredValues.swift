@@ -78,7 +78,7 @@ struct StoredState: Codable, Equatable {
     let cost: Cost
 
     init(_ state: State) {
-        mask = state.mask.edges
+        mask = state.mask.units.compactMap(\.plainEdge)
         edge = state.edge
         loss = state.loss
         objective = state.objective

@@ -95,7 +95,7 @@ public struct Evaluation: Encodable, Sendable {
         nonFiniteLosses = measured.nonFiniteLosses
         samples = workload.dataset.samples
         lossFunction = workload.loss.name
-        removed = mask.edges.map(\.description)
+        removed = mask.units.map(\.description)
         self.measured = workload.lossReport(of: mask)
     }
 

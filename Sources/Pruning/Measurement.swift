@@ -14,7 +14,7 @@ extension Workload {
             mask.isEmpty ? "measuring the unpruned model" : "measuring the pruned model", unit: "blocks",
             total: BlockList(naturalOrder: division.sharding).ids.count, observer: observer)
         let local = LocalEvaluator(progress: { work.advanced(to: $0.workSoFar.blockEvaluations) }) { task in
-            try evaluator.evaluate(state: task.state, samples: task.samples, expansions: task.edges)
+            try evaluator.evaluate(state: task.state, samples: task.samples, expansions: task.edges.map { $0.map { Unit($0) } })
         }
         let parent = Parent(unmeasured: mask, division)
         let level = Level(
@@ -54,7 +54,7 @@ extension Workload {
 extension Graph {
     /// Checks that every edge of `mask` may be removed, and that together they leave every output its input.
     public func checkRemovable(_ mask: Mask) throws(GraphError) {
-        for edge in mask.edges { try requireCandidate(edge) }
+        for unit in mask.units { try requireCandidate(unit) }
         guard Liveness(of: self, under: mask).isConnected else { throw .disconnected(mask) }
     }
 }

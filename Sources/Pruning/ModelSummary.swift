@@ -166,7 +166,7 @@ public struct ModelSummary: Encodable, Sendable {
         self.unsupported = unsupported
         let isSized = shapes != nil
         candidates = (found?.representatives ?? []).map { edge in
-            let cost = costs.assessment(of: Mask([edge]))?.cost
+            let cost = costs.assessment(of: Mask([Unit(edge)]))?.cost
             return Candidate(
                 node: edge.node, slot: edge.slot, consumer: graph.vertices[edge.node].name,
                 tensor: graph.value(on: edge).map { graph.values[$0].name } ?? "",

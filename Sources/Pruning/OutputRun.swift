@@ -59,7 +59,7 @@ public enum OutputRun {
         }
         try NumpyArchive.write(joined, to: output)
         return WrittenOutputs(
-            output: output, samples: dataset.samples, removed: mask.edges.map(\.description),
+            output: output, samples: dataset.samples, removed: mask.units.map(\.description),
             arrays: joined.map { name, array in
                 WrittenOutputs.Array(name: name, elementType: array.elementType.rawValue, shape: array.shape)
             })

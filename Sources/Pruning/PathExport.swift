@@ -63,7 +63,7 @@ public struct PathExport: Encodable, Sendable {
         self.step = number
         steps = path.count
         self.isComplete = isComplete
-        removed = mask.edges.map(\.description)
+        removed = mask.units.map(\.description)
         loss = state.flatMap { $0.loss.isFinite ? $0.loss : nil }
         lossChange = loss.flatMap { loss in base.map { loss - $0.loss } }
         let cost = workload.costs.cost(of: mask)

@@ -55,6 +55,6 @@ extension Workload {
             }
         }
         if !missing.isEmpty { warn(missing.joined(separator: "; ")) }
-        return SurrogateModel(edges: edges, gradients: first.gradients, hessian: hessian)
+        return SurrogateModel(units: edges.map { Unit($0) }, gradients: first.gradients, hessian: hessian)
     }
 }

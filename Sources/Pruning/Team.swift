@@ -43,7 +43,7 @@ struct Team {
             let value = try await body(
                 LocalEvaluator(journal: PatientJournal(journal, room), progress: progress) { task in
                     try evaluator.evaluate(
-                        state: task.state, samples: task.samples, expansions: task.edges,
+                        state: task.state, samples: task.samples, expansions: task.edges.map { $0.map { Unit($0) } },
                         contenders: task.contenders)
                 })
             return (value, Attendance(workers: 0))

@@ -32,7 +32,7 @@ public struct RunSummary: Sendable {
         ) {
             relativeLoss = measured?.relative(state.loss)
             validation = heldOut?.measurements[state.mask]
-            removed = state.mask.edges
+            removed = state.mask.units.map(\.edge)
             loss = state.loss
             lossChange = state.loss - baseLoss
             accuracy = state.correct.flatMap { correct in

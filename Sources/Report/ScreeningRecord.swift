@@ -44,7 +44,7 @@ struct ScreeningRecord: Encodable {
                 missed: level.missed,
                 missedShare: level.missedShare().map { Interval(low: $0.lower, high: $0.upper) },
                 regret: level.regret.flatMap { $0.isFinite ? $0 : nil },
-                better: level.better?.edges.map(\.description))
+                better: level.better?.units.map(\.description))
         }
         skipped = report.levels.reduce(0) { $0 + $1.skipped }
         audited = report.levels.reduce(0) { $0 + $1.audited }

@@ -14,7 +14,7 @@ extension SearchProblem {
         let base = costs.cost(of: .empty)
         let enough = share * Double(base[quantity])
         let alone = candidates.representatives.map { edge in
-            (edge: edge, amount: costs.assessment(of: Mask([edge]))?.cost[quantity] ?? .max)
+            (edge: edge, amount: costs.assessment(of: Mask([Unit(edge)]))?.cost[quantity] ?? .max)
         }
         let bySaving = alone.enumerated().sorted {
             ($0.element.amount, $0.offset) < ($1.element.amount, $1.offset)

@@ -68,7 +68,7 @@ extension Search {
                 Expansion(
                     parent: parent, edge: removal.edge, mask: removal.mask, cost: removal.cost,
                     price: removal.price,
-                    estimate: guide.predict(removing: removal.edge, from: state.mask, change: change).map {
+                    estimate: guide.predict(removing: Unit(removal.edge), from: state.mask, change: change).map {
                         base.loss + $0
                     })
             }
@@ -99,7 +99,7 @@ extension Search {
         var ranked: [(rank: Rank, index: Int)] = []
         for (index, expansion) in own.enumerated() {
             let change = expansion.edge.flatMap {
-                screen.predict(removing: $0, from: state.mask, change: state.loss - base.loss)
+                screen.predict(removing: Unit($0), from: state.mask, change: state.loss - base.loss)
             }
             guard let change else {
                 unknown.append(index)
@@ -150,7 +150,7 @@ extension SurrogateModel {
         for state in outcome.best { observe(state.mask, change: state.loss - base.loss) }
         for likely in outcome.likely {
             guard let edge = likely.edge, let loss = losses[likely.state] else { continue }
-            expect(removing: edge, from: likely.state, toChange: likely.loss - loss)
+            expect(removing: Unit(edge), from: likely.state, toChange: likely.loss - loss)
         }
     }
 }
@@ -162,8 +162,8 @@ extension SurrogateModel {
         for state in found {
             observe(state.mask, change: state.loss - base.loss)
             guard let edge = state.edge else { continue }
-            let parent = Mask(state.mask.edges.filter { $0 != edge })
-            if let loss = losses[parent] { expect(removing: edge, from: parent, toChange: state.loss - loss) }
+            let parent = state.mask.keeping(Unit(edge))
+            if let loss = losses[parent] { expect(removing: Unit(edge), from: parent, toChange: state.loss - loss) }
         }
     }
 }

@@ -118,7 +118,7 @@ public struct Search {
         var random = SplitMix64(seed: settings.strategy.seed)
         // Two copies: what orders the work learns from all that was seen, what limits it from results alone that are the
         // same in every run.
-        var guide = surrogate ?? SurrogateModel(edges: problem.candidates.representatives)
+        var guide = surrogate ?? SurrogateModel(units: problem.candidates.representatives.map { Unit($0) })
         var screen = surrogate
         var screened: [ScreenedLevel] = []
         var goal: Goal?
@@ -237,7 +237,7 @@ public struct Search {
         var state = best
         var path = [state]
         for level in levels.dropLast().reversed() {
-            let parentMask = Mask(state.mask.edges.filter { $0 != state.edge })
+            let parentMask = state.edge.map { state.mask.keeping(Unit($0)) } ?? state.mask
             guard let parent = level.first(where: { $0.mask == parentMask }) else { break }
             path.append(parent)
             state = parent

@@ -32,7 +32,7 @@ struct FakeComputation: WorkerComputation {
 
     static func scores(state: Mask, edge: Edge?, samples: [Int]) -> SampleScores {
         var random = SplitMix64(seed: 17)
-        for edge in (edge.map { state.removing($0) } ?? state).edges {
+        for edge in (edge.map { state.removing($0) } ?? state).units.map(\.edge) {
             random = SplitMix64(seed: random.next() ^ UInt64(edge.node))
         }
         let seed = random.next()

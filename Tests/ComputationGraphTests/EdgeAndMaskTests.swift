@@ -38,10 +38,10 @@ struct EdgeAndMaskTests {
                 for slot in 0..<3 {
                     let edge = Edge(node: node, slot: slot)
                     #expect(mask.contains(edge) == set.contains(edge))
-                    #expect(Set(mask.removing(edge).edges) == set.union([edge]))
+                    #expect(Set(mask.removing(edge).units.map(\.edge)) == set.union([edge]))
                 }
             }
-            #expect(mask.edges == set.sorted { ($0.node, $0.slot) < ($1.node, $1.slot) })
+            #expect(mask.units.map(\.edge) == set.sorted { ($0.node, $0.slot) < ($1.node, $1.slot) })
             let decoded = try JSONDecoder().decode(Mask.self, from: JSONEncoder().encode(mask))
             #expect(decoded == mask)
         }

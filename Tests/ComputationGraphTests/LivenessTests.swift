@@ -18,7 +18,7 @@ struct LivenessTests {
 
         for _ in 0..<8 {
             let mask = Mask(all.filter { _ in Int.random(in: 0..<5, using: &generator) == 0 })
-            let paths = Paths(proto, cut: Set(mask.edges))
+            let paths = Paths(proto, cut: Set(mask.units.map(\.edge)))
             let liveness = Liveness(of: graph, under: mask)
             for (index, node) in proto.graph.node.enumerated() {
                 #expect(
@@ -36,10 +36,10 @@ struct LivenessTests {
         // Masks that can be built up by expansions.
         var mask = Mask.empty
         while true {
-            let paths = Paths(proto, cut: Set(mask.edges))
+            let paths = Paths(proto, cut: Set(mask.units.map(\.edge)))
             let expected = candidates.representatives.filter { edge in
                 !mask.contains(edge) && paths.reachesOutput(edge.node)
-                    && Paths(proto, cut: Set(mask.edges + [edge])).keepsOutputs(of: full)
+                    && Paths(proto, cut: Set(mask.units.map(\.edge) + [edge])).keepsOutputs(of: full)
             }
             let expansions = candidates.expansions(of: mask, in: graph)
             #expect(expansions == expected)

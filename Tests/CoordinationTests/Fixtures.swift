@@ -37,7 +37,7 @@ struct SmallProblem {
                 let mask = state.mask.removing(edge)
                 guard seen.insert(mask).inserted else { continue }
                 let cost = Cost(
-                    parameters: 100 - mask.count, flops: 100 - mask.edges.reduce(0) { $0 + $1.slot })
+                    parameters: 100 - mask.count, flops: 100 - mask.units.map(\.edge).reduce(0) { $0 + $1.slot })
                 expansions.append(Expansion(parent: index, edge: edge, mask: mask, cost: cost))
             }
         }

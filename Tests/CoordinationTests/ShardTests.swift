@@ -14,7 +14,7 @@ private enum Scores {
                 hash = (hash ^ UInt64(number)) &* 0xBF58_476D_1CE4_E5B9
                 hash ^= hash >> 29
             }
-            for edge in (edge.map { state.removing($0) } ?? state).edges { mix(edge.node << 8 | edge.slot) }
+            for edge in (edge.map { state.removing($0) } ?? state).units.map(\.edge) { mix(edge.node << 8 | edge.slot) }
             let ofMask = hash
             return SampleScores(
                 losses: samples.map { sample in

@@ -7,7 +7,7 @@ import Testing
 @Suite("Base passes that are kept")
 struct KeptPassTests {
     /// Tasks as a race asks for them: the same blocks again with fewer expansions, from one state and then a larger one.
-    private func tasks(_ fixture: ModelFixture) -> [(state: Mask, samples: [Int], expansions: [Edge?])] {
+    private func tasks(_ fixture: ModelFixture) -> [(state: Mask, samples: [Int], expansions: [Unit?])] {
         let edges = fixture.candidates.representatives
         let blocks = [[0, 1, 2], [5, 3, 4], [6, 7]]
         return [Mask.empty, Mask([edges[edges.count / 2]])].flatMap { state in
@@ -39,7 +39,7 @@ struct KeptPassTests {
         let (forgetting, keeping) = (try fixture.evaluator(keptBytes: 0), try fixture.evaluator())
         let edges = fixture.candidates.representatives
         let (early, late) = (try #require(edges.first), try #require(edges.last))
-        func steps(_ evaluator: Evaluator, _ expansions: [Edge?], on block: Int) throws -> Int {
+        func steps(_ evaluator: Evaluator, _ expansions: [Unit?], on block: Int) throws -> Int {
             let before = evaluator.computedSteps
             _ = try evaluator.evaluate(state: .empty, samples: [block], expansions: expansions)
             return evaluator.computedSteps - before
@@ -149,7 +149,7 @@ struct KeptPassTests {
         let (early, other, late) = (edges[0], edges[edges.count - 3], edges[edges.count - 1])
         func steps(_ evaluator: Evaluator, _ state: Mask, _ edge: Edge?) throws -> Int {
             let before = evaluator.computedSteps
-            _ = try evaluator.evaluate(state: state, samples: [0, 1, 2], expansions: [edge])
+            _ = try evaluator.evaluate(state: state, samples: [0, 1, 2], expansions: [Unit(edge)])
             return evaluator.computedSteps - before
         }
         let alone = try fixture.evaluator()

@@ -74,7 +74,7 @@ struct LossTests {
         let evaluator = try Evaluator(Network(graph), dataset: dataset, loss: expected.loss)
         let order = Array((0..<expected.shape[0]).reversed())
         let scores = try evaluator.evaluate(
-            state: .empty, samples: order, expansions: [nil, Edge(node: 0, slot: 1)])
+            state: .empty, samples: order, expansions: [nil, Unit(Edge(node: 0, slot: 1))])
         for (score, reference) in zip(scores, [expected.full, expected.cut]) {
             let losses: [Float] = score.losses.reversed()
             #expect(losses.count == reference.losses.count)

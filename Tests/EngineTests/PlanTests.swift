@@ -120,10 +120,10 @@ struct PlanTests {
         let dataset = try Dataset([("x", x)], inputs: graph.inputs)
         let evaluator = try Evaluator(Network(graph), dataset: dataset, loss: .selfMeanSquaredError)
         let scores = try evaluator.evaluate(
-            state: .empty, samples: [0, 2, 4, 6], expansions: [nil, Edge(node: 2, slot: 0)])
+            state: .empty, samples: [0, 2, 4, 6], expansions: [nil, Unit(Edge(node: 2, slot: 0))])
         #expect(scores[0].losses == [0, 0, 0, 0] && scores[1].losses.allSatisfy { $0 > 0 })
         let again = try evaluator.evaluate(
-            state: .empty, samples: [6, 4, 2, 0], expansions: [Edge(node: 2, slot: 0)])
+            state: .empty, samples: [6, 4, 2, 0], expansions: [Unit(Edge(node: 2, slot: 0))])
         #expect(again[0].losses == scores[1].losses.reversed())
         do {
             _ = try evaluator.evaluate(state: .empty, samples: [0, 1, 2], expansions: [nil])

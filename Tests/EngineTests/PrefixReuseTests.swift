@@ -12,7 +12,7 @@ struct PrefixReuseTests {
         let evaluator = try fixture.evaluator()
         let samples = [5, 0, 3]
         let edges = fixture.candidates.all
-        let together = try evaluator.evaluate(state: .empty, samples: samples, expansions: [nil] + edges).map(
+        let together = try evaluator.evaluate(state: .empty, samples: samples, expansions: [nil] + edges.map { Unit($0) }).map(
             Bits.init)
         #expect(
             together[0] == Bits(try evaluator.evaluate(state: .empty, samples: samples, expansions: [nil])[0])
@@ -41,7 +41,7 @@ struct PrefixReuseTests {
             let whole = Bits(try evaluator.evaluate(state: mask, samples: samples, expansions: [nil])[0])
             for edge in mask.edges {
                 let state = Mask(mask.edges.filter { $0 != edge })
-                let scores = try evaluator.evaluate(state: state, samples: samples, expansions: [edge])[0]
+                let scores = try evaluator.evaluate(state: state, samples: samples, expansions: [Unit(edge)])[0]
                 #expect(Bits(scores) == whole, "\(mask) by \(edge)")
             }
         }
@@ -53,7 +53,7 @@ struct PrefixReuseTests {
     func costsNoMoreThanAPass(model: String) throws {
         let fixture = try ModelFixture(model)
         let evaluator = try fixture.evaluator(keptBytes: 0)
-        func steps(_ state: Mask, _ expansions: [Edge?]) throws -> Int {
+        func steps(_ state: Mask, _ expansions: [Unit?]) throws -> Int {
             let before = evaluator.computedSteps
             _ = try evaluator.evaluate(state: state, samples: [0, 1], expansions: expansions)
             return evaluator.computedSteps - before
@@ -85,11 +85,11 @@ struct PrefixReuseTests {
         let (slot, convolution) = try #require(branch.first)
         let state = Mask([Edge(node: add.index, slot: slot)])
         let scores = try evaluator.evaluate(
-            state: state, samples: [0, 1, 2], expansions: [Edge(node: convolution, slot: 0), nil]
+            state: state, samples: [0, 1, 2], expansions: [Unit(Edge(node: convolution, slot: 0)), nil]
         ).map(Bits.init)
         #expect(scores[0] == scores[1])
         let alone = try evaluator.evaluate(
-            state: state, samples: [0, 1, 2], expansions: [Edge(node: convolution, slot: 0)]
+            state: state, samples: [0, 1, 2], expansions: [Unit(Edge(node: convolution, slot: 0))]
         ).map(Bits.init)
         #expect(alone[0] == scores[1])
     }

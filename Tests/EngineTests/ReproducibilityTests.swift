@@ -43,7 +43,7 @@ struct ReproducibilityTests {
     func freshNetwork() throws {
         let first = try ModelFixture("mobilenetv3-small")
         let second = try ModelFixture("mobilenetv3-small")
-        let edges: [Edge?] = [nil] + first.candidates.representatives
+        let edges: [Unit?] = [nil] + first.candidates.representatives
         // The second has met other blocks and shapes before.
         for size in [8, 1, 5, 2, 3, 4, 6, 7, 8, 2] {
             _ = try second.evaluator().evaluate(state: .empty, samples: Array(0..<size), expansions: [nil])
@@ -89,7 +89,7 @@ struct ReproducibilityTests {
             for edge in legal.shuffled(using: &generator).prefix(20) {
                 let others = fixture.candidates.equivalents[edge] ?? []
                 let scores = try evaluator.evaluate(
-                    state: state, samples: [4, 2], expansions: [edge] + others
+                    state: state, samples: [4, 2], expansions: ([edge] + others).map { $0.map { Unit($0) } }
                 ).map(Bits.init)
                 #expect(Set(scores).count == 1, "\(state): \(edge) and \(others): \(scores)")
             }

@@ -24,7 +24,7 @@ import Testing
         }
         let read = try RunJournal.open(readOnlyIn: folder.run).results(ofLevel: 3)
         #expect(read.count == 1)
-        #expect(read[0].state.edges == [Edge(node: 3, slot: 0), Edge(node: 12, slot: 1)])
+        #expect(read[0].state.units.map(\.edge) == [Edge(node: 3, slot: 0), Edge(node: 12, slot: 1)])
         #expect(read[0].edge == Edge(node: 7, slot: 2))
         #expect(read[0].block == BlockID(shard: 2, index: 5))
         #expect(read[0].scores.losses.map(\.bitPattern) == bits)

@@ -58,7 +58,7 @@ struct EstimateTests {
                 : Double.random(in: -2...2, using: &random)
         }
         let model = SurrogateModel(
-            edges: edges, gradients: edges.map { _ in number() },
+            units: edges.map { Unit($0) }, gradients: edges.map { _ in number() },
             hessian: edges.map { _ in edges.map { _ in number() } })
         let settings = SearchSettings(strategy: .beam(width: 1 + seed % 3), steps: 3)
         var found: [[[Fingerprint]]] = []

@@ -62,7 +62,7 @@ struct LossOracle: Sendable {
         switch kind {
         case .realistic:
             var factor: Float = 1
-            for edge in mask.edges {
+            for edge in mask.units.map(\.edge) {
                 let strength = LossOracle.uniform(LossOracle.hash(seed, CollectionOfOne(edge), -1, 3))
                 let effect = LossOracle.uniform(LossOracle.hash(seed, CollectionOfOne(edge), sample, 4))
                 factor += strength * strength * 20 * (effect - 0.1)
@@ -88,7 +88,7 @@ struct LossOracle: Sendable {
     }
 
     private func hash(_ mask: Mask, _ sample: Int, _ purpose: UInt64) -> UInt64 {
-        LossOracle.hash(seed, mask.edges, sample, purpose)
+        LossOracle.hash(seed, mask.units.map(\.edge), sample, purpose)
     }
 
     private static func uniform(_ h: UInt64) -> Float { Float(h >> 40) / Float(1 << 24) }

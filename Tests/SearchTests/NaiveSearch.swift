@@ -89,7 +89,7 @@ struct NaiveSearch {
             if left.cost.parameters != right.cost.parameters {
                 return left.cost.parameters < right.cost.parameters
             }
-            return left.mask.edges.lexicographicallyPrecedes(right.mask.edges)
+            return left.mask.units.map(\.edge).lexicographicallyPrecedes(right.mask.units.map(\.edge))
         }
         return Array(ranked.prefix(keep))
     }

@@ -16,7 +16,7 @@ struct ScreeningTests {
             return base.loss - Double(losses.reduce(0, +)) / Double(all.count)
         }
         return SurrogateModel(
-            edges: edges, gradients: gradients, hessian: edges.map { _ in edges.map { _ in 0 } })
+            units: edges.map { Unit($0) }, gradients: gradients, hessian: edges.map { _ in edges.map { _ in 0 } })
     }
 
     private func settings(_ perState: Int, audits: Int, width: Int = 1) -> SearchSettings {

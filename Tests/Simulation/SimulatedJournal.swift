@@ -56,7 +56,7 @@ struct SimulatedJournal {
 
     private static func encode(_ task: LevelTask, _ scores: [SampleScores], level: Int) -> [UInt32] {
         var words: [UInt32] = [UInt32(level), UInt32(task.state.count)]
-        for edge in task.state.edges { words += [UInt32(edge.node), UInt32(edge.slot)] }
+        for edge in task.state.units.map(\.edge) { words += [UInt32(edge.node), UInt32(edge.slot)] }
         words += [UInt32(task.block.shard), UInt32(task.block.index), UInt32(task.edges.count)]
         for (edge, score) in zip(task.edges, scores) {
             words += [edge.map { UInt32($0.node) } ?? .max, edge.map { UInt32($0.slot) } ?? .max]

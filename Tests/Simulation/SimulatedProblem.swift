@@ -46,7 +46,7 @@ public struct SimulatedProblem: Sendable {
 
     private func scores(of mask: Mask, _ samples: [Int]) -> SampleScores {
         var hash = seed &* 0x9E37_79B9_7F4A_7C15
-        for edge in mask.edges { hash = mix(hash ^ UInt64(edge.node << 8 | edge.slot)) }
+        for edge in mask.units.map(\.edge) { hash = mix(hash ^ UInt64(edge.node << 8 | edge.slot)) }
         // A share that all samples have makes some masks better than others, so that bounds can bite.
         let common = Float(mask.isEmpty ? 0 : mix(hash) % 1000) / 500
         var losses: [Float] = []

@@ -15,7 +15,7 @@ extension Graph {
     /// - Throws: `GraphError` for a mask that leaves an output without a model input, or for constants that cannot
     ///   be written; `ModelError` for an attribute of the wrong type.
     public func materialise(_ mask: Mask, shapes: ValueShapes) throws -> ModelProto {
-        for edge in mask.edges { try requireCandidate(edge) }
+        for unit in mask.units { try requireCandidate(unit) }
         guard Liveness(of: self, under: mask).isConnected else { throw GraphError.disconnected(mask) }
         var rewriter = Rewriter(self, mask, shapes)
         try rewriter.rewriteAll()

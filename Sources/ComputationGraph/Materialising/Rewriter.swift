@@ -8,7 +8,7 @@ internal import ONNX
 struct Rewriter {
     let graph: Graph
     let shapes: ValueShapes
-    let cuts: CutSlots
+    let cuts: Cuts
     let liveness: Liveness
     let originals: OriginalConstants
     /// What the mask may have made infinite or NaN; `nil` for one removed edge, which cannot spoil the factor of its own
@@ -66,7 +66,7 @@ struct Rewriter {
         self.graph = graph
         self.shapes = shapes
         self.writesWeights = writesWeights
-        cuts = CutSlots(mask)
+        cuts = Cuts(mask, in: graph)
         liveness = Liveness(of: graph, under: mask)
         self.originals = originals ?? OriginalConstants(graph, shapes)
         self.names = names ?? UniqueNames(graph.model.model.graph)

@@ -4,7 +4,7 @@ extension Plan.Form {
     /// How `vertex` is computed faster than by its own kernel: together with layers before it, or by an operator that
     /// is not recorded for gradients. `nil` where there is no such form.
     ///
-    /// It follows from the graph and the shapes alone; which form is computed follows from the mask (`CutSlots.form`).
+    /// It follows from the graph and the shapes alone; which form is computed follows from the mask (`Cuts.form`).
     init?(endingIn vertex: Vertex, _ pattern: Pattern) throws {
         guard
             let form = try Gelu(endingIn: vertex, pattern)?.form ?? LinearLayer(endingIn: vertex, pattern)?

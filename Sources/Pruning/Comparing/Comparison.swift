@@ -124,7 +124,7 @@ public struct Comparison: Encodable, Sendable {
                 if held != nil { progress.advanced(to: entries.reduce(index) { $0 + $1.path.count }) }
                 path.append(
                     Step(
-                        step: index + 1, removed: state.mask.edges.map(\.description),
+                        step: index + 1, removed: state.mask.units.map(\.description),
                         measured: Evaluation.Measured(state, labels: labels),
                         validation: try await held?.measured(state.mask)))
             }

@@ -118,10 +118,10 @@ extension Workload {
             work.advanced(to: race.workSoFar.blockEvaluations)
             try interruption?.check()
         }) { task in
-            try evaluator.evaluate(state: task.state, samples: task.samples, expansions: task.edges)
+            try evaluator.evaluate(state: task.state, samples: task.samples, expansions: task.edges.map { $0.map { Unit($0) } })
         }
         let expansions = edges.map { edge in
-            let mask = Mask([edge])
+            let mask = Mask([Unit(edge)])
             return Expansion(parent: 0, edge: edge, mask: mask, cost: costs.cost(of: mask))
         }
         let level = Level(

@@ -1,6 +1,6 @@
 public import ComputationGraph
 
-/// Predicts the loss change of removing a set of edges from Taylor terms and the exact results known so far.
+/// Predicts the loss change of removing a set of units from Taylor terms and the exact results known so far.
 ///
 /// With gate gradients g and the gate Hessian H, removing S changes the loss by ΔL(S) ≈ −Σ g_e + ½ ΣΣ H_ef (the
 /// second-order expansion at z = 1 with Δz = −1 on S). The diagonal part −g_e + ½ H_ee is a guess at the exact change
@@ -12,25 +12,25 @@ public import ComputationGraph
 /// fitted to the exact changes of sets as they return, by least squares with a prior at 1.
 ///
 /// ```swift
-/// var model = SurrogateModel(edges: [a, b], gradients: [0.2, 0.1], hessian: [[0.1, 0.3], [0.3, 0]])
+/// var model = SurrogateModel(units: [a, b], gradients: [0.2, 0.1], hessian: [[0.1, 0.3], [0.3, 0]])
 /// model.observe(Mask([a]), change: -0.14)
 /// model.predict(Mask([a, b]))  // −0.14 − 0.1 + 1 · 0.3
 /// ```
 public struct SurrogateModel: Sendable {
-    /// The edges that it knows, in the order of `gradients` and `hessian`.
-    public let edges: [Edge]
-    /// ∂L/∂z_e; NaN where it is not known: such an edge is predicted once it has been measured.
+    /// The units that it knows, in the order of `gradients` and `hessian`.
+    public let units: [Unit]
+    /// ∂L/∂z_e; NaN where it is not known: such a unit is predicted once it has been measured.
     public let gradients: [Double]
     /// ∂²L/∂z_e∂z_f.
     public let hessian: [[Double]]
-    /// The exact change of each edge alone, as far as known.
-    public private(set) var exactSingles: [Edge: Double]
+    /// The exact change of each unit alone, as far as known.
+    public private(set) var exactSingles: [Unit: Double]
     /// The factor of the cross terms.
     public private(set) var alpha = 1.0
 
-    private let index: [Edge: Int]
-    /// What removing an edge likely changed where it was tried last.
-    private var latest: [Edge: (state: Mask, change: Double)] = [:]
+    private let index: [Unit: Int]
+    /// What removing a unit likely changed where it was tried last.
+    private var latest: [Unit: (state: Mask, change: Double)] = [:]
     private let priorWeight: Double
     /// Sets of two and more whose exact change is known, once each.
     private var observations: [Mask: Double] = [:]
@@ -38,96 +38,96 @@ public struct SurrogateModel: Sendable {
     private var observed: [Mask] = []
 
     /// - Parameters:
-    ///   - edges: candidates, without repetition.
-    ///   - gradients: one number per edge; NaN where it is not known.
-    ///   - hessian: symmetric, one row and column per edge; all 0 makes the model first-order.
-    ///   - exactSingles: exact changes of single edges that are known already.
+    ///   - units: candidates, without repetition.
+    ///   - gradients: one number per unit; NaN where it is not known.
+    ///   - hessian: symmetric, one row and column per unit; all 0 makes the model first-order.
+    ///   - exactSingles: exact changes of single units that are known already.
     public init(
-        edges: [Edge], gradients: [Double], hessian: [[Double]], exactSingles: [Edge: Double] = [:]
+        units: [Unit], gradients: [Double], hessian: [[Double]], exactSingles: [Unit: Double] = [:]
     ) {
         precondition(
-            gradients.count == edges.count && hessian.count == edges.count, "a number for every edge")
-        self.edges = edges
+            gradients.count == units.count && hessian.count == units.count, "a number for every unit")
+        self.units = units
         self.gradients = gradients
         self.hessian = hessian
         self.exactSingles = exactSingles.filter { $0.value.isFinite }
-        index = Dictionary(uniqueKeysWithValues: edges.enumerated().map { ($1, $0) })
+        index = Dictionary(uniqueKeysWithValues: units.enumerated().map { ($1, $0) })
         // The prior counts as one observation of a typical pair, so that a set whose cross terms nearly cancel
         // cannot throw α far off.
         var square = 0.0
-        for row in edges.indices {
+        for row in units.indices {
             for column in 0..<row { square += hessian[row][column] * hessian[row][column] }
         }
-        priorWeight = edges.count < 2 ? 0 : square / Double(edges.count * (edges.count - 1) / 2)
+        priorWeight = units.count < 2 ? 0 : square / Double(units.count * (units.count - 1) / 2)
     }
 
     /// A model that knows nothing yet but what it will be told.
-    public init(edges: [Edge]) {
-        let zeros = edges.map { _ in 0.0 }
-        self.init(edges: edges, gradients: zeros.map { _ in .nan }, hessian: edges.map { _ in zeros })
+    public init(units: [Unit]) {
+        let zeros = units.map { _ in 0.0 }
+        self.init(units: units, gradients: zeros.map { _ in .nan }, hessian: units.map { _ in zeros })
     }
 
-    /// Takes in what removing an edge from a state changed, or likely would have: predictions for other states start
+    /// Takes in what removing a unit from a state changed, or likely would have: predictions for other states start
     /// from there.
     ///
-    /// - Parameter change: the loss without the edge minus the state's; ignored unless finite.
-    public mutating func expect(removing edge: Edge, from state: Mask, toChange change: Double) {
-        if change.isFinite, index[edge] != nil { latest[edge] = (state, change) }
+    /// - Parameter change: the loss without the unit minus the state's; ignored unless finite.
+    public mutating func expect(removing unit: Unit, from state: Mask, toChange change: Double) {
+        if change.isFinite, index[unit] != nil { latest[unit] = (state, change) }
     }
 
     /// Takes in an exact result.
     ///
     /// - Parameters:
-    ///   - set: the removed edges; sets with an edge that the model does not know are ignored.
+    ///   - set: the removed units; sets with a unit that the model does not know are ignored.
     ///   - change: L′ − L; ignored unless finite.
     public mutating func observe(_ set: Mask, change: Double) {
-        guard change.isFinite, !set.isEmpty, set.edges.allSatisfy({ index[$0] != nil }) else { return }
+        guard change.isFinite, !set.isEmpty, set.units.allSatisfy({ index[$0] != nil }) else { return }
         if set.count == 1 {
-            exactSingles[set.edges[0]] = change
+            exactSingles[set.units[0]] = change
         } else if observations.updateValue(change, forKey: set) == nil {
             observed.append(set)
         }
         fit()
     }
 
-    /// The predicted L′ − L of removing `set`; `nil` when nothing is known of one of its edges.
+    /// The predicted L′ − L of removing `set`; `nil` when nothing is known of one of its units.
     public func predict(_ set: Mask) -> Double? {
         guard let positions = positions(of: set) else { return nil }
         let predicted = singles(positions) + alpha * crossTerms(positions)
         return predicted.isFinite ? predicted : nil
     }
 
-    /// The predicted L′ − L of removing one more edge from a state whose own change is known exactly.
+    /// The predicted L′ − L of removing one more unit from a state whose own change is known exactly.
     ///
     /// - Parameters:
     ///   - parent: the state's mask.
     ///   - change: the state's exact L′ − L.
-    /// - Returns: change + single(edge) + α Σ H_ef over f in the mask; where the edge was tried before, change + what it
-    ///   likely changed there + α times the difference of the cross terms. `nil` for an edge of which nothing is known.
-    public func predict(removing edge: Edge, from parent: Mask, change: Double) -> Double? {
-        guard let added = index[edge], let positions = positions(of: parent), !parent.contains(edge) else {
+    /// - Returns: change + single(unit) + α Σ H_ef over f in the mask; where the unit was tried before, change + what it
+    ///   likely changed there + α times the difference of the cross terms. `nil` for a unit of which nothing is known.
+    public func predict(removing unit: Unit, from parent: Mask, change: Double) -> Double? {
+        guard let added = index[unit], let positions = positions(of: parent), !parent.contains(unit) else {
             return nil
         }
         func cross(_ positions: [Int]) -> Double { positions.reduce(0) { $0 + hessian[added][$1] } }
         let predicted =
-            if let (state, known) = latest[edge], let before = self.positions(of: state) {
+            if let (state, known) = latest[unit], let before = self.positions(of: state) {
                 change + known + alpha * (cross(positions) - cross(before))
             } else { change + singles([added]) + alpha * cross(positions) }
         return predicted.isFinite ? predicted : nil
     }
 
-    /// The predicted change of one edge alone: exact where known, −g + ½H otherwise; `nil` for an unknown edge.
-    public func predict(_ edge: Edge) -> Double? {
-        index[edge].map { singles([$0]) }.flatMap { $0.isFinite ? $0 : nil }
+    /// The predicted change of one unit alone: exact where known, −g + ½H otherwise; `nil` for an unknown unit.
+    public func predict(_ unit: Unit) -> Double? {
+        index[unit].map { singles([$0]) }.flatMap { $0.isFinite ? $0 : nil }
     }
 
     private func positions(of set: Mask) -> [Int]? {
-        let positions = set.edges.compactMap { index[$0] }
+        let positions = set.units.compactMap { index[$0] }
         return positions.count == set.count ? positions : nil
     }
 
     private func singles(_ positions: [Int]) -> Double {
-        positions.reduce(0) { $0 + (exactSingles[edges[$1]] ?? hessian[$1][$1] / 2 - gradients[$1]) }
+        positions.reduce(0) { $0 + (exactSingles[units[$1]] ?? hessian[$1][$1] / 2 - gradients[$1]) }
     }
 
     private func crossTerms(_ positions: [Int]) -> Double {

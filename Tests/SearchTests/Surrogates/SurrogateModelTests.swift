@@ -8,13 +8,13 @@ import Testing
     let hessian = [[0.1, 0.3, -0.2], [0.3, 0.4, 0.5], [-0.2, 0.5, 0.6]]
 
     private func mask(_ indices: Int...) -> Mask { Mask(indices.map { edges[$0] }) }
-    private var model: SurrogateModel { SurrogateModel(edges: edges, gradients: gradients, hessian: hessian) }
+    private var model: SurrogateModel { SurrogateModel(units: edges.map { Unit($0) }, gradients: gradients, hessian: hessian) }
 
     @Test func withoutExactResultsItIsTheSecondOrderExpansion() throws {
         // −Σ g + ½ Δzᵀ H Δz with Δz = −1 on the set: −0.0 + ½ (0.1 + 0.4 + 0.6 + 2 · (0.3 − 0.2 + 0.5)) = 1.15.
         #expect((try #require(model.predict(mask(0, 1, 2))) - 1.15).magnitude < 1e-12)
         // −0.2 + 0.05.
-        #expect((try #require(model.predict(edges[0])) + 0.15).magnitude < 1e-12)
+        #expect((try #require(model.predict(Unit(edges[0]))) + 0.15).magnitude < 1e-12)
         #expect(model.predict(.empty) == 0)
         #expect(model.predict(Mask([Edge(node: 9, slot: 0)])) == nil)
     }
@@ -45,7 +45,7 @@ import Testing
         let matrix = edges.indices.map { row in
             edges.indices.map { Double((row * 7 + $0 * 7 + row * $0) % 11) / 10 - 0.4 }
         }
-        var model = SurrogateModel(edges: edges, gradients: edges.map { _ in 0 }, hessian: matrix)
+        var model = SurrogateModel(units: edges.map { Unit($0) }, gradients: edges.map { _ in 0 }, hessian: matrix)
         for edge in edges { model.observe(Mask([edge]), change: 1) }
         for row in edges.indices {
             for column in 0..<row {
@@ -69,8 +69,8 @@ import Testing
         var model = model
         model.observe(mask(2), change: 0.1)
         // 0.8 exactly so far, 0.1 alone, cross terms −0.2 + 0.5.
-        let found = try #require(model.predict(removing: edges[2], from: mask(0, 1), change: 0.8))
+        let found = try #require(model.predict(removing: Unit(edges[2]), from: mask(0, 1), change: 0.8))
         #expect((found - (0.9 + model.alpha * 0.3)).magnitude < 1e-12)
-        #expect(model.predict(removing: edges[0], from: mask(0, 1), change: 0.8) == nil)
+        #expect(model.predict(removing: Unit(edges[0]), from: mask(0, 1), change: 0.8) == nil)
     }
 }

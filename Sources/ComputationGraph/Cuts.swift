@@ -1,0 +1,86 @@
+@_exported public import Variants
+
+/// What the removed slots of a mask read instead, worked out on a graph.
+public struct Cuts: Sendable {
+    /// What a slot reads in place of its own value.
+    public enum Source: Hashable, Sendable {
+        /// Zeros of the value's shape.
+        case zero
+        /// The mean of the slot's own value.
+        case mean
+        /// Another value of the same shape.
+        case value(Int)
+    }
+
+    private var slots: [Int: [(slot: Int, source: Source)]] = [:]
+
+    /// The slots that `mask` removes from `graph`.
+    ///
+    /// A layer's unit removes every slot that reads what the layer computes; where two units remove a slot, the edge's own
+    /// comes first. What a bypassed layer lets through is what its own slot reads under the mask.
+    public init(_ mask: Mask, in graph: Graph) {
+        for unit in mask.units where unit.kind == .edge {
+            let source: Source = unit.replacement == .mean ? .mean : .zero
+            cut(unit.edge, source)
+        }
+        guard mask.units.contains(where: { $0.kind == .layer }) else { return }
+        let layers = mask.units.filter { $0.kind == .layer }
+        // In the order of computation, so that what one layer lets through is known when the next one asks.
+        let place = Dictionary(uniqueKeysWithValues: graph.order.enumerated().map { ($1, $0) })
+        for unit in layers.sorted(by: { (place[$0.edge.node] ?? 0, $0) < (place[$1.edge.node] ?? 0, $1) }) {
+            let source: Source
+            switch unit.replacement {
+            case .zero: source = .zero
+            case .mean: source = .mean
+            case .bypass:
+                source =
+                    self.source(unit.edge.node, unit.edge.slot) ?? graph.value(on: unit.edge).map { .value($0) }
+                    ?? .zero
+            }
+            for edge in graph.readers(ofVertex: unit.edge.node) where !contains(edge.node, edge.slot) {
+                // The mean of what comes into a bypassed layer is no mean of the slot's own value.
+                cut(edge, source)
+            }
+        }
+    }
+
+    private mutating func cut(_ edge: Edge, _ source: Source) {
+        slots[edge.node, default: []].append((edge.slot, source))
+    }
+
+    /// Whether input `slot` of vertex `node` is removed.
+    public func contains(_ node: Int, _ slot: Int) -> Bool { slots[node]?.contains { $0.slot == slot } ?? false }
+
+    /// What input `slot` of vertex `node` reads instead; `nil` where it reads its own value.
+    public func source(_ node: Int, _ slot: Int) -> Source? { slots[node]?.first { $0.slot == slot }?.source }
+
+    /// The removed slots of a vertex.
+    public subscript(node: Int) -> [Int] { slots[node]?.map(\.slot) ?? [] }
+
+    /// The value that input `slot` of `vertex` reads: its own, another, or `nil` where it reads none.
+    public func value(read slot: Int, of vertex: Vertex) -> Int? {
+        switch source(vertex.index, slot) {
+        case nil: vertex.inputs[slot]
+        case .value(let other): other
+        case .zero, .mean: nil
+        }
+    }
+
+    /// The removed slots, in canonical order.
+    public var edges: [Edge] {
+        slots.flatMap { node, cuts in cuts.map { Edge(node: node, slot: $0.slot) } }.sorted()
+    }
+}
+
+extension Graph {
+    /// The edges that read what a vertex computes.
+    public func readers(ofVertex vertex: Int) -> [Edge] {
+        guard vertices.indices.contains(vertex) else { return [] }
+        return vertices[vertex].outputs.compactMap { $0 }.flatMap { consumers[$0] }
+    }
+
+    /// The slots that a unit removes when it alone is removed, in canonical order.
+    public func edges(of unit: Unit) -> [Edge] {
+        unit.kind == .edge ? [unit.edge] : readers(ofVertex: unit.edge.node).sorted()
+    }
+}

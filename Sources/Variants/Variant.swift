@@ -1,0 +1,105 @@
+/// Names weights by what they hold: SHA-256, 32 bytes, of a run's trained weights.
+public struct WeightsID: Hashable, Sendable {
+    /// The hash, 32 bytes.
+    public let sha256: [UInt8]
+
+    /// The weights of this hash.
+    public init(sha256: [UInt8]) { self.sha256 = sha256 }
+}
+
+/// What refits or trains the weights for a mask before it is measured. What it makes is a pure function of the weights that a
+/// variant starts from, its mask, the data and the recovery.
+public struct Recovery: Hashable, Sendable, LosslessStringConvertible {
+    /// The text form, e.g. `none`.
+    public let description: String
+
+    /// Nothing: the weights stay as they are.
+    public static let none = Recovery(unchecked: "none")
+
+    private init(unchecked description: String) { self.description = description }
+
+    /// Reads the name of a recovery; `nil` for one that is not known.
+    public init?(_ description: String) {
+        guard description == Recovery.none.description else { return nil }
+        self = .none
+    }
+}
+
+/// What is measured: a mask, the weights that it starts from, and a recovery. Two variants are equal exactly when all three are.
+///
+/// Written `{UNIT, …}`, then ` weights=HASH` unless the weights are the model's own, and ` recover=NAME` unless nothing is
+/// recovered.
+public struct Variant: Hashable, Sendable, LosslessStringConvertible {
+    /// What is removed.
+    public let mask: Mask
+    /// The weights; `nil` for the model's own.
+    public let weights: WeightsID?
+    /// What adapts them to the mask.
+    public let recovery: Recovery
+
+    /// A mask of the model with its own weights, unless others are named.
+    public init(_ mask: Mask, weights: WeightsID? = nil, recovery: Recovery = .none) {
+        self.mask = mask
+        self.weights = weights
+        self.recovery = recovery
+    }
+
+    /// The variant with one more unit removed.
+    public func removing(_ unit: Unit) -> Variant {
+        Variant(mask.removing(unit), weights: weights, recovery: recovery)
+    }
+
+    /// Reads the text form; `nil` when the text has another.
+    public init?(_ description: String) {
+        guard let end = description.firstIndex(of: "}"), let mask = Mask(String(description[...end])) else {
+            return nil
+        }
+        var weights: WeightsID?
+        var recovery = Recovery.none
+        var words = description[description.index(after: end)...].split(
+            separator: " ", omittingEmptySubsequences: false)
+        if !words.isEmpty {
+            guard words.removeFirst().isEmpty else { return nil }
+        }
+        if let word = words.first, word.hasPrefix("weights=") {
+            guard let hash = WeightsID(hexadecimal: word.dropFirst("weights=".count)) else { return nil }
+            weights = hash
+            words.removeFirst()
+        }
+        if let word = words.first, word.hasPrefix("recover=") {
+            guard let named = Recovery(String(word.dropFirst("recover=".count))), named != .none else { return nil }
+            recovery = named
+            words.removeFirst()
+        }
+        guard words.isEmpty else { return nil }
+        self.init(mask, weights: weights, recovery: recovery)
+    }
+
+    /// The text form, which the initialiser reads.
+    public var description: String {
+        mask.description + (weights.map { " weights=" + $0.hexadecimal } ?? "")
+            + (recovery == .none ? "" : " recover=" + recovery.description)
+    }
+}
+
+extension WeightsID {
+    /// The hash in hexadecimal digits.
+    public var hexadecimal: String {
+        let digits = Array("0123456789abcdef")
+        return String(sha256.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] })
+    }
+
+    /// Reads 64 hexadecimal digits in lower case.
+    fileprivate init?(hexadecimal: some StringProtocol) {
+        let digits = hexadecimal.utf8.map { digit -> UInt8? in
+            switch digit {
+            case UInt8(ascii: "0")...UInt8(ascii: "9"): digit - UInt8(ascii: "0")
+            case UInt8(ascii: "a")...UInt8(ascii: "f"): digit - UInt8(ascii: "a") + 10
+            default: nil
+            }
+        }
+        guard digits.count == 64, !digits.contains(nil) else { return nil }
+        let values = digits.compactMap(\.self)
+        self.init(sha256: stride(from: 0, to: 64, by: 2).map { values[$0] << 4 | values[$0 + 1] })
+    }
+}
