@@ -38,7 +38,7 @@ let fuzzTargets: [Target] =
         return [
             .executableTarget(
                 name: "espalier-fuzz",
-                dependencies: ["ONNX", "ComputationGraph", "Datasets", "Search", "Coordination", "Journal"],
+                dependencies: ["ONNX", "ComputationGraph", "Datasets", "Search", "Coordination", "Journal", "Work"],
                 path: "Tests/Fuzz", swiftSettings: swiftSettings,
                 linkerSettings: [.unsafeFlags([library]), .linkedLibrary("stdc++"), .linkedLibrary("m")])
         ]
@@ -74,6 +74,7 @@ let package = Package(
             exclude: ["onnx.proto"],
             swiftSettings: swiftSettings),
         .target(name: "Variants", swiftSettings: swiftSettings),
+        .target(name: "Work", swiftSettings: swiftSettings),
         .target(
             name: "ComputationGraph", dependencies: ["ONNX", "Variants"], swiftSettings: swiftSettings),
         .target(name: "Datasets", dependencies: ["Files", "CZlib"], swiftSettings: swiftSettings),
@@ -83,21 +84,21 @@ let package = Package(
         .target(
             name: "Search",
             dependencies: [
-                "ComputationGraph", "Datasets",
+                "ComputationGraph", "Datasets", "Work",
                 .product(name: "OrderedCollections", package: "swift-collections"),
             ],
             swiftSettings: swiftSettings),
         .target(
             name: "Journal",
             dependencies: [
-                "ComputationGraph", "Datasets", "Files", "Search",
+                "CSodium", "Files", "Work",
                 .product(name: "GRDB", package: "GRDB.swift"),
             ],
             swiftSettings: swiftSettings),
         .target(
             name: "Coordination",
             dependencies: [
-                "ComputationGraph", "CSodium", "Datasets", "Search",
+                "CSodium", "Datasets", "Work",
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
                 .product(name: "OrderedCollections", package: "swift-collections"),
             ], exclude: ["coordination.proto"],
@@ -105,20 +106,24 @@ let package = Package(
         .target(
             name: "Cluster",
             dependencies: [
-                "Coordination", "Search", "Engine", "Journal", "Datasets", "ONNX", "ComputationGraph",
-                "ZeroMQ",
-                "COpenSSL",
+                "Coordination", "Work", "Journal", "Datasets", "ONNX", "ZeroMQ", "COpenSSL",
+                .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: swiftSettings),
+        .target(
+            name: "Computations",
+            dependencies: [
+                "Cluster", "Coordination", "Work", "Search", "Engine", "Datasets", "ONNX", "ComputationGraph",
+            ], swiftSettings: swiftSettings),
         .target(
             name: "Report", dependencies: ["Journal", "Search", "ComputationGraph", "Datasets", "Files"],
             swiftSettings: swiftSettings),
         .target(
             name: "Pruning",
             dependencies: [
-                "Cluster", "Coordination", "Report", "Engine", "Search", "Journal", "Datasets",
-                "ComputationGraph", "ONNX", "Files",
+                "Cluster", "Computations", "Coordination", "Report", "Engine", "Search", "Journal", "Datasets",
+                "ComputationGraph", "ONNX", "Files", "Work",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "FlyingFox", package: "FlyingFox"),
                 .product(name: "FlyingSocks", package: "FlyingFox"),
@@ -127,8 +132,8 @@ let package = Package(
         .executableTarget(
             name: "espalier",
             dependencies: [
-                "Pruning", "Cluster", "Coordination", "Journal", "Report", "Engine", "Search", "Datasets",
-                "ComputationGraph", "ONNX", "Files",
+                "Pruning", "Cluster", "Computations", "Coordination", "Journal", "Report", "Engine", "Search",
+                "Datasets", "ComputationGraph", "ONNX", "Files",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -138,7 +143,7 @@ let package = Package(
         .target(
             name: "Simulation",
             dependencies: [
-                "Coordination", "Search", "ComputationGraph", "Datasets", "ONNX",
+                "Coordination", "Search", "ComputationGraph", "Datasets", "ONNX", "Work",
                 .product(name: "HeapModule", package: "swift-collections"),
             ], path: "Tests/Simulation", swiftSettings: swiftSettings),
         .executableTarget(
@@ -149,10 +154,12 @@ let package = Package(
         .executableTarget(
             name: "espalier-load",
             dependencies: [
-                "Cluster", "Coordination", "Search", "Journal", "Datasets", "ComputationGraph", "ZeroMQ",
+                "Cluster", "Coordination", "Search", "Journal", "Datasets", "ComputationGraph", "Work", "ZeroMQ",
                 .product(name: "Logging", package: "swift-log"),
             ], path: "Tests/Load", swiftSettings: swiftSettings),
 
+        .testTarget(name: "VariantsTests", dependencies: ["Variants"], swiftSettings: swiftSettings),
+        .testTarget(name: "WorkTests", dependencies: ["Work"], swiftSettings: swiftSettings),
         .testTarget(name: "FilesTests", dependencies: ["Files"], swiftSettings: swiftSettings),
         .testTarget(
             name: "ONNXTests", dependencies: ["ONNX"], exclude: ["Fixtures"], swiftSettings: swiftSettings),
@@ -168,21 +175,21 @@ let package = Package(
             name: "EngineTests", dependencies: ["Engine", "ComputationGraph", "ONNX", "Datasets", "Torch"],
             swiftSettings: swiftSettings),
         .testTarget(
-            name: "SearchTests", dependencies: ["Search", "ComputationGraph", "Datasets", "ONNX"],
+            name: "SearchTests", dependencies: ["Search", "ComputationGraph", "Datasets", "ONNX", "Work"],
             swiftSettings: swiftSettings),
         .testTarget(
-            name: "JournalTests", dependencies: ["Journal", "Search", "ComputationGraph", "Datasets"],
+            name: "JournalTests", dependencies: ["Journal", "Work"],
             swiftSettings: swiftSettings),
         .testTarget(
             name: "ReportTests", dependencies: ["Report", "Search", "ComputationGraph", "Datasets", "ONNX"],
             swiftSettings: swiftSettings),
         .testTarget(
             name: "CoordinationTests",
-            dependencies: ["Coordination", "Simulation", "Search", "ComputationGraph", "Datasets"],
+            dependencies: ["Coordination", "Simulation", "Search", "ComputationGraph", "Datasets", "Work"],
             swiftSettings: swiftSettings),
         .testTarget(
             name: "ClusterTests",
-            dependencies: ["Cluster", "Coordination", "Search", "ComputationGraph", "Datasets", "ZeroMQ"],
+            dependencies: ["Cluster", "Coordination", "Search", "ComputationGraph", "Datasets", "Work", "ZeroMQ"],
             swiftSettings: swiftSettings),
     ] + fuzzTargets,
     swiftLanguageModes: [.v6],

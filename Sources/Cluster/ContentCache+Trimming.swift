@@ -1,5 +1,6 @@
 internal import Foundation
 internal import Glibc
+internal import Work
 
 /// The cache's limit: contents that nobody uses go, those first that were used longest ago.
 extension ContentCache {

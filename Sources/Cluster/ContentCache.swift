@@ -1,6 +1,7 @@
 internal import Coordination
 internal import Foundation
 internal import Glibc
+internal import Work
 
 /// Contents on a worker's disk, shared by all workers of the machine and kept from run to run.
 ///
@@ -91,7 +92,7 @@ public struct ContentCache: Sendable {
     }
 
     /// Puts a model's files together in a folder of their own while `body` reads them.
-    func withModel<Result>(
+    package func withModel<Result>(
         _ parts: [(name: String, path: String)], _ body: (String) throws -> Result
     ) throws -> Result {
         guard parts.count > 1 else { return try body(parts[0].path) }

@@ -3,6 +3,7 @@ internal import Dispatch
 internal import Foundation
 internal import Logging
 internal import Synchronization
+public import Work
 
 /// Gets contents from the cache, or from the coordinator into the cache. One thread does so, one content after the
 /// other, while others talk and compute.
@@ -33,7 +34,7 @@ public final class ContentFetcher: Sendable {
     struct Cancelled: Error, CustomStringConvertible { let description = "it is not wanted any more" }
 
     /// Where contents are kept.
-    let cache: ContentCache
+    package let cache: ContentCache
     private let logger: Logger
     private let request: @Sendable (ChunkRequest) -> Void
     private let state = Mutex(State())
@@ -74,7 +75,7 @@ public final class ContentFetcher: Sendable {
     /// Waits for a content's file.
     ///
     /// - Throws: `ClusterError`; `Cancelled`.
-    func path(of content: ContentID) throws -> String {
+    package func path(of content: ContentID) throws -> String {
         let ended = DispatchSemaphore(value: 0)
         let answer = Mutex<Result<String, any Error>?>(nil)
         fetch(content) { result in
@@ -197,5 +198,14 @@ public final class ContentFetcher: Sendable {
             }
             while let bytes = early.removeValue(forKey: partial.offset) { try partial.append(bytes) }
         }
+    }
+}
+
+extension ContentFetcher: ContentAccess {
+    /// What a content holds. Waits until it is there.
+    ///
+    /// - Throws: `ClusterError` when it cannot be had; an error of the system when its file cannot be read.
+    public func bytes(of content: ContentID) throws -> [UInt8] {
+        try [UInt8](Data(contentsOf: URL(fileURLWithPath: path(of: content))))
     }
 }

@@ -1,6 +1,7 @@
 internal import COpenSSL
 public import Datasets
 internal import Glibc
+public import Work
 
 /// Names contents by what they hold: SHA-256.
 public enum ContentHash {
@@ -28,6 +29,13 @@ public enum ContentHash {
         let hasher = ContentHasher()
         archive.forEachPiece { hasher.update($0) }
         return hasher.finish()
+    }
+
+    /// The SHA-256 of bytes in memory, with their number.
+    public static func content(of bytes: [UInt8]) -> ContentID {
+        let hasher = ContentHasher()
+        hasher.update(bytes)
+        return ContentID(sha256: hasher.finish(), size: bytes.count)
     }
 
     /// Two hexadecimal digits for every byte.

@@ -3,23 +3,33 @@ public import Datasets
 internal import Foundation
 internal import Glibc
 internal import ONNX
+internal import Synchronization
+public import Work
 
 /// What a coordinator can give to workers that see none of its files.
-public struct ContentLibrary: Sendable {
+public final class ContentLibrary: Sendable {
     private enum Source: Sendable {
         case file(OpenFile)
         case archive(ArchiveImage)
+        case bytes([UInt8])
     }
 
-    private var sources: [[UInt8]: Source] = [:]
+    private let sources = Mutex<[[UInt8]: Source]>([:])
 
     /// A library without any content.
     public init() {}
 
     /// Adds an archive that is not written anywhere.
-    public mutating func add(_ archive: ArchiveImage) -> ContentID {
+    public func add(_ archive: ArchiveImage) -> ContentID {
         let content = ContentID(sha256: ContentHash.digest(of: archive), size: archive.count)
-        sources[content.sha256] = .archive(archive)
+        sources.withLock { $0[content.sha256] = .archive(archive) }
+        return content
+    }
+
+    /// Adds bytes that were computed in the run, e.g. a table of means.
+    public func add(_ bytes: [UInt8]) -> ContentID {
+        let content = ContentHash.content(of: bytes)
+        sources.withLock { $0[content.sha256] = .bytes(bytes) }
         return content
     }
 
@@ -27,7 +37,7 @@ public struct ContentLibrary: Sendable {
     /// no harm when they are moved meanwhile.
     ///
     /// - Throws: `ContentHashError` when one cannot be read; `ModelError` when the model is none.
-    public mutating func add(modelAt path: String) throws -> [ModelPart] {
+    public func add(modelAt path: String) throws -> [ModelPart] {
         let others = try ModelFile(contentsOf: path, loadingExternalData: false).externalDataFiles
         let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
         let own = path.split(separator: "/").last.map(String.init) ?? path
@@ -42,20 +52,23 @@ public struct ContentLibrary: Sendable {
         return parts
     }
 
-    private mutating func add(fileAt path: String) throws -> ContentID {
+    private func add(fileAt path: String) throws -> ContentID {
         let file = try OpenFile(path)
         let content = ContentID(sha256: try file.digest(), size: file.size)
-        sources[content.sha256] = .file(file)
+        sources.withLock { $0[content.sha256] = .file(file) }
         return content
     }
 
     /// The answer to a request: a chunk, or why there is none.
     func answer(_ request: ChunkRequest) -> CoordinatorMessage {
         let count = min(request.count, ChunkRequest.largestCount)
-        switch sources[request.sha256] {
+        switch sources.withLock({ $0[request.sha256] }) {
         case nil: return .missing(sha256: request.sha256, reason: "the coordinator has no such content")
         case .archive(let archive):
             return chunk(request, archive.bytes(at: request.offset, count: count))
+        case .bytes(let bytes):
+            let start = min(max(0, request.offset), bytes.count)
+            return chunk(request, Array(bytes[start..<min(bytes.count, start + count)]))
         case .file(let file):
             do { return chunk(request, try file.bytes(at: request.offset, count: count)) } catch {
                 return .missing(sha256: request.sha256, reason: "\(error)")

@@ -1,7 +1,7 @@
 internal import Coordination
 internal import Journal
 internal import Logging
-internal import Search
+internal import Work
 internal import ZeroMQ
 
 /// Does what the state machine wants done.
@@ -10,12 +10,12 @@ extension CoordinatorLoop {
         switch action {
         case .send(let message, let connection):
             if !send(message, to: connection) { events.append(.disconnected(connection)) }
-        case .journal(let task, let scores, let level):
-            try configuration.journal?.record(task, scores, level: level)
+        case .journal(let record):
+            try configuration.journal?.keep([record])
             advanced = true
         case .note(let numerics): try configuration.journal?.note(numerics)
-        case .levelFinished(let outcome):
-            continuation?.resume(returning: outcome)
+        case .finished(let source):
+            continuation?.resume(returning: source)
             continuation = nil
         case .fail(let error): finish(throwing: error)
         // A ROUTER cannot close one connection; whoever is still there is asked to introduce itself.
@@ -41,8 +41,9 @@ extension CoordinatorLoop {
         }
     }
 
-    /// Ends the level that someone waits for; keeps the error when there is none.
+    /// Ends the work that someone waits for; keeps the error when there is none.
     func finish(throwing error: any Error) {
+        writePostMortem(of: error)
         if let continuation { continuation.resume(throwing: error) } else { pendingError = error }
         continuation = nil
     }

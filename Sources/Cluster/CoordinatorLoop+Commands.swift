@@ -1,12 +1,11 @@
 internal import Coordination
-internal import Search
+internal import Work
 
-/// Does what other threads ask for through the mailbox, and shows them how far the level is.
+/// Does what other threads ask for through the mailbox, and shows them how far the work is.
 extension CoordinatorLoop {
     func perform(_ command: CoordinatorService.Command) {
         switch command {
-        case .begin(let level, let division, let usesBounds, let continuation):
-            begin(level, division, usesBounds: usesBounds, continuation)
+        case .begin(let source, let continuation): begin(source, continuation)
         case .interrupt:
             endPause()
             finish(throwing: ClusterError.interrupted)
@@ -28,8 +27,7 @@ extension CoordinatorLoop {
     }
 
     private func begin(
-        _ level: Level, _ division: SampleDivision, usesBounds: Bool,
-        _ continuation: CheckedContinuation<LevelOutcome, any Error>
+        _ source: any WorkSource, _ continuation: CheckedContinuation<any WorkSource, any Error>
     ) {
         guard self.continuation == nil else { return continuation.resume(throwing: ClusterError.busy) }
         if let pendingError {
@@ -37,18 +35,18 @@ extension CoordinatorLoop {
             return continuation.resume(throwing: pendingError)
         }
         do {
-            let recorded = try configuration.journal?.results(of: level) ?? []
+            let recorded = try configuration.journal?.records(ofStage: source.stage) ?? []
             self.continuation = continuation
-            handle(.begin(level, division: division, usesBounds: usesBounds, recorded: recorded))
+            handle(.begin(source, recorded: recorded))
             advanced = true
         } catch { continuation.resume(throwing: error) }
     }
 
-    /// Shows how far the level is, after every batch of results.
+    /// Shows how far the work is, after every batch of results.
     func report() {
-        guard advanced, let race = coordinator.race else { return }
+        guard advanced, let source = coordinator.source else { return }
         advanced = false
-        do { try configuration.progress(race) } catch {
+        do { try configuration.progress(source) } catch {
             endPause()
             finish(throwing: error)
             handle(.abandon)

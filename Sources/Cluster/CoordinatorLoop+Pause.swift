@@ -32,10 +32,10 @@ extension CoordinatorLoop {
         keepWaiting()
     }
 
-    /// Ends the pause for whoever stops the level: what there is no room for is not acknowledged, and lost here.
+    /// Ends the pause for whoever stops the work: what there is no room for is not acknowledged, and lost here.
     func endPause() {
         guard clock.isPaused, !release() else { return }
-        held = HeldActions()
+        held = DeferredActions()
         goOn()
     }
 
@@ -48,7 +48,7 @@ extension CoordinatorLoop {
             for event in events { handle(event) }
             return false
         } catch {
-            held = HeldActions()
+            held = DeferredActions()
             finish(throwing: error)
             events = [.abandon]
         }

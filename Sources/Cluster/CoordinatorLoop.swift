@@ -1,7 +1,7 @@
 internal import Coordination
 internal import Journal
 internal import Logging
-internal import Search
+internal import Work
 internal import ZeroMQ
 
 /// What the coordinator's thread does. Lives and dies on that thread.
@@ -14,17 +14,19 @@ final class CoordinatorLoop {
     let logger: Logger
     var clock = PausableClock()
     private(set) var coordinator: Coordinator
-    var continuation: CheckedContinuation<LevelOutcome, any Error>?
-    /// An error that came while nobody was waiting for a level.
+    var continuation: CheckedContinuation<any WorkSource, any Error>?
+    /// An error that came while nobody was waiting for work.
     var pendingError: (any Error)?
     /// What waits for room on the disk.
-    var held = HeldActions()
+    var held = DeferredActions()
     var pause = RunPause()
     var advanced = false
     var isStopping = false
     var serving = ServeQueue()
     var nextKeyReading = Instant.zero
     var warnings = RepeatedWarnings()
+    /// The last events and actions, for whoever looks for what went wrong.
+    private var history = EventHistory()
 
     /// Where workers connect, with the port that the system chose.
     var endpoint: String { listeners[0].endpoint }
@@ -89,13 +91,23 @@ final class CoordinatorLoop {
         for listener in listeners { listener.close() }
     }
 
+    /// Hands the last events on, unless the user ended the work.
+    func writePostMortem(of error: any Error) {
+        if case ClusterError.interrupted = error { return }
+        if case ClusterError.shutDown = error { return }
+        configuration.postMortem?(history.lines + ["\(clock.now) the work ends: \(error)"])
+    }
+
     func handle(_ event: CoordinatorEvent) {
         var events = [event]
         while !events.isEmpty {
-            let actions = coordinator.handle(events.removeFirst(), at: clock.now)
+            let event = events.removeFirst()
+            history.note(event, at: clock.now)
+            let actions = coordinator.handle(event, at: clock.now)
+            for action in actions { history.note(action, at: clock.now) }
             for action in actions {
                 do {
-                    if clock.isPaused, HeldActions.mustWait(action) {
+                    if clock.isPaused, DeferredActions.mustWait(action) {
                         held.hold(action)
                     } else {
                         try perform(action, &events)

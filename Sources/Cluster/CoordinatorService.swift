@@ -2,8 +2,8 @@ internal import Coordination
 internal import Dispatch
 internal import Foundation
 internal import Logging
-internal import Search
 internal import Synchronization
+internal import Work
 internal import ZeroMQ
 
 /// The coordinator's thread: it owns the socket, drives the state machine, and keeps results.
@@ -11,7 +11,7 @@ internal import ZeroMQ
 /// Everybody else talks to it through its mailbox.
 final class CoordinatorService: Sendable {
     enum Command: Sendable {
-        case begin(Level, SampleDivision, usesBounds: Bool, CheckedContinuation<LevelOutcome, any Error>)
+        case begin(any WorkSource, CheckedContinuation<any WorkSource, any Error>)
         case interrupt
         /// A process on this machine has ended.
         case processEnded(Int32)
@@ -31,12 +31,14 @@ final class CoordinatorService: Sendable {
         let limits: WireLimits
         /// `nil` for one of its own, which goes with the thread, once workers have heard the last message.
         let context: Context?
-        let journal: (any LevelJournal & Sendable)?
-        let progress: @Sendable (LevelRace) throws -> Void
+        let journal: (any WorkJournal & Sendable)?
+        let progress: @Sendable (any WorkSource) throws -> Void
         /// What is answered to those who ask how far the run is: a JSON object.
         let status: @Sendable () -> Data
         /// Told with a sentence while the run waits for room on the disk, and with nothing once it goes on.
         let paused: @Sendable (String?) -> Void
+        /// Given the last events and actions when the work ends with an error.
+        let postMortem: (@Sendable ([String]) -> Void)?
         let logger: Logger
     }
 
@@ -83,7 +85,7 @@ final class CoordinatorService: Sendable {
                 self.startError.withLock { $0 = error }
                 self.started.signal()
             }
-            for case .begin(_, _, _, let continuation) in self.mailbox.close() {
+            for case .begin(_, let continuation) in self.mailbox.close() {
                 continuation.resume(throwing: ClusterError.shutDown)
             }
             self.ended.signal()

@@ -1,5 +1,6 @@
 internal import Dispatch
 internal import Glibc
+internal import Work
 
 /// What answers at an address, when connections to it end during the handshake.
 ///

@@ -1,4 +1,5 @@
 internal import Coordination
+internal import Work
 
 /// The run that a worker has loaded, with the shards that it holds. Stays on the computing thread.
 struct LoadedRun {
@@ -6,7 +7,7 @@ struct LoadedRun {
     private let jobs: JobQueue
     /// Tells the talking thread what has happened.
     private let tell: (WorkerEvent) -> Void
-    private var computation: (any WorkerComputation)?
+    private var computation: (any Computation)?
     private var run: RunDescription?
     /// The shards that are to be held, and those of them that are on their way.
     private var wanted: Set<ShardContent> = []
@@ -21,7 +22,7 @@ struct LoadedRun {
     }
 
     /// Loads a run in place of what is loaded.
-    mutating func replace(by next: RunDescription, loading: () throws -> any WorkerComputation) {
+    mutating func replace(by next: RunDescription, loading: () throws -> any Computation) {
         // The old one goes first: two may not fit into memory.
         computation = nil
         fetcher.releaseAll()
@@ -36,16 +37,16 @@ struct LoadedRun {
     }
 
     /// Computes a task.
-    func compute(_ assignment: Assignment) {
+    func compute(_ order: WorkOrder) {
         guard let computation else {
-            return tell(.computeFailed(assignment.id, reason: "nothing is loaded", isPermanent: false))
+            return tell(.computeFailed(order.id, reason: "nothing is loaded", isPermanent: false))
         }
         let start = ContinuousClock.now
         do {
-            let scores = try computation.scores(of: assignment)
-            tell(.computed(assignment.id, scores: scores, seconds: start.duration(to: .now).inSeconds))
+            let result = try computation.perform(order.key, hints: order.hints, contents: fetcher)
+            tell(.computed(order.id, result: result, seconds: start.duration(to: .now).inSeconds))
         } catch {
-            tell(.computeFailed(assignment.id, reason: "\(error)", isPermanent: error is PermanentFailure))
+            tell(.computeFailed(order.id, reason: "\(error)", isPermanent: error is PermanentFailure))
         }
     }
 

@@ -1,7 +1,7 @@
 public import Coordination
 public import Foundation
 public import Logging
-public import Search
+public import Work
 
 /// Where workers from other machines come to, and what they are given.
 public struct RemoteAccess: Sendable {
@@ -32,11 +32,11 @@ public struct RemoteAccess: Sendable {
 /// ```swift
 /// let cluster = try LocalCluster(workers: 4, settings: settings, journal: journal)
 /// defer { cluster.shutdown() }
-/// let result = try await Search(problem, settings: search, evaluator: cluster.evaluator).run()
+/// let result = try await Search(problem, settings: search, runner: cluster.runner).run()
 /// ```
 public final class LocalCluster: Sendable {
-    /// Runs levels on the workers.
-    public let evaluator: ClusterEvaluator
+    /// Has work done by the workers.
+    public let runner: ClusterRunner
     private let workers: LocalWorkers?
     private let folder: PrivateFolder?
 
@@ -49,36 +49,37 @@ public final class LocalCluster: Sendable {
     ///   - remote: takes workers from other machines too.
     ///   - journal: keeps every result before it is acknowledged.
     ///   - paused: told with a sentence while the run waits for room on the disk, and with nothing once it goes on.
-    ///   - progress: called on the coordinator's thread after results were folded; what it throws ends the level.
+    ///   - progress: called on the coordinator's thread after results were folded; what it throws ends the work.
     /// - Throws: `ClusterError.folder`, `ClusterError.cannotStart`, `ClusterError.cannotListen`, `ZeroMQError`.
     public init(
         workers count: Int, executable: String? = nil, settings: CoordinatorSettings,
         remote: RemoteAccess? = nil,
-        journal: (any LevelJournal & Sendable)? = nil, logger: Logger = Logger(label: "espalier.coordinator"),
+        journal: (any WorkJournal & Sendable)? = nil, logger: Logger = Logger(label: "espalier.coordinator"),
         paused: @escaping @Sendable (String?) -> Void = { _ in },
-        progress: @escaping @Sendable (LevelRace) throws -> Void = { _ in }
+        postMortem: (@Sendable ([String]) -> Void)? = nil,
+        progress: @escaping @Sendable (any WorkSource) throws -> Void = { _ in }
     ) throws {
         let folder = remote == nil || count > 0 ? try PrivateFolder() : nil
         self.folder = folder
         let local = folder?.endpoint ?? ""
         if let remote {
-            evaluator = try ClusterEvaluator(
+            runner = try ClusterRunner(
                 settings, endpoint: remote.endpoint, localEndpoint: folder?.endpoint, keys: remote.keys,
                 isInsecure: remote.keys == nil, library: remote.library, journal: journal, logger: logger,
-                status: remote.status, paused: paused, progress: progress)
+                status: remote.status, paused: paused, postMortem: postMortem, progress: progress)
         } else {
             var settings = settings
             // An answer travels for a fraction of a millisecond here; keeping a result takes the disk a few.
             settings.prefetchLimit = settings.prefetchLimit ?? .milliseconds(2)
-            evaluator = try ClusterEvaluator(
+            runner = try ClusterRunner(
                 settings, endpoint: local, journal: journal, logger: logger, paused: paused,
-                progress: progress)
+                postMortem: postMortem, progress: progress)
         }
         workers =
             count == 0
             ? nil
             : try LocalWorkers(
-                count: count, executable: executable, endpoint: local, evaluator: evaluator, logger: logger)
+                count: count, executable: executable, endpoint: local, runner: runner, logger: logger)
     }
 
     /// The worker processes on this machine that live, by number.
@@ -87,7 +88,7 @@ public final class LocalCluster: Sendable {
     /// Sends the workers home, waits a moment for those on this machine, and ends those that do not go.
     public func shutdown() {
         workers?.expectEnd()
-        evaluator.shutdown()
+        runner.shutdown()
         workers?.stop()
     }
 

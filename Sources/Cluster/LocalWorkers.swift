@@ -19,7 +19,7 @@ final class LocalWorkers: Sendable {
 
     private let executable: String
     private let endpoint: String
-    private let evaluator: ClusterEvaluator
+    private let runner: ClusterRunner
     private let logger: Logger
     private let state = Mutex(State())
 
@@ -34,11 +34,11 @@ final class LocalWorkers: Sendable {
     ///
     /// - Throws: `ClusterError.cannotStart`.
     init(
-        count: Int, executable: String?, endpoint: String, evaluator: ClusterEvaluator, logger: Logger
+        count: Int, executable: String?, endpoint: String, runner: ClusterRunner, logger: Logger
     ) throws(ClusterError) {
         self.executable = executable ?? "/proc/self/exe"
         self.endpoint = endpoint
-        self.evaluator = evaluator
+        self.runner = runner
         self.logger = logger
         for _ in 0..<count {
             do throws(ClusterError) { try start() } catch {
@@ -54,7 +54,7 @@ final class LocalWorkers: Sendable {
     private func watch() {
         DispatchQueue.global().asyncAfter(deadline: .now() + 1) { [weak self] in
             guard let self, !self.state.withLock({ $0.isStopping }) else { return }
-            let known = Set(self.evaluator.workers.compactMap { $0.hello?.process })
+            let known = Set(self.runner.workers.compactMap { $0.hello?.process })
             let hung = self.state.withLock { state in
                 state.absences = state.absences.filter { state.children[$0.key] != nil }
                 for process in state.children.keys {
@@ -107,8 +107,8 @@ final class LocalWorkers: Sendable {
     }
 
     private func replace(_ child: ChildProcess, _ ending: ProcessEnding) {
-        evaluator.processEnded(child.process)
-        let wasReady = evaluator.wasReady(child.process)
+        runner.processEnded(child.process)
+        let wasReady = runner.wasReady(child.process)
         let (isStopping, early, lines) = state.withLock { state in
             state.children[child.process] = nil
             state.earlyDeaths = wasReady ? 0 : state.earlyDeaths + 1
@@ -117,10 +117,10 @@ final class LocalWorkers: Sendable {
         guard !isStopping else { return }
         logger.warning("worker process \(child.process) ended with \(ending)")
         guard early < LocalWorkers.earlyDeathLimit else {
-            return evaluator.fail(
+            return runner.fail(
                 ClusterError.workersDie(count: early, last: "\(ending)", output: lines))
         }
-        do throws(ClusterError) { try start() } catch { evaluator.fail(error) }
+        do throws(ClusterError) { try start() } catch { runner.fail(error) }
     }
 
     /// From now on a worker that ends is not replaced: to be called before workers are told to stop.

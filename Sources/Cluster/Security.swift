@@ -1,6 +1,7 @@
 internal import Coordination
 internal import Glibc
 public import ZeroMQ
+internal import Work
 
 /// A coordinator's keys: its own, and those of the workers that may come.
 public struct CoordinatorKeys: Sendable {

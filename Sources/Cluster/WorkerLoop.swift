@@ -111,7 +111,7 @@ final class WorkerLoop {
         case .hold(let shards): jobs.add(.hold(shards))
         case .deliver(let chunk): fetcher.deliver(chunk)
         case .missing(let sha256, let reason): fetcher.missing(sha256, reason: reason)
-        case .compute(let assignment): jobs.add(.compute(assignment))
+        case .compute(let order): jobs.add(.compute(order))
         case .reconnect(let pause):
             socket?.close()
             socket = nil

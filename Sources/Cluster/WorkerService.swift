@@ -4,6 +4,7 @@ internal import Foundation
 internal import Glibc
 public import Logging
 internal import Synchronization
+public import Work
 public import ZeroMQ
 
 /// What `espalier worker` runs: one thread talks to the coordinator and never computes, the calling thread computes
@@ -11,7 +12,7 @@ public import ZeroMQ
 ///
 /// ```swift
 /// let service = try WorkerService(endpoint: "ipc:///run/me/coordinator", softwareVersion: "0.1.0")
-/// let ending = service.run { try EngineComputation($0) }
+/// let ending = service.run { try EngineComputation($0, contents: $1) }
 /// exit(ending.exitStatus)
 /// ```
 public final class WorkerService: Sendable {
@@ -23,7 +24,7 @@ public final class WorkerService: Sendable {
     /// What the computing thread is to do next.
     enum Job: Sendable {
         case load(RunDescription)
-        case compute(Assignment)
+        case compute(WorkOrder)
         case hold([ShardContent])
         /// A shard's file is there, or cannot be had.
         case adopt(ShardContent, Result<String, any Error>, load: Int)
@@ -84,7 +85,7 @@ public final class WorkerService: Sendable {
     /// - Returns: why the work ended, once the computation in progress is done.
     public func run(
         whenOver: @escaping @Sendable (WorkerEnding) -> Void = { _ in },
-        loading: (RunDescription, ContentFetcher) throws -> any WorkerComputation
+        loading: (RunDescription, ContentFetcher) throws -> any Computation
     ) -> WorkerEnding {
         let ended = DispatchSemaphore(value: 0)
         let thread = Thread { [self] in
@@ -107,7 +108,7 @@ public final class WorkerService: Sendable {
                 ended.wait()
                 return ending
             case .load(let run): loaded.replace(by: run) { try loading(run, fetcher) }
-            case .compute(let assignment): loaded.compute(assignment)
+            case .compute(let order): loaded.compute(order)
             case .hold(let shards): loaded.hold(shards)
             case .adopt(let shard, let file, let load): loaded.adopt(shard, file, askedBy: load)
             }

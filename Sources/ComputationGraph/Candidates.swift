@@ -64,13 +64,16 @@ public struct Candidates: Sendable {
         self.equivalents = equivalents
     }
 
-    /// The expansions of `mask`: representatives that it does not remove, into vertices that are live under it, and
-    /// whose removal keeps every output depending on a model input.
-    public func expansions(of mask: Mask, in graph: Graph) -> [Edge] {
+    /// What the search tries, in canonical order.
+    public var units: [Unit] { representatives.map { Unit($0) } }
+
+    /// The expansions of `mask`: units that it does not remove, of vertices that are live under it, and whose removal keeps
+    /// every output depending on a model input.
+    public func expansions(of mask: Mask, in graph: Graph) -> [Unit] {
         let liveness = Liveness(of: graph, under: mask)
-        return representatives.filter { edge in
-            liveness.isLive[edge.node] && !mask.contains(edge)
-                && Liveness(of: graph, under: mask.removing(edge)).isConnected
+        return units.filter { unit in
+            liveness.isLive[unit.edge.node] && !mask.contains(unit)
+                && Liveness(of: graph, under: mask.removing(unit)).isConnected
         }
     }
 

@@ -1,28 +1,5 @@
-public import ComputationGraph
 public import FoundationEssentials
-
-/// Something that is known by what it holds: a model file, a shard.
-public struct ContentID: Hashable, Sendable, CustomStringConvertible {
-    /// SHA-256 of its bytes, 32 bytes.
-    public let sha256: [UInt8]
-    /// The number of its bytes.
-    public let size: Int
-
-    /// The content of this hash and size.
-    public init(sha256: [UInt8], size: Int) {
-        self.sha256 = sha256
-        self.size = size
-    }
-
-    /// The hash in hexadecimal digits.
-    public var hexadecimal: String {
-        let digits = Array("0123456789abcdef")
-        return String(sha256.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] })
-    }
-
-    /// As logs name it.
-    public var description: String { "content \(hexadecimal.prefix(12)) (\(size) bytes)" }
-}
+public import Work
 
 /// A file of a model. The first of a list is the model itself, the others hold its weights.
 public struct ModelPart: Hashable, Sendable {
@@ -59,21 +36,17 @@ public struct ShardContent: Hashable, Sendable {
     }
 }
 
-/// A block on which a worker shows that it computes the same bits as the coordinator: the losses of the full model, and
-/// of the model without each of some edges.
+/// Work on which a worker shows that it computes the same bits as the coordinator.
 public struct Reference: Hashable, Sendable {
-    /// An `.npz` archive of the block's samples.
+    /// An `.npz` archive of the samples.
     public let content: ContentID
-    /// How many samples those are.
-    public let samples: Int
-    /// The edges.
-    public let edges: [Edge]
+    /// What is computed on them.
+    public let key: WorkKey
 
-    /// A block and edges.
-    public init(content: ContentID, samples: Int, edges: [Edge]) {
+    /// Work on the samples of an archive.
+    public init(content: ContentID, key: WorkKey) {
         self.content = content
-        self.samples = samples
-        self.edges = edges
+        self.key = key
     }
 }
 

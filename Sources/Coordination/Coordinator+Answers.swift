@@ -1,6 +1,5 @@
-internal import Datasets
 internal import OrderedCollections
-internal import Search
+internal import Work
 
 /// What workers answer: results, failures, and leases that end.
 extension Coordinator {
@@ -11,51 +10,44 @@ extension Coordinator {
         guard settings.run.numbers(result.id.task) else { return [] }
         let acknowledgement = CoordinatorAction.send(.acknowledged(result.id), to: connection)
         quiet.end(at: now)
-        guard let flight = flights[result.id.task] ?? lapsed[result.id.task], let level = race?.level.number
-        else {
+        guard let flight = flights[result.id.task] ?? lapsed[result.id.task], let source else {
             // Late, or a copy: the work is known.
             endLease(result.id, of: connection, at: now)
             return [acknowledgement]
         }
-        let task = flight.task
+        let item = flight.item
         guard let holder = flight.holders[result.id.attempt], holder == peers[connection]?.hello?.identity
         else {
             return refuse(connection, because: "\(result.id) was not given to it, and it answers it", at: now)
         }
-        guard result.scores.count == task.expansions.count,
-            result.scores.allSatisfy({
-                $0.losses.count == task.samples.count
-                    && ($0.correct.isEmpty || $0.correct.count == task.samples.count)
-            })
-        else {
-            return refuse(connection, because: "its result of \(result.id.task) has a wrong shape", at: now)
+        do throws(WorkMismatch) { try source.check(result.result, of: item) } catch {
+            return refuse(connection, because: "its result of \(result.id.task) \(error)", at: now)
         }
         let copies = flights[result.id.task]?.leases.filter { $0.attempt != result.id.attempt } ?? []
         // A worker may have waited before it computed, but it cannot have computed for longer than since it was asked.
         if let lease = flight.leases.first(where: { $0.attempt == result.id.attempt }) {
             let longest = (now - lease.handedOut + settings.leaseFloor).inSeconds
-            cost.fold(seconds: min(result.seconds, longest), expansions: task.expansions.count)
+            cost.fold(seconds: min(result.seconds, longest), of: item.cost)
         }
         let wasLapsed = flights.removeValue(forKey: result.id.task) == nil
         lapsed[result.id.task] = nil
         endLease(result.id, of: connection, at: now)
         // What was given back may have been handed out since in other company.
-        let others = wasLapsed ? withdraw(task) : []
-        let dropped = race?.dropCount
-        race?.fold(task, result.scores)
+        let others = wasLapsed ? withdraw(item) : []
+        let hasMadeNeedless = self.source?.fold(item, result.result) ?? false
         peers.update(connection) { $0.computed += 1 }
         return noteNumerics(of: connection)
-            + [.journal(task, result.scores, level: level), acknowledgement]
+            + [.journal(WorkRecord(key: item.key, result: result.result)), acknowledgement]
             + copies.map { .send(.cancel(result.id.task), to: $0.connection) } + others
-            + (race?.dropCount == dropped ? [] : cancelNeedless())
+            + (hasMadeNeedless ? cancelNeedless() : [])
     }
 
-    /// Tells the workers that have a task whose expansions were all dropped: one that is queued goes, one that is
+    /// Tells the workers that have a task whose result cannot matter any more: one that is queued goes, one that is
     /// being computed is finished.
     private mutating func cancelNeedless() -> [CoordinatorAction] {
-        guard let race else { return [] }
+        guard let source else { return [] }
         var actions: [CoordinatorAction] = []
-        for (id, flight) in flights where !flight.isCancelled && !race.needs(flight.task) {
+        for (id, flight) in flights where !flight.isCancelled && !source.needs(flight.item) {
             flights[id]?.isCancelled = true
             actions += flight.leases.map { .send(.cancel(id), to: $0.connection) }
         }
@@ -68,23 +60,21 @@ extension Coordinator {
         var actions: [CoordinatorAction] = [.send(.acknowledged(failure.id), to: connection)]
         quiet.end(at: now)
         let wasLeased = flights[failure.id.task]?.leases.contains { $0.connection == connection } ?? false
-        let task = flights[failure.id.task]?.task
+        let item = flights[failure.id.task]?.item
         endLease(failure.id, of: connection, at: now)
-        guard wasLeased, let task else { return actions }
+        guard wasLeased, let item, let source else { return actions }
         let name = peers[connection]?.name(connection) ?? "\(connection)"
         actions.append(.log(.warning, "\(failure.id.task) failed on \(name): \(failure.reason)"))
         if failure.isPermanent {
             return actions
-                + fail(
-                    .taskFailed(
-                        state: task.state, block: task.block, edges: task.edges, reason: failure.reason))
+                + fail(.taskFailed(work: source.describe(item, pieces: item.pieces), reason: failure.reason))
         }
         let rest = now + settings.restAfterFailure
         peers.update(connection) { $0.restsUntil = rest }
-        return actions + strike(task, vanished: nil, reason: failure.reason)
+        return actions + noteFailure(of: item, vanished: nil, reason: failure.reason)
     }
 
-    /// An attempt is over. When no one else has the task, its work goes back to the race.
+    /// An attempt is over. When no one else has the task, its work goes back to the source.
     mutating func endLease(_ id: AttemptID, of connection: ConnectionID, at now: Instant) {
         settleDebt(id, of: connection, at: now)
         guard var flight = flights[id.task] else { return }

@@ -1,5 +1,5 @@
 internal import OrderedCollections
-internal import Search
+internal import Work
 
 /// Workers whose losses differ in the last bits from the coordinator's: refused, or let in and kept in mind.
 extension Coordinator {

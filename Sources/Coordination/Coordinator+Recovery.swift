@@ -1,52 +1,40 @@
-internal import Datasets
 internal import OrderedCollections
-internal import Search
+internal import Work
 
 /// What was finished for a coordinator that is gone, answers that do not come, and peers that no longer agree.
 extension Coordinator {
     // MARK: Handovers
 
-    /// Takes what a worker finished for an earlier coordinator, when it is of the level that is raced: for the same
-    /// state, edges, block and samples, on what `RunDescription.needsTheSameFiles` says is the same model and data.
+    /// Takes what a worker finished for an earlier coordinator, when it is about the work that is being done: by its key,
+    /// on what `RunDescription.needsTheSameFiles` says is the same model and data.
     ///
-    /// What belongs to a level that may yet come is not acknowledged: the worker keeps it, and offers it again.
+    /// What belongs to a source that may yet come is not acknowledged: the worker keeps it, and offers it again.
     mutating func take(_ handover: Handover, from connection: ConnectionID, at now: Instant)
         -> [CoordinatorAction]
     {
-        let assignment = handover.assignment
-        guard let race, handover.level <= race.level.number else { return [] }
+        let record = WorkRecord(key: handover.key, result: handover.result.result)
         let acknowledgement = CoordinatorAction.send(.acknowledged(handover.result.id), to: connection)
-        guard handover.result.scores.count == assignment.edges.count,
-            handover.result.scores.allSatisfy({
-                $0.losses.count == assignment.samples.count
-                    && ($0.correct.isEmpty || $0.correct.count == assignment.samples.count)
-            })
-        else {
-            return refuse(connection, because: "what it hands over has a wrong shape", at: now)
+        switch source?.adopt(record) ?? .later {
+        case .later: return []
+        case .none: return [acknowledgement]
+        case .part(let item, let result):
+            let cancellations = withdraw(item)
+            _ = source?.fold(item, result)
+            peers.update(connection) { $0.computed += 1 }
+            let name = peers[connection]?.name(connection) ?? "\(connection)"
+            let work = source?.describe(item, pieces: item.pieces) ?? ""
+            return noteNumerics(of: connection) + [
+                .log(.info, "\(name) hands over \(work) computed for an earlier coordinator"),
+                .journal(WorkRecord(key: item.key, result: result)), acknowledgement,
+            ] + cancellations
         }
-        guard
-            let (task, places) = race.task(
-                state: assignment.state, block: assignment.block, samples: assignment.samples,
-                edges: assignment.edges)
-        else { return [acknowledgement] }
-        let scores = places.map { handover.result.scores[$0] }
-        let cancellations = withdraw(task)
-        self.race?.fold(task, scores)
-        peers.update(connection) { $0.computed += 1 }
-        let name = peers[connection]?.name(connection) ?? "\(connection)"
-        return noteNumerics(of: connection) + [
-            .log(.info, "\(name) hands over block \(task.block.index) of shard \(task.block.shard)"),
-            .journal(task, scores, level: race.level.number), acknowledgement,
-        ] + cancellations
     }
 
-    /// Takes back tasks that are about what is known now; what else they are about goes back to the race.
-    mutating func withdraw(_ known: LevelTask) -> [CoordinatorAction] {
+    /// Takes back tasks that are about what is known now; what else they are about goes back to the source.
+    mutating func withdraw(_ known: WorkItem) -> [CoordinatorAction] {
         var actions: [CoordinatorAction] = []
-        for (id, flight) in flights
-        where flight.task.block == known.block
-            && !Set(flight.task.expansions).isDisjoint(with: known.expansions)
-        {
+        let pieces = Set(known.pieces)
+        for (id, flight) in flights where !pieces.isDisjoint(with: flight.item.pieces) {
             actions += flight.leases.map { .send(.cancel(id), to: $0.connection) }
             giveBack(id)
         }
@@ -56,10 +44,10 @@ extension Coordinator {
     /// More tasks than late answers can still be expected to.
     static let lapsedLimit = 4096
 
-    /// Nobody holds the task any more: its work goes back to the race. Its result counts all the same, if it comes.
+    /// Nobody holds the task any more: its work goes back to the source. Its result counts all the same, if it comes.
     mutating func giveBack(_ id: TaskID) {
         guard var flight = flights.removeValue(forKey: id) else { return }
-        race?.giveBack(flight.task)
+        source?.giveBack(flight.item)
         flight.leases = []
         lapsed[id] = flight
         if lapsed.count > Self.lapsedLimit { lapsed.removeFirst() }
@@ -76,7 +64,7 @@ extension Coordinator {
         guard let outstanding = peers[connection]?.outstanding, let index = outstanding.firstIndex(of: id)
         else { return }
         let limit = outstanding.first { $0 != id }.map { next in
-            let duration = flights[next.task].map { leaseDuration(of: $0.task, behind: []) }
+            let duration = flights[next.task].map { leaseDuration(of: $0.item, behind: []) }
             return now + patience(with: duration ?? settings.leaseFloor)
         }
         peers.update(connection) { peer in

@@ -1,6 +1,5 @@
-internal import Datasets
 internal import OrderedCollections
-internal import Search
+internal import Work
 
 /// Which worker holds which shards, where the coordinator says so. It decides who computes what, never what comes out.
 extension Coordinator {
@@ -28,7 +27,7 @@ extension Coordinator {
     /// Gives idle workers shards on which there is work, in the place of others that they hold: at once those that
     /// nobody holds, after some patience those whose holders are busy.
     mutating func moveShards(at now: Instant) -> [CoordinatorAction] {
-        guard !settings.shards.isEmpty, race != nil else { return [] }
+        guard !settings.shards.isEmpty, source != nil else { return [] }
         var actions: [CoordinatorAction] = []
         for (connection, peer) in peers {
             guard peer.phase == .ready, peer.outstanding.isEmpty, !peer.isLoading,
@@ -42,12 +41,13 @@ extension Coordinator {
             let holders = shardHolders()
             let isPatient = now - since >= settings.patience
             guard
-                let task = race?.nextTask(
-                    sharing: 1, admits: { !peer.shards.contains($0) && (isPatient || holders[$0] == 0) })
+                let item = source?.next(
+                    for: WorkerView(holds: { !peer.shards.contains($0) && (isPatient || holders[$0] == 0) }))
             else { continue }
-            race?.giveBack(task)
+            source?.giveBack(item)
+            guard let shard = item.shard else { continue }
             let kept = peer.assigned.suffix(max(0, capacity(of: peer) - 1))
-            actions += hold(kept + [task.block.shard], by: connection, at: now)
+            actions += hold(kept + [shard], by: connection, at: now)
         }
         return actions
     }

@@ -1,6 +1,5 @@
 internal import OrderedCollections
-internal import Datasets
-internal import Search
+internal import Work
 
 /// Tasks are handed out, and handed out again.
 extension Coordinator {
@@ -20,23 +19,23 @@ extension Coordinator {
 
     /// Whether choosing tasks ahead costs less than workers that wait.
     private var mayPrefetch: Bool {
-        guard usesBounds, let limit = settings.prefetchLimit, let blocks = race?.blocksPerState else {
+        guard let source, let items = source.independentItems, let limit = settings.prefetchLimit else {
             return true
         }
-        if blocks >= Self.fewestBlocksAhead * readyCount { return true }
-        return cost.expected(expansions: 1).map { $0 < limit } ?? false
+        if items >= Self.fewestItemsAhead * readyCount { return true }
+        return cost.expected(source.smallestCost).map { $0 < limit } ?? false
     }
 
-    /// With so many blocks of a state for each worker, a task chosen ahead is one of many, and hardly ever in vain.
-    private static let fewestBlocksAhead = 4
+    /// With so many independent items for each worker, one chosen ahead is one of many, and hardly ever in vain.
+    private static let fewestItemsAhead = 4
 
     /// The most leases of one task at once.
     private static let largestCopyCount = 4
 
     private mutating func nextTask(for connection: ConnectionID, _ peer: Peer, at now: Instant) -> TaskID? {
-        func mayHave(_ flight: Flight) -> Bool {
+        func mayHave(_ flight: InFlightItem) -> Bool {
             !flight.isCancelled && flight.leases.count < Self.largestCopyCount
-                && peer.shards.contains(flight.task.block.shard)
+                && (flight.item.shard.map(peer.shards.contains) ?? true)
                 && !flight.leases.contains { $0.connection == connection }
         }
         // Mostly nothing is overdue; then the flights need not be looked through.
@@ -48,23 +47,21 @@ extension Coordinator {
             }
             self.earliestDeadline = flights.values.compactMap { $0.leases.map(\.deadline).max() }.min()
         }
-        let (homes, peers, sharers) = (homes, peers, readyCount)
-        let task = race?.nextTask(
-            sharing: sharers, admits: { peer.shards.contains($0) },
-            suits: { block in
-                homes[block].map { $0 == connection || peers[$0] == nil } ?? true
-            })
-        if let task {
+        let (locality, peers) = (locality, peers)
+        let worker = WorkerView(
+            sharing: readyCount, holds: { peer.shards.contains($0) },
+            prefers: { key in locality[key].map { $0 == connection || peers[$0] == nil } ?? true })
+        if let item = source?.next(for: worker) {
             let id = newTaskID()
-            flights[id] = Flight(task: task)
+            flights[id] = InFlightItem(item: item)
             return id
         }
         guard peer.outstanding.isEmpty else { return nil }
         return copyToRace(mayHave: mayHave, at: now)
     }
 
-    /// The end of a level: a task that an idle worker may finish sooner than the one that has it.
-    private func copyToRace(mayHave: (Flight) -> Bool, at now: Instant) -> TaskID? {
+    /// The end of a source: a task that an idle worker may finish sooner than the one that has it.
+    private func copyToRace(mayHave: (InFlightItem) -> Bool, at now: Instant) -> TaskID? {
         let single = flights.filter { mayHave($0.value) && $0.value.leases.count == 1 }
         // Tasks that still wait behind another one at their worker first, then the one that has run longest.
         let waiting = single.first { id, flight in
@@ -73,7 +70,7 @@ extension Coordinator {
         }
         if let waiting { return waiting.key }
         let slow = single.filter { _, flight in
-            guard let expected = cost.expected(expansions: flight.task.expansions.count),
+            guard let expected = cost.expected(flight.item.cost),
                 let since = flight.leases.first?.handedOut
             else { return false }
             return now - since > .clamped(seconds: expected.inSeconds * settings.speculationFactor)
@@ -96,7 +93,7 @@ extension Coordinator {
         flight.attempts += 1
         let id = AttemptID(task, flight.attempts)
         flight.holders[flight.attempts] = peers[connection]?.hello?.identity
-        let duration = leaseDuration(of: flight.task, behind: peers[connection]?.outstanding ?? [])
+        let duration = leaseDuration(of: flight.item, behind: peers[connection]?.outstanding ?? [])
         flight.leases.append(
             Lease(attempt: id.attempt, connection: connection, handedOut: now, deadline: now + duration))
         flights[task] = flight
@@ -106,16 +103,17 @@ extension Coordinator {
             if peer.answerBy == nil { peer.answerBy = limit }
             peer.outstanding.append(id)
         }
-        homes[flight.task.block] = connection
-        let assignment = Assignment(
-            id: id, state: flight.task.state, block: flight.task.block, samples: flight.task.samples,
-            edges: flight.task.edges, contenders: flight.task.contenders, deadline: duration)
-        return actions + [.send(.task(assignment), to: connection)]
+        locality[flight.item.locality] = connection
+        let order = WorkOrder(
+            id: id, key: flight.item.key, hints: flight.item.hints, contents: flight.item.contents,
+            deadline: duration)
+        return actions + [.send(.task(order), to: connection)]
     }
 
-    func leaseDuration(of task: LevelTask, behind others: [AttemptID]) -> Duration {
-        let sizes = [task.expansions.count] + others.map { flights[$0.task]?.task.expansions.count ?? 1 }
-        let expected = sizes.map { cost.expected(expansions: $0) }
+    func leaseDuration(of item: WorkItem, behind others: [AttemptID]) -> Duration {
+        let costs =
+            [item.cost] + others.map { flights[$0.task]?.item.cost ?? source?.smallestCost ?? item.cost }
+        let expected = costs.map { cost.expected($0) }
         guard !expected.contains(nil) else { return settings.firstLease }
         let seconds = expected.reduce(0) { $0 + ($1?.inSeconds ?? 0) }
         return .clamped(seconds: seconds * settings.leaseFactor) + settings.leaseFloor

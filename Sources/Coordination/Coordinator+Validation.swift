@@ -1,6 +1,6 @@
 internal import Datasets
 internal import OrderedCollections
-internal import Search
+internal import Work
 
 extension Coordinator {
     /// Checks what must hold after every event. Tests call it each time; a run need not.
@@ -10,17 +10,13 @@ extension Coordinator {
         var findings = Findings()
         checkFlights(&findings)
         checkPeers(&findings)
-        checkLevel(&findings)
+        checkSource(&findings)
         guard findings.problems.isEmpty else { throw InvariantViolation(problems: findings.problems) }
     }
 
     /// Every task in flight is held by workers that owe it, and no work twice.
     private func checkFlights(_ findings: inout Findings) {
-        struct Piece: Hashable {
-            let expansion: Int
-            let block: BlockID
-        }
-        var inFlight: Set<Piece> = []
+        var inFlight: Set<Int> = []
         for (id, flight) in flights {
             findings.expect(!flight.leases.isEmpty, "\(id) is in flight and nobody holds it")
             findings.expect(lapsed[id] == nil, "\(id) is in flight and given back")
@@ -30,11 +26,9 @@ extension Coordinator {
             findings.expect(
                 Set(flight.leases.map(\.attempt)).count == flight.leases.count,
                 "two leases of \(id) have one number")
-            for lease in flight.leases { check(lease, of: id, on: flight.task.block.shard, &findings) }
-            for expansion in flight.task.expansions {
-                findings.expect(
-                    inFlight.insert(Piece(expansion: expansion, block: flight.task.block)).inserted,
-                    "block \(flight.task.block) of expansion \(expansion) is in flight twice")
+            for lease in flight.leases { check(lease, of: id, on: flight.item.shard, &findings) }
+            for piece in flight.item.pieces {
+                findings.expect(inFlight.insert(piece).inserted, "piece \(piece) is in flight twice")
             }
         }
         findings.expect(
@@ -42,14 +36,16 @@ extension Coordinator {
             "\(flights.count) tasks are in flight and \(lapsed.count) kept for late results")
     }
 
-    private func check(_ lease: Lease, of id: TaskID, on shard: Int, _ findings: inout Findings) {
+    private func check(_ lease: Lease, of id: TaskID, on shard: Int?, _ findings: inout Findings) {
         let holder = "\(id) is leased to \(lease.connection)"
         guard let peer = peers[lease.connection] else {
             findings.problems.append("\(holder), which is gone")
             return
         }
         findings.expect(peer.phase == .ready, "\(holder), which is not ready")
-        findings.expect(peer.shards.contains(shard), "\(holder), which does not hold shard \(shard)")
+        if let shard {
+            findings.expect(peer.shards.contains(shard), "\(holder), which does not hold shard \(shard)")
+        }
         findings.expect(
             peer.outstanding.contains(AttemptID(id, lease.attempt)), "\(holder), which is not said to owe it")
     }
@@ -83,14 +79,14 @@ extension Coordinator {
         findings.expect(Set(identities).count == identities.count, "a worker is there twice")
     }
 
-    /// While a level is raced nobody idles; afterwards nothing of it is left.
-    private func checkLevel(_ findings: inout Findings) {
-        guard let race else {
+    /// While there is work nobody idles; afterwards nothing of it is left.
+    private func checkSource(_ findings: inout Findings) {
+        guard let source else {
             findings.expect(
-                flights.isEmpty && lapsed.isEmpty, "tasks are left over from a level that has ended")
+                flights.isEmpty && lapsed.isEmpty, "tasks are left over from a source that has ended")
             return
         }
-        findings.expect(!race.isComplete, "the level is over and was not finished")
+        findings.expect(!source.isComplete, "the source is complete and was not finished")
         let mayTakeAnything = peers.values.contains { peer in
             peer.phase == .ready && peer.outstanding.isEmpty && peer.restsUntil == nil
                 && peer.shards.count == settings.run.sharding.shards

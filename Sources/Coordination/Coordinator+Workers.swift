@@ -1,7 +1,6 @@
 internal import Datasets
 internal import OrderedCollections
-internal import ComputationGraph
-internal import Search
+internal import Work
 
 /// Workers come, introduce themselves, and go.
 extension Coordinator {
@@ -59,7 +58,7 @@ extension Coordinator {
             actions += remove(other, blamed: false, because: "it connected again", at: now)
             if other != connection { actions.append(.close(other)) }
         }
-        strikes.forgive(hello.identity)
+        failures.forgive(hello.identity)
         var peer = Peer(at: now)
         peer.hello = hello
         peer.phase = .loading
@@ -96,7 +95,7 @@ extension Coordinator {
         peers.update(connection) { $0.shards = kept }
         // What it has let go on its own it cannot compute: others may.
         for id in peer.outstanding {
-            guard let shard = flights[id.task]?.task.block.shard, !kept.contains(shard) else { continue }
+            guard let shard = flights[id.task]?.item.shard, !kept.contains(shard) else { continue }
             endLease(id, of: connection, at: now)
             actions.append(.send(.cancel(id.task), to: connection))
         }
@@ -117,9 +116,9 @@ extension Coordinator {
         return actions + stopIfNobodyCanLoad()
     }
 
-    /// Stops a level for which there is no worker and, by what several said, will be none; also one that begins only then.
+    /// Stops a source for which there is no worker and, by what several said, will be none; also one that begins only then.
     mutating func stopIfNobodyCanLoad() -> [CoordinatorAction] {
-        guard loadFailures.count >= settings.strikeLimit, race?.isComplete == false else { return [] }
+        guard loadFailures.count >= settings.failureLimit, source?.isComplete == false else { return [] }
         return fail(.cannotLoad(reason: loadFailures.reason))
     }
 
@@ -150,20 +149,20 @@ extension Coordinator {
                 .log(blamed || isWorthTelling ? .warning : .info, "\(peer.name(connection)) left: \(reason)"))
         }
         if blamed, let suspect = peer.outstanding.first, let flight = flights[suspect.task] {
-            actions += strike(flight.task, vanished: peer.hello?.identity, reason: reason)
+            actions += noteFailure(of: flight.item, vanished: peer.hello?.identity, reason: reason)
         }
         for id in peer.outstanding { endLease(id, of: connection, at: now) }
         return actions
     }
 
-    /// Counts a strike against a task's work, and stops the run when there were too many.
-    mutating func strike(_ task: LevelTask, vanished worker: WorkerID?, reason: String) -> [CoordinatorAction]
+    /// Counts a failure of a task's work, and stops the run when there were too many.
+    mutating func noteFailure(of item: WorkItem, vanished worker: WorkerID?, reason: String)
+        -> [CoordinatorAction]
     {
-        let deadly = strikes.add(task, vanished: worker, limit: settings.strikeLimit)
-        guard !deadly.isEmpty else { return [] }
+        let deadly = failures.add(item, vanished: worker, limit: settings.failureLimit)
+        guard !deadly.isEmpty, let source else { return [] }
         return fail(
             .deadlyTask(
-                state: task.state, block: task.block, edges: deadly.map { task.edges[$0] },
-                workers: settings.strikeLimit, last: reason))
+                work: source.describe(item, pieces: deadly), workers: settings.failureLimit, last: reason))
     }
 }

@@ -1,11 +1,10 @@
 internal import OrderedCollections
-internal import Datasets
-public import Search
+public import Work
 
 /// The coordinator's side of a run, as a pure state machine: events in, actions out; no I/O, no clock, no threads.
 ///
-/// It owns the level's race and decides who computes what, for how long, and what happens when a worker is slow,
-/// silent, wrong or gone. What the level's outcome is does not depend on any of that.
+/// It owns a source of work and decides who computes what, for how long, and what happens when a worker is slow,
+/// silent, wrong or gone. What the work comes to does not depend on any of that.
 ///
 /// ```swift
 /// var coordinator = Coordinator(settings)
@@ -20,21 +19,17 @@ public struct Coordinator: Sendable {
     private var assignedVersion = -1
     /// No lease of a flight ends before.
     var earliestDeadline: Instant?
-    /// The level's race, e.g. to show how far it is; `nil` between levels.
-    public internal(set) var race: LevelRace?
+    /// Where the work comes from, e.g. to show how far it is; `nil` while there is none.
+    public internal(set) var source: (any WorkSource)?
     /// Tasks that at least one worker holds a lease of.
-    var flights: OrderedDictionary<TaskID, Flight> = [:]
-    /// Tasks of this level whose work was given back to the race, in case their results come after all; the latest.
-    var lapsed: OrderedDictionary<TaskID, Flight> = [:]
-    /// Who had a task of a block last, and may have kept what it computed there.
-    var homes: [BlockID: ConnectionID] = [:]
-    var strikes = Strikes()
+    var flights: OrderedDictionary<TaskID, InFlightItem> = [:]
+    /// Tasks of this source whose work was given back to it, in case their results come after all; the latest.
+    var lapsed: OrderedDictionary<TaskID, InFlightItem> = [:]
+    /// Who had a task of a locality last, and may have kept what it computed there.
+    var locality: [UInt64: ConnectionID] = [:]
+    var failures = FailureCounts()
     var cost = CostEstimate()
-    /// Whether the level drops expansions, so that later tasks depend on earlier results.
-    private(set) var usesBounds = false
     private var lastTask: UInt64
-    /// A defect for a simulator to find.
-    package var defect: RaceDefect?
     private var lastEvent: Instant?
     /// Since when work has been lying about with no one to take it.
     var quiet = Quiet()
@@ -86,17 +81,14 @@ public struct Coordinator: Sendable {
                 actions = remove(connection, blamed: true, because: "its connection broke", at: now)
             }
         case .tick: actions = tick(at: now)
-        case .begin(let level, let division, let usesBounds, let recorded):
-            var race = LevelRace(level, division: division, usesBounds: usesBounds)
-            race.defect = defect
-            race.replay(recorded)
-            actions = abandonLevel()
-            self.race = race
-            self.usesBounds = usesBounds
+        case .begin(var source, let recorded):
+            source.replay(recorded)
+            actions = abandon()
+            self.source = source
             actions += stopIfNobodyCanLoad()
-        case .abandon: actions = abandonLevel()
+        case .abandon: actions = abandon()
         case .stop(let reason):
-            actions = abandonLevel()
+            actions = abandon()
             actions += peers.keys.map { .send(.stop(reason: reason), to: $0) }
         }
         if peers.version != assignedVersion {
@@ -108,36 +100,34 @@ public struct Coordinator: Sendable {
         return actions
     }
 
-    /// Hands out what can be handed out, or ends the level when its outcome is known.
+    /// Hands out what can be handed out, or ends the source's work when its outcome is known.
     ///
     /// Nobody waits for the disk: tasks may go out before a result is kept. Its acknowledgement may not, nor the outcome.
     private mutating func settle(after actions: [CoordinatorAction], at now: Instant) -> [CoordinatorAction] {
-        guard let isComplete = race?.isComplete else { return actions }
-        if isComplete, let outcome = race?.outcome() {
-            return actions + abandonLevel() + [.levelFinished(outcome)]
-        }
+        guard let source else { return actions }
+        if source.isComplete { return actions + abandon() + [.finished(source)] }
         let place = actions.firstIndex { if case .journal = $0 { true } else { false } } ?? actions.endIndex
         return actions[..<place] + dispatch(at: now) + actions[place...]
     }
 
-    /// Ends the level: what its workers have queued is not wanted any more.
-    mutating func abandonLevel() -> [CoordinatorAction] {
+    /// Ends the source's work: what workers have queued of it is not wanted any more.
+    mutating func abandon() -> [CoordinatorAction] {
         var actions: [CoordinatorAction] = []
         for (task, flight) in flights {
             for lease in flight.leases { actions.append(.send(.cancel(task), to: lease.connection)) }
         }
-        race = nil
+        source = nil
         flights = [:]
         earliestDeadline = nil
         lapsed = [:]
-        strikes = Strikes()
+        failures = FailureCounts()
         stalledSince = nil
         return actions
     }
 
     mutating func fail(_ error: CoordinationError) -> [CoordinatorAction] {
-        guard race != nil else { return [] }
-        return abandonLevel() + [.fail(error)]
+        guard source != nil else { return [] }
+        return abandon() + [.fail(error)]
     }
 
     mutating func newTaskID() -> TaskID {
@@ -179,7 +169,7 @@ public struct Coordinator: Sendable {
 
     /// Tells once when nobody has answered for much longer than any of the tasks out was expected to take.
     private mutating func tellOfQuiet(at now: Instant) -> [CoordinatorAction] {
-        guard race != nil, !flights.isEmpty else {
+        guard source != nil, !flights.isEmpty else {
             quiet.end(at: now)
             return []
         }
@@ -202,7 +192,7 @@ public struct Coordinator: Sendable {
         let someoneLoads = peers.values.contains {
             $0.isLoading && now - $0.since < settings.loadingLimit
         }
-        guard race != nil, flights.isEmpty, !someoneLoads else {
+        guard source != nil, flights.isEmpty, !someoneLoads else {
             stalledSince = nil
             return []
         }

@@ -1,5 +1,4 @@
-public import Datasets
-public import Search
+public import Work
 
 /// What a coordinator is told.
 public enum CoordinatorEvent: Sendable {
@@ -12,9 +11,9 @@ public enum CoordinatorEvent: Sendable {
     case disconnected(ConnectionID)
     /// Some time has passed: to be told a few times per heartbeat.
     case tick
-    /// A level is to be raced; `recorded` are results of an earlier run.
-    case begin(Level, division: SampleDivision, usesBounds: Bool, recorded: [RecordedResult])
-    /// The level is not wanted any more.
+    /// The work of a source is to be done; `recorded` are results of an earlier run.
+    case begin(any WorkSource, recorded: [WorkRecord])
+    /// The source's work is not wanted any more.
     case abandon
     /// The run is over: workers go home.
     case stop(reason: String)
@@ -33,12 +32,13 @@ public enum CoordinatorAction: Sendable {
     case send(CoordinatorMessage, to: ConnectionID)
     /// Nothing from or to this connection counts any more.
     case close(ConnectionID)
-    /// Keep a task's scores. Some may have been kept before, with the same values.
-    case journal(LevelTask, [SampleScores], level: Int)
+    /// Keep a result. Parts of it may have been kept before, with the same values.
+    case journal(WorkRecord)
     /// Note how a machine computes whose results come from now on, and are other bits than the coordinator's.
     case note(Numerics)
-    case levelFinished(LevelOutcome)
-    /// The level cannot be finished.
+    /// The source is complete.
+    case finished(any WorkSource)
+    /// The source's work cannot be finished.
     case fail(CoordinationError)
     /// A worker asks for a piece of a content: answer it with `chunk` or `missing`.
     case serve(ChunkRequest, to: ConnectionID)
@@ -59,7 +59,7 @@ public struct WorkerStatus: Hashable, Sendable {
     public let phase: Phase
     /// Tasks that it has not answered yet.
     public let outstanding: Int
-    /// Tasks whose scores it has sent.
+    /// Tasks whose results it has sent.
     public let computed: Int
     /// The shards that it holds.
     public let shards: Set<Int>

@@ -1,3 +1,5 @@
+internal import Work
+
 /// How a coordinator treats its workers.
 public struct CoordinatorSettings: Sendable {
     /// What every worker is told.
@@ -13,7 +15,7 @@ public struct CoordinatorSettings: Sendable {
     public var noWorkersLimit: Duration = .seconds(60)
     /// How many workers a piece of work may kill, or fail on, before the run stops; and how many may fail to load the run
     /// where there are no others.
-    public var strikeLimit = 3
+    public var failureLimit = 3
     /// A lease lasts this many times the expected cost of its task, and of those queued before it, …
     public var leaseFactor = 4.0
     /// … and this much longer.
@@ -22,7 +24,7 @@ public struct CoordinatorSettings: Sendable {
     public var firstLease: Duration = .seconds(600)
     /// The user is told when no worker has answered for so long, and for twice as long as a task's lease lasts.
     public var quietLimit: Duration = .seconds(60)
-    /// At the end of a level an idle worker gets a copy of a task that has taken this many times its expected cost.
+    /// At the end of a source an idle worker gets a copy of a task that has taken this many times its expected cost.
     public var speculationFactor = 1.5
     /// How long a worker on which a task failed gets nothing, so that others may try.
     public var restAfterFailure: Duration = .seconds(3)
@@ -49,19 +51,19 @@ public struct CoordinatorSettings: Sendable {
     }
 }
 
-/// What tasks cost, learnt from those that were computed.
+/// What tasks cost, learnt from those that were computed, scale by scale.
 struct CostEstimate: Sendable {
-    /// Seconds for one pass over a block. A task takes one for the state, and at most one for each expansion.
-    private(set) var secondsPerPass: Double?
+    /// Seconds for one of each scale.
+    private var seconds: [String: Double] = [:]
 
-    mutating func fold(seconds: Double, expansions: Int) {
-        let measured = seconds / Double(expansions + 1)
-        // Recent tasks count most: the masks of later levels make passes cheaper.
-        secondsPerPass = secondsPerPass.map { 0.8 * $0 + 0.2 * measured } ?? measured
+    mutating func fold(seconds measured: Double, of cost: WorkCost) {
+        let one = measured / cost.amount
+        // Recent tasks count most: what is computed later in a run is mostly cheaper.
+        seconds[cost.scale] = seconds[cost.scale].map { 0.8 * $0 + 0.2 * one } ?? one
     }
 
-    /// The expected cost of a task; `nil` while nothing has been measured.
-    func expected(expansions: Int) -> Duration? {
-        secondsPerPass.map { .clamped(seconds: $0 * Double(expansions + 1)) }
+    /// The expected time of a task; `nil` while nothing of its scale has been measured.
+    func expected(_ cost: WorkCost) -> Duration? {
+        seconds[cost.scale].map { .clamped(seconds: $0 * cost.amount) }
     }
 }

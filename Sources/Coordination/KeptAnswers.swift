@@ -5,7 +5,7 @@ internal import OrderedCollections
 /// Results outlive the coordinator that asked for them: the next one of the same run gets them as handovers.
 struct KeptAnswers: Sendable {
     private struct Answer {
-        let assignment: Assignment
+        let order: WorkOrder
         let session: UInt64
         var message: WorkerMessage
         var sentAt: Instant
@@ -30,11 +30,11 @@ struct KeptAnswers: Sendable {
 
     /// Keeps an answer; of too many the oldest goes, which is then computed again.
     mutating func keep(
-        _ message: WorkerMessage, to assignment: Assignment, session: UInt64, at now: Instant,
+        _ message: WorkerMessage, to order: WorkOrder, session: UInt64, at now: Instant,
         pause: Duration
     ) {
-        answers[assignment.id] = Answer(
-            assignment: assignment, session: session, message: message, sentAt: now, pause: pause)
+        answers[order.id] = Answer(
+            order: order, session: session, message: message, sentAt: now, pause: pause)
         if answers.count > Self.limit { answers.removeFirst() }
     }
 
@@ -47,7 +47,7 @@ struct KeptAnswers: Sendable {
         for (id, answer) in answers where answer.session != session {
             switch answer.message {
             case .result(let result):
-                answers[id]?.message = .handover(Handover(assignment: answer.assignment, result: result))
+                answers[id]?.message = .handover(Handover(key: answer.order.key, result: result))
             case .handover: break
             default: answers[id] = nil
             }

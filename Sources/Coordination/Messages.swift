@@ -1,7 +1,5 @@
-public import ComputationGraph
-public import Datasets
 public import Foundation
-public import Search
+public import Work
 
 /// Who a worker is.
 public struct Hello: Hashable, Sendable {
@@ -42,33 +40,26 @@ public struct Hello: Hashable, Sendable {
 }
 
 /// A task as it is handed to a worker.
-public struct Assignment: Hashable, Sendable {
+public struct WorkOrder: Hashable, Sendable {
     /// The task and the attempt at it.
     public let id: AttemptID
-    /// The edges that are removed in every expansion.
-    public let state: Mask
-    /// The block to evaluate.
-    public let block: BlockID
-    /// The block's samples, indices into the whole data set.
-    public let samples: [Int]
-    /// The edges to remove besides the state's; `nil` for the state itself.
-    public let edges: [Edge?]
-    /// The places in `edges` of those that may be states to come, whose passes are worth keeping; ascending.
-    public let contenders: [Int]
+    /// What to compute.
+    public let key: WorkKey
+    /// What makes the computation faster, and changes nothing of its result.
+    public let hints: [UInt8]
+    /// What it needs besides model and shard.
+    public let contents: [ContentID]
     /// How long the coordinator waits before it hands the task to another worker too.
     public let deadline: Duration
 
     /// A task for a worker.
     public init(
-        id: AttemptID, state: Mask, block: BlockID, samples: [Int], edges: [Edge?], contenders: [Int] = [],
-        deadline: Duration
+        id: AttemptID, key: WorkKey, hints: [UInt8] = [], contents: [ContentID] = [], deadline: Duration
     ) {
         self.id = id
-        self.state = state
-        self.block = block
-        self.samples = samples
-        self.edges = edges
-        self.contenders = contenders
+        self.key = key
+        self.hints = hints
+        self.contents = contents
         self.deadline = deadline
     }
 }
@@ -77,35 +68,31 @@ public struct Assignment: Hashable, Sendable {
 public struct TaskResult: Hashable, Sendable {
     /// The task and the attempt at it.
     public let id: AttemptID
-    /// One score list per expansion, in the assignment's order.
-    public let scores: [SampleScores]
+    /// The result, in the bytes of the task's kind.
+    public let result: [UInt8]
     /// Seconds of computing.
     public let seconds: Double
 
-    /// A task's scores.
-    public init(id: AttemptID, scores: [SampleScores], seconds: Double) {
+    /// A task's result.
+    public init(id: AttemptID, result: [UInt8], seconds: Double) {
         self.id = id
-        self.scores = scores
+        self.result = result
         self.seconds = seconds
     }
 }
 
-/// What a worker finished for a coordinator that is gone: task numbers mean nothing to the next one, but model, data,
-/// state, edges, block and samples say all.
+/// What a worker finished for a coordinator that is gone: task numbers mean nothing to the next one, but the key says all.
 public struct Handover: Hashable, Sendable {
-    /// The task as it was given.
-    public let assignment: Assignment
+    /// What that coordinator asked for.
+    public let key: WorkKey
     /// Its result.
     public let result: TaskResult
 
     /// A result for whoever takes over.
-    public init(assignment: Assignment, result: TaskResult) {
-        self.assignment = assignment
+    public init(key: WorkKey, result: TaskResult) {
+        self.key = key
         self.result = result
     }
-
-    /// The number of removals of the level that the task belongs to.
-    var level: Int { assignment.state.count + (assignment.edges.contains(nil) ? 0 : 1) }
 }
 
 /// Why a worker could not compute a task.
@@ -152,7 +139,7 @@ public enum CoordinatorMessage: Hashable, Sendable {
     case welcome(RunDescription)
     /// The worker is not wanted, and need not try again.
     case refused(reason: String)
-    case task(Assignment)
+    case task(WorkOrder)
     /// The answer to an attempt has arrived, and is kept if it was needed.
     case acknowledged(AttemptID)
     /// A task is not needed any more.

@@ -1,4 +1,4 @@
-internal import Search
+internal import Work
 
 /// What the coordinator knows of one connection.
 struct Peer: Sendable {
@@ -49,8 +49,8 @@ struct Lease: Sendable {
 }
 
 /// A task that workers hold leases of.
-struct Flight: Sendable {
-    let task: LevelTask
+struct InFlightItem: Sendable {
+    let item: WorkItem
     var leases: [Lease] = []
     var attempts: UInt32 = 0
     /// Who was given which attempt, also those whose leases have ended.
@@ -61,26 +61,20 @@ struct Flight: Sendable {
 
 /// Counts how often each piece of work ended a worker, or failed on one.
 ///
-/// A task's work may come back in other company, so every expansion of it is counted for itself.
-struct Strikes: Sendable {
-    private struct Piece: Hashable {
-        let expansion: Int
-        let block: BlockID
-    }
-
-    private var counts: [Piece: Int] = [:]
+/// A task's work may come back in other company, so every piece of it is counted for itself.
+struct FailureCounts: Sendable {
+    private var counts: [Int: Int] = [:]
     /// What vanished workers were computing: it is forgiven if they come back.
-    private var vanished: [WorkerID: [Piece]] = [:]
+    private var vanished: [WorkerID: [Int]] = [:]
 
-    /// Counts a strike against a task's work.
+    /// Counts a failure of a task's work.
     ///
     /// - Parameter worker: the worker that vanished; `nil` for one that lives and said that it failed.
-    /// - Returns: the places in the task of those expansions that have reached `limit`.
-    mutating func add(_ task: LevelTask, vanished worker: WorkerID?, limit: Int) -> [Int] {
-        let pieces = task.expansions.map { Piece(expansion: $0, block: task.block) }
-        for piece in pieces { counts[piece, default: 0] += 1 }
-        if let worker { vanished[worker, default: []] += pieces }
-        return pieces.indices.filter { counts[pieces[$0], default: 0] >= limit }
+    /// - Returns: those of the pieces that have reached `limit`.
+    mutating func add(_ item: WorkItem, vanished worker: WorkerID?, limit: Int) -> [Int] {
+        for piece in item.pieces { counts[piece, default: 0] += 1 }
+        if let worker { vanished[worker, default: []] += item.pieces }
+        return item.pieces.filter { counts[$0, default: 0] >= limit }
     }
 
     /// A worker that was thought dead is alive.

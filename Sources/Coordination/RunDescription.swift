@@ -14,8 +14,8 @@ public struct RunDescription: Hashable, Sendable {
     public let dataSHA256: [UInt8]
     /// How many of the file's samples are taken, from the first on; `nil` for all.
     public let sampleLimit: Int?
-    /// The loss's name.
-    public let loss: String
+    /// What the computation is told besides, e.g. the loss.
+    public let setup: String
     /// How samples fall into shards and blocks.
     public let sharding: Sharding
     /// Bytes of memory that a worker may use; `nil` for no limit.
@@ -34,7 +34,7 @@ public struct RunDescription: Hashable, Sendable {
     /// Describes a run.
     public init(
         session: UInt64, modelPath: String, modelSHA256: [UInt8], dataPath: String, dataSHA256: [UInt8],
-        sampleLimit: Int?, loss: String, sharding: Sharding, memoryBudget: Int? = nil,
+        sampleLimit: Int?, setup: String, sharding: Sharding, memoryBudget: Int? = nil,
         heartbeat: Duration = .seconds(1), modelParts: [ModelPart] = [], reference: Reference? = nil,
         dataBytes: Int = 0, dataBudget: Int? = nil
     ) {
@@ -44,7 +44,7 @@ public struct RunDescription: Hashable, Sendable {
         self.dataPath = dataPath
         self.dataSHA256 = dataSHA256
         self.sampleLimit = sampleLimit
-        self.loss = loss
+        self.setup = setup
         self.sharding = sharding
         self.memoryBudget = memoryBudget
         self.heartbeat = heartbeat
@@ -57,7 +57,7 @@ public struct RunDescription: Hashable, Sendable {
     /// Whether a worker that has loaded `other` has loaded this run too.
     public func needsTheSameFiles(as other: RunDescription) -> Bool {
         modelSHA256 == other.modelSHA256 && dataSHA256 == other.dataSHA256 && modelPath == other.modelPath
-            && dataPath == other.dataPath && sampleLimit == other.sampleLimit && loss == other.loss
+            && dataPath == other.dataPath && sampleLimit == other.sampleLimit && setup == other.setup
             && sharding == other.sharding && memoryBudget == other.memoryBudget
             && modelParts == other.modelParts && reference == other.reference
             && dataBudget == other.dataBudget

@@ -1,6 +1,5 @@
-internal import ComputationGraph
 internal import Foundation
-internal import Search
+internal import Work
 internal import SwiftProtobuf
 
 /// Contents, and what is known by them.
@@ -21,11 +20,11 @@ extension Wire {
         }
     }
 
-    func encoded(_ reference: Reference) -> ProtoReference {
-        .with {
+    func encoded(_ reference: Reference) throws(WireError) -> ProtoReference {
+        let key = try encoded(reference.key, "welcome")
+        return .with {
             $0.content = encoded(reference.content)
-            $0.samples = UInt64(reference.samples)
-            $0.edges = PackedArray.encode(reference.edges)
+            $0.key = key
         }
     }
 
@@ -75,18 +74,9 @@ extension Wire {
     }
 
     func decoded(_ reference: ProtoReference) throws(WireError) -> Reference {
-        try check(
-            reference.edges, multipleOf: 8, atMost: limits.expansions, "welcome", "reference.edges")
-        let edges = PackedArray.decodeEdges(reference.edges).compactMap(\.self)
-        guard edges.count == reference.edges.count / 8 else {
-            throw .invalid(
-                message: "welcome", field: "reference.edges", problem: "one of them is no edge")
-        }
-        return Reference(
+        Reference(
             content: try decoded(reference.content, "welcome", "reference.content"),
-            samples: try number(
-                reference.samples, atMost: limits.blockSamples, "welcome", "reference.samples"),
-            edges: edges)
+            key: try decoded(reference.key, reference.hasKey, "welcome"))
     }
 
     func decoded(_ hold: ProtoHold) throws(WireError) -> [ShardContent] {

@@ -1,7 +1,6 @@
-internal import ComputationGraph
 internal import Datasets
 public import Foundation
-internal import Search
+internal import Work
 internal import SwiftProtobuf
 
 extension Wire {
@@ -29,7 +28,9 @@ extension Wire {
         case .result(let result): return .result(try decoded(result))
         case .handover(let handover):
             return .handover(
-                Handover(assignment: try decoded(handover.task), result: try decoded(handover.result)))
+                Handover(
+                    key: try decoded(handover.key, handover.hasKey, "handover"),
+                    result: try decoded(handover.result)))
         case .failed(let failed):
             return .failed(
                 TaskFailure(
@@ -91,64 +92,40 @@ extension Wire {
     }
 
     private func decoded(_ result: ProtoResult) throws(WireError) -> TaskResult {
-        let expansions = Int(result.expansions)
-        guard (1...limits.expansions).contains(expansions) else {
-            throw .invalid(message: "result", field: "expansions", problem: "there cannot be \(expansions)")
-        }
-        let (samples, rest) = result.losses.count.quotientAndRemainder(dividingBy: expansions * 4)
-        guard rest == 0, samples <= limits.blockSamples else {
-            throw .invalid(
-                message: "result", field: "losses",
-                problem: "\(result.losses.count) bytes are no matrix of \(expansions) rows")
-        }
-        guard result.correct.isEmpty || result.correct.count == result.losses.count else {
-            throw .invalid(
-                message: "result", field: "correct",
-                problem: "\(result.correct.count) bytes are not as many as the losses' \(result.losses.count)"
-            )
-        }
+        try check(result.result, multipleOf: 1, atMost: limits.resultBytes, "result", "result")
         guard result.seconds >= 0, result.seconds.isFinite else {
             throw .invalid(message: "result", field: "seconds", problem: "it cannot be \(result.seconds)")
         }
-        let losses = PackedArray.decodeFloats(result.losses)
-        let correct = PackedArray.decode(result.correct)
-        let scores = (0..<expansions).map { row in
-            SampleScores(
-                losses: Array(losses[row * samples..<(row + 1) * samples]),
-                correct: correct.isEmpty ? [] : Array(correct[row * samples..<(row + 1) * samples]))
-        }
         return TaskResult(
-            id: AttemptID(TaskID(result.task), result.attempt), scores: scores, seconds: result.seconds)
+            id: AttemptID(TaskID(result.task), result.attempt), result: Array(result.result),
+            seconds: result.seconds)
     }
 
-    private func decoded(_ task: ProtoTask) throws(WireError) -> Assignment {
-        try check(task.state, multipleOf: 8, atMost: limits.stateEdges, "task", "state")
-        try check(task.edges, multipleOf: 8, atMost: limits.expansions, "task", "edges")
-        try check(task.samples, multipleOf: 4, atMost: limits.blockSamples, "task", "samples")
-        guard !task.edges.isEmpty, !task.samples.isEmpty else {
-            throw .invalid(message: "task", field: "edges", problem: "a task needs expansions and samples")
+    func decoded(_ key: ProtoWorkKey, _ isThere: Bool, _ message: String) throws(WireError) -> WorkKey {
+        guard isThere, !key.kind.isEmpty, key.kind.utf8.count <= limits.nameBytes else {
+            throw .invalid(message: message, field: "key", problem: "it names no kind of work")
         }
-        let state = PackedArray.decodeEdges(task.state).compactMap(\.self)
-        guard state.count == task.state.count / 8 else {
-            throw .invalid(message: "task", field: "state", problem: "it removes an edge that is none")
-        }
+        try check(key.payload, multipleOf: 1, atMost: limits.payloadBytes, message, "key.payload")
+        return WorkKey(
+            kind: WorkKind(try line(key.kind, message, "key.kind")), stage: Int(key.stage),
+            payload: Array(key.payload))
+    }
+
+    private func decoded(_ task: ProtoTask) throws(WireError) -> WorkOrder {
         guard task.deadlineSeconds >= 0, task.deadlineSeconds.isFinite else {
             throw .invalid(
                 message: "task", field: "deadline_seconds", problem: "it cannot be \(task.deadlineSeconds)")
         }
-        try check(task.contenders, multipleOf: 4, atMost: task.edges.count / 8, "task", "contenders")
-        let contenders = PackedArray.decode(task.contenders).map(Int.init)
-        guard contenders.allSatisfy({ $0 < task.edges.count / 8 }), contenders == Set(contenders).sorted()
-        else {
+        try check(task.hints, multipleOf: 1, atMost: limits.payloadBytes, "task", "hints")
+        guard task.contents.count <= limits.itemContents else {
             throw .invalid(
-                message: "task", field: "contenders", problem: "they are no ascending places among its edges")
+                message: "task", field: "contents", problem: "\(task.contents.count) are too many")
         }
-        return Assignment(
-            id: AttemptID(TaskID(task.task), task.attempt), state: Mask(state),
-            block: BlockID(shard: Int(task.shard), index: Int(task.block)),
-            samples: PackedArray.decode(task.samples).map(Int.init),
-            edges: PackedArray.decodeEdges(task.edges), contenders: contenders,
-            deadline: .clamped(seconds: task.deadlineSeconds))
+        var contents: [ContentID] = []
+        for content in task.contents { contents.append(try decoded(content, "task", "contents")) }
+        return WorkOrder(
+            id: AttemptID(TaskID(task.task), task.attempt), key: try decoded(task.key, task.hasKey, "task"),
+            hints: Array(task.hints), contents: contents, deadline: .clamped(seconds: task.deadlineSeconds))
     }
 
     private func decoded(_ welcome: ProtoWelcome) throws(WireError) -> RunDescription {
@@ -182,7 +159,7 @@ extension Wire {
             dataPath: try text(welcome.dataPath, "welcome", "data_path"),
             dataSHA256: try hash(welcome.dataSha256, "welcome", "data_sha256"),
             sampleLimit: welcome.sampleLimit == 0 ? nil : Int(welcome.sampleLimit),
-            loss: try text(welcome.loss, "welcome", "loss"), sharding: sharding,
+            setup: try text(welcome.setup, "welcome", "setup"), sharding: sharding,
             memoryBudget: welcome.memoryBudget == 0 ? nil : Int(welcome.memoryBudget),
             heartbeat: .nanoseconds(Int64(welcome.heartbeatNanoseconds)),
             modelParts: try decoded(welcome.modelParts),

@@ -1,7 +1,6 @@
 internal import Datasets
-internal import ComputationGraph
 public import Foundation
-internal import Search
+internal import Work
 internal import SwiftProtobuf
 
 /// Messages as bytes, and bytes as messages.
@@ -10,7 +9,7 @@ internal import SwiftProtobuf
 /// does not fit is an error that names message and field.
 public struct Wire: Sendable {
     /// The version of the protocol.
-    public static let version: UInt32 = 3
+    public static let version: UInt32 = 4
     /// How large messages may be.
     public let limits: WireLimits
 
@@ -51,7 +50,7 @@ public struct Wire: Sendable {
         case .result(let result): frame.result = try encoded(result)
         case .handover(let handover):
             var proto = ProtoHandover()
-            proto.task = try encoded(handover.assignment)
+            proto.key = try encoded(handover.key, "handover")
             proto.result = try encoded(handover.result)
             frame.handover = proto
         case .failed(let failure):
@@ -82,9 +81,9 @@ public struct Wire: Sendable {
     public func encode(_ message: CoordinatorMessage) throws(WireError) -> Data {
         var frame = ProtoFrame()
         switch message {
-        case .welcome(let run): frame.welcome = encoded(run)
+        case .welcome(let run): frame.welcome = try encoded(run)
         case .refused(let reason): frame.refused = .with { $0.reason = clipped(reason) }
-        case .task(let assignment): frame.task = try encoded(assignment)
+        case .task(let order): frame.task = try encoded(order)
         case .acknowledged(let id):
             frame.acknowledged = .with {
                 $0.task = id.task.number
@@ -112,64 +111,69 @@ public struct Wire: Sendable {
     }
 
     private func encoded(_ result: TaskResult) throws(WireError) -> ProtoResult {
-        let samples = result.scores.first?.losses.count ?? 0
-        let hasCorrect = result.scores.first.map { !$0.correct.isEmpty } ?? false
-        guard result.scores.count <= limits.expansions, samples <= limits.blockSamples,
-            result.scores.allSatisfy({
-                $0.losses.count == samples && $0.correct.count == (hasCorrect ? samples : 0)
-            })
-        else {
+        guard result.result.count <= limits.resultBytes else {
             throw .invalid(
-                message: "result", field: "losses", problem: "the expansions' lists do not form a matrix")
+                message: "result", field: "result",
+                problem: "\(result.result.count) bytes are more than may be sent")
         }
         return .with {
             $0.task = result.id.task.number
             $0.attempt = result.id.attempt
-            $0.expansions = UInt32(result.scores.count)
-            $0.losses = PackedArray.encode(result.scores.map(\.losses))
-            if hasCorrect { $0.correct = PackedArray.encode(result.scores.flatMap(\.correct)) }
+            $0.result = Data(result.result)
             $0.seconds = result.seconds
         }
     }
 
-    private func encoded(_ assignment: Assignment) throws(WireError) -> ProtoTask {
-        guard assignment.state.count <= limits.stateEdges, assignment.edges.count <= limits.expansions,
-            assignment.samples.count <= limits.blockSamples
+    func encoded(_ key: WorkKey, _ message: String) throws(WireError) -> ProtoWorkKey {
+        guard key.payload.count <= limits.payloadBytes, key.kind.description.utf8.count <= limits.nameBytes
         else {
             throw .invalid(
-                message: "task", field: "samples",
-                problem: "\(assignment.samples.count) samples, \(assignment.edges.count) expansions and "
-                    + "\(assignment.state.count) removed edges are more than a message may carry")
+                message: message, field: "key",
+                problem: "\(key.payload.count) bytes are more than may be sent")
         }
         return .with {
-            $0.task = assignment.id.task.number
-            $0.attempt = assignment.id.attempt
-            $0.state = PackedArray.encode(assignment.state.units.map(\.edge))
-            $0.shard = UInt32(clamping: assignment.block.shard)
-            $0.block = UInt32(clamping: assignment.block.index)
-            $0.samples = PackedArray.encode(assignment.samples.map { UInt32(clamping: $0) })
-            $0.edges = PackedArray.encode(assignment.edges)
-            $0.contenders = PackedArray.encode(assignment.contenders.map { UInt32(clamping: $0) })
-            $0.deadlineSeconds = assignment.deadline.inSeconds
+            $0.kind = key.kind.description
+            $0.stage = UInt32(clamping: key.stage)
+            $0.payload = Data(key.payload)
         }
     }
 
-    private func encoded(_ run: RunDescription) -> ProtoWelcome {
-        .with {
+    private func encoded(_ order: WorkOrder) throws(WireError) -> ProtoTask {
+        guard order.hints.count <= limits.payloadBytes, order.contents.count <= limits.itemContents else {
+            throw .invalid(
+                message: "task", field: "hints",
+                problem: "\(order.hints.count) bytes of hints and \(order.contents.count) contents are more than "
+                    + "may be sent")
+        }
+        let key = try encoded(order.key, "task")
+        return .with {
+            $0.task = order.id.task.number
+            $0.attempt = order.id.attempt
+            $0.key = key
+            $0.hints = Data(order.hints)
+            $0.contents = order.contents.map { encoded($0) }
+            $0.deadlineSeconds = order.deadline.inSeconds
+        }
+    }
+
+    private func encoded(_ run: RunDescription) throws(WireError) -> ProtoWelcome {
+        var reference: ProtoReference?
+        if let own = run.reference { reference = try encoded(own) }
+        return .with {
             $0.session = run.session
             $0.modelPath = run.modelPath
             $0.modelSha256 = Data(run.modelSHA256)
             $0.dataPath = run.dataPath
             $0.dataSha256 = Data(run.dataSHA256)
             $0.sampleLimit = UInt64(run.sampleLimit ?? 0)
-            $0.loss = run.loss
+            $0.setup = run.setup
             $0.samples = UInt64(run.sharding.samples)
             $0.shards = UInt64(run.sharding.shards)
             $0.blockSize = UInt64(run.sharding.blockSize)
             $0.memoryBudget = UInt64(run.memoryBudget ?? 0)
             $0.heartbeatNanoseconds = UInt64(max(0, run.heartbeat.nanoseconds))
             $0.modelParts = run.modelParts.map { encoded($0) }
-            if let reference = run.reference { $0.reference = encoded(reference) }
+            if let reference { $0.reference = reference }
             $0.dataBytes = UInt64(max(0, run.dataBytes))
             $0.dataBudget = UInt64(max(0, run.dataBudget ?? 0))
         }

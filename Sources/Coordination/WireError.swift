@@ -33,12 +33,12 @@ public enum WireError: Error, Hashable, Sendable, CustomStringConvertible {
 public struct WireLimits: Hashable, Sendable {
     /// Bytes of one frame.
     public var frameBytes = 64 << 20
-    /// Edges that a state may remove.
-    public var stateEdges = 1 << 16
-    /// Samples of one block.
-    public var blockSamples = 1 << 20
-    /// Expansions of one task.
-    public var expansions = 1 << 12
+    /// Bytes of what a task is to compute, and of the hints beside it.
+    public var payloadBytes = 4 << 20
+    /// Bytes of what a task's result is.
+    public var resultBytes = 48 << 20
+    /// Contents that a task may need.
+    public var itemContents = 1 << 8
     /// Samples of the whole data set.
     public var samples = Int(UInt32.max) - 1
     /// Shards of the data set.
@@ -58,8 +58,11 @@ public struct WireLimits: Hashable, Sendable {
     public init() {}
 
     /// The limits of a run that is divided so: what its coordinator takes from workers.
-    public init(_ sharding: Sharding) {
-        blockSamples = min(blockSamples, sharding.blockSize)
+    ///
+    /// - Parameter resultBytes: the bytes of the largest result of any kind of work that the run does; `nil` where that is not
+    ///   known.
+    public init(_ sharding: Sharding, resultBytes: Int? = nil) {
+        if let resultBytes { self.resultBytes = min(self.resultBytes, resultBytes) }
         shards = min(shards, sharding.shards)
     }
 
@@ -68,15 +71,15 @@ public struct WireLimits: Hashable, Sendable {
 
     /// The most bytes of a legitimate frame from a worker: a result, a list of shards, or texts.
     public var workerFrameBytes: Int {
-        let (result, overflow) = (8 * expansions).multipliedReportingOverflow(by: blockSamples)
-        let largest = max(overflow ? .max : result, 4 * shards, 4 * textBytes)
+        // A handover has what was asked for beside the result.
+        let largest = max(payloadBytes + resultBytes, 4 * shards, 4 * textBytes)
         return min(frameBytes, largest > frameBytes ? frameBytes : largest + Self.overhead)
     }
 
     /// The most bytes of a legitimate frame from a coordinator: a task, the shards to hold, a run, or a chunk.
     public var coordinatorFrameBytes: Int {
-        let task = 8 * stateEdges + 12 * expansions + 4 * blockSamples
-        let welcome = modelParts * (nameBytes + 64) + 4 * textBytes + 8 * expansions
+        let task = 2 * payloadBytes + 64 * itemContents
+        let welcome = modelParts * (nameBytes + 64) + 4 * textBytes + payloadBytes
         let largest = max(task, welcome, 64 * heldShards, ChunkRequest.largestCount)
         return min(frameBytes, largest + Self.overhead)
     }

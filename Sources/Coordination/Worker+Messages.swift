@@ -13,9 +13,9 @@ extension Worker {
         case .acknowledged(let id):
             unacknowledged.acknowledge(id)
             return []
-        case .task(let assignment):
+        case .task(let order):
             readySentAt = nil
-            return enqueue(assignment)
+            return enqueue(order)
         case .cancel(let task):
             let dropped = queue.filter { $0.id.task == task }
             queue.removeAll { $0.id.task == task }

@@ -3,8 +3,8 @@ extension Worker {
     /// More tasks than any credit allows for.
     static let longestQueue = 64
 
-    mutating func enqueue(_ assignment: Assignment) -> [WorkerAction] {
-        let id = assignment.id
+    mutating func enqueue(_ order: WorkOrder) -> [WorkerAction] {
+        let id = order.id
         // A coordinator that has yet to see the last hello takes the task back by itself when it does.
         guard phase == .ready, let run, run.numbers(id.task) else { return [] }
         guard queue.count < Self.longestQueue else {
@@ -12,8 +12,8 @@ extension Worker {
             return [.send(.failed(failure))]
         }
         if let answer = unacknowledged.message(for: id) { return [.send(answer)] }
-        guard computing?.assignment.id != id, !queue.contains(where: { $0.id == id }) else { return [] }
-        queue.append(assignment)
+        guard computing?.order.id != id, !queue.contains(where: { $0.id == id }) else { return [] }
+        queue.append(order)
         return []
     }
 
@@ -39,11 +39,11 @@ extension Worker {
     mutating func answer(_ id: AttemptID, _ message: WorkerMessage, at now: Instant)
         -> [WorkerAction]
     {
-        guard let current = computing, current.assignment.id == id else { return [] }
+        guard let current = computing, current.order.id == id else { return [] }
         computing = nil
         guard let run, run.needsTheSameFiles(as: current.run) else { return [] }
         unacknowledged.keep(
-            message, to: current.assignment, session: current.run.session, at: now, pause: resendPause)
+            message, to: current.order, session: current.run.session, at: now, pause: resendPause)
         unacknowledged.handOver(to: run.session)
         guard phase == .ready, let kept = unacknowledged.message(for: id) else { return [] }
         return [.send(kept)]

@@ -28,16 +28,16 @@ extension Worker {
     /// A computation cannot be stopped from outside. One that does not end in many times its lease's time ends the
     /// process, so that whoever looks after it starts another.
     private mutating func giveUpIfStuck(at now: Instant) -> [WorkerAction]? {
-        guard let (assignment, run, since) = computing, now - since > run.patience(with: assignment.deadline)
+        guard let (order, run, since) = computing, now - since > run.patience(with: order.deadline)
         else { return nil }
         let reason = "it was not computed in \(Int((now - since).inSeconds)) s"
-        let failure = TaskFailure(id: assignment.id, reason: reason, isPermanent: false)
+        let failure = TaskFailure(id: order.id, reason: reason, isPermanent: false)
         let isKnown = phase == .ready && run.session == self.run?.session
-        return [.log(.error, "\(assignment.id.task): \(reason)")]
+        return [.log(.error, "\(order.id.task): \(reason)")]
             + (isKnown ? [.send(.failed(failure))] : [])
             + stop(
-                .stuck(assignment.id.task, reason: reason),
-                saying: .goodbye(reason: "\(assignment.id.task): \(reason)", failed: false))
+                .stuck(order.id.task, reason: reason),
+                saying: .goodbye(reason: "\(order.id.task): \(reason)", failed: false))
     }
 
     /// The coordinator is silent: it may be gone, or come back under the same address.

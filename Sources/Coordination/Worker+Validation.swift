@@ -4,7 +4,7 @@ extension Worker {
     /// - Throws: `InvariantViolation` with every promise that does not hold.
     public func validateState() throws(InvariantViolation) {
         var problems: [String] = []
-        let owned = queue.map(\.id) + unacknowledged.ids + (computing.map { [$0.assignment.id] } ?? [])
+        let owned = queue.map(\.id) + unacknowledged.ids + (computing.map { [$0.order.id] } ?? [])
         if phase != .stopped, Set(owned).count != owned.count { problems.append("a task is there twice") }
         if queue.count > Self.longestQueue || unacknowledged.count > KeptAnswers.limit {
             problems.append("\(queue.count) tasks and \(unacknowledged.count) answers are kept")

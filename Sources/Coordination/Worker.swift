@@ -1,4 +1,3 @@
-internal import Datasets
 internal import OrderedCollections
 
 /// A worker's side of a run, as a pure state machine: events in, actions out; no I/O, no clock, no threads.
@@ -20,8 +19,8 @@ public struct Worker: Sendable {
     var proof: [UInt8] = []
     /// Pieces of contents that were asked for and have not come.
     var requests: OrderedSet<ChunkRequest> = []
-    var queue: [Assignment] = []
-    var computing: (assignment: Assignment, run: RunDescription, since: Instant)?
+    var queue: [WorkOrder] = []
+    var computing: (order: WorkOrder, run: RunDescription, since: Instant)?
     /// Answers that the coordinator has not acknowledged.
     var unacknowledged = KeptAnswers()
     /// When `ready` was sent to a coordinator that has not shown yet that it knows; `nil` once it has.
@@ -72,9 +71,9 @@ public struct Worker: Sendable {
         case .loadFailed(let run, let reason):
             guard let files, run.needsTheSameFiles(as: files) else { return [] }
             actions = stop(.cannotLoad(reason: reason), saying: .goodbye(reason: reason, failed: true))
-        case .computed(let id, let scores, let seconds):
+        case .computed(let id, let result, let seconds):
             computedCount += 1
-            actions = answer(id, .result(TaskResult(id: id, scores: scores, seconds: seconds)), at: now)
+            actions = answer(id, .result(TaskResult(id: id, result: result, seconds: seconds)), at: now)
         case .computeFailed(let id, let reason, let isPermanent):
             actions = answer(
                 id, .failed(TaskFailure(id: id, reason: reason, isPermanent: isPermanent)), at: now)

@@ -1,5 +1,3 @@
-public import Datasets
-
 /// Who a worker is, and how patient.
 public struct WorkerSettings: Sendable {
     /// How the worker introduces itself.
@@ -32,7 +30,7 @@ public enum WorkerEvent: Sendable {
     case request(ChunkRequest)
     /// A run's model and data cannot be used.
     case loadFailed(RunDescription, reason: String)
-    case computed(AttemptID, scores: [SampleScores], seconds: Double)
+    case computed(AttemptID, result: [UInt8], seconds: Double)
     case computeFailed(AttemptID, reason: String, isPermanent: Bool)
     /// Some time has passed: to be told a few times per heartbeat.
     case tick
@@ -52,7 +50,7 @@ public enum WorkerAction: Hashable, Sendable {
     /// A content that was asked for cannot be had.
     case missing(sha256: [UInt8], reason: String)
     /// Compute a task; answer `computed` or `computeFailed`. There is one at a time.
-    case compute(Assignment)
+    case compute(WorkOrder)
     /// Close the connection, wait, begin another, and say `connected`.
     case reconnect(after: Duration)
     case log(LogLevel, String)

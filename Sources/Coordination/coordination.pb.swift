@@ -35,198 +35,189 @@ fileprivate nonisolated struct _GeneratedWithProtocGenSwiftVersion: SwiftProtobu
   typealias Version = _2
 }
 
-nonisolated struct ProtoFrame: @unchecked Sendable {
+nonisolated struct ProtoFrame: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  var version: UInt32 {
-    get {_storage._version}
-    set {_uniqueStorage()._version = newValue}
-  }
+  var version: UInt32 = 0
 
   /// Always the last nine bytes of a frame: a checksum of all bytes before them. What was damaged on the way is not
   /// taken for another message.
-  var checksum: UInt64 {
-    get {_storage._checksum}
-    set {_uniqueStorage()._checksum = newValue}
-  }
+  var checksum: UInt64 = 0
 
-  var message: OneOf_Message? {
-    get {return _storage._message}
-    set {_uniqueStorage()._message = newValue}
-  }
+  var message: ProtoFrame.OneOf_Message? = nil
 
   /// Coordinator to worker.
   var refused: ProtoRefused {
     get {
-      if case .refused(let v)? = _storage._message {return v}
+      if case .refused(let v)? = message {return v}
       return ProtoRefused()
     }
-    set {_uniqueStorage()._message = .refused(newValue)}
+    set {message = .refused(newValue)}
   }
 
   var welcome: ProtoWelcome {
     get {
-      if case .welcome(let v)? = _storage._message {return v}
+      if case .welcome(let v)? = message {return v}
       return ProtoWelcome()
     }
-    set {_uniqueStorage()._message = .welcome(newValue)}
+    set {message = .welcome(newValue)}
   }
 
   var task: ProtoTask {
     get {
-      if case .task(let v)? = _storage._message {return v}
+      if case .task(let v)? = message {return v}
       return ProtoTask()
     }
-    set {_uniqueStorage()._message = .task(newValue)}
+    set {message = .task(newValue)}
   }
 
   var acknowledged: ProtoAcknowledged {
     get {
-      if case .acknowledged(let v)? = _storage._message {return v}
+      if case .acknowledged(let v)? = message {return v}
       return ProtoAcknowledged()
     }
-    set {_uniqueStorage()._message = .acknowledged(newValue)}
+    set {message = .acknowledged(newValue)}
   }
 
   var cancel: ProtoCancel {
     get {
-      if case .cancel(let v)? = _storage._message {return v}
+      if case .cancel(let v)? = message {return v}
       return ProtoCancel()
     }
-    set {_uniqueStorage()._message = .cancel(newValue)}
+    set {message = .cancel(newValue)}
   }
 
   var stop: ProtoStop {
     get {
-      if case .stop(let v)? = _storage._message {return v}
+      if case .stop(let v)? = message {return v}
       return ProtoStop()
     }
-    set {_uniqueStorage()._message = .stop(newValue)}
+    set {message = .stop(newValue)}
   }
 
   var introduce: ProtoIntroduce {
     get {
-      if case .introduce(let v)? = _storage._message {return v}
+      if case .introduce(let v)? = message {return v}
       return ProtoIntroduce()
     }
-    set {_uniqueStorage()._message = .introduce(newValue)}
+    set {message = .introduce(newValue)}
   }
 
   var hold: ProtoHold {
     get {
-      if case .hold(let v)? = _storage._message {return v}
+      if case .hold(let v)? = message {return v}
       return ProtoHold()
     }
-    set {_uniqueStorage()._message = .hold(newValue)}
+    set {message = .hold(newValue)}
   }
 
   var chunk: ProtoChunk {
     get {
-      if case .chunk(let v)? = _storage._message {return v}
+      if case .chunk(let v)? = message {return v}
       return ProtoChunk()
     }
-    set {_uniqueStorage()._message = .chunk(newValue)}
+    set {message = .chunk(newValue)}
   }
 
   var missing: ProtoMissing {
     get {
-      if case .missing(let v)? = _storage._message {return v}
+      if case .missing(let v)? = message {return v}
       return ProtoMissing()
     }
-    set {_uniqueStorage()._message = .missing(newValue)}
+    set {message = .missing(newValue)}
   }
 
   var status: ProtoStatus {
     get {
-      if case .status(let v)? = _storage._message {return v}
+      if case .status(let v)? = message {return v}
       return ProtoStatus()
     }
-    set {_uniqueStorage()._message = .status(newValue)}
+    set {message = .status(newValue)}
   }
 
   /// Worker to coordinator.
   var hello: ProtoHello {
     get {
-      if case .hello(let v)? = _storage._message {return v}
+      if case .hello(let v)? = message {return v}
       return ProtoHello()
     }
-    set {_uniqueStorage()._message = .hello(newValue)}
+    set {message = .hello(newValue)}
   }
 
   var ready: ProtoReady {
     get {
-      if case .ready(let v)? = _storage._message {return v}
+      if case .ready(let v)? = message {return v}
       return ProtoReady()
     }
-    set {_uniqueStorage()._message = .ready(newValue)}
+    set {message = .ready(newValue)}
   }
 
   var result: ProtoResult {
     get {
-      if case .result(let v)? = _storage._message {return v}
+      if case .result(let v)? = message {return v}
       return ProtoResult()
     }
-    set {_uniqueStorage()._message = .result(newValue)}
+    set {message = .result(newValue)}
   }
 
   var failed: ProtoFailed {
     get {
-      if case .failed(let v)? = _storage._message {return v}
+      if case .failed(let v)? = message {return v}
       return ProtoFailed()
     }
-    set {_uniqueStorage()._message = .failed(newValue)}
+    set {message = .failed(newValue)}
   }
 
   var cancelled: ProtoCancelled {
     get {
-      if case .cancelled(let v)? = _storage._message {return v}
+      if case .cancelled(let v)? = message {return v}
       return ProtoCancelled()
     }
-    set {_uniqueStorage()._message = .cancelled(newValue)}
+    set {message = .cancelled(newValue)}
   }
 
   var goodbye: ProtoGoodbye {
     get {
-      if case .goodbye(let v)? = _storage._message {return v}
+      if case .goodbye(let v)? = message {return v}
       return ProtoGoodbye()
     }
-    set {_uniqueStorage()._message = .goodbye(newValue)}
+    set {message = .goodbye(newValue)}
   }
 
   var fetch: ProtoFetch {
     get {
-      if case .fetch(let v)? = _storage._message {return v}
+      if case .fetch(let v)? = message {return v}
       return ProtoFetch()
     }
-    set {_uniqueStorage()._message = .fetch(newValue)}
+    set {message = .fetch(newValue)}
   }
 
   var handover: ProtoHandover {
     get {
-      if case .handover(let v)? = _storage._message {return v}
+      if case .handover(let v)? = message {return v}
       return ProtoHandover()
     }
-    set {_uniqueStorage()._message = .handover(newValue)}
+    set {message = .handover(newValue)}
   }
 
   /// Somebody who is no worker.
   var askStatus: ProtoAskStatus {
     get {
-      if case .askStatus(let v)? = _storage._message {return v}
+      if case .askStatus(let v)? = message {return v}
       return ProtoAskStatus()
     }
-    set {_uniqueStorage()._message = .askStatus(newValue)}
+    set {message = .askStatus(newValue)}
   }
 
   /// Both ways.
   var alive: ProtoAlive {
     get {
-      if case .alive(let v)? = _storage._message {return v}
+      if case .alive(let v)? = message {return v}
       return ProtoAlive()
     }
-    set {_uniqueStorage()._message = .alive(newValue)}
+    set {message = .alive(newValue)}
   }
 
   var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -261,8 +252,6 @@ nonisolated struct ProtoFrame: @unchecked Sendable {
   }
 
   init() {}
-
-  fileprivate var _storage = _StorageClass.defaultInstance
 }
 
 nonisolated struct ProtoHello: Sendable {
@@ -349,16 +338,22 @@ nonisolated struct ProtoReference: Sendable {
   /// Clears the value of `content`. Subsequent reads from it will return its default value.
   mutating func clearContent() {self._content = nil}
 
-  var samples: UInt64 = 0
-
-  /// Node and slot of each edge whose removal is measured, uint32 each.
-  var edges: Data = Data()
+  /// What is computed on it.
+  var key: ProtoWorkKey {
+    get {_key ?? ProtoWorkKey()}
+    set {_key = newValue}
+  }
+  /// Returns true if `key` has been explicitly set.
+  var hasKey: Bool {self._key != nil}
+  /// Clears the value of `key`. Subsequent reads from it will return its default value.
+  mutating func clearKey() {self._key = nil}
 
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
 
   fileprivate var _content: ProtoContent? = nil
+  fileprivate var _key: ProtoWorkKey? = nil
 }
 
 nonisolated struct ProtoWelcome: @unchecked Sendable {
@@ -398,9 +393,10 @@ nonisolated struct ProtoWelcome: @unchecked Sendable {
     set {_uniqueStorage()._sampleLimit = newValue}
   }
 
-  var loss: String {
-    get {_storage._loss}
-    set {_uniqueStorage()._loss = newValue}
+  /// What the computation is told besides, e.g. the loss.
+  var setup: String {
+    get {_storage._setup}
+    set {_uniqueStorage()._setup = newValue}
   }
 
   var samples: UInt64 {
@@ -574,6 +570,23 @@ nonisolated struct ProtoMissing: Sendable {
   init() {}
 }
 
+/// What decides a result: the kind of work, and the canonical bytes that say what to compute.
+nonisolated struct ProtoWorkKey: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var kind: String = String()
+
+  var stage: UInt32 = 0
+
+  var payload: Data = Data()
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
 nonisolated struct ProtoTask: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -583,27 +596,28 @@ nonisolated struct ProtoTask: Sendable {
 
   var attempt: UInt32 = 0
 
-  /// Node and slot of each removed edge, uint32 each.
-  var state: Data = Data()
+  var key: ProtoWorkKey {
+    get {_key ?? ProtoWorkKey()}
+    set {_key = newValue}
+  }
+  /// Returns true if `key` has been explicitly set.
+  var hasKey: Bool {self._key != nil}
+  /// Clears the value of `key`. Subsequent reads from it will return its default value.
+  mutating func clearKey() {self._key = nil}
 
-  var shard: UInt32 = 0
+  /// What makes the computation faster, and changes nothing of its result.
+  var hints: Data = Data()
 
-  var block: UInt32 = 0
-
-  /// Sample numbers, uint32 each.
-  var samples: Data = Data()
-
-  /// Node and slot of each expansion's edge, uint32 each; 0xFFFFFFFF twice for the state itself.
-  var edges: Data = Data()
+  /// What it needs besides model and shard.
+  var contents: [ProtoContent] = []
 
   var deadlineSeconds: Double = 0
-
-  /// Places in edges of those whose passes are worth keeping, uint32 each, ascending.
-  var contenders: Data = Data()
 
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
+
+  fileprivate var _key: ProtoWorkKey? = nil
 }
 
 nonisolated struct ProtoResult: Sendable {
@@ -615,13 +629,8 @@ nonisolated struct ProtoResult: Sendable {
 
   var attempt: UInt32 = 0
 
-  var expansions: UInt32 = 0
-
-  /// float32 [expansions, samples].
-  var losses: Data = Data()
-
-  /// uint32 [expansions, samples], or nothing for losses without labels.
-  var correct: Data = Data()
+  /// In the bytes of the kind.
+  var result: Data = Data()
 
   var seconds: Double = 0
 
@@ -630,20 +639,20 @@ nonisolated struct ProtoResult: Sendable {
   init() {}
 }
 
-/// What was finished for a coordinator that is gone: the task as that one gave it, and the result.
+/// What was finished for a coordinator that is gone: what that one asked for, and the result.
 nonisolated struct ProtoHandover: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  var task: ProtoTask {
-    get {_task ?? ProtoTask()}
-    set {_task = newValue}
+  var key: ProtoWorkKey {
+    get {_key ?? ProtoWorkKey()}
+    set {_key = newValue}
   }
-  /// Returns true if `task` has been explicitly set.
-  var hasTask: Bool {self._task != nil}
-  /// Clears the value of `task`. Subsequent reads from it will return its default value.
-  mutating func clearTask() {self._task = nil}
+  /// Returns true if `key` has been explicitly set.
+  var hasKey: Bool {self._key != nil}
+  /// Clears the value of `key`. Subsequent reads from it will return its default value.
+  mutating func clearKey() {self._key = nil}
 
   var result: ProtoResult {
     get {_result ?? ProtoResult()}
@@ -658,7 +667,7 @@ nonisolated struct ProtoHandover: Sendable {
 
   init() {}
 
-  fileprivate var _task: ProtoTask? = nil
+  fileprivate var _key: ProtoWorkKey? = nil
   fileprivate var _result: ProtoResult? = nil
 }
 
@@ -804,440 +813,400 @@ nonisolated extension ProtoFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageI
   static let protoMessageName: String = _protobuf_package + ".Frame"
   static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}version\0\u{1}refused\0\u{1}welcome\0\u{1}task\0\u{1}acknowledged\0\u{1}cancel\0\u{1}stop\0\u{1}introduce\0\u{1}hold\0\u{1}chunk\0\u{1}missing\0\u{1}status\0\u{2}\u{3}checksum\0\u{2}\u{5}hello\0\u{1}ready\0\u{1}result\0\u{1}failed\0\u{1}cancelled\0\u{1}goodbye\0\u{1}fetch\0\u{2}\u{4}handover\0\u{3}ask_status\0\u{2}\u{9}alive\0")
 
-  fileprivate class _StorageClass {
-    var _version: UInt32 = 0
-    var _checksum: UInt64 = 0
-    var _message: ProtoFrame.OneOf_Message?
-
-      // This property is used as the initial default value for new instances of the type.
-      // The type itself is protecting the reference to its storage via CoW semantics.
-      // This will force a copy to be made of this reference when the first mutation occurs;
-      // hence, it is safe to mark this as `nonisolated(unsafe)`.
-      static nonisolated(unsafe) let defaultInstance = _StorageClass()
-
-    private init() {}
-
-    init(copying source: _StorageClass) {
-      _version = source._version
-      _checksum = source._checksum
-      _message = source._message
-    }
-  }
-
-  fileprivate mutating func _uniqueStorage() -> _StorageClass {
-    if !isKnownUniquelyReferenced(&_storage) {
-      _storage = _StorageClass(copying: _storage)
-    }
-    return _storage
-  }
-
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    _ = _uniqueStorage()
-    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
-      while let fieldNumber = try decoder.nextFieldNumber() {
-        // The use of inline closures is to circumvent an issue where the compiler
-        // allocates stack space for every case branch when no optimizations are
-        // enabled. https://github.com/apple/swift-protobuf/issues/1034
-        switch fieldNumber {
-        case 1: try { try decoder.decodeSingularUInt32Field(value: &_storage._version) }()
-        case 2: try {
-          var v: ProtoRefused?
-          var hadOneofValue = false
-          if let current = _storage._message {
-            hadOneofValue = true
-            if case .refused(let m) = current {v = m}
-          }
-          try decoder.decodeSingularMessageField(value: &v)
-          if let v = v {
-            if hadOneofValue {try decoder.handleConflictingOneOf()}
-            _storage._message = .refused(v)
-          }
-        }()
-        case 3: try {
-          var v: ProtoWelcome?
-          var hadOneofValue = false
-          if let current = _storage._message {
-            hadOneofValue = true
-            if case .welcome(let m) = current {v = m}
-          }
-          try decoder.decodeSingularMessageField(value: &v)
-          if let v = v {
-            if hadOneofValue {try decoder.handleConflictingOneOf()}
-            _storage._message = .welcome(v)
-          }
-        }()
-        case 4: try {
-          var v: ProtoTask?
-          var hadOneofValue = false
-          if let current = _storage._message {
-            hadOneofValue = true
-            if case .task(let m) = current {v = m}
-          }
-          try decoder.decodeSingularMessageField(value: &v)
-          if let v = v {
-            if hadOneofValue {try decoder.handleConflictingOneOf()}
-            _storage._message = .task(v)
-          }
-        }()
-        case 5: try {
-          var v: ProtoAcknowledged?
-          var hadOneofValue = false
-          if let current = _storage._message {
-            hadOneofValue = true
-            if case .acknowledged(let m) = current {v = m}
-          }
-          try decoder.decodeSingularMessageField(value: &v)
-          if let v = v {
-            if hadOneofValue {try decoder.handleConflictingOneOf()}
-            _storage._message = .acknowledged(v)
-          }
-        }()
-        case 6: try {
-          var v: ProtoCancel?
-          var hadOneofValue = false
-          if let current = _storage._message {
-            hadOneofValue = true
-            if case .cancel(let m) = current {v = m}
-          }
-          try decoder.decodeSingularMessageField(value: &v)
-          if let v = v {
-            if hadOneofValue {try decoder.handleConflictingOneOf()}
-            _storage._message = .cancel(v)
-          }
-        }()
-        case 7: try {
-          var v: ProtoStop?
-          var hadOneofValue = false
-          if let current = _storage._message {
-            hadOneofValue = true
-            if case .stop(let m) = current {v = m}
-          }
-          try decoder.decodeSingularMessageField(value: &v)
-          if let v = v {
-            if hadOneofValue {try decoder.handleConflictingOneOf()}
-            _storage._message = .stop(v)
-          }
-        }()
-        case 8: try {
-          var v: ProtoIntroduce?
-          var hadOneofValue = false
-          if let current = _storage._message {
-            hadOneofValue = true
-            if case .introduce(let m) = current {v = m}
-          }
-          try decoder.decodeSingularMessageField(value: &v)
-          if let v = v {
-            if hadOneofValue {try decoder.handleConflictingOneOf()}
-            _storage._message = .introduce(v)
-          }
-        }()
-        case 9: try {
-          var v: ProtoHold?
-          var hadOneofValue = false
-          if let current = _storage._message {
-            hadOneofValue = true
-            if case .hold(let m) = current {v = m}
-          }
-          try decoder.decodeSingularMessageField(value: &v)
-          if let v = v {
-            if hadOneofValue {try decoder.handleConflictingOneOf()}
-            _storage._message = .hold(v)
-          }
-        }()
-        case 10: try {
-          var v: ProtoChunk?
-          var hadOneofValue = false
-          if let current = _storage._message {
-            hadOneofValue = true
-            if case .chunk(let m) = current {v = m}
-          }
-          try decoder.decodeSingularMessageField(value: &v)
-          if let v = v {
-            if hadOneofValue {try decoder.handleConflictingOneOf()}
-            _storage._message = .chunk(v)
-          }
-        }()
-        case 11: try {
-          var v: ProtoMissing?
-          var hadOneofValue = false
-          if let current = _storage._message {
-            hadOneofValue = true
-            if case .missing(let m) = current {v = m}
-          }
-          try decoder.decodeSingularMessageField(value: &v)
-          if let v = v {
-            if hadOneofValue {try decoder.handleConflictingOneOf()}
-            _storage._message = .missing(v)
-          }
-        }()
-        case 12: try {
-          var v: ProtoStatus?
-          var hadOneofValue = false
-          if let current = _storage._message {
-            hadOneofValue = true
-            if case .status(let m) = current {v = m}
-          }
-          try decoder.decodeSingularMessageField(value: &v)
-          if let v = v {
-            if hadOneofValue {try decoder.handleConflictingOneOf()}
-            _storage._message = .status(v)
-          }
-        }()
-        case 15: try { try decoder.decodeSingularFixed64Field(value: &_storage._checksum) }()
-        case 20: try {
-          var v: ProtoHello?
-          var hadOneofValue = false
-          if let current = _storage._message {
-            hadOneofValue = true
-            if case .hello(let m) = current {v = m}
-          }
-          try decoder.decodeSingularMessageField(value: &v)
-          if let v = v {
-            if hadOneofValue {try decoder.handleConflictingOneOf()}
-            _storage._message = .hello(v)
-          }
-        }()
-        case 21: try {
-          var v: ProtoReady?
-          var hadOneofValue = false
-          if let current = _storage._message {
-            hadOneofValue = true
-            if case .ready(let m) = current {v = m}
-          }
-          try decoder.decodeSingularMessageField(value: &v)
-          if let v = v {
-            if hadOneofValue {try decoder.handleConflictingOneOf()}
-            _storage._message = .ready(v)
-          }
-        }()
-        case 22: try {
-          var v: ProtoResult?
-          var hadOneofValue = false
-          if let current = _storage._message {
-            hadOneofValue = true
-            if case .result(let m) = current {v = m}
-          }
-          try decoder.decodeSingularMessageField(value: &v)
-          if let v = v {
-            if hadOneofValue {try decoder.handleConflictingOneOf()}
-            _storage._message = .result(v)
-          }
-        }()
-        case 23: try {
-          var v: ProtoFailed?
-          var hadOneofValue = false
-          if let current = _storage._message {
-            hadOneofValue = true
-            if case .failed(let m) = current {v = m}
-          }
-          try decoder.decodeSingularMessageField(value: &v)
-          if let v = v {
-            if hadOneofValue {try decoder.handleConflictingOneOf()}
-            _storage._message = .failed(v)
-          }
-        }()
-        case 24: try {
-          var v: ProtoCancelled?
-          var hadOneofValue = false
-          if let current = _storage._message {
-            hadOneofValue = true
-            if case .cancelled(let m) = current {v = m}
-          }
-          try decoder.decodeSingularMessageField(value: &v)
-          if let v = v {
-            if hadOneofValue {try decoder.handleConflictingOneOf()}
-            _storage._message = .cancelled(v)
-          }
-        }()
-        case 25: try {
-          var v: ProtoGoodbye?
-          var hadOneofValue = false
-          if let current = _storage._message {
-            hadOneofValue = true
-            if case .goodbye(let m) = current {v = m}
-          }
-          try decoder.decodeSingularMessageField(value: &v)
-          if let v = v {
-            if hadOneofValue {try decoder.handleConflictingOneOf()}
-            _storage._message = .goodbye(v)
-          }
-        }()
-        case 26: try {
-          var v: ProtoFetch?
-          var hadOneofValue = false
-          if let current = _storage._message {
-            hadOneofValue = true
-            if case .fetch(let m) = current {v = m}
-          }
-          try decoder.decodeSingularMessageField(value: &v)
-          if let v = v {
-            if hadOneofValue {try decoder.handleConflictingOneOf()}
-            _storage._message = .fetch(v)
-          }
-        }()
-        case 30: try {
-          var v: ProtoHandover?
-          var hadOneofValue = false
-          if let current = _storage._message {
-            hadOneofValue = true
-            if case .handover(let m) = current {v = m}
-          }
-          try decoder.decodeSingularMessageField(value: &v)
-          if let v = v {
-            if hadOneofValue {try decoder.handleConflictingOneOf()}
-            _storage._message = .handover(v)
-          }
-        }()
-        case 31: try {
-          var v: ProtoAskStatus?
-          var hadOneofValue = false
-          if let current = _storage._message {
-            hadOneofValue = true
-            if case .askStatus(let m) = current {v = m}
-          }
-          try decoder.decodeSingularMessageField(value: &v)
-          if let v = v {
-            if hadOneofValue {try decoder.handleConflictingOneOf()}
-            _storage._message = .askStatus(v)
-          }
-        }()
-        case 40: try {
-          var v: ProtoAlive?
-          var hadOneofValue = false
-          if let current = _storage._message {
-            hadOneofValue = true
-            if case .alive(let m) = current {v = m}
-          }
-          try decoder.decodeSingularMessageField(value: &v)
-          if let v = v {
-            if hadOneofValue {try decoder.handleConflictingOneOf()}
-            _storage._message = .alive(v)
-          }
-        }()
-        default: break
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.version) }()
+      case 2: try {
+        var v: ProtoRefused?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .refused(let m) = current {v = m}
         }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .refused(v)
+        }
+      }()
+      case 3: try {
+        var v: ProtoWelcome?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .welcome(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .welcome(v)
+        }
+      }()
+      case 4: try {
+        var v: ProtoTask?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .task(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .task(v)
+        }
+      }()
+      case 5: try {
+        var v: ProtoAcknowledged?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .acknowledged(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .acknowledged(v)
+        }
+      }()
+      case 6: try {
+        var v: ProtoCancel?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .cancel(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .cancel(v)
+        }
+      }()
+      case 7: try {
+        var v: ProtoStop?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .stop(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .stop(v)
+        }
+      }()
+      case 8: try {
+        var v: ProtoIntroduce?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .introduce(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .introduce(v)
+        }
+      }()
+      case 9: try {
+        var v: ProtoHold?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .hold(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .hold(v)
+        }
+      }()
+      case 10: try {
+        var v: ProtoChunk?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .chunk(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .chunk(v)
+        }
+      }()
+      case 11: try {
+        var v: ProtoMissing?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .missing(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .missing(v)
+        }
+      }()
+      case 12: try {
+        var v: ProtoStatus?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .status(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .status(v)
+        }
+      }()
+      case 15: try { try decoder.decodeSingularFixed64Field(value: &self.checksum) }()
+      case 20: try {
+        var v: ProtoHello?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .hello(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .hello(v)
+        }
+      }()
+      case 21: try {
+        var v: ProtoReady?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .ready(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .ready(v)
+        }
+      }()
+      case 22: try {
+        var v: ProtoResult?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .result(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .result(v)
+        }
+      }()
+      case 23: try {
+        var v: ProtoFailed?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .failed(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .failed(v)
+        }
+      }()
+      case 24: try {
+        var v: ProtoCancelled?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .cancelled(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .cancelled(v)
+        }
+      }()
+      case 25: try {
+        var v: ProtoGoodbye?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .goodbye(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .goodbye(v)
+        }
+      }()
+      case 26: try {
+        var v: ProtoFetch?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .fetch(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .fetch(v)
+        }
+      }()
+      case 30: try {
+        var v: ProtoHandover?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .handover(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .handover(v)
+        }
+      }()
+      case 31: try {
+        var v: ProtoAskStatus?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .askStatus(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .askStatus(v)
+        }
+      }()
+      case 40: try {
+        var v: ProtoAlive?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .alive(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .alive(v)
+        }
+      }()
+      default: break
       }
     }
   }
 
   func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
-      // The use of inline closures is to circumvent an issue where the compiler
-      // allocates stack space for every if/case branch local when no optimizations
-      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
-      // https://github.com/apple/swift-protobuf/issues/1182
-      if _storage._version != 0 {
-        try visitor.visitSingularUInt32Field(value: _storage._version, fieldNumber: 1)
-      }
-      switch _storage._message {
-      case .refused?: try {
-        guard case .refused(let v)? = _storage._message else { preconditionFailure() }
-        try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
-      }()
-      case .welcome?: try {
-        guard case .welcome(let v)? = _storage._message else { preconditionFailure() }
-        try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
-      }()
-      case .task?: try {
-        guard case .task(let v)? = _storage._message else { preconditionFailure() }
-        try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
-      }()
-      case .acknowledged?: try {
-        guard case .acknowledged(let v)? = _storage._message else { preconditionFailure() }
-        try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
-      }()
-      case .cancel?: try {
-        guard case .cancel(let v)? = _storage._message else { preconditionFailure() }
-        try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
-      }()
-      case .stop?: try {
-        guard case .stop(let v)? = _storage._message else { preconditionFailure() }
-        try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
-      }()
-      case .introduce?: try {
-        guard case .introduce(let v)? = _storage._message else { preconditionFailure() }
-        try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
-      }()
-      case .hold?: try {
-        guard case .hold(let v)? = _storage._message else { preconditionFailure() }
-        try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
-      }()
-      case .chunk?: try {
-        guard case .chunk(let v)? = _storage._message else { preconditionFailure() }
-        try visitor.visitSingularMessageField(value: v, fieldNumber: 10)
-      }()
-      case .missing?: try {
-        guard case .missing(let v)? = _storage._message else { preconditionFailure() }
-        try visitor.visitSingularMessageField(value: v, fieldNumber: 11)
-      }()
-      case .status?: try {
-        guard case .status(let v)? = _storage._message else { preconditionFailure() }
-        try visitor.visitSingularMessageField(value: v, fieldNumber: 12)
-      }()
-      default: break
-      }
-      if _storage._checksum != 0 {
-        try visitor.visitSingularFixed64Field(value: _storage._checksum, fieldNumber: 15)
-      }
-      switch _storage._message {
-      case .hello?: try {
-        guard case .hello(let v)? = _storage._message else { preconditionFailure() }
-        try visitor.visitSingularMessageField(value: v, fieldNumber: 20)
-      }()
-      case .ready?: try {
-        guard case .ready(let v)? = _storage._message else { preconditionFailure() }
-        try visitor.visitSingularMessageField(value: v, fieldNumber: 21)
-      }()
-      case .result?: try {
-        guard case .result(let v)? = _storage._message else { preconditionFailure() }
-        try visitor.visitSingularMessageField(value: v, fieldNumber: 22)
-      }()
-      case .failed?: try {
-        guard case .failed(let v)? = _storage._message else { preconditionFailure() }
-        try visitor.visitSingularMessageField(value: v, fieldNumber: 23)
-      }()
-      case .cancelled?: try {
-        guard case .cancelled(let v)? = _storage._message else { preconditionFailure() }
-        try visitor.visitSingularMessageField(value: v, fieldNumber: 24)
-      }()
-      case .goodbye?: try {
-        guard case .goodbye(let v)? = _storage._message else { preconditionFailure() }
-        try visitor.visitSingularMessageField(value: v, fieldNumber: 25)
-      }()
-      case .fetch?: try {
-        guard case .fetch(let v)? = _storage._message else { preconditionFailure() }
-        try visitor.visitSingularMessageField(value: v, fieldNumber: 26)
-      }()
-      case .handover?: try {
-        guard case .handover(let v)? = _storage._message else { preconditionFailure() }
-        try visitor.visitSingularMessageField(value: v, fieldNumber: 30)
-      }()
-      case .askStatus?: try {
-        guard case .askStatus(let v)? = _storage._message else { preconditionFailure() }
-        try visitor.visitSingularMessageField(value: v, fieldNumber: 31)
-      }()
-      case .alive?: try {
-        guard case .alive(let v)? = _storage._message else { preconditionFailure() }
-        try visitor.visitSingularMessageField(value: v, fieldNumber: 40)
-      }()
-      default: break
-      }
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.version != 0 {
+      try visitor.visitSingularUInt32Field(value: self.version, fieldNumber: 1)
+    }
+    switch self.message {
+    case .refused?: try {
+      guard case .refused(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    }()
+    case .welcome?: try {
+      guard case .welcome(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    }()
+    case .task?: try {
+      guard case .task(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    }()
+    case .acknowledged?: try {
+      guard case .acknowledged(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
+    }()
+    case .cancel?: try {
+      guard case .cancel(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
+    }()
+    case .stop?: try {
+      guard case .stop(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
+    }()
+    case .introduce?: try {
+      guard case .introduce(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
+    }()
+    case .hold?: try {
+      guard case .hold(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
+    }()
+    case .chunk?: try {
+      guard case .chunk(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 10)
+    }()
+    case .missing?: try {
+      guard case .missing(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 11)
+    }()
+    case .status?: try {
+      guard case .status(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 12)
+    }()
+    default: break
+    }
+    if self.checksum != 0 {
+      try visitor.visitSingularFixed64Field(value: self.checksum, fieldNumber: 15)
+    }
+    switch self.message {
+    case .hello?: try {
+      guard case .hello(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 20)
+    }()
+    case .ready?: try {
+      guard case .ready(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 21)
+    }()
+    case .result?: try {
+      guard case .result(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 22)
+    }()
+    case .failed?: try {
+      guard case .failed(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 23)
+    }()
+    case .cancelled?: try {
+      guard case .cancelled(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 24)
+    }()
+    case .goodbye?: try {
+      guard case .goodbye(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 25)
+    }()
+    case .fetch?: try {
+      guard case .fetch(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 26)
+    }()
+    case .handover?: try {
+      guard case .handover(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 30)
+    }()
+    case .askStatus?: try {
+      guard case .askStatus(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 31)
+    }()
+    case .alive?: try {
+      guard case .alive(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 40)
+    }()
+    default: break
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   static func ==(lhs: ProtoFrame, rhs: ProtoFrame) -> Bool {
-    if lhs._storage !== rhs._storage {
-      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
-        let _storage = _args.0
-        let rhs_storage = _args.1
-        if _storage._version != rhs_storage._version {return false}
-        if _storage._checksum != rhs_storage._checksum {return false}
-        if _storage._message != rhs_storage._message {return false}
-        return true
-      }
-      if !storagesAreEqual {return false}
-    }
+    if lhs.version != rhs.version {return false}
+    if lhs.checksum != rhs.checksum {return false}
+    if lhs.message != rhs.message {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1384,7 +1353,7 @@ nonisolated extension ProtoModelPart: SwiftProtobuf.Message, SwiftProtobuf._Mess
 
 nonisolated extension ProtoReference: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Reference"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}content\0\u{1}samples\0\u{1}edges\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}content\0\u{1}key\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1393,8 +1362,7 @@ nonisolated extension ProtoReference: SwiftProtobuf.Message, SwiftProtobuf._Mess
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularMessageField(value: &self._content) }()
-      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.samples) }()
-      case 3: try { try decoder.decodeSingularBytesField(value: &self.edges) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._key) }()
       default: break
       }
     }
@@ -1408,19 +1376,15 @@ nonisolated extension ProtoReference: SwiftProtobuf.Message, SwiftProtobuf._Mess
     try { if let v = self._content {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
     } }()
-    if self.samples != 0 {
-      try visitor.visitSingularUInt64Field(value: self.samples, fieldNumber: 2)
-    }
-    if !self.edges.isEmpty {
-      try visitor.visitSingularBytesField(value: self.edges, fieldNumber: 3)
-    }
+    try { if let v = self._key {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
   static func ==(lhs: ProtoReference, rhs: ProtoReference) -> Bool {
     if lhs._content != rhs._content {return false}
-    if lhs.samples != rhs.samples {return false}
-    if lhs.edges != rhs.edges {return false}
+    if lhs._key != rhs._key {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1428,7 +1392,7 @@ nonisolated extension ProtoReference: SwiftProtobuf.Message, SwiftProtobuf._Mess
 
 nonisolated extension ProtoWelcome: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Welcome"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}session\0\u{3}model_path\0\u{3}model_sha256\0\u{3}data_path\0\u{3}data_sha256\0\u{3}sample_limit\0\u{1}loss\0\u{1}samples\0\u{1}shards\0\u{3}block_size\0\u{3}memory_budget\0\u{3}heartbeat_nanoseconds\0\u{3}model_parts\0\u{1}reference\0\u{3}data_bytes\0\u{3}data_budget\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}session\0\u{3}model_path\0\u{3}model_sha256\0\u{3}data_path\0\u{3}data_sha256\0\u{3}sample_limit\0\u{1}setup\0\u{1}samples\0\u{1}shards\0\u{3}block_size\0\u{3}memory_budget\0\u{3}heartbeat_nanoseconds\0\u{3}model_parts\0\u{1}reference\0\u{3}data_bytes\0\u{3}data_budget\0")
 
   fileprivate class _StorageClass {
     var _session: UInt64 = 0
@@ -1437,7 +1401,7 @@ nonisolated extension ProtoWelcome: SwiftProtobuf.Message, SwiftProtobuf._Messag
     var _dataPath: String = String()
     var _dataSha256: Data = Data()
     var _sampleLimit: UInt64 = 0
-    var _loss: String = String()
+    var _setup: String = String()
     var _samples: UInt64 = 0
     var _shards: UInt64 = 0
     var _blockSize: UInt64 = 0
@@ -1463,7 +1427,7 @@ nonisolated extension ProtoWelcome: SwiftProtobuf.Message, SwiftProtobuf._Messag
       _dataPath = source._dataPath
       _dataSha256 = source._dataSha256
       _sampleLimit = source._sampleLimit
-      _loss = source._loss
+      _setup = source._setup
       _samples = source._samples
       _shards = source._shards
       _blockSize = source._blockSize
@@ -1497,7 +1461,7 @@ nonisolated extension ProtoWelcome: SwiftProtobuf.Message, SwiftProtobuf._Messag
         case 4: try { try decoder.decodeSingularStringField(value: &_storage._dataPath) }()
         case 5: try { try decoder.decodeSingularBytesField(value: &_storage._dataSha256) }()
         case 6: try { try decoder.decodeSingularUInt64Field(value: &_storage._sampleLimit) }()
-        case 7: try { try decoder.decodeSingularStringField(value: &_storage._loss) }()
+        case 7: try { try decoder.decodeSingularStringField(value: &_storage._setup) }()
         case 8: try { try decoder.decodeSingularUInt64Field(value: &_storage._samples) }()
         case 9: try { try decoder.decodeSingularUInt64Field(value: &_storage._shards) }()
         case 10: try { try decoder.decodeSingularUInt64Field(value: &_storage._blockSize) }()
@@ -1537,8 +1501,8 @@ nonisolated extension ProtoWelcome: SwiftProtobuf.Message, SwiftProtobuf._Messag
       if _storage._sampleLimit != 0 {
         try visitor.visitSingularUInt64Field(value: _storage._sampleLimit, fieldNumber: 6)
       }
-      if !_storage._loss.isEmpty {
-        try visitor.visitSingularStringField(value: _storage._loss, fieldNumber: 7)
+      if !_storage._setup.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._setup, fieldNumber: 7)
       }
       if _storage._samples != 0 {
         try visitor.visitSingularUInt64Field(value: _storage._samples, fieldNumber: 8)
@@ -1582,7 +1546,7 @@ nonisolated extension ProtoWelcome: SwiftProtobuf.Message, SwiftProtobuf._Messag
         if _storage._dataPath != rhs_storage._dataPath {return false}
         if _storage._dataSha256 != rhs_storage._dataSha256 {return false}
         if _storage._sampleLimit != rhs_storage._sampleLimit {return false}
-        if _storage._loss != rhs_storage._loss {return false}
+        if _storage._setup != rhs_storage._setup {return false}
         if _storage._samples != rhs_storage._samples {return false}
         if _storage._shards != rhs_storage._shards {return false}
         if _storage._blockSize != rhs_storage._blockSize {return false}
@@ -1850,9 +1814,49 @@ nonisolated extension ProtoMissing: SwiftProtobuf.Message, SwiftProtobuf._Messag
   }
 }
 
+nonisolated extension ProtoWorkKey: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".WorkKey"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}kind\0\u{1}stage\0\u{1}payload\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.kind) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.stage) }()
+      case 3: try { try decoder.decodeSingularBytesField(value: &self.payload) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.kind.isEmpty {
+      try visitor.visitSingularStringField(value: self.kind, fieldNumber: 1)
+    }
+    if self.stage != 0 {
+      try visitor.visitSingularUInt32Field(value: self.stage, fieldNumber: 2)
+    }
+    if !self.payload.isEmpty {
+      try visitor.visitSingularBytesField(value: self.payload, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: ProtoWorkKey, rhs: ProtoWorkKey) -> Bool {
+    if lhs.kind != rhs.kind {return false}
+    if lhs.stage != rhs.stage {return false}
+    if lhs.payload != rhs.payload {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
 nonisolated extension ProtoTask: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Task"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}task\0\u{1}attempt\0\u{1}state\0\u{1}shard\0\u{1}block\0\u{1}samples\0\u{1}edges\0\u{3}deadline_seconds\0\u{1}contenders\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}task\0\u{1}attempt\0\u{1}key\0\u{1}hints\0\u{1}contents\0\u{3}deadline_seconds\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1862,45 +1866,37 @@ nonisolated extension ProtoTask: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularUInt64Field(value: &self.task) }()
       case 2: try { try decoder.decodeSingularUInt32Field(value: &self.attempt) }()
-      case 3: try { try decoder.decodeSingularBytesField(value: &self.state) }()
-      case 4: try { try decoder.decodeSingularUInt32Field(value: &self.shard) }()
-      case 5: try { try decoder.decodeSingularUInt32Field(value: &self.block) }()
-      case 6: try { try decoder.decodeSingularBytesField(value: &self.samples) }()
-      case 7: try { try decoder.decodeSingularBytesField(value: &self.edges) }()
-      case 8: try { try decoder.decodeSingularDoubleField(value: &self.deadlineSeconds) }()
-      case 9: try { try decoder.decodeSingularBytesField(value: &self.contenders) }()
+      case 3: try { try decoder.decodeSingularMessageField(value: &self._key) }()
+      case 4: try { try decoder.decodeSingularBytesField(value: &self.hints) }()
+      case 5: try { try decoder.decodeRepeatedMessageField(value: &self.contents) }()
+      case 6: try { try decoder.decodeSingularDoubleField(value: &self.deadlineSeconds) }()
       default: break
       }
     }
   }
 
   func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
     if self.task != 0 {
       try visitor.visitSingularUInt64Field(value: self.task, fieldNumber: 1)
     }
     if self.attempt != 0 {
       try visitor.visitSingularUInt32Field(value: self.attempt, fieldNumber: 2)
     }
-    if !self.state.isEmpty {
-      try visitor.visitSingularBytesField(value: self.state, fieldNumber: 3)
+    try { if let v = self._key {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    } }()
+    if !self.hints.isEmpty {
+      try visitor.visitSingularBytesField(value: self.hints, fieldNumber: 4)
     }
-    if self.shard != 0 {
-      try visitor.visitSingularUInt32Field(value: self.shard, fieldNumber: 4)
-    }
-    if self.block != 0 {
-      try visitor.visitSingularUInt32Field(value: self.block, fieldNumber: 5)
-    }
-    if !self.samples.isEmpty {
-      try visitor.visitSingularBytesField(value: self.samples, fieldNumber: 6)
-    }
-    if !self.edges.isEmpty {
-      try visitor.visitSingularBytesField(value: self.edges, fieldNumber: 7)
+    if !self.contents.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.contents, fieldNumber: 5)
     }
     if self.deadlineSeconds.bitPattern != 0 {
-      try visitor.visitSingularDoubleField(value: self.deadlineSeconds, fieldNumber: 8)
-    }
-    if !self.contenders.isEmpty {
-      try visitor.visitSingularBytesField(value: self.contenders, fieldNumber: 9)
+      try visitor.visitSingularDoubleField(value: self.deadlineSeconds, fieldNumber: 6)
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -1908,13 +1904,10 @@ nonisolated extension ProtoTask: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
   static func ==(lhs: ProtoTask, rhs: ProtoTask) -> Bool {
     if lhs.task != rhs.task {return false}
     if lhs.attempt != rhs.attempt {return false}
-    if lhs.state != rhs.state {return false}
-    if lhs.shard != rhs.shard {return false}
-    if lhs.block != rhs.block {return false}
-    if lhs.samples != rhs.samples {return false}
-    if lhs.edges != rhs.edges {return false}
+    if lhs._key != rhs._key {return false}
+    if lhs.hints != rhs.hints {return false}
+    if lhs.contents != rhs.contents {return false}
     if lhs.deadlineSeconds != rhs.deadlineSeconds {return false}
-    if lhs.contenders != rhs.contenders {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1922,7 +1915,7 @@ nonisolated extension ProtoTask: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
 
 nonisolated extension ProtoResult: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Result"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}task\0\u{1}attempt\0\u{1}expansions\0\u{1}losses\0\u{1}correct\0\u{1}seconds\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}task\0\u{1}attempt\0\u{1}result\0\u{1}seconds\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1932,10 +1925,8 @@ nonisolated extension ProtoResult: SwiftProtobuf.Message, SwiftProtobuf._Message
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularUInt64Field(value: &self.task) }()
       case 2: try { try decoder.decodeSingularUInt32Field(value: &self.attempt) }()
-      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.expansions) }()
-      case 4: try { try decoder.decodeSingularBytesField(value: &self.losses) }()
-      case 5: try { try decoder.decodeSingularBytesField(value: &self.correct) }()
-      case 6: try { try decoder.decodeSingularDoubleField(value: &self.seconds) }()
+      case 3: try { try decoder.decodeSingularBytesField(value: &self.result) }()
+      case 4: try { try decoder.decodeSingularDoubleField(value: &self.seconds) }()
       default: break
       }
     }
@@ -1948,17 +1939,11 @@ nonisolated extension ProtoResult: SwiftProtobuf.Message, SwiftProtobuf._Message
     if self.attempt != 0 {
       try visitor.visitSingularUInt32Field(value: self.attempt, fieldNumber: 2)
     }
-    if self.expansions != 0 {
-      try visitor.visitSingularUInt32Field(value: self.expansions, fieldNumber: 3)
-    }
-    if !self.losses.isEmpty {
-      try visitor.visitSingularBytesField(value: self.losses, fieldNumber: 4)
-    }
-    if !self.correct.isEmpty {
-      try visitor.visitSingularBytesField(value: self.correct, fieldNumber: 5)
+    if !self.result.isEmpty {
+      try visitor.visitSingularBytesField(value: self.result, fieldNumber: 3)
     }
     if self.seconds.bitPattern != 0 {
-      try visitor.visitSingularDoubleField(value: self.seconds, fieldNumber: 6)
+      try visitor.visitSingularDoubleField(value: self.seconds, fieldNumber: 4)
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -1966,9 +1951,7 @@ nonisolated extension ProtoResult: SwiftProtobuf.Message, SwiftProtobuf._Message
   static func ==(lhs: ProtoResult, rhs: ProtoResult) -> Bool {
     if lhs.task != rhs.task {return false}
     if lhs.attempt != rhs.attempt {return false}
-    if lhs.expansions != rhs.expansions {return false}
-    if lhs.losses != rhs.losses {return false}
-    if lhs.correct != rhs.correct {return false}
+    if lhs.result != rhs.result {return false}
     if lhs.seconds != rhs.seconds {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
@@ -1977,7 +1960,7 @@ nonisolated extension ProtoResult: SwiftProtobuf.Message, SwiftProtobuf._Message
 
 nonisolated extension ProtoHandover: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Handover"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}task\0\u{1}result\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}key\0\u{1}result\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1985,7 +1968,7 @@ nonisolated extension ProtoHandover: SwiftProtobuf.Message, SwiftProtobuf._Messa
       // allocates stack space for every case branch when no optimizations are
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
-      case 1: try { try decoder.decodeSingularMessageField(value: &self._task) }()
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._key) }()
       case 2: try { try decoder.decodeSingularMessageField(value: &self._result) }()
       default: break
       }
@@ -1997,7 +1980,7 @@ nonisolated extension ProtoHandover: SwiftProtobuf.Message, SwiftProtobuf._Messa
     // allocates stack space for every if/case branch local when no optimizations
     // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
     // https://github.com/apple/swift-protobuf/issues/1182
-    try { if let v = self._task {
+    try { if let v = self._key {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
     } }()
     try { if let v = self._result {
@@ -2007,7 +1990,7 @@ nonisolated extension ProtoHandover: SwiftProtobuf.Message, SwiftProtobuf._Messa
   }
 
   static func ==(lhs: ProtoHandover, rhs: ProtoHandover) -> Bool {
-    if lhs._task != rhs._task {return false}
+    if lhs._key != rhs._key {return false}
     if lhs._result != rhs._result {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true

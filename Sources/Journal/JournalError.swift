@@ -17,6 +17,8 @@ public enum JournalError: Error, Sendable, Hashable, CustomStringConvertible {
     case foreignFile(String)
     /// The file has a layout that this version does not know.
     case newerLayout(file: String, version: Int, supported: Int)
+    /// The file has a layout of an earlier version.
+    case olderLayout(file: String, version: Int)
     /// The disk has no room for another result.
     case diskFull(file: String)
     /// The folder or file cannot be written.
@@ -25,12 +27,12 @@ public enum JournalError: Error, Sendable, Hashable, CustomStringConvertible {
     case notReadable(path: String, reason: String)
     /// The file's contents contradict its format.
     case damaged(file: String, reason: String)
+    /// A row is not as it was written.
+    case damagedRow(file: String, table: String, id: Int64)
     /// Another process keeps the file busy.
     case busy(file: String)
-    /// A finished level was finished again with other states.
-    case differentOutcome(file: String, level: Int)
-    /// A task came with another number of score lists than it has expansions.
-    case mismatchedScores(level: Int, expected: Int, given: Int)
+    /// A finished stage was finished again with another outcome.
+    case differentOutcome(file: String, stage: Int)
     /// What SQLite says, when it is none of the above.
     case failed(file: String, reason: String)
 
@@ -59,16 +61,23 @@ public enum JournalError: Error, Sendable, Hashable, CustomStringConvertible {
         case .foreignFile(let file): "\(file): this is no journal of Espalier"
         case .newerLayout(let file, let version, let supported):
             "\(file): the journal has layout \(version), but this version of Espalier knows only up to \(supported)"
+        case .olderLayout(let file, let version):
+            "\(file): the journal is of an older version of Espalier (layout \(version)): finish the run with that "
+                + "version, or start it anew in another folder"
         case .diskFull(let file): "\(file): the disk is full; make room and pass --resume to go on"
         case .notWritable(let path, let reason): "\(path): it cannot be written: \(reason)"
         case .notReadable(let path, let reason): "\(path): it cannot be read: \(reason)"
         case .damaged(let file, let reason): "\(file): the journal is damaged: \(reason)"
+        case .damagedRow(let file, "results", let id):
+            "\(file): row \(id) of the results is damaged: take it out with 'sqlite3 \(file) \"DELETE FROM results WHERE "
+                + "id = \(id)\"', and --resume computes it again"
+        case .damagedRow(let file, let table, let id):
+            "\(file): row \(id) of the table '\(table)' is damaged: take it out with 'sqlite3 \(file) \"DELETE FROM "
+                + "\(table) WHERE number = \(id)\"', and --resume finds it again from the results"
         case .busy(let file): "\(file): another process keeps the journal busy"
-        case .differentOutcome(let file, let level):
-            "\(file): level \(level) was finished before with other states, which must not happen for the same "
+        case .differentOutcome(let file, let stage):
+            "\(file): level \(stage) was finished before with other states, which must not happen for the same "
                 + "model, data and settings"
-        case .mismatchedScores(let level, let expected, let given):
-            "a task of level \(level) has \(expected) expansions, but \(given) score lists came for it"
         case .failed(let file, let reason): "\(file): the journal could not be used: \(reason)"
         }
     }

@@ -1,78 +1,77 @@
+internal import CSodium
+internal import Foundation
 internal import GRDB
+internal import Work
 
 /// The layout of `journal.sqlite`.
 ///
-/// - `run`: one row, what the run is made from and, once it is over, its outcome.
-/// - `levels`: one row per level that was begun; `states` and `work` (JSON) once it is finished.
-/// - `results`: the scores of one expansion (`edge` NULL: the state itself) on one block. `losses` are float32 and
-///   `correct` uint32, both little-endian, one per sample of the block in its order.
-/// - `dropped`: expansions that were given up, with the bound that proved them hopeless.
+/// - `run`: one row, what the run is made from and, once it is over, its outcome (JSON).
+/// - `stages`: one row per stage that is over: what it came to (`outcome`) and what it took (`notes`), both JSON of whoever
+///   runs the stage.
+/// - `results`: what workers computed: kind and payload say what was asked for, `result` is the answer.
 /// - `numerics`: how the machines compute that the results come from: one row for every kind of coordinator, and one for
 ///   every machine of a worker that was let in although it computes other bits. Whoever resumes the run compares all rows
-///   with its own bits. A journal that has no such table is taken as it is.
+///   with its own bits.
 ///
-/// In layout 1 every state had blocks of its own; its results mean nothing to a search whose blocks stay.
+/// Rows of `stages` and `results` carry a checksum over all their columns, so that a bit that turned on the disk is found
+/// before it decides anything.
 enum JournalLayout {
     /// Marks the file as ours: "Espa" in ASCII, in SQLite's `application_id`.
     static let application: Int32 = 0x4573_7061
-    /// The version of the layout, in SQLite's `user_version`.
-    static let version = 2
+    /// The version of the layout, in SQLite's `user_version`. Layout 1 had blocks for every state, layout 2 a row for every
+    /// expansion, without checksums.
+    static let version = 3
 
-    /// Makes the tables of an empty database.
-    static func create(_ database: Database) throws {
-        try database.execute(sql: "PRAGMA application_id = \(application); PRAGMA user_version = \(version)")
-        try database.execute(
-            sql: """
-                CREATE TABLE run (
-                    id INTEGER PRIMARY KEY CHECK (id = 1),
-                    created TEXT NOT NULL,
-                    version TEXT NOT NULL,
-                    model_path TEXT NOT NULL,
-                    model_sha256 TEXT NOT NULL,
-                    data_path TEXT NOT NULL,
-                    data_sha256 TEXT NOT NULL,
-                    settings TEXT NOT NULL,
-                    command_line TEXT NOT NULL,
-                    completed TEXT,
-                    outcome TEXT
-                ) STRICT;
-                CREATE TABLE levels (
-                    number INTEGER PRIMARY KEY,
-                    states TEXT,
-                    work TEXT
-                ) STRICT;
-                CREATE TABLE results (
-                    id INTEGER PRIMARY KEY,
-                    level INTEGER NOT NULL REFERENCES levels (number),
-                    state TEXT NOT NULL,
-                    edge TEXT,
-                    shard INTEGER NOT NULL,
-                    block INTEGER NOT NULL,
-                    losses BLOB NOT NULL,
-                    correct BLOB
-                ) STRICT;
-                CREATE UNIQUE INDEX one_result ON results (level, state, ifnull(edge, ''), shard, block);
-                CREATE TABLE dropped (
-                    level INTEGER NOT NULL REFERENCES levels (number),
-                    mask TEXT NOT NULL,
-                    bound REAL NOT NULL,
-                    PRIMARY KEY (level, mask)
-                ) STRICT, WITHOUT ROWID;
-                """)
+    /// Makes the tables, and will take a journal of this layout on to later ones.
+    static var migrator: DatabaseMigrator {
+        var migrator = DatabaseMigrator()
+        migrator.registerMigration("layout 3") { database in
+            try database.execute(
+                sql: """
+                    CREATE TABLE run (
+                        id INTEGER PRIMARY KEY CHECK (id = 1),
+                        created TEXT NOT NULL,
+                        version TEXT NOT NULL,
+                        model_path TEXT NOT NULL,
+                        model_sha256 TEXT NOT NULL,
+                        data_path TEXT NOT NULL,
+                        data_sha256 TEXT NOT NULL,
+                        settings TEXT NOT NULL,
+                        command_line TEXT NOT NULL,
+                        completed TEXT,
+                        outcome TEXT
+                    ) STRICT;
+                    CREATE TABLE stages (
+                        number INTEGER PRIMARY KEY,
+                        outcome TEXT NOT NULL,
+                        notes TEXT NOT NULL,
+                        checksum BLOB NOT NULL
+                    ) STRICT;
+                    CREATE TABLE results (
+                        id INTEGER PRIMARY KEY,
+                        stage INTEGER NOT NULL,
+                        kind TEXT NOT NULL,
+                        payload BLOB NOT NULL,
+                        result BLOB NOT NULL,
+                        checksum BLOB NOT NULL
+                    ) STRICT;
+                    CREATE INDEX results_of_stage ON results (stage);
+                    CREATE TABLE numerics (
+                        id INTEGER PRIMARY KEY,
+                        digest BLOB NOT NULL,
+                        machine TEXT NOT NULL
+                    ) STRICT;
+                    """)
+        }
+        return migrator
     }
 
-    static let numericsTable = "numerics"
-
-    /// Makes the table of numerics unless it is there.
-    static func createNumerics(_ database: Database) throws {
-        try database.execute(
-            sql: """
-                CREATE TABLE IF NOT EXISTS \(numericsTable) (
-                    id INTEGER PRIMARY KEY,
-                    digest BLOB NOT NULL,
-                    machine TEXT NOT NULL
-                ) STRICT
-                """)
+    /// Makes the tables of an empty database.
+    static func create(_ database: DatabaseQueue) throws {
+        try database.write {
+            try $0.execute(sql: "PRAGMA application_id = \(application); PRAGMA user_version = \(version)")
+        }
+        try migrator.migrate(database)
     }
 
     /// Checks that a database is a journal of a layout that is known.
@@ -81,17 +80,61 @@ enum JournalLayout {
             throw JournalError.foreignFile(file)
         }
         let found = try Int.fetchOne(database, sql: "PRAGMA user_version") ?? 0
-        guard found <= version else {
+        let isSuperseded = try found >= version && migrator.hasBeenSuperseded(database)
+        guard found <= version, !isSuperseded else {
             throw JournalError.newerLayout(file: file, version: found, supported: version)
         }
-        guard found == version else {
-            throw JournalError.damaged(file: file, reason: "it has layout \(found), of an earlier Espalier")
-        }
+        guard found == version else { throw JournalError.olderLayout(file: file, version: found) }
     }
 
     /// Looks through the whole file for damage.
     static func checkIntegrity(_ database: Database, file: String) throws {
         let findings = try String.fetchAll(database, sql: "PRAGMA quick_check(1)")
         if let first = findings.first, first != "ok" { throw JournalError.damaged(file: file, reason: first) }
+    }
+}
+
+/// The checksum of a row: BLAKE2b of its columns, each with its length before it, 16 bytes.
+struct RowChecksum {
+    private var bytes = Data()
+    private static let size = 16
+
+    mutating func add(_ number: Int) {
+        withUnsafeBytes(of: Int64(number).littleEndian) { bytes.append(contentsOf: $0) }
+    }
+
+    mutating func add(_ text: String) { add(Data(text.utf8)) }
+
+    mutating func add(_ column: Data) {
+        add(column.count)
+        bytes.append(column)
+    }
+
+    func finish() -> Data {
+        var sum = [UInt8](repeating: 0, count: RowChecksum.size)
+        bytes.withUnsafeBytes {
+            _ = crypto_generichash(
+                &sum, sum.count, $0.bindMemory(to: UInt8.self).baseAddress, UInt64($0.count), nil, 0)
+        }
+        return Data(sum)
+    }
+
+    /// Of a row of `results`.
+    static func of(_ key: WorkKey, payload: Data, result: Data) -> Data {
+        var checksum = RowChecksum()
+        checksum.add(key.stage)
+        checksum.add(key.kind.description)
+        checksum.add(payload)
+        checksum.add(result)
+        return checksum.finish()
+    }
+
+    /// Of a row of `stages`.
+    static func of(stage: Int, outcome: String, notes: String) -> Data {
+        var checksum = RowChecksum()
+        checksum.add(stage)
+        checksum.add(outcome)
+        checksum.add(notes)
+        return checksum.finish()
     }
 }

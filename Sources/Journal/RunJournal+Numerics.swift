@@ -1,16 +1,15 @@
 internal import Foundation
 internal import GRDB
-public import Search
+public import Work
 
 extension RunJournal {
     /// The numerics of every coordinator that worked on the run, the first one first, and of workers that computed other
-    /// bits than their coordinator; none for a run of a version that did not keep them.
+    /// bits than their coordinator.
     ///
     /// - Throws: `damaged`.
     public func numerics() throws(JournalError) -> [Numerics] {
         try read { database in
-            guard try database.tableExists(JournalLayout.numericsTable) else { return [] }
-            return try Row.fetchAll(database, sql: "SELECT digest, machine FROM numerics ORDER BY id").map {
+            try Row.fetchAll(database, sql: "SELECT digest, machine FROM numerics ORDER BY id").map {
                 let digest: Data = try $0.required("digest", file: file)
                 return Numerics(digest: Array(digest), machine: try $0.required("machine", file: file))
             }
@@ -44,7 +43,6 @@ extension RunJournal {
     public func note(_ numerics: Numerics) throws(JournalError) {
         guard try !self.numerics().contains(numerics) else { return }
         try write { database in
-            try JournalLayout.createNumerics(database)
             try database.execute(
                 sql: "INSERT INTO numerics (digest, machine) VALUES (?, ?)",
                 arguments: [Data(numerics.digest), numerics.machine])

@@ -28,10 +28,8 @@ extension RunJournal {
         for path in [draft, draft + "-journal", file + "-wal", file + "-shm"] { unlink(path) }
         do {
             let queue = try connect(draft)
-            try queue.write { database in
-                try JournalLayout.create(database)
-                try identity.insert(into: database)
-            }
+            try JournalLayout.create(queue)
+            try queue.write { try identity.insert(into: $0) }
             try queue.close()
         } catch {
             unlink(draft)
@@ -49,7 +47,7 @@ extension RunJournal {
     ///   - folder: the run's folder.
     ///   - identity: what the run is to be made from now.
     /// - Throws: `noRun`, `locked`, `differentRun` when model, data or settings are not those of the run, `damaged`,
-    ///   `foreignFile` or `newerLayout`.
+    ///   `foreignFile`, `olderLayout` or `newerLayout`.
     public static func resume(in folder: String, identity: RunIdentity) throws(JournalError) -> RunJournal {
         guard FileManager.default.fileExists(atPath: file(in: folder)) else { throw .noRun(folder: folder) }
         let journal = try open(folder, lock: try FolderLock(folder: folder), maximumPages: nil)
@@ -62,7 +60,7 @@ extension RunJournal {
 
     /// Opens a run's journal to read it, also while a coordinator writes to it.
     ///
-    /// - Throws: `noRun`, `damaged`, `foreignFile`, `newerLayout`, or `notReadable`, e.g. for an unfinished run in a
+    /// - Throws: `noRun`, `damaged`, `foreignFile`, `olderLayout`, `newerLayout`, or `notReadable`, e.g. for an unfinished run in a
     ///   folder that cannot be written.
     public static func open(readOnlyIn folder: String) throws(JournalError) -> RunJournal {
         let file = file(in: folder)

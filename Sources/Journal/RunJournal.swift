@@ -1,6 +1,6 @@
 public import Foundation
 internal import GRDB
-public import Search
+public import Work
 
 /// The journal of a run: every folded result, in one SQLite file in the run's folder.
 ///
@@ -10,9 +10,9 @@ public import Search
 ///
 /// ```swift
 /// let journal = try RunJournal.create(in: "runs/resnet20", identity: identity)
-/// let evaluator = LocalEvaluator(journal: journal) { task in try worker.scores(of: task) }
+/// let runner = LocalRunner(journal: journal) { item in try computation.result(of: item) }
 /// ```
-public final class RunJournal: LevelJournal, Sendable {
+public final class RunJournal: WorkJournal, Sendable {
     /// The name of the database in a run's folder.
     public static let fileName = "journal.sqlite"
 

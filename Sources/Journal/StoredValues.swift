@@ -1,49 +1,5 @@
-internal import ComputationGraph
 internal import Foundation
 internal import GRDB
-internal import Search
-
-/// How lists of numbers stand in the journal.
-enum StoredBytes {
-    /// Float32 values, little-endian.
-    static func encode(_ values: [Float]) -> Data { encode(values.map(\.bitPattern)) }
-
-    /// UInt32 values, little-endian.
-    static func encode(_ values: [UInt32]) -> Data {
-        values.map(\.littleEndian).withUnsafeBytes { Data($0) }
-    }
-
-    /// The UInt32 values of a blob; `nil` when it ends within one.
-    static func integers(_ data: Data) -> [UInt32]? {
-        guard data.count.isMultiple(of: 4) else { return nil }
-        return data.withUnsafeBytes { bytes in
-            stride(from: 0, to: bytes.count, by: 4).map {
-                UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: $0, as: UInt32.self))
-            }
-        }
-    }
-
-    /// The Float32 values of a blob, to the bit; `nil` when it ends within one.
-    static func floats(_ data: Data) -> [Float]? { integers(data)?.map(Float.init(bitPattern:)) }
-}
-
-extension Mask {
-    /// Reads the canonical text, e.g. `{3:0, 7:1}`; `nil` when it has another form.
-    init?(journalText text: String) {
-        guard text.hasPrefix("{"), text.hasSuffix("}"), text.utf8.count >= 2 else { return nil }
-        let inner = text.dropFirst().dropLast()
-        guard !inner.isEmpty else {
-            self = .empty
-            return
-        }
-        var edges: [Edge] = []
-        for part in inner.split(separator: ",", omittingEmptySubsequences: false) {
-            guard let edge = Edge(String(part.drop { $0 == " " })) else { return nil }
-            edges.append(edge)
-        }
-        self.init(edges)
-    }
-}
 
 extension Row {
     /// The value of a column, `nil` for NULL and for another type than the column should have: a damaged file must
@@ -63,36 +19,6 @@ extension Row {
         return value
     }
 
-    /// Whether a column is NULL.
-    func isNull(_ column: String) -> Bool { (self[column] as DatabaseValue?)?.isNull ?? true }
-}
-
-/// A state as it stands in the journal: everything but its per-sample losses, which `results` holds.
-struct StoredState: Codable, Equatable {
-    let mask: [Edge]
-    let edge: Edge?
-    let loss: Double
-    let objective: Double
-    let correct: Int?
-    let nonFiniteLosses: Int
-    let cost: Cost
-
-    init(_ state: State) {
-        mask = state.mask.units.compactMap(\.plainEdge)
-        edge = state.edge
-        loss = state.loss
-        objective = state.objective
-        correct = state.correct
-        nonFiniteLosses = state.nonFiniteLosses
-        cost = state.cost
-    }
-
-    var state: State {
-        State(
-            mask: Mask(mask), edge: edge, loss: loss, objective: objective, correct: correct,
-            sampleLosses: [],
-            cost: cost, nonFiniteLosses: nonFiniteLosses)
-    }
 }
 
 /// JSON in columns. Finite doubles keep all their bits; the others are strings.

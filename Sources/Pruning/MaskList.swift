@@ -39,15 +39,15 @@ struct MaskList {
     }
 
     private static func mask(in text: Substring) -> Result<Mask, InputError> {
-        var edges: [Edge] = []
+        var units: [Unit] = []
         for word in text.split(whereSeparator: \.isWhitespace) {
-            guard let edge = Edge(String(word)) else {
+            guard let unit = Unit(String(word)) else {
                 return .failure(
                     InputError("'\(shortened(word))' is no edge; edges are written NODE:SLOT, e.g. 31:0"))
             }
-            edges.append(edge)
+            units.append(unit)
         }
-        return .success(Mask(edges))
+        return .success(Mask(units))
     }
 
     /// Text that fits into a message, whatever stands in the file.

@@ -9,19 +9,19 @@ extension Workload {
     /// - Throws: `GraphError` when the mask names no candidate or cuts an output off.
     public func measure(_ mask: Mask, observer: (any PruneObserver)? = nil) async throws -> State {
         try graph.checkRemovable(mask)
-        let evaluator = try evaluator()
         let work = CountedWork(
             mask.isEmpty ? "measuring the unpruned model" : "measuring the pruned model", unit: "blocks",
             total: BlockList(naturalOrder: division.sharding).ids.count, observer: observer)
-        let local = LocalEvaluator(progress: { work.advanced(to: $0.workSoFar.blockEvaluations) }) { task in
-            try evaluator.evaluate(state: task.state, samples: task.samples, expansions: task.edges.map { $0.map { Unit($0) } })
-        }
-        let parent = Parent(unmeasured: mask, division)
+        let local = try runner(progress: { source in
+            guard let race = source as? LevelRace else { return }
+            work.advanced(to: race.workSoFar.blockEvaluations)
+        })
+        let variant = Variant(mask)
         let level = Level(
-            number: 0, parents: [parent],
-            expansions: [Expansion(parent: 0, edge: nil, mask: mask, cost: costs.cost(of: mask))], keep: 1,
+            number: 0, parents: [FrontierState(unmeasured: variant, division)],
+            expansions: [Expansion(parent: 0, unit: nil, variant: variant, cost: costs.cost(of: mask))], keep: 1,
             baseLoss: 0, objective: .signed)
-        let outcome = try await local.evaluate(level, division: division, usesBounds: false)
+        let outcome = try await local.run(LevelRace(level, division: division, usesBounds: false)).outcome()
         guard let state = outcome.best.first else { throw SearchError.baseNotMeasured }
         return state
     }

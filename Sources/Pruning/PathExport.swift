@@ -75,9 +75,13 @@ public struct PathExport: Encodable, Sendable {
     /// The unpruned model, the path, and whether it is final.
     private static func path(of journal: RunJournal) throws -> (base: State?, path: [State], isComplete: Bool)
     {
-        let levels = try journal.finishedLevels()
+        let levels = try journal.finishedStages(outcome: [StateRecord].self, notes: LevelNotes.self).map {
+            (number: $0.number, states: $0.outcome.compactMap(\.state))
+        }
         let base = levels.first { $0.number == 0 }?.states.first
-        if let outcome = try journal.outcome() { return (base, outcome.path, true) }
+        if let outcome = try journal.outcome(as: RunOutcome.self) {
+            return (base, outcome.path.compactMap(\.state), true)
+        }
         let kept = levels.filter { $0.number > 0 && !$0.states.isEmpty }.map(\.states)
         guard let best = kept.last?.first else { return (base, [], false) }
         return (base, Search.path(to: best, through: kept), false)

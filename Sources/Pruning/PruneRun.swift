@@ -6,6 +6,7 @@ internal import Journal
 internal import ONNX
 public import Report
 public import Search
+internal import Work
 
 /// One `prune`: searches, keeps every result, writes the pruned model and checks it.
 public final class PruneRun {
@@ -98,8 +99,8 @@ public final class PruneRun {
     }
 
     /// Waits for room on the disk, and says so.
-    private var room: RoomWait {
-        RoomWait(interruption: interruption, board: board) { [observer] in observer.noted($0) }
+    private var room: DiskFullRetry {
+        DiskFullRetry(interruption: interruption, board: board) { [observer] in observer.noted($0) }
     }
 
     /// Does `body`, which writes a result, as often as the disk is full.
@@ -126,7 +127,7 @@ public final class PruneRun {
             loss: workload.loss.name, measured: workload.lossReport(of: found.path.last?.mask ?? .empty),
             countedLabels: workload.countedLabels, seconds: seconds,
             workers: attendance.workers, mixedNumerics: try journal.machines(otherThan: proof),
-            validation: heldOut?.summary, blockNames: blockNames(of: found.path.compactMap(\.edge)))
+            validation: heldOut?.summary, blockNames: blockNames(of: found.path.compactMap(\.unit)))
         try room.retrying { try JSONOutput.write(summary, to: options.folder + "/summary.json") }
         try room.retrying {
             try TextOutput.write(SummaryText(summary).plain, to: options.folder + "/summary.txt")
@@ -145,43 +146,45 @@ public final class PruneRun {
     /// Says which removal reaches the budget, where the search goes on with another one.
     private func noteReached(_ outcome: LevelOutcome) {
         guard let budget = options.search.until, options.search.per == budget.quantity,
-            outcome.best.count > 1, let last = outcome.best.last, let edge = last.edge,
+            outcome.best.count > 1, let last = outcome.best.last, let unit = last.unit,
             budget.isMet(by: last.cost, base: workload.costs.cost(of: .empty))
         else { return }
-        observer.noted("  removing \(edge) instead reaches \(budget), loss \(last.loss)")
+        observer.noted("  removing \(unit) instead reaches \(budget), loss \(last.loss)")
     }
 
     /// The modules that go with edges, where the file tells.
-    private func blockNames(of edges: [Edge]) -> [Edge: String] {
-        let blocks = workload.graph.blocks(among: edges, costs: workload.costs)
+    private func blockNames(of units: [Unit]) -> [Edge: String] {
+        let blocks = workload.graph.blocks(among: units.compactMap(\.plainEdge), costs: workload.costs)
         return Dictionary(blocks.compactMap { block in block.name.map { (block.edge, $0) } }) { first, _ in
             first
         }
     }
 
-    private func search() async throws -> (SearchResult, Team.Attendance) {
+    private func search() async throws -> (SearchResult, EvaluationBackend.WorkerCount) {
         var baseLoss = 0.0
         let (observer, interruption, board) = (observer, interruption, board)
-        let team = Team(
+        var backend = EvaluationBackend(
             workers: options.workers, remote: options.remote, proof: proof, logger: options.logger,
             interruption: interruption, noted: { observer.noted($0) }, board: board
-        ) { race in
+        ) { source in
+            guard let race = source as? LevelRace else { return }
             let progress = LevelProgress(race)
             board.advanced(progress)
             observer.advanced(progress)
             try interruption.check()
         }
-        return try await team.evaluate(workload, journal: journal) { evaluator in
+        backend.postMortem = options.folder + "/post-mortem.log"
+        return try await backend.evaluate(workload, journal: journal) { runner in
             // Workers load model and data meanwhile.
             let surrogate = try self.surrogate()
             return try await Search(
-                self.problem, settings: self.options.search, evaluator: evaluator, surrogate: surrogate,
+                self.problem, settings: self.options.search, runner: runner, surrogate: surrogate,
                 isAlive: self.workload.vetting()
             ).run { level, outcome in
                 if level == 0, let base = outcome.best.first { baseLoss = base.loss }
                 try self.room.retrying {
                     try self.journal.finish(
-                        level: level, states: outcome.best, work: outcome.work, dropped: outcome.dropped)
+                        stage: level, outcome: outcome.best.map(StateRecord.init), notes: LevelNotes(outcome))
                 }
                 board.finished(level: level, outcome: outcome)
                 var held: Evaluation.Measured?

@@ -5,7 +5,9 @@ internal import Datasets
 internal import Engine
 internal import FoundationEssentials
 internal import ONNX
+internal import Computations
 internal import Search
+internal import Work
 
 /// Workers on other machines: where they come to, and who may.
 public struct RemoteWorkers: Sendable {
@@ -36,7 +38,7 @@ extension Workload {
             session: .random(in: .min ... .max), modelPath: AbsolutePath.of(graph.model.path),
             modelSHA256: ContentHash.digest(ofModel: graph.model.path), dataPath: AbsolutePath.of(dataPath),
             dataSHA256: ContentHash.digest(ofFile: dataPath), sampleLimit: options.samples,
-            loss: loss.text(for: graph), sharding: division.sharding, memoryBudget: options.memory)
+            setup: loss.text(for: graph), sharding: division.sharding, memoryBudget: options.memory)
     }
 
     /// How workers on other machines are treated, and what they are given: the model's files, the shards, and a block on
@@ -46,7 +48,7 @@ extension Workload {
     func remoteSettings(_ remote: RemoteWorkers, proof: [UInt8]?) throws
         -> (CoordinatorSettings, ContentLibrary)
     {
-        var library = ContentLibrary()
+        let library = ContentLibrary()
         let parts = try library.add(modelAt: graph.model.path)
         let shards = try (0..<division.sharding.shards).map { shard in
             ShardContent(
@@ -55,13 +57,13 @@ extension Workload {
         }
         let block = referenceBlock
         let reference = Reference(
-            content: library.add(try dataset.archive(of: block)), samples: block.count,
-            edges: try referenceEdges())
+            content: library.add(try dataset.archive(of: block)),
+            key: NumericsProof.key(edges: try referenceEdges(), samples: block.count))
         let plain = try runDescription()
         let run = RunDescription(
             session: plain.session, modelPath: plain.modelPath, modelSHA256: plain.modelSHA256,
             dataPath: plain.dataPath, dataSHA256: plain.dataSHA256, sampleLimit: plain.sampleLimit,
-            loss: plain.loss, sharding: plain.sharding, memoryBudget: plain.memoryBudget, modelParts: parts,
+            setup: plain.setup, sharding: plain.sharding, memoryBudget: plain.memoryBudget, modelParts: parts,
             reference: reference, dataBytes: dataset.byteCount, dataBudget: try dataBudget(block))
         var settings = CoordinatorSettings(run: run, softwareVersion: Espalier.version)
         settings.shards = shards
@@ -80,7 +82,12 @@ extension Workload {
     /// The digest of what this process computes on the reference block: another machine that computes other bits has
     /// another one.
     func numericsProof() throws -> [UInt8] {
-        try NumericsProof.digest(edges: referenceEdges(), samples: referenceBlock, evaluator: evaluator())
+        let (evaluator, first) = (try evaluator(), referenceBlock.lowerBound)
+        let key = NumericsProof.key(edges: try referenceEdges(), samples: referenceBlock.count)
+        let result = try EngineWork.perform(key, hints: [], contents: MemoryContents()) { _, samples in
+            (evaluator, samples.map { $0 + first })
+        }
+        return NumericsProof.digest(of: result)
     }
 
     /// Edges from the beginning, the middle and the end of the model.

@@ -1,8 +1,11 @@
 public import ComputationGraph
 public import Datasets
 public import Engine
+internal import Cluster
+internal import Computations
 internal import ONNX
 public import Search
+public import Work
 
 /// How data is read and divided, and what is measured on it.
 public struct MeasurementOptions: Sendable, Hashable {
@@ -118,6 +121,23 @@ public struct Workload {
     public func evaluator() throws -> Evaluator {
         let room = max(0, options.memory - workingBytes) / 5 * 4
         return try Evaluator(network, dataset: dataset, loss: loss, keptBytes: room)
+    }
+
+    /// A runner that computes this workload's items in this process.
+    ///
+    /// - Parameters:
+    ///   - journal: keeps every result, and gives back those of an earlier run.
+    ///   - progress: called after every item; what it throws ends the run.
+    public func runner(
+        journal: (any WorkJournal)? = nil, progress: @escaping (any WorkSource) throws -> Void = { _ in }
+    ) throws -> LocalRunner {
+        let evaluator = try evaluator()
+        return LocalRunner(journal: journal, progress: progress, name: ContentHash.content(of:)) {
+            item, contents in
+            try EngineWork.perform(item.key, hints: item.hints, contents: contents) { _, samples in
+                (evaluator, samples)
+            }
+        }
     }
 
     /// The candidates that a selection names, at least one.

@@ -13,8 +13,17 @@ public struct NamedEdge: Sendable, Hashable, Encodable {
     /// The module of what goes with it, in the exporter's words; `nil` where it is not known.
     public let block: String?
 
+    /// What is removed, where that is not the edge alone with zeros in its place.
+    public let unit: String?
+
+    /// Looks up the names of the edge that names `unit`.
+    public init(_ unit: Unit, in graph: Graph, block: String? = nil) {
+        self.init(unit.edge, in: graph, block: block, unit: unit.plainEdge == nil ? unit.description : nil)
+    }
+
     /// Looks up the names of `edge`.
-    public init(_ edge: Edge, in graph: Graph, block: String? = nil) {
+    public init(_ edge: Edge, in graph: Graph, block: String? = nil, unit: String? = nil) {
+        self.unit = unit
         self.block = block
         node = edge.node
         slot = edge.slot

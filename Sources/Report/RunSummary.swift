@@ -7,7 +7,7 @@ public struct RunSummary: Sendable {
     /// What was measured of one state.
     public struct Measurement: Sendable, Hashable {
         /// The removed edges, in canonical order.
-        public let removed: [Edge]
+        public let removed: [Unit]
         /// The weighted mean loss; infinite when a sample's is no number.
         public let loss: Double
         /// L′ − L, signed.
@@ -32,7 +32,7 @@ public struct RunSummary: Sendable {
         ) {
             relativeLoss = measured?.relative(state.loss)
             validation = heldOut?.measurements[state.mask]
-            removed = state.mask.units.map(\.edge)
+            removed = state.mask.units
             loss = state.loss
             lossChange = state.loss - baseLoss
             accuracy = state.correct.flatMap { correct in
@@ -130,9 +130,9 @@ public struct RunSummary: Sendable {
         }
         base = measurement(result.base)
         path = result.path.enumerated().compactMap { index, state in
-            state.edge.map {
+            state.unit.map {
                 Step(
-                    step: index + 1, edge: NamedEdge($0, in: graph, block: blockNames[$0]),
+                    step: index + 1, edge: NamedEdge($0, in: graph, block: blockNames[$0.edge]),
                     measurement: measurement(state))
             }
         }

@@ -1,24 +1,24 @@
 public import ComputationGraph
 
 /// A state to be expanded, with the blocks that its expansions are measured on.
-public struct Parent: Sendable {
-    /// The removed edges.
-    public let mask: Mask
+public struct FrontierState: Sendable {
+    /// What is removed from which weights.
+    public let variant: Variant
     /// The blocks in canonical order, each with its samples.
     public let blocks: BlockList
     /// Σ weight · loss of each block under the parent, where it is known: an estimate for its expansions.
     public let subtotals: [Double]
 
     /// A state before anything is known of it: the data's own order.
-    public init(unmeasured mask: Mask = .empty, _ division: SampleDivision) {
-        self.mask = mask
+    public init(unmeasured variant: Variant = Variant(.empty), _ division: SampleDivision) {
+        self.variant = variant
         blocks = BlockList(naturalOrder: division.sharding)
         subtotals = [Double](repeating: 0, count: blocks.ids.count)
     }
 
     /// A measured state, whose expansions are measured on `blocks`.
     public init(_ state: State, on blocks: BlockList, _ division: SampleDivision) {
-        mask = state.mask
+        variant = state.variant
         self.blocks = blocks
         subtotals = blocks.samples.map { samples in
             division.subtotal(of: samples.map { state.sampleLosses[$0] }, samples: samples)
@@ -30,10 +30,10 @@ public struct Parent: Sendable {
 public struct Expansion: Sendable {
     /// The index of the parent in its level.
     public let parent: Int
-    /// The edge that is removed; `nil` to measure the parent itself.
-    public let edge: Edge?
-    /// The parent's mask with the edge removed.
-    public let mask: Mask
+    /// The unit that is removed; `nil` to measure the parent itself.
+    public let unit: Unit?
+    /// The parent's variant with the unit removed.
+    public let variant: Variant
     /// What the expanded model costs.
     public let cost: Cost
     /// What its change is divided by; `nil` where changes are compared as they are.
@@ -43,11 +43,11 @@ public struct Expansion: Sendable {
 
     /// An expansion of parent number `parent`.
     public init(
-        parent: Int, edge: Edge?, mask: Mask, cost: Cost, price: Price? = nil, estimate: Double? = nil
+        parent: Int, unit: Unit?, variant: Variant, cost: Cost, price: Price? = nil, estimate: Double? = nil
     ) {
         self.parent = parent
-        self.edge = edge
-        self.mask = mask
+        self.unit = unit
+        self.variant = variant
         self.cost = cost
         self.price = price
         self.estimate = estimate
@@ -59,7 +59,7 @@ public struct Level: Sendable {
     /// The number of removals that the expansions have.
     public let number: Int
     /// The states that are expanded.
-    public let parents: [Parent]
+    public let parents: [FrontierState]
     /// Everything that races for the places.
     public let expansions: [Expansion]
     /// How many of the best expansions are wanted: 1 for greedy, the width for a beam.
@@ -79,7 +79,7 @@ public struct Level: Sendable {
 
     /// A level of the search.
     public init(
-        number: Int, parents: [Parent], expansions: [Expansion], keep: Int, baseLoss: Double,
+        number: Int, parents: [FrontierState], expansions: [Expansion], keep: Int, baseLoss: Double,
         objective: Objective, maximumIncrease: Double = .infinity, accuracyFloor: AccuracyFloor? = nil,
         acceptsNonFinite: Bool = true,
         isLast: Bool = false
@@ -97,24 +97,16 @@ public struct Level: Sendable {
     }
 }
 
-/// A piece of work: one block × one state × some expansions.
-public struct LevelTask: Sendable, Hashable {
-    /// The parent state's mask.
-    public let state: Mask
-    /// The block.
-    public let block: BlockID
-    /// The block's samples, indices into the whole data set.
-    public let samples: [Int]
-    /// The edges to remove besides the state's; `nil` for the state itself.
-    public let edges: [Edge?]
-    /// The places in `edges` of those that may be states of the next level. What they compute is worth keeping; nothing
-    /// else follows from it.
-    public let contenders: [Int]
-    /// The expansions' indices in the level, in the order of `edges`.
-    public let expansions: [Int]
+/// Some expansions of one state on one block, as the race names them: what an item of its work is about.
+struct RaceTask: Sendable, Hashable {
+    /// The expansions' indices in the level.
+    let expansions: [Int]
     /// The parent's index, and the block's index in its list.
     let parent: Int
     let place: Int
+    /// The places in `expansions` of those that may be states of the next level. What they compute is worth keeping;
+    /// nothing else follows from it.
+    var reuseHints: [Int] = []
 }
 
 /// What became of a level.
@@ -132,10 +124,10 @@ public struct LevelOutcome: Sendable {
 
 /// The loss that an expansion has, or likely has.
 public struct LikelyLoss: Sendable, Hashable {
-    /// The parent state's mask.
-    public let state: Mask
-    /// The removed edge.
-    public let edge: Edge?
+    /// The parent state.
+    public let state: Variant
+    /// The removed unit.
+    public let unit: Unit?
     /// The loss.
     public let loss: Double
 }

@@ -3,7 +3,7 @@ internal import Datasets
 /// What is computed next. Nothing here has a say in the result.
 extension LevelRace {
     /// What handing out looks at of an expansion.
-    struct Standing: Sendable {
+    struct SchedulingKey: Sendable {
         /// The bound, with what is in flight counted as what it will likely add.
         var priority: Double
         /// The sum that the bound is of: it orders those whose bound is the same, mostly 0.
@@ -18,7 +18,7 @@ extension LevelRace {
         var isHeld: Bool
 
         /// Whether it is advanced before `other`; what is left equal goes by index.
-        func precedes(_ other: Standing) -> Bool {
+        func precedes(_ other: SchedulingKey) -> Bool {
             priority != other.priority ? priority < other.priority : sum < other.sum
         }
     }
@@ -42,10 +42,10 @@ extension LevelRace {
     ///   - admits: whether a shard's blocks may be handed out to whoever asks.
     ///   - suits: whether a block is better given to whoever asks than to others, who have been there. It is preferred to
     ///     a block that is not much harder.
-    public mutating func nextTask(
+    mutating func nextTask(
         sharing workers: Int = 1, admits: (Int) -> Bool = { _ in true },
         suits: (BlockID) -> Bool = { _ in true }
-    ) -> LevelTask? {
+    ) -> RaceTask? {
         let shards = (0..<division.sharding.shards).filter(admits)
         let takesAll = shards.count == division.sharding.shards
         let isOpen = isOpen
@@ -131,22 +131,18 @@ extension LevelRace {
         if chosen.count > LevelRace.largestTask { chosen.removeLast() }
     }
 
-    private mutating func handOut(_ expansions: [Int], _ block: Int, parent index: Int) -> LevelTask {
-        let parent = level.parents[index]
-        let contenders = level.isLast ? [] : contenders(among: expansions)
+    private mutating func handOut(_ expansions: [Int], _ block: Int, parent index: Int) -> RaceTask {
+        let hints = level.isLast ? [] : reuseHints(among: expansions)
         for expansion in expansions {
             entrants[expansion].handOut(block, forecasts[index])
             inFlight += 1
             refresh(expansion)
         }
-        return LevelTask(
-            state: parent.mask, block: parent.blocks.ids[block], samples: parent.blocks.samples[block],
-            edges: expansions.map { entrants[$0].expansion.edge }, contenders: contenders,
-            expansions: expansions, parent: index, place: block)
+        return RaceTask(expansions: expansions, parent: index, place: block, reuseHints: hints)
     }
 
     /// The places of those that will likely be among the best, as far as anything is known of them.
-    private mutating func contenders(among expansions: [Int]) -> [Int] {
+    private mutating func reuseHints(among expansions: [Int]) -> [Int] {
         let limit = likelyLimit()
         return expansions.indices.filter {
             standings[expansions[$0]].value <= limit && entrants[expansions[$0]].isHeardOf
@@ -154,17 +150,17 @@ extension LevelRace {
     }
 
     /// Makes the work of a task available again, e.g. when its worker died.
-    public mutating func giveBack(_ task: LevelTask) {
+    mutating func giveBack(_ task: RaceTask) {
         for index in task.expansions {
             let before = inFlightCount(index)
-            entrants[index].takeBack(task.place, shard: task.block.shard, forecasts[task.parent])
+            entrants[index].takeBack(task.place, shard: level.parents[task.parent].blocks.ids[task.place].shard, forecasts[task.parent])
             inFlight += inFlightCount(index) - before
             refresh(index)
         }
     }
 
     /// Whether any result of a task can still matter.
-    public func needs(_ task: LevelTask) -> Bool {
+    func needs(_ task: RaceTask) -> Bool {
         task.expansions.contains {
             entrants[$0].status == .running && entrants[$0].blocks[task.place] != .known
         }
@@ -194,7 +190,7 @@ extension LevelRace {
         let total = entrants[index].expectedTotal(forecasts[parent])
         let price = entrants[index].expansion.price
         let objective = level.objective.value(loss: total / division.totalWeight, base: level.baseLoss)
-        standings[index] = Standing(
+        standings[index] = SchedulingKey(
             priority: bound(sum, at: price), sum: sum, next: next,
             value: price?.value(of: objective) ?? objective, parent: parent,
             isHeld: entrants[index].isUnheardOf)

@@ -4,7 +4,7 @@ extension LevelRace {
     ///
     /// Expansions that will likely be among the best take all their blocks. Of the others each takes as many as it needs,
     /// in the order of visits, until its bound lies above what the best will likely not exceed: it is dropped then. Both
-    /// follow from what is known so far (`Forecast`), so the number is an estimate. It is never more than what is left of
+    /// follow from what is known so far (`LossExtrapolation`), so the number is an estimate. It is never more than what is left of
     /// brute force for the expansions that are still running, and 0 once the level is over.
     public var likelyEvaluationsLeft: Int {
         guard usesBounds else { return running.reduce(0) { $0 + unknownCount($1) } }
@@ -32,7 +32,7 @@ extension LevelRace {
         private var parent = [0.0]
         private var spread = [0.0]
 
-        init(_ visits: VisitOrder, _ forecast: Forecast) {
+        init(_ visits: VisitOrder, _ forecast: LossExtrapolation) {
             for block in visits.order {
                 parent.append((parent.last ?? 0) + forecast.parent[block])
                 spread.append((spread.last ?? 0) + forecast.spread[block])

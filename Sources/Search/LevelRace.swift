@@ -1,5 +1,6 @@
 internal import ComputationGraph
-public import Datasets
+internal import Datasets
+internal import Work
 
 /// The race of a level's expansions for the best `keep` places. Pure: tasks out, scores in.
 ///
@@ -9,21 +10,21 @@ public import Datasets
 ///
 /// The smallest bound is always advanced first. For a given order of blocks no exact method then needs fewer block
 /// evaluations than one that knows the best totals in advance (see A*, Hart, Nilsson, Raphael 1968). With several
-/// workers, what is in flight counts with what it will likely add (`Forecast`), and an expansion that what is in
+/// workers, what is in flight counts with what it will likely add (`LossExtrapolation`), and an expansion that what is in
 /// flight will likely drop is held back.
 public struct LevelRace: Sendable {
     /// What is raced for.
     public let level: Level
     let division: SampleDivision
     let usesBounds: Bool
-    var entrants: [Entrant]
+    var entrants: [ExpansionState]
     /// For every parent, the order in which its blocks are visited, and what is expected of them.
     let visits: [VisitOrder]
-    let forecasts: [Forecast]
+    let forecasts: [LossExtrapolation]
     /// The running expansions, by index.
     var running: [Int]
     /// What handing out needs to know of each expansion, kept up to date, so that looking through them is cheap.
-    var standings: [Standing]
+    var standings: [SchedulingKey]
     /// Blocks of running expansions that are in flight.
     var inFlight = 0
     /// The value that the best will likely not exceed; `nil` when it has to be found anew.
@@ -35,6 +36,10 @@ public struct LevelRace: Sendable {
     /// How many expansions have been dropped so far.
     public private(set) var dropCount = 0
     package var defect: RaceDefect?
+    /// What payloads are made of: each state's and each unit's bytes are written once.
+    let payloads: LossPayloads
+    /// Finds expansions by what they are; made when the first result comes that was not asked for.
+    var register: ExpansionRegister?
 
     /// A race that nothing is known of.
     ///
@@ -45,14 +50,15 @@ public struct LevelRace: Sendable {
         self.usesBounds = usesBounds
         let shards = division.sharding.shards
         let visits = level.parents.map { VisitOrder($0, shards: shards) }
-        let forecasts = level.parents.map { Forecast($0.subtotals) }
+        let forecasts = level.parents.map { LossExtrapolation($0.subtotals) }
         entrants = level.expansions.map { expansion in
             // Losses are weighted means; what a surrogate says beyond reason says nothing.
             let estimate = expansion.estimate.map { max(0, $0) * division.totalWeight }
-            return Entrant(
+            return ExpansionState(
                 expansion, estimate: estimate.flatMap { $0.isFinite ? $0 : nil },
                 visits: visits[expansion.parent], forecast: forecasts[expansion.parent])
         }
+        payloads = LossPayloads(level)
         self.visits = visits
         self.forecasts = forecasts
         running = Array(level.expansions.indices)
@@ -60,7 +66,7 @@ public struct LevelRace: Sendable {
         work.candidates = level.expansions.count
         work.bruteForceBlockEvaluations = entrants.reduce(0) { $0 + $1.blockCount }
         standings = entrants.map {
-            Standing(
+            SchedulingKey(
                 priority: 0, sum: 0, next: -1, value: 0, parent: $0.expansion.parent, isHeld: false)
         }
         for index in entrants.indices { refresh(index) }
@@ -110,17 +116,18 @@ public struct LevelRace: Sendable {
     // MARK: Folding
 
     /// Takes the scores of a task, in the order of its expansions. Scores that are known already change nothing.
-    public mutating func fold(_ task: LevelTask, _ scores: [SampleScores]) {
+    mutating func fold(_ task: RaceTask, _ scores: [SampleScores]) {
         precondition(scores.count == task.expansions.count, "one score list per expansion")
+        let samples = level.parents[task.parent].blocks.samples[task.place]
         work.tasks += 1
         let forecast = forecasts[task.parent]
         let threshold = threshold
         for (index, score) in zip(task.expansions, scores) {
-            let subtotal = division.subtotal(of: score.losses, samples: task.samples)
+            let subtotal = division.subtotal(of: score.losses, samples: samples)
             let before = inFlightCount(index)
             let isNew = entrants[index].fold(
                 score, subtotal: subtotal,
-                misses: level.accuracyFloor?.misses(score.correct, samples: task.samples) ?? 0,
+                misses: level.accuracyFloor?.misses(score.correct, samples: samples) ?? 0,
                 block: task.place, forecast, defect: defect)
             inFlight += inFlightCount(index) - before
             guard isNew else { continue }
@@ -141,7 +148,7 @@ public struct LevelRace: Sendable {
             return
         }
         let value = level.objective.value(loss: sum / division.totalWeight, base: level.baseLoss)
-        let rank = Rank(objective: value, price: expansion.price, cost: expansion.cost, mask: expansion.mask)
+        let rank = Rank(objective: value, price: expansion.price, cost: expansion.cost, mask: expansion.variant.mask)
         let place = bestValues.firstIndex { rank < $0 } ?? bestValues.count
         bestValues.insert(rank, at: place)
         bestEntrants.insert(index, at: place)
@@ -183,7 +190,7 @@ public struct LevelRace: Sendable {
                 level.parents[expansion.parent].blocks, samples: division.sharding.samples)
             let loss = entrant.partialSum / division.totalWeight
             return State(
-                mask: expansion.mask, edge: expansion.edge, loss: loss,
+                variant: expansion.variant, unit: expansion.unit, loss: loss,
                 objective: level.objective.value(loss: loss, base: level.baseLoss),
                 correct: collected.correct,
                 sampleLosses: collected.losses, cost: expansion.cost, price: expansion.price)
@@ -196,14 +203,14 @@ public struct LevelRace: Sendable {
                 }
         }
         let dropped = entrants.filter { $0.status == .dropped }
-            .map { (mask: $0.expansion.mask, bound: bound($0.partialSum, at: nil)) }
+            .map { (mask: $0.expansion.variant.mask, bound: bound($0.partialSum, at: nil)) }
         let likelyLosses = entrants.map {
             $0.expectedTotal(forecasts[$0.expansion.parent]) / division.totalWeight
         }
         return LevelOutcome(
             best: best, work: total, dropped: dropped,
             likely: zip(level.expansions, likelyLosses).map {
-                LikelyLoss(state: level.parents[$0.parent].mask, edge: $0.edge, loss: $1)
+                LikelyLoss(state: level.parents[$0.parent].variant, unit: $0.unit, loss: $1)
             })
     }
 }

@@ -13,20 +13,20 @@ extension SearchProblem {
     public func reach(of quantity: Budget.Quantity, downTo share: Double = 0) -> Cost {
         let base = costs.cost(of: .empty)
         let enough = share * Double(base[quantity])
-        let alone = candidates.representatives.map { edge in
-            (edge: edge, amount: costs.assessment(of: Mask([Unit(edge)]))?.cost[quantity] ?? .max)
+        let alone = candidates.units.map { unit in
+            (unit: unit, amount: costs.assessment(of: Mask([unit]))?.cost[quantity] ?? .max)
         }
         let bySaving = alone.enumerated().sorted {
             ($0.element.amount, $0.offset) < ($1.element.amount, $1.offset)
-        }.map(\.element.edge)
+        }.map(\.element.unit)
         var least = base
-        for order in [bySaving, candidates.representatives, candidates.representatives.reversed()] {
+        for order in [bySaving, candidates.units, candidates.units.reversed()] {
             var mask = Mask.empty
             var cost = base
-            for edge in order where Double(cost[quantity]) > enough {
+            for unit in order where Double(cost[quantity]) > enough {
                 let liveness = Liveness(of: graph, under: mask)
-                let larger = mask.removing(edge)
-                guard liveness.isLive[edge.node], Liveness(of: graph, under: larger).isConnected,
+                let larger = mask.removing(unit)
+                guard liveness.isLive[unit.edge.node], Liveness(of: graph, under: larger).isConnected,
                     let assessment = costs.assessment(of: larger), assessment.constantOutputs.isEmpty,
                     assessment.cost[quantity] < cost[quantity]
                 else { continue }

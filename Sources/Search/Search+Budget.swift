@@ -24,9 +24,9 @@ extension Search {
         var likely: [LikelyLoss] = []
         func race(_ expansions: [Expansion], keep: Int, limit: Double) async throws -> [State] {
             guard !expansions.isEmpty else { return [] }
-            let outcome = try await evaluator.evaluate(
+            let outcome = try await evaluate(
                 level.racing(expansions, keep: keep, maximumIncrease: min(level.maximumIncrease, limit)),
-                division: problem.division, usesBounds: settings.usesBounds)
+                usesBounds: settings.usesBounds)
             work = work + outcome.work
             dropped += outcome.dropped
             likely += outcome.likely
@@ -70,6 +70,6 @@ extension Level {
 extension Expansion {
     /// The expansion, ranked by its change alone.
     fileprivate func withoutPrice() -> Expansion {
-        Expansion(parent: parent, edge: edge, mask: mask, cost: cost, estimate: estimate)
+        Expansion(parent: parent, unit: unit, variant: variant, cost: cost, estimate: estimate)
     }
 }

@@ -10,8 +10,8 @@ extension Search {
 
     /// One more removal, and what it comes to.
     struct Removal {
-        let edge: Edge
-        let mask: Mask
+        let unit: Unit
+        let variant: Variant
         let cost: Cost
         let price: Price?
     }
@@ -23,8 +23,9 @@ extension Search {
         var states: [ExpandedState] = []
         for state in frontier {
             var own: [Removal] = []
-            for edge in problem.candidates.expansions(of: state.mask, in: problem.graph) {
-                let mask = state.mask.removing(edge)
+            for unit in problem.candidates.expansions(of: state.mask, in: problem.graph) {
+                let variant = state.variant.removing(unit)
+                let mask = variant.mask
                 guard !seen.contains(mask), let assessment = problem.costs.assessment(of: mask),
                     assessment.constantOutputs.isEmpty
                 else { continue }
@@ -32,13 +33,13 @@ extension Search {
                     of: assessment.cost, expanding: state, base: base)
                 if isWorthless { continue }
                 seen.insert(mask)
-                own.append(Removal(edge: edge, mask: mask, cost: assessment.cost, price: price))
+                own.append(Removal(unit: unit, variant: variant, cost: assessment.cost, price: price))
             }
             switch settings.strategy {
             case .random: own = own.randomElement(using: &random).map { [$0] } ?? []
             case .ranked(_, let order):
-                let first = order.first { edge in own.contains { $0.edge == edge } }
-                own = own.filter { $0.edge == first }
+                let first = order.first { unit in own.contains { $0.unit == unit } }
+                own = own.filter { $0.unit == first }
             case .greedy, .beam, .exhaustive: break
             }
             if !own.isEmpty { states.append(ExpandedState(state: state, expansions: own)) }
@@ -66,9 +67,9 @@ extension Search {
             let change = state.loss - base.loss
             let own = expanded.expansions.map { removal in
                 Expansion(
-                    parent: parent, edge: removal.edge, mask: removal.mask, cost: removal.cost,
+                    parent: parent, unit: removal.unit, variant: removal.variant, cost: removal.cost,
                     price: removal.price,
-                    estimate: guide.predict(removing: Unit(removal.edge), from: state.mask, change: change).map {
+                    estimate: guide.predict(removing: removal.unit, from: state.mask, change: change).map {
                         base.loss + $0
                     })
             }
@@ -78,7 +79,7 @@ extension Search {
         }
         guard !expansions.isEmpty else { return nil }
         let level = Level(
-            number: number, parents: states.map { Parent($0.state, on: blocks, problem.division) },
+            number: number, parents: states.map { FrontierState($0.state, on: blocks, problem.division) },
             expansions: expansions, keep: settings.strategy.width, baseLoss: base.loss,
             objective: settings.objective, maximumIncrease: settings.maximumLossIncrease ?? .infinity,
             accuracyFloor: floor, acceptsNonFinite: false, isLast: number == settings.steps)
@@ -98,8 +99,8 @@ extension Search {
         var unknown: [Int] = []
         var ranked: [(rank: Rank, index: Int)] = []
         for (index, expansion) in own.enumerated() {
-            let change = expansion.edge.flatMap {
-                screen.predict(removing: Unit($0), from: state.mask, change: state.loss - base.loss)
+            let change = expansion.unit.flatMap {
+                screen.predict(removing: $0, from: state.mask, change: state.loss - base.loss)
             }
             guard let change else {
                 unknown.append(index)
@@ -107,7 +108,8 @@ extension Search {
             }
             let value = settings.objective.value(loss: base.loss + change, base: base.loss)
             let rank = Rank(
-                objective: value, price: expansion.price, cost: expansion.cost, mask: expansion.mask)
+                objective: value, price: expansion.price, cost: expansion.cost,
+                mask: expansion.variant.mask)
             ranked.append((rank, index))
         }
         let best = ranked.sorted { $0.rank < $1.rank }.prefix(limit).map(\.index)
@@ -131,7 +133,7 @@ extension Search {
                 number: level.number, parents: level.parents, expansions: sample, keep: .max,
                 baseLoss: level.baseLoss, objective: level.objective,
                 maximumIncrease: level.maximumIncrease, accuracyFloor: level.accuracyFloor)
-            audit = try await evaluator.evaluate(all, division: problem.division, usesBounds: false)
+            audit = try await evaluate(all, usesBounds: false)
         }
         let report = ScreenedLevel(
             number: level.number, measured: level.expansions.count, skipped: skipped.count,
@@ -146,11 +148,11 @@ extension Search {
 extension SurrogateModel {
     /// Takes in what a level has shown.
     mutating func learn(from outcome: LevelOutcome, states: [State], base: State) {
-        let losses = Dictionary(states.map { ($0.mask, $0.loss) }) { first, _ in first }
+        let losses = Dictionary(states.map { ($0.variant, $0.loss) }) { first, _ in first }
         for state in outcome.best { observe(state.mask, change: state.loss - base.loss) }
         for likely in outcome.likely {
-            guard let edge = likely.edge, let loss = losses[likely.state] else { continue }
-            expect(removing: Unit(edge), from: likely.state, toChange: likely.loss - loss)
+            guard let unit = likely.unit, let loss = losses[likely.state] else { continue }
+            expect(removing: unit, from: likely.state.mask, toChange: likely.loss - loss)
         }
     }
 }
@@ -161,9 +163,9 @@ extension SurrogateModel {
         let losses = Dictionary(parents.map { ($0.mask, $0.loss) }) { first, _ in first }
         for state in found {
             observe(state.mask, change: state.loss - base.loss)
-            guard let edge = state.edge else { continue }
-            let parent = state.mask.keeping(Unit(edge))
-            if let loss = losses[parent] { expect(removing: Unit(edge), from: parent, toChange: state.loss - loss) }
+            guard let unit = state.unit else { continue }
+            let parent = state.mask.keeping(unit)
+            if let loss = losses[parent] { expect(removing: unit, from: parent, toChange: state.loss - loss) }
         }
     }
 }

@@ -1,10 +1,5 @@
 public import ComputationGraph
-
-/// Finds the best expansions of a level. One evaluator runs in process, one on a cluster.
-public protocol LevelEvaluator: AnyObject {
-    /// The best `level.keep` expansions, to the bit the same for every evaluator.
-    func evaluate(_ level: Level, division: SampleDivision, usesBounds: Bool) async throws -> LevelOutcome
-}
+public import Work
 
 /// What is searched: the graph, what may be removed, and what each mask costs.
 public struct SearchProblem: Sendable {
@@ -80,24 +75,27 @@ public struct SearchResult: Sendable {
 public struct Search {
     let problem: SearchProblem
     let settings: SearchSettings
-    let evaluator: any LevelEvaluator
+    private let runner: any WorkRunner
+    private let shared: SharedResults?
     private let surrogate: SurrogateModel?
     let isAlive: (Mask) throws -> Bool
 
-    /// A search that asks `evaluator` for the best expansions of each level.
+    /// A search that has each level's work done by `runner`.
     ///
+    /// - Parameter shared: results that other searches of the model on the same data have measured.
     /// - Parameter surrogate: orders the work, and with `settings.screening` limits it. Without one, estimates start
     ///   from what the first level shows, and nothing is left out.
     /// - Parameter isAlive: whether the outputs still follow the inputs under a mask that is among a level's best; where they
     ///   do not, the path ends before it. It must be a pure function of the mask.
     public init(
-        _ problem: SearchProblem, settings: SearchSettings, evaluator: any LevelEvaluator,
-        surrogate: SurrogateModel? = nil, isAlive: @escaping (Mask) throws -> Bool = { _ in true }
+        _ problem: SearchProblem, settings: SearchSettings, runner: any WorkRunner,
+        shared: SharedResults? = nil, surrogate: SurrogateModel? = nil, isAlive: @escaping (Mask) throws -> Bool = { _ in true }
     ) {
         self.isAlive = isAlive
         self.problem = problem
         self.settings = settings
-        self.evaluator = evaluator
+        self.runner = runner
+        self.shared = shared
         self.surrogate = surrogate
     }
 
@@ -118,7 +116,7 @@ public struct Search {
         var random = SplitMix64(seed: settings.strategy.seed)
         // Two copies: what orders the work learns from all that was seen, what limits it from results alone that are the
         // same in every run.
-        var guide = surrogate ?? SurrogateModel(units: problem.candidates.representatives.map { Unit($0) })
+        var guide = surrogate ?? SurrogateModel(units: problem.candidates.units)
         var screen = surrogate
         var screened: [ScreenedLevel] = []
         var goal: Goal?
@@ -155,8 +153,7 @@ public struct Search {
                 }
                 continue
             }
-            var outcome = try await evaluator.evaluate(
-                level, division: problem.division, usesBounds: settings.usesBounds)
+            var outcome = try await evaluate(level, usesBounds: settings.usesBounds)
             guide.learn(from: outcome, states: frontier, base: base)
             if let screening = settings.screening {
                 let (report, audit) = try await self.audit(level, outcome, skipped, screening)
@@ -193,17 +190,27 @@ public struct Search {
             screening: settings.screening.map { ScreeningReport($0, levels: screened) }, end: end)
     }
 
+    /// The best expansions of a level.
+    func evaluate(_ level: Level, usesBounds: Bool) async throws -> LevelOutcome {
+        var race = LevelRace(level, division: problem.division, usesBounds: usesBounds)
+        shared?.fill(&race)
+        return try await runner.run(race).outcome()
+    }
+
     /// Measures the full model, on the samples in their own order.
     private func measureBase() async throws -> (State, LevelOutcome) {
         let level = Level(
-            number: 0, parents: [Parent(unmeasured: .empty, problem.division)],
-            expansions: [Expansion(parent: 0, edge: nil, mask: .empty, cost: problem.costs.cost(of: .empty))],
+            number: 0, parents: [FrontierState(unmeasured: Variant(.empty), problem.division)],
+            expansions: [
+                Expansion(
+                    parent: 0, unit: nil, variant: Variant(.empty), cost: problem.costs.cost(of: .empty))
+            ],
             keep: 1, baseLoss: 0, objective: settings.objective)
-        let outcome = try await evaluator.evaluate(level, division: problem.division, usesBounds: false)
+        let outcome = try await evaluate(level, usesBounds: false)
         guard let measured = outcome.best.first else { throw SearchError.baseNotMeasured }
         // The full model is where changes are counted from.
         let base = State(
-            mask: .empty, edge: nil, loss: measured.loss, objective: 0, correct: measured.correct,
+            variant: measured.variant, unit: nil, loss: measured.loss, objective: 0, correct: measured.correct,
             sampleLosses: measured.sampleLosses, cost: measured.cost)
         guard base.loss.isFinite else { throw SearchError.baseNotFinite(samples: base.nonFiniteLosses) }
         return (base, LevelOutcome(best: [base], work: outcome.work, dropped: [], likely: []))
@@ -237,7 +244,7 @@ public struct Search {
         var state = best
         var path = [state]
         for level in levels.dropLast().reversed() {
-            let parentMask = state.edge.map { state.mask.keeping(Unit($0)) } ?? state.mask
+            let parentMask = state.unit.map { state.mask.keeping($0) } ?? state.mask
             guard let parent = level.first(where: { $0.mask == parentMask }) else { break }
             path.append(parent)
             state = parent
@@ -273,7 +280,7 @@ extension Strategy {
 extension State {
     fileprivate func forgettingSamples() -> State {
         State(
-            mask: mask, edge: edge, loss: loss, objective: objective, correct: correct, sampleLosses: [],
+            variant: variant, unit: unit, loss: loss, objective: objective, correct: correct, sampleLosses: [],
             cost: cost, price: price,
             nonFiniteLosses: nonFiniteLosses)
     }

@@ -1,15 +1,16 @@
 internal import ComputationGraph
-public import Datasets
+internal import Datasets
 internal import Synchronization
+public import Work
 
 /// Results in memory that several searches of one model on the same data share: what one has measured the others
 /// need not.
 ///
-/// A result belongs to a set of removed edges, whichever state it was an expansion of. It is taken up only where block and
-/// samples are the very same, so that no search is changed by a bit.
-public final class SharedResults: LevelJournal, Sendable {
+/// A result belongs to a variant, whichever state it was an expansion of. It is taken up only where block and samples are the
+/// very same, so that no search is changed by a bit.
+public final class SharedResults: WorkJournal, Sendable {
     private struct Place: Hashable {
-        let mask: Mask
+        let variant: Variant
         let block: BlockID
     }
 
@@ -31,30 +32,37 @@ public final class SharedResults: LevelJournal, Sendable {
     /// How many block evaluations have been recorded.
     public var evaluations: Int { contents.withLock { $0.count } }
 
-    /// The results of any earlier search that are among the level's.
-    public func results(of level: Level) -> [RecordedResult] {
-        contents.withLock { contents in
-            level.expansions.flatMap { expansion -> [RecordedResult] in
-                let parent = level.parents[expansion.parent]
-                return zip(parent.blocks.ids, parent.blocks.samples).compactMap { block, samples in
-                    guard let known = contents.measured[Place(mask: expansion.mask, block: block)],
-                        known.samples == samples
-                    else { return nil }
-                    return RecordedResult(
-                        state: parent.mask, edge: expansion.edge, block: block, scores: known.scores)
+    /// Nothing: a search asks by what it wants to know, whatever its stage.
+    public func records(ofStage stage: Int) -> [WorkRecord] { [] }
+
+    /// Keeps scores, for this search and those after it.
+    public func keep(_ records: [WorkRecord]) throws {
+        for record in records where record.key.kind == LossItem.kind {
+            let item = try LossItem(payload: record.key.payload)
+            let scores = try LossItem.scores(
+                in: record.result, expansions: item.units.count, samples: item.samples.count)
+            contents.withLock { contents in
+                for (variant, scores) in zip(item.variants, scores) {
+                    let place = Place(variant: variant, block: item.block)
+                    if contents.measured[place]?.samples == item.samples { continue }
+                    contents.measured[place] = Measured(samples: item.samples, scores: scores)
+                    contents.count += 1
                 }
             }
         }
     }
 
-    /// Keeps a task's scores, for this search and those after it.
-    public func record(_ task: LevelTask, _ scores: [SampleScores], level: Int) {
-        contents.withLock { contents in
-            for (edge, scores) in zip(task.edges, scores) {
-                let place = Place(mask: edge.map { task.state.removing($0) } ?? task.state, block: task.block)
-                if contents.measured[place]?.samples == task.samples { continue }
-                contents.measured[place] = Measured(samples: task.samples, scores: scores)
-                contents.count += 1
+    /// Nothing: no later run takes these results.
+    public func note(_ numerics: Numerics) {}
+
+    /// Folds what any earlier search has measured of a level's expansions.
+    func fill(_ race: inout LevelRace) {
+        for (index, expansion) in race.level.expansions.enumerated() {
+            let blocks = race.level.parents[expansion.parent].blocks
+            for (place, (block, samples)) in zip(blocks.ids, blocks.samples).enumerated() {
+                let known = contents.withLock { $0.measured[Place(variant: expansion.variant, block: block)] }
+                guard let known, known.samples == samples else { continue }
+                race.fold(RaceTask(expansions: [index], parent: expansion.parent, place: place), [known.scores])
             }
         }
     }

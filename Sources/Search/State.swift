@@ -1,11 +1,11 @@
 public import ComputationGraph
 
-/// A mask whose loss is known exactly.
+/// A variant whose loss is known exactly.
 public struct State: Sendable {
-    /// The removed edges.
-    public let mask: Mask
-    /// The last edge removed; `nil` for the full model.
-    public let edge: Edge?
+    /// What is removed from which weights.
+    public let variant: Variant
+    /// The last unit removed; `nil` for the full model.
+    public let unit: Unit?
     /// The weighted mean of the per-sample losses; infinite when one of them is no number.
     public let loss: Double
     /// The value of the objective; 0 for the full model.
@@ -23,12 +23,12 @@ public struct State: Sendable {
 
     /// A state with its measurements.
     public init(
-        mask: Mask, edge: Edge?, loss: Double, objective: Double, correct: Int?, sampleLosses: [Float],
+        variant: Variant, unit: Unit?, loss: Double, objective: Double, correct: Int?, sampleLosses: [Float],
         cost: Cost, price: Price? = nil,
         nonFiniteLosses: Int? = nil
     ) {
-        self.mask = mask
-        self.edge = edge
+        self.variant = variant
+        self.unit = unit
         self.loss = loss
         self.objective = objective
         self.correct = correct
@@ -37,6 +37,9 @@ public struct State: Sendable {
         self.price = price
         self.nonFiniteLosses = nonFiniteLosses ?? sampleLosses.count { !$0.isFinite }
     }
+
+    /// What is removed.
+    public var mask: Mask { variant.mask }
 }
 
 /// The place of an expansion in the ranking: by value (the objective's, or that for what is saved), then objective, then

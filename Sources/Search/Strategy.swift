@@ -10,9 +10,9 @@ public enum Strategy: Sendable, Hashable, Codable, LosslessStringConvertible {
     case exhaustive
     /// A random expansion at each step, measured: a baseline.
     case random(seed: UInt64)
-    /// One shot: edges go in an order that was fixed beforehand, by a surrogate; those that may not go any more are
+    /// One shot: units go in an order that was fixed beforehand, by a surrogate; those that may not go any more are
     /// passed over.
-    case ranked(name: String, edges: [Edge])
+    case ranked(name: String, units: [Unit])
 
     /// Reads `greedy`, `beam:K`, `exhaustive`, `random` or `random:SEED`.
     public init?(_ description: String) {

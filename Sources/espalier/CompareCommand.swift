@@ -24,7 +24,7 @@ struct CompareCommand: AsyncParsableCommand {
     @Option(name: .long, help: ArgumentHelp("Seeds of the random baseline.", valueName: "N"))
     var seeds = 3
     @OptionGroup var search: SearchOptions
-    @OptionGroup var team: TeamOptions
+    @OptionGroup var team: BackendOptions
     @Option(name: .long, help: ArgumentHelp("Write the table as comma-separated values.", valueName: "file"))
     var csv: String?
     @Option(
@@ -38,7 +38,7 @@ struct CompareCommand: AsyncParsableCommand {
     func validate() throws {
         try team.cluster.checkNumerics(resumes: false)
         if seeds < 1 { throw ValidationError("--seeds must be at least 1") }
-        do { _ = try Contender.list(strategies) } catch { throw ValidationError("\(error)") }
+        do { _ = try ComparedStrategy.list(strategies) } catch { throw ValidationError("\(error)") }
     }
 
     func run() async throws {
@@ -47,7 +47,7 @@ struct CompareCommand: AsyncParsableCommand {
             for path in [report, csv] { if let path { try OutputFile.checkWritable(path) } }
             let options = CompareOptions(
                 model: workload.model, measurement: try workload.measurement(), validation: validation,
-                candidates: search.selection, contenders: try Contender.list(strategies),
+                candidates: search.selection, contenders: try ComparedStrategy.list(strategies),
                 search: SearchSettings(
                     objective: search.objective, steps: search.steps, until: search.until,
                     per: search.pricedQuantity),

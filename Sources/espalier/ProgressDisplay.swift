@@ -40,7 +40,7 @@ final class ProgressDisplay: PruneObserver {
         if level == 0 {
             StandardError.write("unpruned: loss \(best.loss)\(suffix)\n")
         } else {
-            let edge = best.edge.map(\.description) ?? ""
+            let edge = best.unit.map(\.description) ?? ""
             let change = best.loss - baseLoss
             StandardError.write(
                 "step \(level): removed \(edge), loss \(best.loss) (\(change < 0 ? "" : "+")\(change)), "

@@ -53,7 +53,7 @@ struct PruneCommand: AsyncParsableCommand {
         help: "Evaluate everything, dropping nothing early. The result is the same.")
     var withoutBounds = false
     @OptionGroup var screening: ScreeningOptions
-    @OptionGroup var team: TeamOptions
+    @OptionGroup var team: BackendOptions
     @Option(
         name: .long,
         help: ArgumentHelp(

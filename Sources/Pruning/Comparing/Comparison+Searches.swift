@@ -17,12 +17,12 @@ extension Comparison {
     /// Searches with one strategy after the other, on the same workers and with the same results.
     static func search(
         _ strategies: [Strategy], _ problem: SearchProblem, _ workload: Workload, _ settings: SearchSettings,
-        _ team: Team, observer: any PruneObserver
+        _ backend: EvaluationBackend, observer: any PruneObserver
     ) async throws -> [Run] {
         let shared = SharedResults()
         let clock = ContinuousClock()
         let isAlive = try workload.vetting()
-        let (runs, _) = try await team.evaluate(workload, journal: shared) { evaluator in
+        let (runs, _) = try await backend.evaluate(workload, journal: shared) { runner in
             var runs: [Run] = []
             for (number, strategy) in strategies.enumerated() {
                 observer.noted("== \(strategy) (\(number + 1) of \(strategies.count))")
@@ -32,7 +32,7 @@ extension Comparison {
                 let start = clock.now
                 var baseLoss = 0.0
                 let result = try await Search(
-                    problem, settings: settings, evaluator: evaluator, isAlive: isAlive
+                    problem, settings: settings, runner: runner, shared: shared, isAlive: isAlive
                 ).run {
                     level, outcome in
                     if level == 0, let base = outcome.best.first { baseLoss = base.loss }
@@ -70,7 +70,7 @@ extension Comparison {
                     let (first, second) = (left.1 ?? .infinity, right.1 ?? .infinity)
                     return first != second ? first < second : left.0 < right.0
                 }
-                strategies.append(.ranked(name: criterion.rawValue, edges: order.map(\.0)))
+                strategies.append(.ranked(name: criterion.rawValue, units: order.map { Unit($0.0) }))
             }
         }
         return (strategies, warnings)

@@ -15,7 +15,7 @@ public struct CompareOptions: Sendable {
     /// What may be removed.
     public var candidates: CandidateSelection
     /// Who competes, in the order of the report.
-    public var contenders: [Contender]
+    public var contenders: [ComparedStrategy]
     /// Objective and stops; the strategy is each contender's.
     public var search: SearchSettings
     /// How many seeds the random baseline takes.
@@ -30,7 +30,7 @@ public struct CompareOptions: Sendable {
     /// Options as the command line gives them.
     public init(
         model: String, measurement: MeasurementOptions, validation: String?, candidates: CandidateSelection,
-        contenders: [Contender], search: SearchSettings, seeds: Int, workers: Int,
+        contenders: [ComparedStrategy], search: SearchSettings, seeds: Int, workers: Int,
         remote: RemoteWorkers? = nil, logger: Logger
     ) {
         self.model = model
@@ -101,15 +101,16 @@ public struct Comparison: Encodable, Sendable {
             graph: workload.graph, candidates: candidates, costs: workload.costs, division: workload.division)
         let (strategies, warnings) = try Comparison.strategies(
             options, workload, candidates, interruption, observer: observer)
-        let team = Team(
+        let backend = EvaluationBackend(
             workers: options.workers, remote: options.remote, logger: options.logger,
             interruption: interruption, noted: { observer.noted($0) }
-        ) { race in
+        ) { source in
+            guard let race = source as? LevelRace else { return }
             observer.advanced(LevelProgress(race))
             try interruption.check()
         }
         let runs = try await Comparison.search(
-            strategies, problem, workload, options.search, team, observer: observer)
+            strategies, problem, workload, options.search, backend, observer: observer)
         guard let base = runs.first?.result.base else {
             throw InputError("there is no strategy to compare")
         }

@@ -110,27 +110,26 @@ extension Workload {
         of edges: [Edge], objective: Objective, base: State, interruption: Interruption?,
         observer: (any PruneObserver)? = nil
     ) async throws -> [State?] {
-        let evaluator = try evaluator()
         let work = CountedWork(
             "measuring every candidate", unit: "block evaluations",
             total: edges.count * BlockList(naturalOrder: division.sharding).ids.count, observer: observer)
-        let local = LocalEvaluator(progress: { race in
+        let local = try runner(progress: { source in
+            guard let race = source as? LevelRace else { return }
             work.advanced(to: race.workSoFar.blockEvaluations)
             try interruption?.check()
-        }) { task in
-            try evaluator.evaluate(state: task.state, samples: task.samples, expansions: task.edges.map { $0.map { Unit($0) } })
-        }
+        })
         let expansions = edges.map { edge in
-            let mask = Mask([Unit(edge)])
-            return Expansion(parent: 0, edge: edge, mask: mask, cost: costs.cost(of: mask))
+            let variant = Variant(Mask([Unit(edge)]))
+            return Expansion(
+                parent: 0, unit: Unit(edge), variant: variant, cost: costs.cost(of: variant.mask))
         }
         let level = Level(
-            number: 1, parents: [Parent(unmeasured: .empty, division)], expansions: expansions,
+            number: 1, parents: [FrontierState(unmeasured: Variant(.empty), division)], expansions: expansions,
             keep: expansions.count, baseLoss: base.loss, objective: objective)
-        let outcome = try await local.evaluate(level, division: division, usesBounds: false)
-        let found = Dictionary(outcome.best.compactMap { state in state.edge.map { ($0, state) } }) {
+        let outcome = try await local.run(LevelRace(level, division: division, usesBounds: false)).outcome()
+        let found = Dictionary(outcome.best.compactMap { state in state.unit.map { ($0, state) } }) {
             first, _ in first
         }
-        return edges.map { found[$0] }
+        return edges.map { found[Unit($0)] }
     }
 }

@@ -100,7 +100,7 @@ public final class StatusBoard: Sendable {
                 state.status.baseLoss = best.loss
             } else {
                 state.status.path.append(
-                    RunStatus.Step(step: level, edge: best.edge.map(\.description) ?? "", loss: best.loss))
+                    RunStatus.Step(step: level, edge: best.unit.map(\.description) ?? "", loss: best.loss))
             }
         }
     }

@@ -1,7 +1,7 @@
 public import Search
 
 /// A strategy as `compare` names it: a search, or a criterion that ranks all edges once.
-public enum Contender: Sendable, Hashable, CustomStringConvertible {
+public enum ComparedStrategy: Sendable, Hashable, CustomStringConvertible {
     case search(Strategy)
     case oneShot(Criterion)
     /// The random strategy with every seed that the comparison takes.
@@ -32,10 +32,10 @@ public enum Contender: Sendable, Hashable, CustomStringConvertible {
     /// Reads a list separated by commas.
     ///
     /// - Throws: `InputError` that names what is no strategy.
-    public static func list(_ text: String) throws(InputError) -> [Contender] {
-        var contenders: [Contender] = []
+    public static func list(_ text: String) throws(InputError) -> [ComparedStrategy] {
+        var contenders: [ComparedStrategy] = []
         for name in text.split(separator: ",", omittingEmptySubsequences: false).map(String.init) {
-            guard let contender = Contender(name) else {
+            guard let contender = ComparedStrategy(name) else {
                 throw InputError(
                     "'\(name)' is no strategy: there are greedy, beam:K, exhaustive, random, "
                         + Criterion.allCases.filter { $0 != .random }.map(\.rawValue).joined(separator: ", "))

@@ -1,16 +1,17 @@
+public import Cluster
 internal import ComputationGraph
-internal import Search
 public import Coordination
-public import Datasets
+internal import Datasets
 internal import Engine
 internal import FoundationEssentials
 internal import ONNX
+public import Work
 
 /// A run on the tensor engine.
 ///
 /// A worker that sees the very files that the coordinator has, by their hashes, loads those, and all the data if its
 /// memory allows. Any other gets the model from the coordinator, and of the data those shards that it is told to hold.
-public struct EngineComputation: WorkerComputation {
+public struct EngineComputation: Computation {
     private let run: RunDescription
     private let loss: LossDescription
     private let network: Network
@@ -36,7 +37,7 @@ public struct EngineComputation: WorkerComputation {
         let contents = run.modelParts.isEmpty ? nil : contents
         let graph = try EngineComputation.graph(run, contents, usesPaths: usesPaths)
         self.run = run
-        let loss = try LossDescription(text: run.loss, graph: graph)
+        let loss = try LossDescription(text: run.setup, graph: graph)
         self.loss = loss
         inputs = try graph.inputs.map { port in
             // As the coordinator reads it: the dimension of samples has any length, whatever the export fixed it to.
@@ -56,9 +57,11 @@ public struct EngineComputation: WorkerComputation {
         }
         if let reference = run.reference, let contents {
             let dataset = try Dataset(contentsOf: contents.path(of: reference.content), inputs: inputs)
-            proof = try NumericsProof.digest(
-                reference, samples: 0..<min(reference.samples, dataset.samples),
-                evaluator: Evaluator(network, dataset: dataset, loss: loss))
+            let evaluator = try Evaluator(network, dataset: dataset, loss: loss)
+            proof = NumericsProof.digest(
+                of: try EngineWork.perform(reference.key, hints: [], contents: contents) { _, samples in
+                    (evaluator, samples)
+                })
         } else {
             proof = []
         }
@@ -83,32 +86,29 @@ public struct EngineComputation: WorkerComputation {
     /// Lets go of a shard.
     public mutating func drop(_ shard: Int) { held[shard] = nil }
 
-    /// Computes a task on the engine.
+    /// Computes an item on the engine.
     ///
     /// - Throws: `PermanentFailure` for what every worker would fail in, `EngineError` where memory is short.
-    public func scores(of assignment: Assignment) throws -> [SampleScores] {
-        let shard = assignment.block.shard
-        var samples = assignment.samples
-        var evaluator = whole
-        if evaluator == nil, let own = held[shard] {
-            let range = run.sharding.shardRange(shard)
-            guard samples.allSatisfy(range.contains) else {
-                throw PermanentFailure("block \(assignment.block) has samples that are not in its shard")
-            }
-            samples = samples.map { $0 - range.lowerBound }
-            evaluator = own
-        }
-        guard let evaluator else { throw ClusterError.shardMissing(shard) }
+    public func perform(_ key: WorkKey, hints: [UInt8], contents: any ContentAccess) throws -> [UInt8] {
         do {
-            return try evaluator.evaluate(
-                state: assignment.state, samples: samples, expansions: assignment.edges.map { $0.map { Unit($0) } },
-                contenders: assignment.contenders)
+            return try EngineWork.perform(key, hints: hints, contents: contents, data: data)
         } catch let error as EngineError {
             // The engine computes the same everywhere; only memory differs from machine to machine.
             let sentence = "\(error)"
             if sentence.contains("memory") || sentence.contains("alloc") { throw error }
             throw PermanentFailure(sentence)
+        } catch let error as WorkMismatch { throw PermanentFailure("the payload \(error)") }
+    }
+
+    /// Whoever computes on samples of a shard, and what it calls them.
+    private func data(_ shard: Int, _ samples: [Int]) throws -> (Evaluator, [Int]) {
+        if let whole { return (whole, samples) }
+        guard let own = held[shard] else { throw ClusterError.shardMissing(shard) }
+        let range = run.sharding.shardRange(shard)
+        guard samples.allSatisfy(range.contains) else {
+            throw PermanentFailure("an item has samples that are not in shard \(shard)")
         }
+        return (own, samples.map { $0 - range.lowerBound })
     }
 
     // MARK: Files

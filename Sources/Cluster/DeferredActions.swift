@@ -2,7 +2,7 @@ internal import Coordination
 
 /// What the coordinator wants done, and what has to wait while the journal has no room: a result must be on the disk
 /// before anything follows from it. In their order; done once there is room.
-struct HeldActions {
+struct DeferredActions {
     private var actions: [CoordinatorAction] = []
     private var acknowledged: Set<AttemptID> = []
 
@@ -31,7 +31,7 @@ struct HeldActions {
     static func mustWait(_ action: CoordinatorAction) -> Bool {
         switch action {
         case .log, .report, .serve, .close, .send(.alive, _): false
-        case .send, .journal, .note, .levelFinished, .fail: true
+        case .send, .journal, .note, .finished, .fail: true
         }
     }
 }

@@ -1,8 +1,11 @@
-public import Coordination
-public import Datasets
+/// Where a computation gets contents from that its item names.
+public protocol ContentAccess {
+    /// What the content holds. Waits until it is there.
+    func bytes(of content: ContentID) throws -> [UInt8]
+}
 
-/// A run's model and data, loaded: what a worker computes with. Stays on one thread.
-public protocol WorkerComputation {
+/// What a worker computes with: model and data, loaded. Stays on one thread.
+public protocol Computation {
     /// The shards that are held.
     var shards: [Int] { get }
     /// What was computed on the run's reference block, 32 bytes; nothing where there is none.
@@ -11,12 +14,17 @@ public protocol WorkerComputation {
     mutating func hold(_ shard: Int, contentsOf path: String) throws
     /// Lets go of a shard.
     mutating func drop(_ shard: Int)
-    /// The scores of a task, one list per expansion.
-    func scores(of assignment: Assignment) throws -> [SampleScores]
+    /// Computes the result of an item: a pure function of its key, the model and the data.
+    ///
+    /// - Parameters:
+    ///   - hints: what makes it faster.
+    ///   - contents: gives what the item names besides model and shard.
+    /// - Throws: `PermanentFailure` for what every worker would fail in.
+    func perform(_ key: WorkKey, hints: [UInt8], contents: any ContentAccess) throws -> [UInt8]
 }
 
 /// What computations need that hold all data from the beginning.
-extension WorkerComputation {
+extension Computation {
     /// No proof.
     public var proof: [UInt8] { [] }
     /// Nothing: everything is there.

@@ -7,7 +7,7 @@ package enum RaceDefect: String, Sendable, CaseIterable {
 }
 
 /// An expansion in the race: which of its blocks are known, and what follows for its total.
-struct Entrant: Sendable {
+struct ExpansionState: Sendable {
     enum Status: Sendable { case running, finished, dropped }
     enum BlockStatus: UInt8 { case open, inFlight, known }
 
@@ -26,14 +26,14 @@ struct Entrant: Sendable {
     /// The labels that the known blocks miss.
     private(set) var misses = 0
     private var scores: [SampleScores?]
-    private var known = Forecast.Part()
-    private var inFlight = Forecast.Part()
+    private var known = LossExtrapolation.Part()
+    private var inFlight = LossExtrapolation.Part()
     /// By what multiple of the spread its loss on a block likely lies above the parent's; infinite once a loss is no number.
     private(set) var growth = 0.0
     /// Per shard, where in the order of visits the next block to hand out is to be looked for.
     private var cursors: [Int]
 
-    init(_ expansion: Expansion, estimate: Double?, visits: VisitOrder, forecast: Forecast) {
+    init(_ expansion: Expansion, estimate: Double?, visits: VisitOrder, forecast: LossExtrapolation) {
         self.expansion = expansion
         self.estimate = estimate
         let count = visits.rank.count
@@ -58,12 +58,12 @@ struct Entrant: Sendable {
     func isKnown(_ block: Int) -> Bool { blocks[block] == .known }
 
     /// The partial sum with what the blocks in flight will likely add.
-    func expectedSum(_ forecast: Forecast) -> Double {
+    func expectedSum(_ forecast: LossExtrapolation) -> Double {
         partialSum + forecast.sum(of: inFlight, growth: growth)
     }
 
     /// What all blocks will likely sum up to.
-    func expectedTotal(_ forecast: Forecast) -> Double {
+    func expectedTotal(_ forecast: LossExtrapolation) -> Double {
         forecast.total(known: known, sum: partialSum, growth: growth)
     }
 
@@ -74,14 +74,14 @@ struct Entrant: Sendable {
         return cursors[shard] < order.count ? order[cursors[shard]] : nil
     }
 
-    mutating func handOut(_ block: Int, _ forecast: Forecast) {
+    mutating func handOut(_ block: Int, _ forecast: LossExtrapolation) {
         guard blocks[block] == .open else { return }
         blocks[block] = .inFlight
         inFlight.add(block, of: forecast)
     }
 
     /// Makes a block that was handed out available again.
-    mutating func takeBack(_ block: Int, shard: Int, _ forecast: Forecast) {
+    mutating func takeBack(_ block: Int, shard: Int, _ forecast: LossExtrapolation) {
         guard blocks[block] == .inFlight else { return }
         blocks[block] = .open
         inFlight.remove(block, of: forecast)
@@ -93,7 +93,7 @@ struct Entrant: Sendable {
     ///
     /// - Returns: whether they were new.
     mutating func fold(
-        _ result: SampleScores, subtotal: Double, misses: Int, block: Int, _ forecast: Forecast,
+        _ result: SampleScores, subtotal: Double, misses: Int, block: Int, _ forecast: LossExtrapolation,
         defect: RaceDefect? = nil
     ) -> Bool {
         guard blocks[block] != .known || defect == .foldsTwice else { return false }
@@ -159,7 +159,7 @@ struct VisitOrder: Sendable {
     /// The place of each block in `order`.
     let rank: [Int]
 
-    init(_ parent: Parent, shards: Int) {
+    init(_ parent: FrontierState, shards: Int) {
         let subtotals = parent.subtotals
         let order = subtotals.indices.sorted { left, right in
             subtotals[left] != subtotals[right] ? subtotals[left] > subtotals[right] : left < right

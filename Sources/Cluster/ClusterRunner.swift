@@ -1,19 +1,20 @@
 public import Coordination
 public import Foundation
 public import Logging
-public import Search
+public import Work
 internal import Synchronization
 public import ZeroMQ
 
-/// Runs a level's race on worker processes: local ones over `ipc://`, or any that can reach a `tcp://` endpoint.
+/// Has a source's work done by worker processes: local ones over `ipc://`, or any that can reach a `tcp://` endpoint.
 ///
 /// ```swift
-/// let evaluator = try ClusterEvaluator(settings, endpoint: "ipc:///run/me/coordinator", journal: journal)
-/// defer { evaluator.shutdown() }
-/// let result = try await Search(problem, settings: search, evaluator: evaluator).run()
+/// let runner = try ClusterRunner(settings, endpoint: "ipc:///run/me/coordinator", journal: journal)
+/// defer { runner.shutdown() }
+/// let result = try await Search(problem, settings: search, runner: runner).run()
 /// ```
-public final class ClusterEvaluator: LevelEvaluator, Sendable {
+public final class ClusterRunner: WorkRunner, Sendable {
     private let service: CoordinatorService
+    private let library: ContentLibrary
 
     /// Listens for workers.
     ///
@@ -28,18 +29,21 @@ public final class ClusterEvaluator: LevelEvaluator, Sendable {
     ///   - status: answers those who ask how far the run is, with a JSON object. Called on that thread.
     ///   - paused: told with a sentence, again from time to time, while the run waits for room on the disk, and with
     ///     nothing once it goes on. Called on that thread.
-    ///   - progress: called on that thread after results were folded; what it throws ends the level.
+    ///   - postMortem: given the last events and actions, one a line, when the work ends with an error. Called on that thread.
+    ///   - progress: called on that thread after results were folded; what it throws ends the work.
     /// - Throws: `ClusterError.cannotListen`, `ClusterError.keysMissing`.
     public init(
         _ settings: CoordinatorSettings, endpoint: String, localEndpoint: String? = nil,
         keys: CoordinatorKeys? = nil,
         isInsecure: Bool = false, library: ContentLibrary = ContentLibrary(), limits: WireLimits? = nil,
         context: Context? = nil,
-        journal: (any LevelJournal & Sendable)? = nil, logger: Logger = Logger(label: "espalier.coordinator"),
+        journal: (any WorkJournal & Sendable)? = nil, logger: Logger = Logger(label: "espalier.coordinator"),
         status: @escaping @Sendable () -> Data = { Data("{}".utf8) },
         paused: @escaping @Sendable (String?) -> Void = { _ in },
-        progress: @escaping @Sendable (LevelRace) throws -> Void = { _ in }
+        postMortem: (@Sendable ([String]) -> Void)? = nil,
+        progress: @escaping @Sendable (any WorkSource) throws -> Void = { _ in }
     ) throws {
+        self.library = library
         do {
             service = try CoordinatorService(
                 CoordinatorService.Configuration(
@@ -48,7 +52,7 @@ public final class ClusterEvaluator: LevelEvaluator, Sendable {
                     settings: settings,
                     limits: limits ?? WireLimits(settings.run.sharding),
                     context: context, journal: journal, progress: progress, status: status,
-                    paused: paused, logger: logger))
+                    paused: paused, postMortem: postMortem, logger: logger))
         } catch let error as ZeroMQError { throw ClusterError.cannotListen("\(error)") }
     }
 
@@ -65,26 +69,28 @@ public final class ClusterEvaluator: LevelEvaluator, Sendable {
 
     /// - Throws: `CoordinationError` for what stops a run; `ClusterError.interrupted`; what the journal or
     ///   `progress` throws.
-    public func evaluate(_ level: Level, division: SampleDivision, usesBounds: Bool) async throws
-        -> LevelOutcome
-    {
-        try await withTaskCancellationHandler {
+    public func run<Source: WorkSource>(_ source: Source) async throws -> Source {
+        let complete = try await withTaskCancellationHandler {
             try Task.checkCancellation()
             return try await withCheckedThrowingContinuation { continuation in
-                let isTaken = service.mailbox.post(
-                    .begin(level, division, usesBounds: usesBounds, continuation))
+                let isTaken = service.mailbox.post(.begin(source, continuation))
                 if !isTaken { continuation.resume(throwing: ClusterError.shutDown) }
             }
         } onCancel: {
             interrupt()
         }
+        guard let complete = complete as? Source else { throw ClusterError.busy }
+        return complete
     }
 
-    /// Makes `evaluate` throw `ClusterError.interrupted`, after the results that have arrived are kept. From any
-    /// thread; while nothing is evaluated the next `evaluate` throws.
+    /// Gives workers a content that items need which name it.
+    public func provide(_ content: [UInt8]) async throws -> ContentID { library.add(content) }
+
+    /// Makes `run` throw `ClusterError.interrupted`, after the results that have arrived are kept. From any
+    /// thread; while nothing is run the next `run` throws.
     public func interrupt() { service.mailbox.post(.interrupt) }
 
-    /// Makes `evaluate` throw `error`, e.g. because workers cannot be started any more.
+    /// Makes `run` throw `error`, e.g. because workers cannot be started any more.
     public func fail(_ error: any Error) { service.mailbox.post(.fail(error)) }
 
     /// A process on this machine has ended: its tasks go to others at once.

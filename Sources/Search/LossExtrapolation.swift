@@ -6,7 +6,7 @@
 /// known; a surrogate's estimate counts as much as one average block.
 ///
 /// Forecasts decide what is computed first and what is held back, and never what is dropped.
-struct Forecast: Sendable {
+struct LossExtrapolation: Sendable {
     /// The part of the spread that does not depend on the parent's loss. Measured on both examples, with both
     /// cross-entropy and divergence: 0.05 to 0.4 differ little, 0 and 1 are worse.
     private static let evenPart = 0.1
@@ -24,7 +24,7 @@ struct Forecast: Sendable {
         let mean = total / Double(max(1, finite.count))
         parent = finite
         parentTotal = total
-        spread = finite.map { mean > 0 ? (1 - Forecast.evenPart) * $0 / mean + Forecast.evenPart : 1 }
+        spread = finite.map { mean > 0 ? (1 - LossExtrapolation.evenPart) * $0 / mean + LossExtrapolation.evenPart : 1 }
     }
 
     /// What is known, or in flight, of an expansion: how much of the parent's loss and of the spread that is.
@@ -33,13 +33,13 @@ struct Forecast: Sendable {
         private(set) var spread = 0.0
         private(set) var blocks = 0
 
-        mutating func add(_ block: Int, of forecast: Forecast) {
+        mutating func add(_ block: Int, of forecast: LossExtrapolation) {
             parent += forecast.parent[block]
             spread += forecast.spread[block]
             blocks += 1
         }
 
-        mutating func remove(_ block: Int, of forecast: Forecast) {
+        mutating func remove(_ block: Int, of forecast: LossExtrapolation) {
             blocks -= 1
             guard blocks > 0 else {
                 self = Part()

@@ -4,10 +4,11 @@ internal import Coordination
 internal import Engine
 internal import Foundation
 internal import Logging
-internal import Search
+internal import Report
+internal import Work
 
 /// Who computes: this process alone, worker processes on this machine, or workers on any machine.
-struct Team {
+struct EvaluationBackend {
     /// Worker processes on this machine; 0 computes in this process, or on `remote` alone.
     let workers: Int
     /// Workers on other machines, beside those on this one.
@@ -21,55 +22,53 @@ struct Team {
     /// Where it is written down how far the run is.
     var board: StatusBoard?
     /// Called after results were folded; what it throws ends the search.
-    let progress: @Sendable (LevelRace) throws -> Void
+    let progress: @Sendable (any WorkSource) throws -> Void
+    /// Where the last events of a run that failed are written; `nil` for nowhere.
+    var postMortem: String?
 
-    private var room: RoomWait { RoomWait(interruption: interruption, board: board, noted: noted) }
+    private var room: DiskFullRetry { DiskFullRetry(interruption: interruption, board: board, noted: noted) }
 
     /// Who took part.
-    struct Attendance {
+    struct WorkerCount {
         /// How many workers; 0 for this process alone.
         var workers: Int
     }
 
-    /// Gives `body` an evaluator of a workload that lives as long as the call.
+    /// Gives `body` a runner of a workload's work that lives as long as the call.
     ///
     /// - Parameter journal: keeps every result before it counts.
     func evaluate<Value>(
-        _ workload: Workload, journal: any LevelJournal & Sendable,
-        _ body: (any LevelEvaluator) async throws -> Value
-    ) async throws -> (Value, Attendance) {
+        _ workload: Workload, journal: any WorkJournal & Sendable,
+        _ body: (any WorkRunner) async throws -> Value
+    ) async throws -> (Value, WorkerCount) {
         guard workers > 0 || remote != nil else {
-            let evaluator = try workload.evaluator()
             let value = try await body(
-                LocalEvaluator(journal: PatientJournal(journal, room), progress: progress) { task in
-                    try evaluator.evaluate(
-                        state: task.state, samples: task.samples, expansions: task.edges.map { $0.map { Unit($0) } },
-                        contenders: task.contenders)
-                })
-            return (value, Attendance(workers: 0))
+                workload.runner(journal: RetryingJournal(journal, room), progress: progress))
+            return (value, WorkerCount(workers: 0))
         }
         let cluster = try cluster(workload, journal: journal)
         defer { cluster.shutdown() }
-        let evaluator = cluster.evaluator
-        board?.watch { evaluator.workers }
+        let runner = cluster.runner
+        board?.watch { runner.workers }
         defer { board?.watch(nil) }
-        interruption.onRequest { evaluator.interrupt() }
-        let notes = remote.map { noteAttendance(of: evaluator, for: $0) }
+        interruption.onRequest { runner.interrupt() }
+        let notes = remote.map { noteWorkerCount(of: runner, for: $0) }
         defer { notes?.cancel() }
         do {
-            let value = try await body(evaluator)
-            return (value, Attendance(workers: remote == nil ? workers : evaluator.workerCount))
+            let value = try await body(runner)
+            return (value, WorkerCount(workers: remote == nil ? workers : runner.workerCount))
         } catch ClusterError.interrupted { throw Interrupted() }
     }
 
     /// A coordinator that listens, if asked to, and the workers that it starts.
-    private func cluster(_ workload: Workload, journal: any LevelJournal & Sendable) throws -> LocalCluster {
+    private func cluster(_ workload: Workload, journal: any WorkJournal & Sendable) throws -> LocalCluster {
         guard let remote else {
             return try LocalCluster(
                 workers: workers,
                 settings: CoordinatorSettings(
                     run: workload.runDescription(), softwareVersion: Espalier.version),
-                journal: journal, logger: logger, paused: room.paused, progress: progress)
+                journal: journal, logger: logger, paused: room.paused,
+                postMortem: writePostMortem, progress: progress)
         }
         let (settings, library) = try workload.remoteSettings(remote, proof: proof)
         let access = RemoteAccess(endpoint: remote.endpoint, keys: remote.keys, library: library) { [board] in
@@ -77,22 +76,27 @@ struct Team {
         }
         return try LocalCluster(
             workers: workers, settings: settings, remote: access, journal: journal, logger: logger,
-            paused: room.paused, progress: progress)
+            paused: room.paused, postMortem: writePostMortem, progress: progress)
+    }
+
+    /// Writes the coordinator's last events beside the journal.
+    private var writePostMortem: (@Sendable ([String]) -> Void)? {
+        postMortem.map { path in { lines in try? TextOutput.write(lines.joined(separator: "\n") + "\n", to: path) } }
     }
 
     /// Says where workers come to, and from time to time how many are there.
-    private func noteAttendance(of evaluator: ClusterEvaluator, for remote: RemoteWorkers)
+    private func noteWorkerCount(of runner: ClusterRunner, for remote: RemoteWorkers)
         -> Task<Void, any Error>
     {
-        noted("listening on \(evaluator.endpoint)")
-        if remote.keys == nil && evaluator.endpoint.hasPrefix("tcp") {
-            noted("warning: without keys anybody who can reach \(evaluator.endpoint) can read model and data")
+        noted("listening on \(runner.endpoint)")
+        if remote.keys == nil && runner.endpoint.hasPrefix("tcp") {
+            noted("warning: without keys anybody who can reach \(runner.endpoint) can read model and data")
         }
         let noted = noted
         return Task {
-            var attendance = AttendanceNotes(endpoint: evaluator.endpoint)
+            var attendance = WorkerCountNotes(endpoint: runner.endpoint)
             while !Task.isCancelled {
-                if let note = attendance.note(workers: evaluator.workers, now: .now) { noted(note) }
+                if let note = attendance.note(workers: runner.workers, now: .now) { noted(note) }
                 try await Task.sleep(for: .milliseconds(500))
             }
         }
@@ -100,7 +104,7 @@ struct Team {
 }
 
 /// What is told about workers that come and go: few lines, whatever they do.
-private struct AttendanceNotes {
+private struct WorkerCountNotes {
     let endpoint: String
     private var told = 0
     private var lastNote: ContinuousClock.Instant?

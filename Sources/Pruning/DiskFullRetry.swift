@@ -4,7 +4,7 @@ internal import ONNX
 internal import Report
 
 /// Waits for room on the disk, in the thread that wants to write; an interruption ends the wait.
-struct RoomWait: Sendable {
+struct DiskFullRetry: Sendable {
     let interruption: Interruption
     /// Told with a sentence, again from time to time, while there is no room, and with nothing once there is.
     let paused: @Sendable (String?) -> Void
@@ -34,15 +34,15 @@ struct RoomWait: Sendable {
                 if waited > 0 { paused(nil) }
                 return value
             } catch {
-                guard let file = RoomWait.fullFile(error) else { throw error }
-                if waited.truncatingRemainder(dividingBy: RoomWait.noteEvery) == 0 {
+                guard let file = DiskFullRetry.fullFile(error) else { throw error }
+                if waited.truncatingRemainder(dividingBy: DiskFullRetry.noteEvery) == 0 {
                     paused(JournalError.pauseNote(file: file))
                 }
                 for _ in 0..<10 {
                     try interruption.check()
-                    Thread.sleep(forTimeInterval: RoomWait.tryEvery / 10)
+                    Thread.sleep(forTimeInterval: DiskFullRetry.tryEvery / 10)
                 }
-                waited += RoomWait.tryEvery
+                waited += DiskFullRetry.tryEvery
             }
         }
     }

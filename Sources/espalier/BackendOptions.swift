@@ -3,7 +3,7 @@ internal import Cluster
 internal import Pruning
 
 /// The options that say who computes.
-struct TeamOptions: ParsableArguments {
+struct BackendOptions: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(

@@ -1,0 +1,56 @@
+public import Engine
+internal import ComputationGraph
+internal import Search
+public import Work
+
+/// The kinds of work that the engine performs, in a worker and in this process alike.
+public enum EngineWork {
+    /// Gives the evaluator that holds samples of a shard, and their places in its data.
+    public typealias Data = (_ shard: Int, _ samples: [Int]) throws -> (Evaluator, [Int])
+
+    /// A kind of work on the engine.
+    protocol Performer: Sendable {
+        /// Computes the result of a payload.
+        static func perform(
+            _ key: WorkKey, hints: [UInt8], contents: any ContentAccess, data: EngineWork.Data
+        ) throws -> [UInt8]
+    }
+
+    /// A new kind of work is a line here.
+    private static func performer(of kind: WorkKind) -> (any Performer.Type)? {
+        switch kind {
+        case LossItem.kind: LossPerformer.self
+        default: nil
+        }
+    }
+
+    /// Computes the result of an item: a pure function of its key, the model and the data.
+    ///
+    /// - Parameters:
+    ///   - hints: what makes it faster.
+    ///   - contents: gives what the item names besides model and shard.
+    ///   - data: gives the samples.
+    /// - Throws: `WorkMismatch` for a payload that is none; `PermanentFailure` for a kind that there is not; `EngineError`.
+    public static func perform(
+        _ key: WorkKey, hints: [UInt8], contents: any ContentAccess, data: Data
+    ) throws -> [UInt8] {
+        guard let performer = performer(of: key.kind) else {
+            throw PermanentFailure("there is no work of the kind '\(key.kind)'")
+        }
+        return try performer.perform(key, hints: hints, contents: contents, data: data)
+    }
+}
+
+/// Losses of a state's expansions on a block.
+private enum LossPerformer: EngineWork.Performer {
+    static func perform(
+        _ key: WorkKey, hints: [UInt8], contents: any ContentAccess, data: EngineWork.Data
+    ) throws -> [UInt8] {
+        let item = try LossItem(payload: key.payload)
+        let (evaluator, samples) = try data(item.block.shard, item.samples)
+        return LossItem.result(
+            try evaluator.evaluate(
+                state: item.state.mask, samples: samples, expansions: item.units,
+                contenders: item.reuseHints(hints)))
+    }
+}

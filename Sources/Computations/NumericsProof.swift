@@ -1,0 +1,21 @@
+internal import Cluster
+public import ComputationGraph
+internal import Search
+public import Work
+
+/// Shows that two machines compute the same bits: a digest of the losses of the full model, and of the model without each
+/// of a few edges, on one block.
+public enum NumericsProof {
+    /// The work that the digest is of: the losses of the first samples of some data, in full and without each of some edges.
+    public static func key(edges: [Edge], samples: Int) -> WorkKey {
+        let item = LossItem(
+            state: Variant(.empty), block: BlockID(shard: 0, index: 0), samples: Array(0..<samples),
+            units: [nil] + edges.map { Unit($0) })
+        return WorkKey(kind: LossItem.kind, stage: 0, payload: item.payload)
+    }
+
+    /// The digest of a result.
+    ///
+    /// - Returns: SHA-256, 32 bytes.
+    public static func digest(of result: [UInt8]) -> [UInt8] { ContentHash.content(of: result).sha256 }
+}
