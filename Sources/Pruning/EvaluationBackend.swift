@@ -81,7 +81,11 @@ struct EvaluationBackend {
 
     /// Writes the coordinator's last events beside the journal.
     private var writePostMortem: (@Sendable ([String]) -> Void)? {
-        postMortem.map { path in { lines in try? TextOutput.write(lines.joined(separator: "\n") + "\n", to: path) } }
+        guard let path = postMortem else { return nil }
+        return { lines in
+            // Whoever gets here has an error to tell already.
+            try? TextOutput.write(lines.joined(separator: "\n") + "\n", to: path)
+        }
     }
 
     /// Says where workers come to, and from time to time how many are there.

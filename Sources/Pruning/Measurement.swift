@@ -1,6 +1,7 @@
 public import ComputationGraph
 internal import Engine
 public import Search
+internal import Work
 
 extension Workload {
     /// The exact loss of a mask, on the samples in their own order.

@@ -5,6 +5,7 @@ internal import Engine
 internal import Glibc
 internal import Pruning
 internal import Report
+internal import Computations
 
 struct WorkerCommand: ParsableCommand {
     static let configuration = CommandConfiguration(

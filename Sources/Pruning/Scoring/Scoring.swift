@@ -2,6 +2,7 @@ public import ComputationGraph
 internal import Datasets
 internal import Engine
 public import Search
+internal import Work
 
 /// What `score` is asked for.
 public struct ScoreOptions: Sendable, Hashable {
