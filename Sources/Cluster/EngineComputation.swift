@@ -103,11 +103,9 @@ public struct EngineComputation: WorkerComputation {
             return try evaluator.evaluate(
                 state: assignment.state, samples: samples, expansions: assignment.edges,
                 contenders: assignment.contenders)
-        } catch let error as EngineError {
+        } catch let error as EngineError where !error.isOutOfMemory {
             // The engine computes the same everywhere; only memory differs from machine to machine.
-            let sentence = "\(error)"
-            if sentence.contains("memory") || sentence.contains("alloc") { throw error }
-            throw PermanentFailure(sentence)
+            throw PermanentFailure("\(error)")
         }
     }
 
