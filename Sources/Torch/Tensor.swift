@@ -132,7 +132,8 @@ public final class Tensor {
     {
         let all = try elements(as: type)
         guard all.count == 1 else {
-            throw TorchError.refused(operation: "item(as:)", reason: "the tensor has \(all.count) elements, not one")
+            throw TorchError.refused(
+                operation: "item(as:)", reason: "the tensor has \(all.count) elements, not one")
         }
         return all[0]
     }

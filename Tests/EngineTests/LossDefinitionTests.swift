@@ -25,7 +25,7 @@ struct DefinedLoss: Sendable, CustomTestStringConvertible {
     /// Two samples of two positions with three classes: numbers that outputs of the form have.
     func numbers(_ seed: Double) -> [Double] {
         let plain = (0..<12).map { place in
-            let phase = Double(place) * 0.7 + seed
+            let phase = Double(place) * 0.7 + seed * Double(1 + place % 5)
             return phase.truncatingRemainder(dividingBy: 1.9) - 0.9
         }
         switch form {
@@ -102,7 +102,9 @@ struct LossDefinitionTests {
         #expect(scores.losses == [0, 0])
     }
 
-    @Test("with labels adds positions in order and in single precision, which every journal's last bits rest on")
+    @Test(
+        "with labels adds positions in order and in single precision, which every journal's last bits rest on"
+    )
     func orderOfPositions() throws {
         let (samples, positions) = (5, 300)
         var state: UInt64 = 7

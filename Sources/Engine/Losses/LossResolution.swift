@@ -148,7 +148,8 @@ private struct LossResolver {
         let loss = isSelfConsistent(asked) ? asked.selfConsistent ?? asked : asked
         var (form, classAxis) = try form(of: index)
         let arranged = self.arranged(output)
-        let classes = arranged.isEmpty ? 1 : arranged[classAxis ?? ClassLayout.dimension(rank: arranged.count)]
+        let classes =
+            arranged.isEmpty ? 1 : arranged[classAxis ?? ClassLayout.dimension(rank: arranged.count)]
         if let objection = loss.definition.objection(
             to: form, classes: arranged.count < 2 ? 1 : classes, loss: loss.rawValue)
         {
@@ -169,7 +170,8 @@ private struct LossResolver {
     private func array(of loss: Loss, _ output: String) throws -> String? {
         let comparison = loss.definition.comparison
         guard var role = comparison.array else { return nil }
-        if comparison == .targetsOrLabels, dataset.targets == nil, dataset.arrays["\(role).\(output)"] == nil {
+        if comparison == .targetsOrLabels, dataset.targets == nil, dataset.arrays["\(role).\(output)"] == nil
+        {
             role = Dataset.labelsName
         }
         let own = "\(role).\(output)"
@@ -244,7 +246,9 @@ private struct LossResolver {
         if let traced, let place = others.firstIndex(of: rank + traced), summing.contains(place + 1) {
             return place + 1
         }
-        if summing.contains(ClassLayout.dimension(rank: rank)), arranged.shape[ClassLayout.dimension(rank: rank)] > 1 {
+        if summing.contains(ClassLayout.dimension(rank: rank)),
+            arranged.shape[ClassLayout.dimension(rank: rank)] > 1
+        {
             return ClassLayout.dimension(rank: rank)
         }
         return summing.max { arranged.shape[$0] < arranged.shape[$1] }

@@ -88,7 +88,9 @@ import Torch
         let wide = try vector.narrowed(0, from: 0, length: 1).expanded([1 << 58])
         let error = #expect(throws: EngineError.self) { try OneNode(operation: "Add")(wide, wide) }
         #expect(error?.isOutOfMemory == true)
-        let other = #expect(throws: EngineError.self) { try OneNode(operation: "Add")(vector, Tensor([1, 2] as [Float])) }
+        let other = #expect(throws: EngineError.self) {
+            try OneNode(operation: "Add")(vector, Tensor([1, 2] as [Float]))
+        }
         #expect(other?.isOutOfMemory == false)
     }
 }
