@@ -13,6 +13,7 @@
 #include <climits>
 #include <cstring>
 #include <mutex>
+#include <new>
 #include <string>
 #include <vector>
 
@@ -33,17 +34,24 @@ void remember(const char *what) {
     if (end != std::string::npos) last_error.resize(end);
 }
 
+// Runs `body`. Tensors' memory that is not to be had is a std::bad_alloc (Allocator.cpp), as it is for everything else.
 template <typename Body>
-int32_t guarded(Body &&body) noexcept {
+ct_status guarded(Body &&body) noexcept {
     try {
         body();
-        return 0;
+        return CT_OK;
+    } catch (const std::bad_alloc &error) {
+        remember(error.what());
+        return CT_OUT_OF_MEMORY;
+    } catch (const c10::OutOfMemoryError &error) {
+        remember(error.what());
+        return CT_OUT_OF_MEMORY;
     } catch (const std::exception &error) {
         remember(error.what());
     } catch (...) {
         last_error = "libtorch threw something that is no exception";
     }
-    return 1;
+    return CT_FAILED;
 }
 
 c10::TensorImpl *implementation(const ct_tensor *tensor) {
@@ -159,7 +167,7 @@ void ct_release_freed_memory(void) { malloc_trim(0); }
 void ct_set_gradients(bool enabled) { gradients_enabled = enabled; }
 bool ct_gradients(void) { return gradients_enabled; }
 
-int32_t ct_find_operator(const char *name, const char *overload, const ct_operator **found) {
+ct_status ct_find_operator(const char *name, const char *overload, const ct_operator **found) {
     return guarded([&] {
         auto handle = c10::Dispatcher::singleton().findSchema({name, overload});
         if (!handle) {
@@ -171,7 +179,7 @@ int32_t ct_find_operator(const char *name, const char *overload, const ct_operat
     });
 }
 
-int32_t ct_call(const ct_operator *op, const ct_value *arguments, int32_t argument_count, ct_tensor **results,
+ct_status ct_call(const ct_operator *op, const ct_value *arguments, int32_t argument_count, ct_tensor **results,
                 int32_t result_capacity, int32_t *result_count) {
     return guarded([&] {
         const c10::FunctionSchema &schema = op->handle.schema();
@@ -211,7 +219,7 @@ int32_t ct_call(const ct_operator *op, const ct_value *arguments, int32_t argume
     });
 }
 
-int32_t ct_make(int32_t type, const int64_t *shape, int32_t rank, const void *bytes, size_t byte_count,
+ct_status ct_make(int32_t type, const int64_t *shape, int32_t rank, const void *bytes, size_t byte_count,
                 ct_tensor **made) {
     return guarded([&] {
         at::Tensor tensor = at::empty(at::IntArrayRef(shape, static_cast<size_t>(rank)),
@@ -259,7 +267,7 @@ bool ct_same_layout(const ct_tensor *left, const ct_tensor *right) {
         && implementation(left)->strides() == implementation(right)->strides();
 }
 
-int32_t ct_copy_out(const ct_tensor *tensor, void *bytes, size_t byte_count) {
+ct_status ct_copy_out(const ct_tensor *tensor, void *bytes, size_t byte_count) {
     return guarded([&] {
         at::AutoDispatchBelowADInplaceOrView below;
         at::Tensor contiguous = borrow(tensor).detach().contiguous();
@@ -268,11 +276,11 @@ int32_t ct_copy_out(const ct_tensor *tensor, void *bytes, size_t byte_count) {
     });
 }
 
-int32_t ct_requires_gradient(const ct_tensor *tensor, bool required) {
+ct_status ct_requires_gradient(const ct_tensor *tensor, bool required) {
     return guarded([&] { borrow(tensor).requires_grad_(required); });
 }
 
-int32_t ct_gradient(const ct_tensor *const *outputs, const ct_tensor *const *output_gradients, int32_t output_count,
+ct_status ct_gradient(const ct_tensor *const *outputs, const ct_tensor *const *output_gradients, int32_t output_count,
                     const ct_tensor *const *inputs, int32_t input_count, bool keep_graph, bool create_graph,
                     ct_tensor **gradients) {
     return guarded([&] {

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdlib>
+#include <new>
 #include <utility>
 
 #include "WinogradTiles.h"
@@ -80,7 +81,7 @@ struct Scratch {
             std::free(memory);
             count = 0;
             memory = static_cast<float *>(std::aligned_alloc(64, (wanted * sizeof(float) + 63) / 64 * 64));
-            TORCH_CHECK(memory, "no memory for ", wanted, " numbers");
+            if (!memory) throw std::bad_alloc();
             count = wanted;
         }
         return memory;

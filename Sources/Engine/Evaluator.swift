@@ -68,8 +68,7 @@ public final class Evaluator {
             ?? network.inputs(samples, of: dataset)
         let plan = try network.plan(for: inputs)
         let parent = parent(state, plan: plan)
-        let references = try references(samples, inputs: inputs)
-        let counts = try terms.counts(samples)
+        let compared = try compared(samples, inputs: inputs)
 
         // The state's pass has what its expansions read of it, and no more: a task of one expansion costs no more than one
         // pass.
@@ -98,8 +97,7 @@ public final class Evaluator {
                     passes.keep(pass.detached { kept.contains($0) }, of: recomputation.mask, on: block)
                 }
             }
-            return try terms.scores(
-                measured(results ?? []), against: references, counts: counts, samples: samples.count)
+            return try terms.scores(measured(results ?? []), against: compared)
         }
     }
 
@@ -168,8 +166,8 @@ public final class Evaluator {
         return parent
     }
 
-    private func references(_ samples: [Int], inputs: [Tensor]) throws -> [LossFunction.Reference] {
-        try terms.references(samples) {
+    private func compared(_ samples: [Int], inputs: [Tensor]) throws -> LossTerms.Block {
+        try terms.block(samples) {
             try references.outputs(for: samples) {
                 try network.values(terms.outputs, of: inputs, mask: .empty)
             }

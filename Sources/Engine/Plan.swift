@@ -165,20 +165,14 @@ final class Plan {
         let context = OperatorContext(
             vertex: vertex, constants: vertex.inputs.map { $0.flatMap { constants[$0] } },
             inputTypes: vertex.inputs.map { $0.map { graph.values[$0].elementType } })
-        do { return try builder(context) } catch let error as EngineError { throw error } catch {
-            throw context.error("\(error)")
-        }
+        do { return try builder(context) } catch { throw EngineError.stopped(vertex, by: error) }
     }
 
     /// Runs a kernel; whatever it throws is given the node's name.
     static func compute(_ vertex: @autoclosure () -> Vertex, _ kernel: Kernel, _ inputs: [Tensor?]) throws
         -> [Tensor?]
     {
-        do { return try kernel(inputs) } catch let error as EngineError { throw error } catch {
-            let vertex = vertex()
-            throw EngineError.node(
-                index: vertex.index, name: vertex.name, operation: vertex.operation, reason: "\(error)")
-        }
+        do { return try kernel(inputs) } catch { throw EngineError.stopped(vertex(), by: error) }
     }
 
     private static func isPlainAddition(_ vertex: Vertex, shapes: [[Int]?]) -> Bool {

@@ -121,14 +121,4 @@ public struct ModelFile: Sendable {
     public func topologicalOrder() throws(ModelError) -> [Int] {
         try locating(file: path) { () throws(ModelError) in try model.graph.topologicalOrder() }
     }
-
-    /// This model with every call of one of its own functions replaced by the function's nodes.
-    /// - Throws: ``ModelError`` if functions call each other in a circle or inlining would pass 200,000 nodes.
-    public func inliningFunctions() throws(ModelError) -> ModelFile {
-        var result = self
-        result.model = try locating(file: path) { () throws(ModelError) in
-            try FunctionInliner(model).inlined()
-        }
-        return result
-    }
 }

@@ -36,9 +36,9 @@ public struct Evaluation: Encodable, Sendable {
             "loss " + (loss.map { "\($0)" } ?? "not finite") + (accuracy.map { ", accuracy \($0)" } ?? "")
         }
 
-        init(_ state: State, labels: Int?) {
+        init(_ state: State, labels: LabelCounts?) {
             loss = state.loss.isFinite ? state.loss : nil
-            accuracy = state.correct.flatMap { correct in labels.map { Double(correct) / Double($0) } }
+            accuracy = state.correct.flatMap { labels?.accuracy(correct: $0) }
             parameters = state.cost.parameters
             flops = state.cost.flops
             nonFiniteLosses = state.nonFiniteLosses

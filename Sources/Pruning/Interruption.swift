@@ -1,9 +1,8 @@
-internal import Glibc
 internal import Synchronization
 
 /// Notices SIGINT and SIGTERM, so that a search stops between two results and can be resumed.
 ///
-/// The first signal asks to stop; a second one ends the process at once, as it would have without this.
+/// The first signal asks to stop; a second one is for the program to follow at once.
 public final class Interruption: Sendable {
     private struct State {
         var isRequested = false
@@ -13,13 +12,16 @@ public final class Interruption: Sendable {
     /// What the watch and this share; the watch must not keep this alive.
     private final class Request: Sendable {
         let state = Mutex(State())
+        private let onRepetition: @Sendable () -> Void
+
+        init(onRepetition: @escaping @Sendable () -> Void) { self.onRepetition = onRepetition }
 
         func make() {
             let handlers = state.withLock { state -> [@Sendable () -> Void]? in
                 defer { state = State(isRequested: true) }
                 return state.isRequested ? nil : state.handlers
             }
-            guard let handlers else { _exit(130) }
+            guard let handlers else { return onRepetition() }
             for handler in handlers { handler() }
         }
     }
@@ -28,8 +30,10 @@ public final class Interruption: Sendable {
     private let watch: SignalWatch
 
     /// Starts to listen.
-    public init() {
-        let requested = Request()
+    ///
+    /// - Parameter onRepetition: called on every signal but the first: the user does not want to wait.
+    public init(onRepetition: @escaping @Sendable () -> Void) {
+        let requested = Request(onRepetition: onRepetition)
         self.requested = requested
         watch = SignalWatch { requested.make() }
     }

@@ -32,6 +32,8 @@ public struct PruneOptions: Sendable {
     public var validation: String?
     /// The steps of the path whose models are written too.
     public var exportSteps: [Int]
+    /// What the user typed, word by word: kept with the run.
+    public var commandLine: [String]
     /// Tells what happens among the workers.
     public var logger: Logger
 
@@ -41,8 +43,7 @@ public struct PruneOptions: Sendable {
         search: SearchSettings, isBestEffort: Bool = false,
         workers: Int, remote: RemoteWorkers? = nil, metrics: String? = nil, folder: String, resumes: Bool,
         allowsMixedNumerics: Bool = false, output: String?, validation: String? = nil,
-        exportSteps: [Int] = [],
-        logger: Logger
+        exportSteps: [Int] = [], commandLine: [String], logger: Logger
     ) {
         self.model = model
         self.measurement = measurement
@@ -58,6 +59,7 @@ public struct PruneOptions: Sendable {
         self.output = output
         self.validation = validation
         self.exportSteps = exportSteps
+        self.commandLine = commandLine
         self.logger = logger
     }
 }

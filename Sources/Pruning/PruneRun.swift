@@ -52,7 +52,7 @@ public final class PruneRun {
         let candidates = try workload.candidates(options.candidates)
         problem = SearchProblem(
             graph: workload.graph, candidates: candidates, costs: workload.costs, division: workload.division,
-            countedLabels: options.search.maximumAccuracyDrop == nil ? nil : workload.labelsPerSample)
+            countedLabels: options.search.maximumAccuracyDrop == nil ? nil : workload.countedLabels)
         if options.search.maximumAccuracyDrop != nil, problem.countedLabels == nil {
             throw SearchError.noAccuracy
         }
@@ -62,7 +62,7 @@ public final class PruneRun {
             modelSHA256: ContentHash.hexadecimal(ContentHash.digest(ofModel: workload.graph.model.path)),
             dataPath: options.measurement.data, dataSHA256: ContentHash.ofFile(workload.dataPath),
             settings: RunIdentity.json(of: RunSettings(options, workload)), version: Espalier.version,
-            commandLine: CommandLine.arguments)
+            commandLine: options.commandLine)
         proof = try workload.numericsProof()
         journal =
             try options.resumes

@@ -55,6 +55,8 @@ public struct Workload {
     public let notes: [String]
     /// The samples in shards and blocks, with their weights.
     public let division: SampleDivision
+    /// The labels that count towards the accuracy; `nil` without labels.
+    public let countedLabels: LabelCounts?
     /// How the sizes of all values follow from those of the inputs.
     let valueShapes: ValueShapes
     /// What each mask costs.
@@ -110,6 +112,7 @@ public struct Workload {
                 options.loss, network: network, dataset: dataset, block: block, constants: constants.losses)
             (loss, notes) = (resolution.description, resolution.notes)
         }
+        countedLabels = try loss.labelCounts(in: dataset)
         division = SampleDivision(sharding: sharding, weights: try loss.weights(for: dataset))
         self.constants = ConstantLoss(constants)
         // The loss is tried on the first block, so that labels and shapes that do not fit are found now.
@@ -157,23 +160,6 @@ public struct Workload {
             throw InputError("\(graph.model.path): there is no candidate edge: \(reason)")
         }
         return candidates
-    }
-
-    /// The number of labels that accuracy is a share of; `nil` without labels.
-    public var countedLabels: Int? { labelsPerSample.map { $0.reduce(0, +) } }
-
-    /// The labels of every sample that count towards the accuracy; `nil` without labels.
-    var labelsPerSample: [Int]? {
-        guard let term = loss.labelled, let labels = try? loss.labels(of: term, in: dataset),
-            let all = try? labels.int64s()
-        else { return nil }
-        let positions = max(labels.rowElementCount, 1)
-        var counts = [Int](repeating: 0, count: dataset.samples)
-        for (index, label) in all.enumerated()
-        where label != Dataset.ignoredLabel && !(term.loss == .nextToken && index % positions == 0) {
-            counts[index / positions] += 1
-        }
-        return counts
     }
 
     /// The loss of a model that gives the same output for every sample, which gives losses a scale; `nil` where there is

@@ -1,4 +1,5 @@
 public import ComputationGraph
+public import Datasets
 public import Search
 
 /// What was measured on data that the search never saw (`--validation`).
@@ -11,11 +12,9 @@ public struct HeldOutSummary: Sendable {
         public let accuracy: Double?
 
         /// What was measured of a state.
-        public init(_ state: State, countedLabels: Int?) {
+        public init(_ state: State, countedLabels: LabelCounts?) {
             loss = state.loss
-            accuracy = state.correct.flatMap { correct in
-                countedLabels.flatMap { $0 > 0 ? Double(correct) / Double($0) : nil }
-            }
+            accuracy = state.correct.flatMap { countedLabels?.accuracy(correct: $0) }
         }
     }
 

@@ -1,5 +1,5 @@
 public import ComputationGraph
-internal import Datasets
+public import Datasets
 public import Search
 
 /// What a run found and what it took: the content of `prune --json`, of `summary.txt` and of the path's CSV.
@@ -27,7 +27,7 @@ public struct RunSummary: Sendable {
         public let relativeLoss: Double?
 
         init(
-            _ state: State, baseLoss: Double, countedLabels: Int?, heldOut: HeldOutSummary?,
+            _ state: State, baseLoss: Double, countedLabels: LabelCounts?, heldOut: HeldOutSummary?,
             measured: LossReport? = nil
         ) {
             relativeLoss = measured?.relative(state.loss)
@@ -35,9 +35,7 @@ public struct RunSummary: Sendable {
             removed = state.mask.units
             loss = state.loss
             lossChange = state.loss - baseLoss
-            accuracy = state.correct.flatMap { correct in
-                countedLabels.flatMap { $0 > 0 ? Double(correct) / Double($0) : nil }
-            }
+            accuracy = state.correct.flatMap { countedLabels?.accuracy(correct: $0) }
             parameters = state.cost.parameters
             flops = state.cost.flops
             nonFiniteLosses = state.nonFiniteLosses
@@ -111,7 +109,7 @@ public struct RunSummary: Sendable {
     ///   - settings: what was asked for.
     ///   - loss: the loss function's name.
     ///   - measured: which outputs were measured, and on what scale.
-    ///   - countedLabels: how many labels count towards the accuracy, over all samples; `nil` without labels.
+    ///   - countedLabels: the labels that count towards the accuracy; `nil` without labels.
     ///   - seconds: the wall time.
     ///   - workers: how many workers took part.
     ///   - mixedNumerics: machines of results in other bits than the coordinator's.
@@ -119,7 +117,7 @@ public struct RunSummary: Sendable {
     ///   - blockNames: the modules of what goes with an edge, where they are known.
     public init(
         result: SearchResult, graph: Graph, division: SampleDivision, settings: SearchSettings, loss: String,
-        measured: LossReport? = nil, countedLabels: Int?, seconds: Double, workers: Int,
+        measured: LossReport? = nil, countedLabels: LabelCounts?, seconds: Double, workers: Int,
         mixedNumerics: [String] = [], validation: HeldOutSummary? = nil, blockNames: [Edge: String] = [:]
     ) {
         self.validation = validation

@@ -1,4 +1,5 @@
 public import ComputationGraph
+public import Datasets
 public import Work
 
 /// What is searched: the graph, what may be removed, and what each mask costs.
@@ -11,13 +12,13 @@ public struct SearchProblem: Sendable {
     public let costs: CostModel
     /// The samples, in shards and blocks.
     public let division: SampleDivision
-    /// The labels of every sample that count towards the accuracy; `nil` where there are none.
-    public let countedLabels: [Int]?
+    /// The labels that count towards the accuracy; `nil` where there are none.
+    public let countedLabels: LabelCounts?
 
     /// A problem over the samples of `division`.
     public init(
         graph: Graph, candidates: Candidates, costs: CostModel, division: SampleDivision,
-        countedLabels: [Int]? = nil
+        countedLabels: LabelCounts? = nil
     ) {
         self.countedLabels = countedLabels
         self.graph = graph

@@ -58,7 +58,7 @@ public struct Operation: Sendable {
     public func callAsFunction(_ arguments: Argument...) throws(TorchError) -> Tensor {
         let results = try call(arguments)
         guard let first = results.first else {
-            throw TorchError(operation: name, reason: "returned no tensor")
+            throw TorchError.refused(operation: name, reason: "returned no tensor")
         }
         return first
     }
@@ -68,15 +68,11 @@ public struct Operation: Sendable {
     /// - Parameter capacity: the largest number of tensors that it may return.
     public func call(_ arguments: [Argument], capacity: Int = 16) throws(TorchError) -> [Tensor] {
         guard let found else {
-            throw TorchError(
+            throw TorchError.refused(
                 operation: name, reason: "libtorch \(String(cString: ct_version())) has no such operator")
         }
         var frame = ArgumentFrame(arguments)
-        let handles: [OpaquePointer]
-        switch frame.call(found, capacity: capacity) {
-        case .success(let given): handles = given
-        case .failure(let failure): throw TorchError(operation: name, reason: failure.reason)
-        }
+        let handles = try frame.call(found, named: name, capacity: capacity).get()
         var tensors: [Tensor] = []
         tensors.reserveCapacity(handles.count)
         for handle in handles { tensors.append(try Tensor(owning: handle)) }
@@ -149,7 +145,9 @@ private struct ArgumentFrame {
         return value
     }
 
-    mutating func call(_ operation: OpaquePointer, capacity: Int) -> Result<[OpaquePointer], TorchError> {
+    mutating func call(_ operation: OpaquePointer, named name: String, capacity: Int)
+        -> Result<[OpaquePointer], TorchError>
+    {
         defer { withExtendedLifetime(arguments) {} }
         return integers.withUnsafeBufferPointer { integers in
             reals.withUnsafeBufferPointer { reals in
@@ -169,22 +167,22 @@ private struct ArgumentFrame {
                             default: break
                             }
                         }
-                        return invoke(operation, capacity: capacity)
+                        return invoke(operation, named: name, capacity: capacity)
                     }
                 }
             }
         }
     }
 
-    private func invoke(_ operation: OpaquePointer, capacity: Int) -> Result<[OpaquePointer], TorchError> {
+    private func invoke(_ operation: OpaquePointer, named name: String, capacity: Int)
+        -> Result<[OpaquePointer], TorchError>
+    {
         withUnsafeTemporaryAllocation(of: OpaquePointer?.self, capacity: capacity) { results in
             results.initialize(repeating: nil)
             var count: Int32 = 0
             let status = ct_call(
                 operation, values, Int32(values.count), results.baseAddress, Int32(capacity), &count)
-            guard status == 0 else {
-                return .failure(TorchError(operation: "", reason: String(cString: ct_last_error())))
-            }
+            if let error = TorchError(status: status, name) { return .failure(error) }
             return .success((0..<Int(count)).compactMap { results[$0] })
         }
     }

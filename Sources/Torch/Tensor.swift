@@ -16,7 +16,7 @@ public final class Tensor {
         guard let type = ScalarType(rawValue: ct_type(handle)) else {
             let number = ct_type(handle)
             ct_release(handle)
-            throw TorchError(
+            throw TorchError.refused(
                 operation: "Tensor", reason: "libtorch's element type \(number) is not supported")
         }
         self.handle = handle
@@ -101,10 +101,10 @@ public final class Tensor {
     /// The elements' bytes in C order.
     public func bytes() throws(TorchError) -> [UInt8] {
         let size = byteCount
-        var status: Int32 = 0
+        var status = CT_OK
         let bytes = [UInt8](unsafeUninitializedCapacity: size) { buffer, count in
             status = ct_copy_out(handle, buffer.baseAddress, size)
-            count = status == 0 ? size : 0
+            count = status == CT_OK ? size : 0
         }
         try check(status, "bytes()")
         return bytes
@@ -117,10 +117,10 @@ public final class Tensor {
         let source = scalarType == Element.scalarType ? self : try self.converted(to: Element.scalarType)
         let size = source.byteCount
         let number = source.count
-        var status: Int32 = 0
+        var status = CT_OK
         let elements = [Element](unsafeUninitializedCapacity: number) { buffer, count in
             status = ct_copy_out(source.handle, buffer.baseAddress, size)
-            count = status == 0 ? number : 0
+            count = status == CT_OK ? number : 0
         }
         try check(status, "elements(as:)")
         return elements
@@ -132,7 +132,8 @@ public final class Tensor {
     {
         let all = try elements(as: type)
         guard all.count == 1 else {
-            throw TorchError(operation: "item(as:)", reason: "the tensor has \(all.count) elements, not one")
+            throw TorchError.refused(
+                operation: "item(as:)", reason: "the tensor has \(all.count) elements, not one")
         }
         return all[0]
     }

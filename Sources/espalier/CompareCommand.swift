@@ -54,7 +54,7 @@ struct CompareCommand: AsyncParsableCommand {
                 seeds: seeds, workers: team.localWorkers, remote: try team.cluster.remote(),
                 logger: log.logger("espalier"))
             let comparison = try await Comparison(
-                options, interruption: Interruption(), observer: ProgressDisplay())
+                options, interruption: Leaving.interruption(), observer: ProgressDisplay())
             if let path = json.path { try JSONOutput.write(comparison, to: path) }
             if let report {
                 let page = comparison.html(model: options.model, data: options.measurement.data)

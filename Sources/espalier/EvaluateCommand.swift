@@ -61,7 +61,7 @@ struct EvaluateCommand: AsyncParsableCommand {
     private func evaluate(_ list: String, in loaded: Workload) async throws {
         let progress = ListProgress()
         let results = try await MaskEvaluation.all(
-            ofMasksIn: list, in: loaded, writingTo: output, interruption: Interruption()
+            ofMasksIn: list, in: loaded, writingTo: output, interruption: Leaving.interruption()
         ) { result, line in
             progress.clear()
             if let error = result.error {

@@ -20,7 +20,7 @@ enum ExitStatus {
     /// The code for an error.
     static func code(for error: any Error) -> ExitCode {
         switch error {
-        case JournalError.differentOutcome, JournalError.mismatchedScores: `internal`
+        case JournalError.differentOutcome: `internal`
         case is InputError, is ModelError, is GraphError, is DatasetError, is EngineError, is SearchError,
             is JournalError,
             is ReportError, is ContentHashError, is NonFiniteError:

@@ -1,11 +1,15 @@
 internal import ArgumentParser
 internal import Glibc
+internal import Pruning
 
 /// How the process ends.
 enum Leaving {
     /// Has the process go at once when it exits: what has to end well has ended before, and libtorch would take back
     /// thousands of operators one by one, which takes longer than many a command.
     static func prepare() { on_exit(leave, nil) }
+
+    /// Listens for signals: the first asks the work to stop, a second ends the process at once.
+    static func interruption() -> Interruption { Interruption { _exit(ExitStatus.interrupted.rawValue) } }
 }
 
 /// Prints what is still in the buffers, and goes. A command that succeeded has failed after all where what it printed was

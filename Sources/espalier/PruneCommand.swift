@@ -115,9 +115,9 @@ struct PruneCommand: AsyncParsableCommand {
                 workers: team.localWorkers, remote: try team.cluster.remote(), metrics: metrics,
                 folder: folder ?? PruneOptions.defaultFolder(for: workload.model), resumes: resume,
                 allowsMixedNumerics: team.cluster.allowMixedNumerics, output: output,
-                validation: validation, exportSteps: exportSteps,
+                validation: validation, exportSteps: exportSteps, commandLine: CommandLine.arguments,
                 logger: log.logger("espalier"))
-            let interruption = Interruption()
+            let interruption = Leaving.interruption()
 
             let run = try PruneRun(options, interruption: interruption, observer: ProgressDisplay())
             let result: PruneRun.Result

@@ -66,7 +66,7 @@ struct ScoreCommand: AsyncParsableCommand {
     @OptionGroup var json: JSONOption
 
     func run() async throws {
-        let interruption = Interruption()
+        let interruption = Leaving.interruption()
         try await reporting {
             do {
                 try json.checkWritable()

@@ -69,7 +69,7 @@ struct WorkerCommand: ParsableCommand {
     }
 
     func run() throws {
-        if exitWithParent { ParentWatch.start(endpoint: connect) }
+        if exitWithParent { ParentWatch.start(endpoint: connect) { _exit(0) } }
         let service: WorkerService
         do {
             service = try WorkerService(

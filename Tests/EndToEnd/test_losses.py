@@ -211,10 +211,16 @@ def test_losses_of_outputs_add_up_with_their_weights_and_arrays_of_their_own():
         expected = 0.1 * mean_loss(cut["boxes"], "mae", {"targets": data["targets.boxes"]}, None)
         expected += mean_loss(cut["scores"], "bce", {"labels": data["labels.scores"]}, None, "sigmoids")
         assert close(found["loss"], expected, 2e-5), (found["loss"], expected)
+        base = outputs(model, {"x": data["x"]})
+        # A loss with an array beside one that compares with the unpruned model.
+        mixed = espalier_json(
+            "evaluate", path, "--data", folder / "d.npz", "--loss", "boxes=mae,scores=self-bce", "--remove", "3:1")
+        expected = mean_loss(cut["boxes"], "mae", {"targets": data["targets.boxes"]}, None)
+        expected += mean_loss(cut["scores"], "self-bce", data, base["scores"], "sigmoids")
+        assert close(mixed["loss"], expected, 2e-5), (mixed["loss"], expected)
         one = espalier_json(
             "evaluate", path, "--data", folder / "d.npz", "--loss", "self-bce", "--measure-output", "scores", "--remove",
             "3:1")
-        base = outputs(model, {"x": data["x"]})
         assert close(one["loss"], mean_loss(cut["scores"], "self-bce", data, base["scores"], "sigmoids"), 2e-5)
         assert "boxes" in [item["name"] for item in one["unmeasuredOutputs"]], one
         assert "no output 'nothing'" in refusal(path, "--data", folder / "d.npz", "--measure-output", "nothing")

@@ -85,7 +85,8 @@ struct LossTests {
             }
             #expect(score.correct.reversed() == reference.correct)
         }
-        #expect(try expected.loss.weights(for: dataset) == expected.sampleWeights)
+        #expect(
+            try LossDescription(expected.loss, of: graph).weights(for: dataset) == expected.sampleWeights)
         // The unpruned model against itself is no approximation.
         if expected.loss.needsReference { #expect(scores[0].losses.allSatisfy { $0 == 0 }) }
     }
@@ -127,7 +128,7 @@ struct LossTests {
         func message(_ loss: Loss, _ extra: (String, NumpyArray)...) -> String {
             do {
                 let dataset = try Dataset([x] + extra, inputs: graph.inputs)
-                _ = try loss.weights(for: dataset)
+                _ = try LossDescription(loss, of: graph).weights(for: dataset)
                 let scores = try Evaluator(Network(graph), dataset: dataset, loss: loss)
                     .evaluate(state: .empty, samples: [0, 1], expansions: [nil])
                 return "\(scores)"

@@ -64,6 +64,7 @@ func sampleSummary(labels: Int? = 50, last: Double = 0.1 + 0.2, nonFinite: Int =
     return RunSummary(
         result: result, graph: try sampleGraph(), division: division,
         settings: SearchSettings(strategy: .beam(width: 2), steps: 2, until: Budget("flops=0.5")),
-        loss: "cross-entropy", countedLabels: labels, seconds: 65.25, workers: 4,
+        loss: "cross-entropy", countedLabels: labels.map { LabelCounts(perSample: [$0]) }, seconds: 65.25,
+        workers: 4,
         mixedNumerics: mixed)
 }

@@ -37,10 +37,11 @@ struct AccuracyFloorTests {
     @Test("a drop of 0.29 of 100 labels allows 29, although the product is a little less in floating point")
     func roundsLikePeople() async throws {
         // Of 100 samples the full model predicts 90; with 61 right 39 are missed, with 60 right 40.
-        let floor = AccuracyFloor(drop: 0.29, below: 90, of: [Int](repeating: 1, count: 100))
+        let labels = LabelCounts(perSample: [Int](repeating: 1, count: 100))
+        let floor = AccuracyFloor(drop: 0.29, below: 90, of: labels)
         #expect(floor.missesAllowed == 39)
-        #expect(AccuracyFloor(drop: 0, below: 90, of: [Int](repeating: 1, count: 100)).missesAllowed == 10)
-        #expect(AccuracyFloor(drop: 1, below: 90, of: [Int](repeating: 1, count: 100)).missesAllowed == 110)
+        #expect(AccuracyFloor(drop: 0, below: 90, of: labels).missesAllowed == 10)
+        #expect(AccuracyFloor(drop: 1, below: 90, of: labels).missesAllowed == 110)
     }
 
     @Test("without labels there is none, and the search says so")

@@ -38,7 +38,7 @@ struct RandomProblem {
             division: SampleDivision(
                 sharding: sharding, weights: RandomProblem.weights(count, using: &random)),
             // One label a sample, which `LossOracle` predicts or not.
-            countedLabels: [Int](repeating: 1, count: count))
+            countedLabels: LabelCounts(perSample: [Int](repeating: 1, count: count)))
         oracle = LossOracle(
             seed: random.next(),
             kind: kind ?? LossOracle.Kind.allCases.randomElement(using: &random) ?? .realistic,

@@ -1,6 +1,6 @@
 // A C face of libtorch, small because every operator goes through libtorch's own dispatcher by schema name.
 //
-// Every function is noexcept. Those that can fail return 0 on success and 1 on failure, and leave the reason in
+// Every function is noexcept. Those that can fail return a ct_status, and unless that is CT_OK leave the reason in
 // ct_last_error() of the calling thread. A ct_tensor is a counted reference: release each one you are handed.
 #pragma once
 #include <stdbool.h>
@@ -10,6 +10,12 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+typedef enum {
+    CT_OK = 0,
+    CT_FAILED,         // libtorch refused
+    CT_OUT_OF_MEMORY,  // the system gave no memory (Allocator.cpp)
+} ct_status;
 
 typedef struct ct_tensor ct_tensor;
 typedef struct ct_operator ct_operator;
@@ -62,14 +68,14 @@ void ct_set_gradients(bool enabled);
 bool ct_gradients(void);
 
 // Finds an operator by schema name ("aten::conv2d") and overload name ("" or "Tensor"). Never released.
-int32_t ct_find_operator(const char *name, const char *overload, const ct_operator **found);
+ct_status ct_find_operator(const char *name, const char *overload, const ct_operator **found);
 // Calls an operator. Arguments left out at the end take their defaults. Results that are lists are flattened;
 // integer, real and boolean results become zero-dimensional tensors.
-int32_t ct_call(const ct_operator *op, const ct_value *arguments, int32_t argument_count, ct_tensor **results,
+ct_status ct_call(const ct_operator *op, const ct_value *arguments, int32_t argument_count, ct_tensor **results,
                 int32_t result_capacity, int32_t *result_count);
 
 // A new tensor with a copy of `bytes` (C order). `type` is libtorch's ScalarType number.
-int32_t ct_make(int32_t type, const int64_t *shape, int32_t rank, const void *bytes, size_t byte_count,
+ct_status ct_make(int32_t type, const int64_t *shape, int32_t rank, const void *bytes, size_t byte_count,
                 ct_tensor **made);
 void ct_retain(const ct_tensor *tensor);
 void ct_release(const ct_tensor *tensor);
@@ -87,12 +93,12 @@ bool ct_is_exclusive(const ct_tensor *tensor);
 // Whether element type, sizes and strides are the same.
 bool ct_same_layout(const ct_tensor *left, const ct_tensor *right);
 // Copies the elements in C order into `bytes`, which has room for ct_byte_count.
-int32_t ct_copy_out(const ct_tensor *tensor, void *bytes, size_t byte_count);
+ct_status ct_copy_out(const ct_tensor *tensor, void *bytes, size_t byte_count);
 
 // Autograd.
-int32_t ct_requires_gradient(const ct_tensor *tensor, bool required);
+ct_status ct_requires_gradient(const ct_tensor *tensor, bool required);
 // Gradients of sum(outputs * output_gradients) with respect to inputs; null where an input was not used.
-int32_t ct_gradient(const ct_tensor *const *outputs, const ct_tensor *const *output_gradients, int32_t output_count,
+ct_status ct_gradient(const ct_tensor *const *outputs, const ct_tensor *const *output_gradients, int32_t output_count,
                     const ct_tensor *const *inputs, int32_t input_count, bool keep_graph, bool create_graph,
                     ct_tensor **gradients);
 

@@ -101,9 +101,9 @@ public final class GateEvaluator {
         let gates = try Gates(on: edges, axes: axes, samples: samples.count)
         return try GatedBlock(
             plan: network.plan(for: inputs), inputs: inputs, gates: gates, terms: terms,
-            references: terms.references(samples) {
+            compared: terms.block(samples) {
                 try network.values(terms.outputs, of: inputs, mask: .empty)
-            }, counts: terms.counts(samples))
+            })
     }
 
     /// One tensor per model input.
@@ -118,17 +118,12 @@ struct GatedBlock {
     /// The loss of every sample, [N].
     let losses: Tensor
     private let terms: LossTerms
-    private let references: [LossFunction.Reference]
-    private let counts: Tensor?
+    private let compared: LossTerms.Block
 
-    init(
-        plan: Plan, inputs: [Tensor], gates: Gates, terms: LossTerms, references: [LossFunction.Reference],
-        counts: Tensor?
-    ) throws {
+    init(plan: Plan, inputs: [Tensor], gates: Gates, terms: LossTerms, compared: LossTerms.Block) throws {
         self.gates = gates
         self.terms = terms
-        self.references = references
-        self.counts = counts
+        self.compared = compared
         (outputs, losses) = try TorchRuntime.withGradients {
             var pass = GatedPass(plan: plan, inputs: inputs, gates: gates)
             try pass.compute(terms.outputs)
@@ -139,13 +134,13 @@ struct GatedBlock {
                 }
                 return output
             }
-            return (outputs, try terms.differentiable(outputs, against: references, counts: counts))
+            return (outputs, try terms.losses(outputs, against: compared))
         }
     }
 
     /// The loss that one term gives for another output of its own, of every sample, [N].
     func losses(of term: Int, for output: Tensor) throws -> Tensor {
-        try terms.differentiable(term, output, against: references[term], counts: counts)
+        try terms.losses(of: term, output, against: compared)
     }
 
     /// Σ_n w_n l_n, recorded.

@@ -39,17 +39,20 @@ public struct ConstantPredictor {
         var outputs: [[Tensor]] = []
         var samples: [Int] = []
         if description.needsReference { (outputs, samples) = try unprunedOutputs(terms) }
-        return try description.terms.enumerated().map { index, term in
+        return try terms.functions.enumerated().map { index, function in
             let loss: Double?
-            if term.loss.needsLabels {
-                loss = try entropy(description, term)
-            } else if term.loss.needsReference {
+            switch function.definition.comparison {
+            case .labels:
+                loss = try description.labels(of: function.term, in: dataset)
+                    .flatMap { try self.loss(of: function, for: $0) }
+            case .unprunedOutputs:
                 loss = try self.loss(
-                    of: terms.functions[index],
-                    in: terms.functions[index].samplesFirst(
-                        Tensor.concatenated(outputs.map { $0[index] }, along: term.sampleAxis)),
+                    of: function,
+                    in: function.samplesFirst(
+                        Tensor.concatenated(
+                            outputs.map { $0[index] }, along: function.term.sampleAxis)),
                     samples, counts: terms.counts(samples))
-            } else {
+            case .targets, .targetsOrLabels:
                 loss = try targetLoss(terms, index)
             }
             return loss.flatMap { $0.isFinite ? max(0, $0) : nil }
@@ -80,7 +83,11 @@ public struct ConstantPredictor {
         -> Double?
     {
         guard !samples.isEmpty, rows.rank >= 1, rows.shape[0] == samples.count else { return nil }
-        let (target, plain) = try function.averageable(rows.converted(to: .float64))
+        let averaged = try function.definition.averageable(function.read(rows.converted(to: .float64)))
+        let target = averaged.tensor
+        var term = function.term
+        (term.sampleAxis, term.form) = (0, averaged.form)
+        let plain = LossFunction(term: term)
         let shares = try Tensor(samples.map { Double(weights[$0]) }).alongDimension(0, rank: target.rank)
         var weight = try shares.expanded(target.shape)
         if let counts, plain.applies(counts, to: target) {
@@ -91,8 +98,8 @@ public struct ConstantPredictor {
         let mean =
             try (target * weight).summed(over: [0], keeping: true)
             / clampMinimum(.tensor(total), .double(.leastNormalMagnitude))
-        let losses: [Double] = try plain.perSample(
-            mean.expanded(target.shape), against: .tensor(target), counts: counts
+        let losses: [Double] = try plain.losses(
+            mean.expanded(target.shape), against: .tensor(target), counts: counts, samples: samples.count
         ).elements()
         return average(losses, samples)
     }
@@ -110,16 +117,17 @@ public struct ConstantPredictor {
         let most = max(blockSize, ConstantPredictor.mostBytes / max(1, 24 * array.rowElementCount))
         let count = min(dataset.samples, most)
         let samples = (0..<count).map { $0 * dataset.samples / count }
-        switch try terms.references(samples, unpruned: { [] })[index] {
+        switch try terms.reference(index, samples) {
         case .tensor(let targets):
             return try loss(of: function, in: targets, samples, counts: terms.counts(samples))
-        case .labels(let labels, let positions):
+        case .flags(let labels, let positions):
             // Labels that are class numbers become flags of the outputs' shape, which one sample tells.
             let one = try network.values(
                 terms.outputs, of: network.inputs(blockOfFirst, of: dataset), mask: .empty)[index]
             let shape = try [count] + function.samplesFirst(one).shape.dropFirst()
-            let targets = try function.binaryTargets(labels, positions: positions, shape: shape)
+            let targets = try function.flags(labels, positions: positions, shape: shape)
             return try loss(of: function, in: targets, samples, counts: terms.counts(samples))
+        case .labels, nil: return nil
         }
     }
 
@@ -127,50 +135,25 @@ public struct ConstantPredictor {
         (0..<(network.graph.fixedSamples(dataset) ?? 1)).map { $0 % dataset.samples }
     }
 
-    /// The entropy of the labels that count, each with its sample's weight.
-    private func entropy(_ description: LossDescription, _ term: LossDescription.Term) throws -> Double? {
-        guard let array = try description.labels(of: term, in: dataset) else { return nil }
-        let own = try dataset.weights?.floats() ?? [Float](repeating: 1, count: dataset.samples)
-        let positions = array.rowElementCount
-        var labels = try array.int64s()
-        if term.loss == .nextToken { labels = ClassLayout.following(labels, positions: positions) }
+    /// The loss of the labels' frequencies, each label with its sample's weight: for cross-entropy their entropy.
+    private func loss(of function: LossFunction, for labels: Labels) throws -> Double? {
         var counts: [Int64: Double] = [:]
-        for (place, label) in labels.enumerated() where label != Dataset.ignoredLabel {
-            counts[label, default: 0] += Double(own[place / max(positions, 1)])
+        for sample in 0..<dataset.samples {
+            for label in labels.counted(sample) { counts[label, default: 0] += Double(weights[sample]) }
         }
         let total = counts.values.reduce(0, +)
         guard total > 0 else { return nil }
-        return counts.sorted { $0.key < $1.key }.reduce(0) { sum, entry in
-            let share = entry.value / total
-            return share > 0 ? sum - share * Foundation.log(share) : sum
-        }
+        let shares = counts.sorted { $0.key < $1.key }.map { $0.value / total }.filter { $0 > 0 }
+        // One row of logarithms, read for one label after the other.
+        let count = shares.count
+        let output = LossOutput(
+            tensor: try Tensor(shares.map { Foundation.log($0) }, shape: [1, count, 1])
+                .expanded([count, count, 1]), form: .logProbabilities, classDimension: 1)
+        let each: [Double] = try function.definition.term(
+            output, Tensor((0..<count).map { Int64($0) }, shape: [count, 1, 1])
+        ).elements()
+        return zip(shares, each).reduce(0) { $0 + $1.0 * $1.1 }
     }
 }
 
-extension LossFunction {
-    /// Outputs in a form whose mean is an output too, and the loss of that form: probabilities rather than logits.
-    fileprivate func averageable(_ rows: Tensor) throws -> (Tensor, LossFunction) {
-        var plain = term
-        plain.sampleAxis = 0
-        var rows = rows
-        switch (loss, term.form) {
-        case (.klDivergence, .logits), (.klDivergence, .values), (.klDivergence, .sigmoids):
-            rows = try exponential(.tensor(logProbabilities(rows, dimension: classDimension(rows))))
-            plain.form = .probabilities
-        case (.klDivergence, .logProbabilities), (.selfBinaryCrossEntropy, .logProbabilities):
-            rows = try exponential(.tensor(rows))
-            plain.form = .probabilities
-        case (.selfBinaryCrossEntropy, .logits), (.selfBinaryCrossEntropy, .values):
-            rows = try sigmoid(.tensor(rows))
-            plain.form = .sigmoids
-        // Targets are numbers between 0 and 1, whatever the outputs are.
-        case (.binaryCrossEntropy, _): plain.form = .sigmoids
-        default: break
-        }
-        return (rows, LossFunction(term: plain))
-    }
-}
-
-private let exponential = Operation("aten::exp")
-private let sigmoid = Operation("aten::sigmoid")
 private let clampMinimum = Operation("aten::clamp_min")

@@ -1,4 +1,5 @@
 public import ComputationGraph
+public import Datasets
 internal import FoundationEssentials
 
 /// What is measured, in full: which outputs count, by which losses, and where samples lie. Everything of a loss that
@@ -56,9 +57,9 @@ public struct LossDescription: Sendable, Hashable, Codable {
     public init(_ loss: Loss, of graph: Graph) throws {
         guard let port = graph.outputs.first else { throw EngineError.data("the model has no output") }
         let traced = TracedForm(of: port.value, in: graph)
-        let array = loss.needsReference ? nil : loss.needsLabels ? "labels" : "targets"
         self.init(terms: [
-            Term(output: port.name, loss: loss, form: traced.form, array: array)
+            Term(
+                output: port.name, loss: loss, form: traced.form, array: loss.definition.comparison.array)
         ])
     }
 
@@ -106,7 +107,7 @@ public struct LossDescription: Sendable, Hashable, Codable {
     /// Whether anything is compared with the unpruned model's outputs.
     public var needsReference: Bool { terms.contains { $0.loss.needsReference } }
     /// The term whose predictions are right or wrong, if there is one.
-    public var labelled: Term? { terms.first { $0.loss.needsLabels } }
+    var labelled: Term? { terms.first { $0.loss.needsLabels } }
 
     private func check(_ graph: Graph) throws {
         guard !terms.isEmpty else { throw EngineError.data("a loss needs an output") }
@@ -123,5 +124,69 @@ public struct LossDescription: Sendable, Hashable, Codable {
                 throw EngineError.data("the model has no input '\(name)'")
             }
         }
+    }
+}
+
+// MARK: Weights and labels
+
+extension LossDescription {
+    /// The weight of every sample: 1 or the number of labels that count, times the data's own weights.
+    ///
+    /// - Throws: `EngineError` when the data has not what the loss needs, or every weight is 0.
+    public func weights(for dataset: Dataset) throws -> [Float] {
+        let compared = terms.filter { $0.array != nil }
+        let decisive = labelled ?? compared.first
+        for term in compared {
+            let weights = try weights(of: term, for: dataset)
+            if term == decisive { return weights }
+        }
+        return try weights(of: terms[0], for: dataset)
+    }
+
+    private func weights(of term: Term, for dataset: Dataset) throws -> [Float] {
+        var weights = try dataset.weights?.floats() ?? [Float](repeating: 1, count: dataset.samples)
+        let array = term.array.flatMap { dataset.arrays[$0] }
+        switch term.loss.definition.comparison {
+        case .labels(let reading):
+            guard let array, let labels = try labels(of: term, in: dataset) else {
+                throw EngineError.data(
+                    "the loss \(term.loss.rawValue) needs an array 'labels', and the data has none")
+            }
+            if array.shape.count > 1 {
+                for (sample, count) in labels.counts.perSample.enumerated() {
+                    weights[sample] *= Float(count)
+                }
+            } else if reading == .following {
+                throw EngineError.data(
+                    "the loss next-token needs labels of shape [N, T], not \(array.shape)")
+            } else if let ignored = labels.counts.perSample.firstIndex(of: 0) {
+                throw EngineError.data("labels: sample \(ignored) has the label −100")
+            }
+        case .targets where array == nil:
+            throw EngineError.data(
+                "the loss \(term.loss.rawValue) needs an array 'targets', and the data has none"
+                    + (term.loss.selfConsistent.map {
+                        "; \($0.rawValue) compares with the unpruned model's outputs"
+                    } ?? ""))
+        case .targets, .targetsOrLabels, .unprunedOutputs: break
+        }
+        guard weights.contains(where: { $0 > 0 }) else {
+            throw EngineError.data("every sample has the weight 0: there is nothing to measure")
+        }
+        return weights
+    }
+
+    /// The labels that the predictions of a term are held against; `nil` where there are none.
+    func labels(of term: Term, in dataset: Dataset) throws -> Labels? {
+        guard case .labels(let reading) = term.loss.definition.comparison,
+            let array = term.array.flatMap({ dataset.arrays[$0] })
+        else { return nil }
+        return try Labels(
+            array, reading: reading, positionWeights: positionWeights.flatMap { dataset.arrays[$0] })
+    }
+
+    /// The labels that count towards the accuracy; `nil` where there are none.
+    public func labelCounts(in dataset: Dataset) throws -> LabelCounts? {
+        try labelled.flatMap { try labels(of: $0, in: dataset) }?.counts
     }
 }

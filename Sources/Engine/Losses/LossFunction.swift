@@ -2,69 +2,96 @@ internal import ComputationGraph
 internal import Datasets
 internal import Torch
 
-/// Computes one output's per-sample losses against a block's labels, targets or reference.
-///
-/// Cross-entropy and the squared error are computed in single precision, all other losses in double precision
-/// (`LossFunction+Pointwise`): those come near 0 as differences of much larger numbers.
+/// One output's loss of every sample of a block: the mean of its term over the positions that count.
 struct LossFunction {
     let term: LossDescription.Term
-    var loss: Loss { term.loss }
+    let definition: any LossDefinition
 
     /// What a block's outputs are compared with.
     enum Reference {
-        case labels([Int64], positions: Int)
+        /// Classes, position by position.
+        case labels(LabelBlock)
+        /// Labels in place of targets, by sample and position.
+        case flags([Int64], positions: Int)
+        /// Targets, or the unpruned model's output.
         case tensor(Tensor)
     }
 
-    /// The per-sample losses.
+    init(term: LossDescription.Term) {
+        self.term = term
+        definition = term.loss.definition
+    }
+
+    /// What the search reads: the losses in single precision, and how many predictions are right.
     ///
     /// - Parameters:
     ///   - output: the model's output, with one entry for each sample along the term's dimension of samples.
-    ///   - reference: labels [N] or [N, positions]; targets or the unpruned model's output otherwise.
     ///   - counts: how much each position of a sample counts, [N, T]; `nil` where all count alike.
     /// - Throws: `EngineError` when the shapes do not fit.
-    func callAsFunction(
-        _ output: Tensor, against reference: Reference, counts: Tensor? = nil, samples: Int
-    ) throws -> SampleScores {
+    func scores(_ output: Tensor, against reference: Reference, counts: Tensor?, samples: Int) throws
+        -> SampleScores
+    {
+        let (losses, layout) = try measured(output, reference, counts, samples)
+        var scores = SampleScores(losses: try losses.elements(), correct: [])
+        // Losses are non-negative by definition; rounding may leave a little below. NaN stays.
+        for sample in scores.losses.indices where scores.losses[sample] < 0 { scores.losses[sample] = 0 }
+        if case .labels(let labels) = reference, let layout { scores.correct = try labels.correct(layout) }
+        return scores
+    }
+
+    /// The loss of every sample, [N], recorded for backward where `output` is.
+    ///
+    /// These are the numbers of `scores`, but for the clamp at 0, which would stop gradients where a loss is smallest.
+    func losses(_ output: Tensor, against reference: Reference, counts: Tensor?, samples: Int) throws
+        -> Tensor
+    {
+        try measured(output, reference, counts, samples).losses
+    }
+
+    private func measured(_ output: Tensor, _ reference: Reference, _ counts: Tensor?, _ samples: Int) throws
+        -> (losses: Tensor, layout: ClassLayout?)
+    {
         let output = try samplesFirst(output)
         guard output.rank >= 1, output.shape[0] == samples else {
             throw EngineError.data(
                 "the model's output '\(term.output)' has shape \(output.shape): the loss needs floating-point numbers "
                     + "with one row for each of the \(samples) samples")
         }
-        switch (loss, reference) {
-        case (.crossEntropy, .labels(let labels, let positions)),
-            (.nextToken, .labels(let labels, let positions)):
-            return try crossEntropy(output, labels, positions: positions)
-        case (.meanSquaredError, .tensor(let target)) where !applies(counts, to: output),
-            (.selfMeanSquaredError, .tensor(let target)) where !applies(counts, to: output):
-            return SampleScores(
-                losses: try squaredError(output, target).elements().map(clampedAtZero), correct: [])
-        default:
-            let losses: [Double] = try perSample(output, against: reference, counts: counts).elements()
-            return SampleScores(losses: losses.map { clampedAtZero(Float($0)) }, correct: [])
+        if case .labels(let labels) = reference {
+            let layout = try ClassLayout(
+                of: output, dimension: classDimension(rank: output.rank), positions: labels.positions)
+            let losses = try definition.term(
+                LossOutput(tensor: layout.output, form: term.form, classDimension: 1),
+                labels.target(for: layout))
+            return (try labels.mean(losses), layout)
         }
+        let weights = applies(counts, to: output) ? counts : nil
+        let isDouble = definition.isDouble || weights != nil
+        let read = isDouble ? try output.converted(to: .float64) : output
+        let losses = try definition.term(self.read(read), target(for: read, reference))
+        return (try mean(losses, weights: weights), nil)
     }
 
-    /// The loss of every sample as a tensor that autograd can take apart, [N], recorded for backward where `output` is.
-    ///
-    /// Agrees with the exact one up to rounding, and is not clamped at 0, which would stop gradients where a loss is
-    /// smallest.
-    func differentiable(_ output: Tensor, against reference: Reference, counts: Tensor? = nil) throws
-        -> Tensor
-    {
-        let output = try samplesFirst(output)
-        switch (loss, reference) {
-        case (.crossEntropy, .labels(let labels, let positions)),
-            (.nextToken, .labels(let labels, let positions)):
-            return try crossEntropy(
-                output, PositionLabels(labels, positions: positions, shifted: loss == .nextToken))
-        case (.meanSquaredError, .tensor(let target)) where !applies(counts, to: output),
-            (.selfMeanSquaredError, .tensor(let target)) where !applies(counts, to: output):
-            return try squaredError(output, target)
-        default: return try perSample(output, against: reference, counts: counts)
+    /// The mean of every sample over its positions, [N].
+    private func mean(_ losses: Tensor, weights: Tensor?) throws -> Tensor {
+        guard losses.rank > 1 else { return losses }
+        guard let weights else {
+            // In single precision the order of the summands shows: it is that of the elements, however they lie.
+            let rows =
+                losses.scalarType == .float64 ? losses : try losses.reshaped([losses.shape[0], -1])
+            return try rows.averaged(over: Array(1..<rows.rank))
         }
+        // Σ m · l / Σ m; a sample without a position that counts has the loss 0.
+        let others = losses.shape.dropFirst(2).reduce(1, *)
+        let weighted =
+            try losses * weights.reshaped(weights.shape + [Int](repeating: 1, count: losses.rank - 2))
+        let total = try weights.summed(over: [1]) * Double(others)
+        let isEmpty = try equals(.tensor(total), .double(0))
+        let divisor = try isEmpty.choosing(Tensor.filled(1, shape: total.shape, type: .float64), else: total)
+        return try weighted.summed(over: Array(1..<losses.rank)) / divisor
     }
+
+    // MARK: Outputs
 
     /// An output with its samples in the first dimension.
     func samplesFirst(_ output: Tensor) throws -> Tensor {
@@ -82,10 +109,15 @@ struct LossFunction {
         return try output.permuted([term.sampleAxis] + others)
     }
 
+    /// An output, with its samples first, as definitions read it.
+    func read(_ output: Tensor) -> LossOutput {
+        LossOutput(tensor: output, form: term.form, classDimension: classDimension(rank: output.rank))
+    }
+
     /// The dimension of an output's classes or features.
-    func classDimension(_ output: Tensor) -> Int {
-        if let axis = term.classAxis, axis < output.rank { return axis }
-        return ClassLayout.dimension(of: output)
+    private func classDimension(rank: Int) -> Int {
+        if let axis = term.classAxis, axis < rank { return axis }
+        return ClassLayout.dimension(rank: rank)
     }
 
     /// Whether weights [N, T] of positions say something about an output: one [N, T, …], of three dimensions or more, whose
@@ -93,115 +125,37 @@ struct LossFunction {
     func applies(_ counts: Tensor?, to output: Tensor) -> Bool {
         // The features of an embedding [N, C] may be as many as there are positions, by chance.
         guard let counts, output.rank >= 3, output.shape[1] == counts.shape[1] else { return false }
-        return !reducesClasses || classDimension(output) != 1
+        return !definition.spansClasses || classDimension(rank: output.rank) != 1
     }
 
-    /// Whether the loss is one number for all classes of a position.
-    private var reducesClasses: Bool {
-        switch loss {
-        case .klDivergence, .cosine, .selfCosine, .crossEntropy, .nextToken: true
-        default: false
-        }
-    }
+    // MARK: Targets
 
-    // MARK: Cross-entropy
-
-    /// The logarithms of a model's probabilities, or of the softmax of its logits.
-    func logProbabilities(_ output: Tensor, dimension: Int) throws -> Tensor {
-        switch term.form {
-        case .probabilities:
-            try log(.tensor(clampMinimum(.tensor(output), .double(Double(Float.leastNormalMagnitude)))))
-        case .logProbabilities: output
-        case .logits, .sigmoids, .values: try logSoftmax(.tensor(output), .int(dimension), .none)
-        }
-    }
-
-    private func crossEntropy(_ output: Tensor, _ labels: [Int64], positions: Int) throws -> SampleScores {
-        let layout = try ClassLayout(of: output, dimension: classDimension(output), positions: positions)
-        if let stray = labels.first(where: {
-            $0 != Dataset.ignoredLabel && !(0..<Int64(layout.classes)).contains($0)
-        }) {
-            throw EngineError.data("the label \(stray) is outside the model's \(layout.classes) classes")
-        }
-        let wanted = loss == .nextToken ? ClassLayout.following(labels, positions: positions) : labels
-        let index = try Tensor(
-            wanted.map { max($0, 0) }, shape: [layout.output.shape[0], 1, layout.output.shape[2]])
-        let chosen = try gather(.tensor(logProbabilities(layout.output, dimension: 1)), 1, .tensor(index))
-        let values: [Float] = try negative(.tensor(chosen)).elements()
-        let best: [Int64] = try argmax(.tensor(layout.output), 1).elements()
-        var scores = SampleScores(losses: [], correct: [])
-        for sample in 0..<layout.samples {
-            var sum: Float = 0
-            var counted: UInt32 = 0
-            var correct: UInt32 = 0
-            for place in sample * positions..<(sample + 1) * positions
-            where wanted[place] != Dataset.ignoredLabel {
-                sum += values[place]
-                counted += 1
-                if best[place] == wanted[place] { correct += 1 }
+    /// What the output is compared with, in its shape and precision.
+    private func target(for output: Tensor, _ reference: Reference) throws -> Tensor {
+        switch reference {
+        case .tensor(let tensor):
+            // The unpruned model's output has its samples where the model has them; targets have them first.
+            let isUnpruned = definition.comparison == .unprunedOutputs
+            let target = try (isUnpruned ? samplesFirst(tensor) : tensor).converted(to: output.scalarType)
+            if target.shape == output.shape { return target }
+            guard !isUnpruned, target.count == output.count, target.shape.first == output.shape[0] else {
+                throw EngineError.data(
+                    isUnpruned
+                        ? "the output has shape \(output.shape), the unpruned model's \(target.shape)"
+                        : "the output has shape \(output.shape), the targets have \(target.shape)")
             }
-            scores.losses.append(counted == 0 ? 0 : clampedAtZero(sum / Float(counted)))
-            scores.correct.append(correct)
+            return try target.reshaped(output.shape)
+        case .flags(let labels, let positions):
+            return try flags(labels, positions: positions, shape: output.shape)
+        case .labels: throw EngineError.data("the loss \(term.loss.rawValue) lacks what it compares with")
         }
-        return scores
     }
 
-    private func crossEntropy(_ output: Tensor, _ labels: PositionLabels) throws -> Tensor {
-        let layout = try ClassLayout(
-            of: output, dimension: classDimension(output), positions: labels.positions)
-        let places = [layout.samples, labels.positions]
-        let logs = try logProbabilities(layout.output, dimension: 1)
-        let index = try Tensor(labels.classes, shape: [layout.output.shape[0], 1, layout.output.shape[2]])
-        let chosen = try gather(.tensor(logs), 1, .tensor(index)).reshaped(places)
-        let shares = try Tensor(labels.shares, shape: places).converted(to: output.scalarType)
-        return try (chosen * shares).summed(over: [1]) * -1
-    }
-
-    // MARK: Squared error
-
-    private func squaredError(_ output: Tensor, _ target: Tensor) throws -> Tensor {
-        guard output.count == target.count else {
-            throw EngineError.data("the output has shape \(output.shape), the targets have \(target.shape)")
-        }
-        let rows = [output.shape[0], -1]
-        let difference = try output.reshaped(rows) - samplesFirstTarget(target).reshaped(rows)
-        return try (difference * difference).averaged(over: [1])
-    }
-
-    /// What an output is compared with: targets have their samples first, the unpruned model's output where it has them.
-    func samplesFirstTarget(_ target: Tensor) throws -> Tensor {
-        loss.needsReference ? try samplesFirst(target) : target
+    /// Labels as targets of an output's shape.
+    func flags(_ labels: [Int64], positions: Int, shape: [Int]) throws -> Tensor {
+        try definition.target(
+            labels, positions: positions, shape: shape, classDimension: classDimension(rank: shape.count))
     }
 }
 
-/// The labels of a block, position by position, with the share that each has in its sample's loss.
-private struct PositionLabels {
-    let positions: Int
-    /// Class numbers [N · positions]; 0 where nothing is counted.
-    let classes: [Int64]
-    /// 1 / the sample's counted positions; 0 where a position is not counted.
-    let shares: [Double]
-
-    /// - Parameter shifted: whether each position is compared with the label after it.
-    init(_ labels: [Int64], positions: Int, shifted: Bool) {
-        self.positions = positions
-        let wanted = shifted ? ClassLayout.following(labels, positions: positions) : labels
-        var shares = [Double](repeating: 0, count: wanted.count)
-        for start in stride(from: 0, to: wanted.count, by: max(positions, 1)) {
-            let counted = (start..<start + positions).filter { wanted[$0] != Dataset.ignoredLabel }
-            for position in counted { shares[position] = 1 / Double(counted.count) }
-        }
-        self.shares = shares
-        classes = wanted.map { max($0, 0) }
-    }
-}
-
-/// Losses are non-negative by definition; rounding may leave a little below. NaN stays.
-private func clampedAtZero(_ value: Float) -> Float { value < 0 ? 0 : value }
-
-private let logSoftmax = Operation("aten::log_softmax.int")
-private let log = Operation("aten::log")
-private let clampMinimum = Operation("aten::clamp_min")
-private let gather = Operation("aten::gather")
-private let negative = Operation("aten::neg")
-private let argmax = Operation("aten::argmax")
+private let equals = Operation("aten::eq.Scalar")

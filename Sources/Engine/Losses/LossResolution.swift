@@ -148,8 +148,13 @@ private struct LossResolver {
         let loss = isSelfConsistent(asked) ? asked.selfConsistent ?? asked : asked
         var (form, classAxis) = try form(of: index)
         let arranged = self.arranged(output)
-        let classes = arranged.isEmpty ? 1 : arranged[classAxis ?? usualClassAxis(arranged.count)]
-        try check(loss, form, classes: arranged.count < 2 ? 1 : classes, port.name)
+        let classes =
+            arranged.isEmpty ? 1 : arranged[classAxis ?? ClassLayout.dimension(rank: arranged.count)]
+        if let objection = loss.definition.objection(
+            to: form, classes: arranged.count < 2 ? 1 : classes, loss: loss.rawValue)
+        {
+            throw EngineError.data("output '\(port.name)' \(objection)")
+        }
         if loss == .klDivergence && form == .values {
             notes.append(
                 "kl takes the softmax of output '\(port.name)', which does not look like logits; --loss self-mse "
@@ -162,38 +167,13 @@ private struct LossResolver {
             weight: weight, array: try array(of: loss, port.name))
     }
 
-    /// Refuses what would be a number without a meaning.
-    private func check(_ loss: Loss, _ form: OutputForm, classes: Int, _ name: String) throws {
-        switch loss {
-        case .klDivergence, .crossEntropy, .nextToken:
-            let instead = loss == .klDivergence ? "self-bce (what kl is for sigmoids)" : "bce"
-            if form == .sigmoids {
-                throw EngineError.data(
-                    "output '\(name)' holds independent sigmoids, which are no distribution over classes: use --loss "
-                        + "\(instead), or say what it is with --output-is")
-            }
-            if classes < 2 {
-                let other =
-                    form == .probabilities
-                    ? "self-mse" : "self-mse, or --loss \(instead) for the logit of a sigmoid"
-                throw EngineError.data(
-                    "output '\(name)' has one class, over which \(loss.rawValue) is always 0: use --loss "
-                        + (loss == .klDivergence ? other : "bce"))
-            }
-        case .binaryCrossEntropy, .selfBinaryCrossEntropy:
-            if form == .values {
-                throw EngineError.data(
-                    "output '\(name)' does not look like sigmoids or their logits, which \(loss.rawValue) compares: say "
-                        + "what it is (--output-is sigmoids or logits), or use --loss self-mse")
-            }
-        default: break
-        }
-    }
-
     private func array(of loss: Loss, _ output: String) throws -> String? {
-        guard !loss.needsReference else { return nil }
-        let hasTargets = dataset.targets != nil || dataset.arrays["targets.\(output)"] != nil
-        let role = loss.needsLabels || loss == .binaryCrossEntropy && !hasTargets ? "labels" : "targets"
+        let comparison = loss.definition.comparison
+        guard var role = comparison.array else { return nil }
+        if comparison == .targetsOrLabels, dataset.targets == nil, dataset.arrays["\(role).\(output)"] == nil
+        {
+            role = Dataset.labelsName
+        }
         let own = "\(role).\(output)"
         return dataset.arrays[own] != nil ? own : role
     }
@@ -216,7 +196,7 @@ private struct LossResolver {
             let rank = output.tensor.rank
             let tensor = try form == .probabilities ? output.tensor : exponential(.tensor(output.tensor))
             if let axis = try distributionAxis(tensor, output, traced.axis) {
-                return (form, axis == usualClassAxis(rank) ? nil : axis)
+                return (form, axis == ClassLayout.dimension(rank: rank) ? nil : axis)
             }
         }
         if said != nil {
@@ -233,8 +213,6 @@ private struct LossResolver {
         if !notes.contains(note) { notes.append(note) }
         return (isShares ? .sigmoids : .values, nil)
     }
-
-    private func usualClassAxis(_ rank: Int) -> Int { rank >= 4 ? 1 : max(0, rank - 1) }
 
     /// An output's shape with the samples first.
     private func arranged(_ output: OutputProbe.Output) -> [Int] {
@@ -268,8 +246,10 @@ private struct LossResolver {
         if let traced, let place = others.firstIndex(of: rank + traced), summing.contains(place + 1) {
             return place + 1
         }
-        if summing.contains(usualClassAxis(rank)), arranged.shape[usualClassAxis(rank)] > 1 {
-            return usualClassAxis(rank)
+        if summing.contains(ClassLayout.dimension(rank: rank)),
+            arranged.shape[ClassLayout.dimension(rank: rank)] > 1
+        {
+            return ClassLayout.dimension(rank: rank)
         }
         return summing.max { arranged.shape[$0] < arranged.shape[$1] }
     }

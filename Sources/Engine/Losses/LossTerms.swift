@@ -1,5 +1,5 @@
 internal import ComputationGraph
-public import Datasets
+internal import Datasets
 internal import Torch
 
 /// A loss made ready for a data set: the terms with what they read of it.
@@ -8,15 +8,19 @@ struct LossTerms {
     /// The output that each term is of, by value index; shares before they are rounded to a narrow type.
     let outputs: [Int]
     /// Whether anything is compared with the unpruned model's outputs.
-    let needsReference: Bool
+    private let needsReference: Bool
     private let dataset: Dataset
-    private let labels: [Labels?]
+    private let compared: [Compared]
     private let positionWeights: String?
 
-    /// What a term takes for labels.
-    private struct Labels {
-        let values: [Int64]
-        let positions: Int
+    /// What a term is compared with.
+    private enum Compared {
+        case unpruned
+        case labels(Labels)
+        /// Labels in place of targets.
+        case flags([Int64], positions: Int)
+        /// An array of the data, which need not be there before a block is measured.
+        case array(String)
     }
 
     /// - Throws: `EngineError` when the data has not what the loss needs.
@@ -31,33 +35,57 @@ struct LossTerms {
         }
         needsReference = description.needsReference
         positionWeights = description.positionWeights
-        labels = try description.terms.map { term in
-            guard let array = try description.labels(of: term, in: dataset) else { return nil }
-            return Labels(values: try array.int64s(), positions: array.rowElementCount)
+        compared = try description.terms.map { term in
+            let comparison = term.loss.definition.comparison
+            if comparison == .unprunedOutputs { return .unpruned }
+            if let labels = try description.labels(of: term, in: dataset) { return .labels(labels) }
+            guard let name = term.array else {
+                throw EngineError.data("the loss \(term.loss.rawValue) lacks what it compares with")
+            }
+            if comparison == .targetsOrLabels, let array = dataset.arrays[name], array.elementType == .int64 {
+                return .flags(try array.int64s(), positions: array.rowElementCount)
+            }
+            return .array(name)
         }
     }
 
-    /// What the outputs of a block are compared with, term by term.
+    // MARK: Blocks
+
+    /// What a block's outputs are compared with, made once for all masks that it is measured under.
+    struct Block {
+        let samples: Int
+        let references: [LossFunction.Reference]
+        /// How much each position counts, [N, T]; `nil` where all count alike.
+        let counts: Tensor?
+    }
+
+    /// What the outputs of a block are compared with.
     ///
-    /// - Parameter unpruned: the unpruned model's outputs, term by term.
-    func references(_ samples: [Int], unpruned: () throws -> [Tensor]) throws -> [LossFunction.Reference] {
+    /// - Parameter unpruned: the unpruned model's outputs, term by term; asked for if a term needs them.
+    func block(_ samples: [Int], unpruned: () throws -> [Tensor]) throws -> Block {
         let own = needsReference ? try unpruned() : []
-        return try functions.indices.map { index in
-            let term = functions[index].term
-            if let labels = labels[index] {
-                let positions = labels.positions
-                return .labels(
-                    samples.flatMap { labels.values[$0 * positions..<($0 + 1) * positions] },
-                    positions: positions)
+        return Block(
+            samples: samples.count,
+            references: try functions.indices.map { index in
+                try reference(index, samples) ?? .tensor(own[index])
+            }, counts: try counts(samples))
+    }
+
+    /// What a term's outputs are compared with; `nil` for the unpruned model's.
+    func reference(_ index: Int, _ samples: [Int]) throws -> LossFunction.Reference? {
+        switch compared[index] {
+        case .unpruned: return nil
+        case .labels(let labels): return .labels(try LabelBlock(labels.block(samples)))
+        case .flags(let values, let positions):
+            return .flags(
+                samples.flatMap { values[$0 * positions..<($0 + 1) * positions] }, positions: positions)
+        case .array(let name):
+            guard dataset.arrays[name] != nil else {
+                throw EngineError.data(
+                    "the loss \(functions[index].term.loss.rawValue) needs an array '\(name)', and the data has none"
+                )
             }
-            if let array = term.array {
-                guard dataset.arrays[array] != nil else {
-                    throw EngineError.data(
-                        "the loss \(term.loss.rawValue) needs an array '\(array)', and the data has none")
-                }
-                return .tensor(try Tensor(dataset.gather(samples, from: array)))
-            }
-            return .tensor(own[index])
+            return .tensor(try Tensor(dataset.gather(samples, from: name)))
         }
     }
 
@@ -66,15 +94,16 @@ struct LossTerms {
         try positionWeights.map { try Tensor(dataset.gather(samples, from: $0)).converted(to: .float64) }
     }
 
+    // MARK: Numbers
+
     /// The per-sample losses of a block's outputs, given term by term: of a single term its own, otherwise their sum.
-    func scores(
-        _ outputs: [Tensor], against references: [LossFunction.Reference], counts: Tensor?, samples: Int
-    ) throws -> SampleScores {
+    func scores(_ outputs: [Tensor], against block: Block) throws -> SampleScores {
         var sums: [Double] = []
         var correct: [UInt32] = []
         for (index, function) in functions.enumerated() {
-            let scores = try function(
-                outputs[index], against: references[index], counts: counts, samples: samples)
+            let scores = try function.scores(
+                outputs[index], against: block.references[index], counts: block.counts,
+                samples: block.samples)
             let factor = function.term.factor
             if functions.count == 1 && factor == 1 { return scores }
             // IEEE 754 rounds monotonically, so that sums of terms keep the bounds of the race right.
@@ -88,12 +117,10 @@ struct LossTerms {
     }
 
     /// The loss of every sample, [N], recorded for backward where the outputs are.
-    func differentiable(
-        _ outputs: [Tensor], against references: [LossFunction.Reference], counts: Tensor?
-    ) throws -> Tensor {
+    func losses(_ outputs: [Tensor], against block: Block) throws -> Tensor {
         var sum: Tensor?
         for index in functions.indices {
-            let losses = try differentiable(index, outputs[index], against: references[index], counts: counts)
+            let losses = try losses(of: index, outputs[index], against: block)
             sum = try sum.map { try $0 + losses.converted(to: $0.scalarType) } ?? losses
         }
         guard let sum else { throw EngineError.data("a loss needs an output") }
@@ -101,42 +128,10 @@ struct LossTerms {
     }
 
     /// One term of it.
-    func differentiable(
-        _ index: Int, _ output: Tensor, against reference: LossFunction.Reference, counts: Tensor?
-    ) throws -> Tensor {
+    func losses(of index: Int, _ output: Tensor, against block: Block) throws -> Tensor {
         let function = functions[index]
-        let losses = try function.differentiable(output, against: reference, counts: counts)
+        let losses = try function.losses(
+            output, against: block.references[index], counts: block.counts, samples: block.samples)
         return function.term.factor == 1 ? losses : try losses * function.term.factor
-    }
-}
-
-extension LossDescription {
-    /// The weight of every sample: 1 or the number of counted labels, times the data's own weights.
-    ///
-    /// - Throws: `EngineError` when the data has not what the loss needs, or every weight is 0.
-    public func weights(for dataset: Dataset) throws -> [Float] {
-        for term in terms where term.array != nil {
-            let labels = try labels(of: term, in: dataset)
-            let targets = term.array.flatMap { dataset.arrays[$0] }
-            let weights = try term.loss.weights(for: dataset, labels: labels, targets: targets)
-            if term == labelled ?? terms.first(where: { $0.array != nil }) { return weights }
-        }
-        return try terms[0].loss.weights(for: dataset, labels: nil, targets: nil)
-    }
-
-    /// What a term takes for labels: those of positions that do not count are left out.
-    public func labels(of term: Term, in dataset: Dataset) throws -> NumpyArray? {
-        guard let name = term.array, let array = dataset.arrays[name], array.elementType == .int64 else {
-            return nil
-        }
-        guard term.loss.needsLabels, let mask = positionWeights, let counts = dataset.arrays[mask],
-            counts.shape == array.shape
-        else { return array }
-        let wanted = try zip(
-            array.int64s(),
-            counts.elementType.isFloatingPoint
-                ? counts.floats() : counts.int64s().map { Float($0) }
-        ).map { $1 == 0 ? Dataset.ignoredLabel : $0 }
-        return try NumpyArray(shape: array.shape, values: wanted)
     }
 }

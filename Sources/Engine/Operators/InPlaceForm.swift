@@ -48,10 +48,7 @@ struct InPlaceForm {
     func callAsFunction(_ target: Tensor, _ others: [Tensor], _ vertex: Vertex) throws {
         do {
             _ = try operation.call([.tensor(target)] + others.map { .tensor($0) })
-        } catch {
-            throw EngineError.node(
-                index: vertex.index, name: vertex.name, operation: vertex.operation, reason: "\(error)")
-        }
+        } catch { throw EngineError.stopped(vertex, by: error) }
     }
 
     private static let unary: [String: Operation] = [

@@ -38,7 +38,7 @@ extension GateTests {
                         on: evaluator.edges, axes: evaluator.edges.map { _ in nil }, samples: samples.count,
                         values: gates,
                         type: .float64), terms: evaluator.terms,
-                    references: evaluator.terms.references(samples) { [] }, counts: nil)
+                    compared: evaluator.terms.block(samples) { [] })
             }
 
             func loss(_ gates: [Double]) throws -> Double {

@@ -82,4 +82,15 @@ import Torch
             "\($0)".contains("input 1 is missing")
         }
     }
+
+    @Test func memoryThatIsNotToBeHadIsAnErrorOfItsOwn() throws {
+        // A view of one stored element, 2^60 bytes if it were written out.
+        let wide = try vector.narrowed(0, from: 0, length: 1).expanded([1 << 58])
+        let error = #expect(throws: EngineError.self) { try OneNode(operation: "Add")(wide, wide) }
+        #expect(error?.isOutOfMemory == true)
+        let other = #expect(throws: EngineError.self) {
+            try OneNode(operation: "Add")(vector, Tensor([1, 2] as [Float]))
+        }
+        #expect(other?.isOutOfMemory == false)
+    }
 }

@@ -29,7 +29,7 @@ struct OneNode {
         guard let builder = Operators.builder(domain: "", operation: operation) else {
             throw EngineError.unsupported(index: 0, name: vertex.name, operation: operation)
         }
-        return try builder(context)(inputs).compactMap { $0 }
+        return try Plan.compute(vertex, builder(context), inputs).compactMap { $0 }
     }
 }
 
