@@ -91,7 +91,6 @@ public struct EngineComputation: Computation {
     /// - Throws: `PermanentFailure` for what every worker would fail in, `EngineError` where memory is short.
     public func perform(_ key: WorkKey, hints: [UInt8], contents: any ContentAccess) throws -> [UInt8] {
         do {
-<<<<<<< HEAD:Sources/Computations/EngineComputation.swift
             return try EngineWork.perform(key, hints: hints, contents: contents, data: data)
         } catch let error as EngineError where !error.isOutOfMemory {
             // The engine computes the same everywhere; only memory differs from machine to machine.
@@ -106,14 +105,6 @@ public struct EngineComputation: Computation {
         let range = run.sharding.shardRange(shard)
         guard samples.allSatisfy(range.contains) else {
             throw PermanentFailure("an item has samples that are not in shard \(shard)")
-=======
-            return try evaluator.evaluate(
-                state: assignment.state, samples: samples, expansions: assignment.edges,
-                contenders: assignment.contenders)
-        } catch let error as EngineError where !error.isOutOfMemory {
-            // The engine computes the same everywhere; only memory differs from machine to machine.
-            throw PermanentFailure("\(error)")
->>>>>>> losses:Sources/Cluster/EngineComputation.swift
         }
         return (own, samples.map { $0 - range.lowerBound })
     }
