@@ -7,11 +7,15 @@ extension Coordinator {
         -> [CoordinatorAction]
     {
         // What an earlier coordinator asked for comes again, as a handover; acknowledged here it would be lost.
-        guard settings.run.numbers(result.id.task) else { return [] }
+        guard settings.run.numbers(result.id.task) else {
+            probes.reach(.resultIsAnothersTask)
+            return []
+        }
         let acknowledgement = CoordinatorAction.send(.acknowledged(result.id), to: connection)
         quiet.end(at: now)
         guard let flight = flights[result.id.task] ?? lapsed[result.id.task], let source else {
             // Late, or a copy: the work is known.
+            probes.reach(.lateResultIsKnown)
             endLease(result.id, of: connection, at: now)
             return [acknowledgement]
         }
@@ -29,7 +33,9 @@ extension Coordinator {
             let longest = (now - lease.handedOut + settings.leaseFloor).inSeconds
             cost.fold(seconds: min(result.seconds, longest), of: item.cost)
         }
+        if !copies.isEmpty { probes.reach(.taskIsAnsweredTwice) }
         let wasLapsed = flights.removeValue(forKey: result.id.task) == nil
+        if wasLapsed { probes.reach(.lateResultCounts) }
         lapsed[result.id.task] = nil
         endLease(result.id, of: connection, at: now)
         // What was given back may have been handed out since in other company.
@@ -48,6 +54,7 @@ extension Coordinator {
         guard let source else { return [] }
         var actions: [CoordinatorAction] = []
         for (id, flight) in flights where !flight.isCancelled && !source.needs(flight.item) {
+            probes.reach(.taskIsCancelled)
             flights[id]?.isCancelled = true
             actions += flight.leases.map { .send(.cancel(id), to: $0.connection) }
         }
@@ -63,6 +70,7 @@ extension Coordinator {
         let item = flights[failure.id.task]?.item
         endLease(failure.id, of: connection, at: now)
         guard wasLeased, let item, let source else { return actions }
+        probes.reach(.taskFails)
         let name = peers[connection]?.name(connection) ?? "\(connection)"
         actions.append(.log(.warning, "\(failure.id.task) failed on \(name): \(failure.reason)"))
         if failure.isPermanent {

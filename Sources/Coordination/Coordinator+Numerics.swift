@@ -38,6 +38,7 @@ extension Coordinator {
     mutating func keepForLater(_ handover: Handover, from connection: ConnectionID) {
         // Of more than any worker keeps, the rest is offered again.
         guard (peers[connection]?.handovers.count ?? 0) < KeptAnswers.limit else { return }
+        probes.reach(.handoverWaitsForProof)
         peers.update(connection) { $0.handovers.append(handover) }
     }
 

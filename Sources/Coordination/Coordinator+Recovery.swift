@@ -15,10 +15,18 @@ extension Coordinator {
         let record = WorkRecord(key: handover.key, result: handover.result.result)
         let acknowledgement = CoordinatorAction.send(.acknowledged(handover.result.id), to: connection)
         switch source?.adopt(record) ?? .later {
-        case .later: return []
-        case .none: return [acknowledgement]
+        case .later:
+            probes.reach(.handoverIsForLater)
+            return []
+        case .none:
+            probes.reach(.handoverIsOfNoUse)
+            return [acknowledgement]
+        case .wrong(let mismatch):
+            return refuse(connection, because: "what it hands over \(mismatch)", at: now)
         case .part(let item, let result):
+            probes.reach(.handoverCounts)
             let cancellations = withdraw(item)
+            if !cancellations.isEmpty { probes.reach(.handoverTakesTasksBack) }
             _ = source?.fold(item, result)
             peers.update(connection) { $0.computed += 1 }
             let name = peers[connection]?.name(connection) ?? "\(connection)"
@@ -78,6 +86,7 @@ extension Coordinator {
     mutating func giveUpTheStuck(at now: Instant) -> [CoordinatorAction] {
         var actions: [CoordinatorAction] = []
         for (connection, peer) in peers where peer.answerBy.map({ $0 < now }) ?? false {
+            probes.reach(.stuckWorkerIsGivenUp)
             actions += remove(connection, blamed: true, because: "it does not answer", at: now)
             actions.append(.send(.introduce, to: connection))
         }
@@ -88,6 +97,7 @@ extension Coordinator {
 
     /// Something was lost on the way. The worker is as good as unknown: its hello makes both sides agree again.
     mutating func agreeAgain(with connection: ConnectionID, at now: Instant) -> [CoordinatorAction] {
+        probes.reach(.damagedMessage)
         let actions = remove(
             connection, blamed: false, because: "a message of it arrived damaged", at: now)
         admit(connection, at: now)

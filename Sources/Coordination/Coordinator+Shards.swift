@@ -46,6 +46,7 @@ extension Coordinator {
             else { continue }
             source?.giveBack(item)
             guard let shard = item.shard else { continue }
+            probes.reach(.shardMoves)
             let kept = peer.assigned.suffix(max(0, capacity(of: peer) - 1))
             actions += hold(kept + [shard], by: connection, at: now)
         }
@@ -77,11 +78,13 @@ extension Coordinator {
         for (connection, peer) in peers
         where peer.phase == .loading && now - max(peer.since, peer.lastHold) >= Self.reminder {
             peers.update(connection) { $0.lastHold = now }
+            probes.reach(.welcomeIsRepeated)
             actions.append(.send(.welcome(settings.run), to: connection))
         }
         for (connection, peer) in peers
         where peer.phase == .ready && peer.isLoading && now - peer.lastHold >= Self.reminder {
             peers.update(connection) { $0.lastHold = now }
+            probes.reach(.holdIsRepeated)
             actions.append(.send(.hold(contents(of: peer.assigned)), to: connection))
         }
         return actions

@@ -43,6 +43,7 @@ extension Coordinator {
             if let overdue = flights.first(where: { _, flight in
                 mayHave(flight) && flight.leases.allSatisfy { $0.deadline < now }
             }) {
+                probes.reach(.overdueTaskGoesToAnotherWorker)
                 return overdue.key
             }
             self.earliestDeadline = flights.values.compactMap { $0.leases.map(\.deadline).max() }.min()
@@ -61,23 +62,28 @@ extension Coordinator {
     }
 
     /// The end of a source: a task that an idle worker may finish sooner than the one that has it.
-    private func copyToRace(mayHave: (InFlightItem) -> Bool, at now: Instant) -> TaskID? {
+    private mutating func copyToRace(mayHave: (InFlightItem) -> Bool, at now: Instant) -> TaskID? {
         let single = flights.filter { mayHave($0.value) && $0.value.leases.count == 1 }
         // Tasks that still wait behind another one at their worker first, then the one that has run longest.
         let waiting = single.first { id, flight in
             guard let owner = flight.leases.first.flatMap({ peers[$0.connection] }) else { return false }
             return owner.outstanding.first?.task != id
         }
-        if let waiting { return waiting.key }
+        if let waiting {
+            probes.reach(.waitingTaskIsCopied)
+            return waiting.key
+        }
         let slow = single.filter { _, flight in
             guard let expected = cost.expected(flight.item.cost),
                 let since = flight.leases.first?.handedOut
             else { return false }
             return now - since > .clamped(seconds: expected.inSeconds * settings.speculationFactor)
         }
-        return slow.min { left, right in
+        let slowest = slow.min { left, right in
             (left.value.leases[0].handedOut, left.key) < (right.value.leases[0].handedOut, right.key)
-        }?.key
+        }
+        if slowest != nil { probes.reach(.slowTaskIsCopied) }
+        return slowest?.key
     }
 
     private mutating func lease(_ task: TaskID, to connection: ConnectionID, at now: Instant)

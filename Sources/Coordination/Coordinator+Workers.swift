@@ -21,6 +21,7 @@ extension Coordinator {
         }
         // Whoever is unknown is asked who it is, and keeps its results until then.
         guard let phase = peers[connection]?.phase, phase != .greeting else {
+            probes.reach(.strangerIsIntroduced)
             return [.send(.introduce, to: connection)]
         }
         switch message {
@@ -55,10 +56,11 @@ extension Coordinator {
         // same connection, which nobody should do: what the earlier one had goes to others.
         for (other, peer) in peers
         where peer.hello?.identity == hello.identity || (other == connection && peer.hello != nil) {
+            probes.reach(.workerConnectsAgain)
             actions += remove(other, blamed: false, because: "it connected again", at: now)
             if other != connection { actions.append(.close(other)) }
         }
-        failures.forgive(hello.identity)
+        if failures.forgive(hello.identity) { probes.reach(.vanishedWorkerIsForgiven) }
         var peer = Peer(at: now)
         peer.hello = hello
         peer.phase = .loading
@@ -96,6 +98,7 @@ extension Coordinator {
         // What it has let go on its own it cannot compute: others may.
         for id in peer.outstanding {
             guard let shard = flights[id.task]?.item.shard, !kept.contains(shard) else { continue }
+            probes.reach(.shardIsLetGo)
             endLease(id, of: connection, at: now)
             actions.append(.send(.cancel(id.task), to: connection))
         }

@@ -30,6 +30,8 @@ public struct Coordinator: Sendable {
     var failures = FailureCounts()
     var cost = CostEstimate()
     private var lastTask: UInt64
+    /// Seldom reached places, for a simulation.
+    package internal(set) var probes = ProbeCounts()
     private var lastEvent: Instant?
     /// Since when work has been lying about with no one to take it.
     var quiet = Quiet()
@@ -142,6 +144,7 @@ public struct Coordinator: Sendable {
         defer { lastEvent = now }
         guard let lastEvent, now - lastEvent > settings.run.heartbeat * 2 else { return }
         let gap = now - lastEvent
+        probes.reach(.ownSleepIsForgiven)
         quiet.forgive(gap)
         for connection in peers.keys {
             peers.update(connection) { peer in
@@ -154,6 +157,7 @@ public struct Coordinator: Sendable {
     private mutating func tick(at now: Instant) -> [CoordinatorAction] {
         var actions: [CoordinatorAction] = []
         for (connection, peer) in peers where now - peer.lastHeard > settings.run.silenceLimit {
+            probes.reach(.silentWorkerIsGivenUp)
             actions += remove(
                 connection, blamed: true, because: "it has been silent for \(settings.run.silenceLimit)",
                 at: now)
@@ -178,6 +182,7 @@ public struct Coordinator: Sendable {
             let longest = leases.map({ $0.1.deadline - $0.1.handedOut }).max(),
             quiet.isToBeTold(at: now, limit: max(settings.quietLimit, longest * 2))
         else { return [] }
+        probes.reach(.nobodyAnswers)
         let owner = peers[lease.connection]?.name(lease.connection) ?? "\(lease.connection)"
         return [
             .log(

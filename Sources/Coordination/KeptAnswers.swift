@@ -43,15 +43,20 @@ struct KeptAnswers: Sendable {
     mutating func removeAll() { answers = [:] }
 
     /// A coordinator of the same run with other task numbers: results become handovers, and failures are forgotten.
-    mutating func handOver(to session: UInt64) {
+    ///
+    /// - Returns: how many results became handovers.
+    mutating func handOver(to session: UInt64) -> Int {
+        var count = 0
         for (id, answer) in answers where answer.session != session {
             switch answer.message {
             case .result(let result):
+                count += 1
                 answers[id]?.message = .handover(Handover(key: answer.order.key, result: result))
             case .handover: break
             default: answers[id] = nil
             }
         }
+        return count
     }
 
     /// All answers, to be sent now.

@@ -78,7 +78,11 @@ struct FailureCounts: Sendable {
     }
 
     /// A worker that was thought dead is alive.
-    mutating func forgive(_ worker: WorkerID) {
-        for piece in vanished.removeValue(forKey: worker) ?? [] { counts[piece, default: 1] -= 1 }
+    ///
+    /// - Returns: whether anything was counted against it.
+    mutating func forgive(_ worker: WorkerID) -> Bool {
+        guard let pieces = vanished.removeValue(forKey: worker) else { return false }
+        for piece in pieces { counts[piece, default: 1] -= 1 }
+        return true
     }
 }

@@ -19,11 +19,16 @@ extension Worker {
         case .cancel(let task):
             let dropped = queue.filter { $0.id.task == task }
             queue.removeAll { $0.id.task == task }
+            if !dropped.isEmpty { probes.reach(.queuedTaskIsDropped) }
             return dropped.map { .send(.cancelled($0.id)) }
         case .hold(let shards): return phase == .ready ? [.hold(shards)] : []
         case .chunk(let chunk): return take(chunk)
         case .missing(let sha256, let reason): return giveUp(sha256, because: reason)
         }
+    }
+
+    mutating func noteHandovers(_ count: Int) {
+        for _ in 0..<count { probes.reach(.answerBecomesHandover) }
     }
 
     private mutating func introduceAgain() -> [WorkerAction] {
@@ -37,7 +42,7 @@ extension Worker {
     /// The coordinator has given back whatever it thought that this worker had.
     private mutating func welcome(_ run: RunDescription, at now: Instant) -> [WorkerAction] {
         if let old = self.run, !run.needsTheSameFiles(as: old) { unacknowledged.removeAll() }
-        unacknowledged.handOver(to: run.session)
+        noteHandovers(unacknowledged.handOver(to: run.session))
         queue = []
         self.run = run
         guard let files, run.needsTheSameFiles(as: files) else {

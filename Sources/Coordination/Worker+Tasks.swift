@@ -44,7 +44,7 @@ extension Worker {
         guard let run, run.needsTheSameFiles(as: current.run) else { return [] }
         unacknowledged.keep(
             message, to: current.order, session: current.run.session, at: now, pause: resendPause)
-        unacknowledged.handOver(to: run.session)
+        noteHandovers(unacknowledged.handOver(to: run.session))
         guard phase == .ready, let kept = unacknowledged.message(for: id) else { return [] }
         return [.send(kept)]
     }

@@ -14,6 +14,7 @@ extension Worker {
         var messages: [WorkerMessage] = []
         if phase == .ready {
             messages = unacknowledged.overdue(at: now)
+            if !messages.isEmpty { probes.reach(.answerIsRepeated) }
             if let sent = readySentAt, now - sent > resendPause {
                 readySentAt = now
                 messages.append(.ready(shards: shards, proof: proof))
@@ -30,6 +31,7 @@ extension Worker {
     private mutating func giveUpIfStuck(at now: Instant) -> [WorkerAction]? {
         guard let (order, run, since) = computing, now - since > run.patience(with: order.deadline)
         else { return nil }
+        probes.reach(.workerGivesUpComputation)
         let reason = "it was not computed in \(Int((now - since).inSeconds)) s"
         let failure = TaskFailure(id: order.id, reason: reason, isPermanent: false)
         let isKnown = phase == .ready && run.session == self.run?.session
@@ -42,6 +44,7 @@ extension Worker {
 
     /// The coordinator is silent: it may be gone, or come back under the same address.
     private mutating func reconnect() -> [WorkerAction] {
+        probes.reach(.workerLooksForCoordinator)
         phase = .disconnected
         queue = []
         let doublings = min(failedConnections, 20)
@@ -63,6 +66,7 @@ extension Worker {
     mutating func forgiveOwnSleep(until now: Instant) {
         defer { lastEvent = now }
         guard let lastEvent, let run, now - lastEvent > run.heartbeat * 2 else { return }
+        probes.reach(.workerForgivesOwnSleep)
         lastHeard = min(now, lastHeard + (now - lastEvent))
         if let since = computing?.since { computing?.since = min(now, since + (now - lastEvent)) }
     }

@@ -32,6 +32,8 @@ public struct Worker: Sendable {
     /// When the coordinator last said something, on whatever connection.
     var lastMessage: Instant?
     var lastEvent: Instant?
+    /// Seldom reached places, for a simulation.
+    package internal(set) var probes = ProbeCounts()
 
     /// A worker that is not connected yet.
     public init(_ settings: WorkerSettings) { self.settings = settings }

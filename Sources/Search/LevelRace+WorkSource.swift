@@ -45,10 +45,12 @@ extension LevelRace: WorkSource {
     public mutating func adopt(_ record: WorkRecord) -> Adoption {
         guard record.key.kind == kind else { return record.key.stage > stage ? .later : .none }
         guard record.key.stage <= stage else { return .later }
-        guard let given = try? LossItem(payload: record.key.payload),
-            let all = try? LossItem.scores(
+        let (given, all): (LossItem, [SampleScores])
+        do throws(WorkMismatch) {
+            given = try LossItem(payload: record.key.payload)
+            all = try LossItem.scores(
                 in: record.result, expansions: given.units.count, samples: given.samples.count)
-        else { return .none }
+        } catch { return .wrong(error) }
         let register = register ?? ExpansionRegister(level)
         self.register = register
         guard let (parent, place) = register.find(given.state, given.block),

@@ -24,6 +24,8 @@ public enum Adoption: Hashable, Sendable {
     case later
     /// It is of no use.
     case none
+    /// It is no result of what it is said to answer.
+    case wrong(WorkMismatch)
     /// It answers this item, with this result: what was given, or a part of it.
     case part(WorkItem, result: [UInt8])
 }

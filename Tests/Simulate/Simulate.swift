@@ -38,6 +38,10 @@ import Simulation
             if counts.seeds % 50_000 == 0 { say("\(counts.seeds) seeds") }
         }
         print(counts.table)
+        print(counts.probeTable)
+        if !counts.probesNotReached.isEmpty {
+            say("never reached: " + counts.probesNotReached.joined(separator: "; "))
+        }
         print("\(start.duration(to: .now)); \(failures) seeds failed")
         exit(failures == 0 ? 0 : 1)
     }

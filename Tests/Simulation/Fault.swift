@@ -1,3 +1,5 @@
+package import Coordination
+
 /// What a simulated world does to coordinator and workers.
 public enum Fault: Int, CaseIterable, Sendable {
     case loss, duplication, reordering, corruption
@@ -26,6 +28,8 @@ public struct SimulationCounts: Sendable {
     public var handovers = 0
     /// Shards that workers were told to hold and got.
     public var heldShards = 0
+    /// How often seldom reached places of the state machines were reached.
+    package var probes = ProbeCounts()
     /// Tasks handed out.
     public var assignments = 0
     /// Seeds that ended as they should.
@@ -46,12 +50,27 @@ public struct SimulationCounts: Sendable {
         sum.runs.merge(other.runs, uniquingKeysWith: +)
         sum.events += other.events
         sum.handovers += other.handovers
+        sum.probes += other.probes
         sum.heldShards += other.heldShards
         sum.assignments += other.assignments
         sum.seeds += other.seeds
         sum.seconds += other.seconds
         sum.digest &+= other.digest
         sum.mostWorkers = max(sum.mostWorkers, other.mostWorkers)
+    }
+
+    /// The probes that were never reached, in words.
+    public var probesNotReached: [String] {
+        Probe.allCases.filter { probes.counts[$0] == nil }.map(\.rawValue)
+    }
+
+    /// The probes' counts, one a line; those that were never reached first.
+    public var probeTable: String {
+        let width = Probe.allCases.map(\.rawValue.count).max() ?? 0
+        return Probe.allCases.map { (probe: $0, count: probes.counts[$0] ?? 0) }
+            .sorted { ($0.count, $0.probe.rawValue) < ($1.count, $1.probe.rawValue) }
+            .map { $0.probe.rawValue.padding(to: width) + "\($0.count)".paddingLeft(to: 14) }
+            .joined(separator: "\n")
     }
 
     /// The counts, one fault a line.

@@ -1,8 +1,9 @@
-public import ComputationGraph
-public import Datasets
+internal import ComputationGraph
+internal import Datasets
 internal import Foundation
 internal import ONNX
 public import Search
+internal import Work
 
 /// A search that is small enough for thousands a second, with losses out of a hash instead of a model.
 public struct SimulatedProblem: Sendable {
@@ -39,12 +40,8 @@ public struct SimulatedProblem: Sendable {
         hasWideLosses = draw(0...1) == 0
     }
 
-    /// Scores of a piece of work, the same wherever it is computed.
-    public func scores(state: Mask, edges: [Edge?], samples: [Int]) -> [SampleScores] {
-        edges.map { scores(of: $0.map { state.removing($0) } ?? state, samples) }
-    }
-
-    private func scores(of mask: Mask, _ samples: [Int]) -> SampleScores {
+    /// Scores of samples under a mask, the same wherever they are computed.
+    func scores(of mask: Mask, _ samples: [Int]) -> SampleScores {
         var hash = seed &* 0x9E37_79B9_7F4A_7C15
         for edge in mask.units.map(\.edge) { hash = mix(hash ^ UInt64(edge.node << 8 | edge.slot)) }
         // A share that all samples have makes some masks better than others, so that bounds can bite.
@@ -72,10 +69,25 @@ public struct SimulatedProblem: Sendable {
         return z ^ (z >> 31)
     }
 
-    /// What the search finds in one process, task by task.
-    public func expected() async throws -> SearchResult {
-        let local = LocalEvaluator { scores(state: $0.state, edges: $0.edges, samples: $0.samples) }
-        return try await Search(problem, settings: settings, evaluator: local).run()
+    /// The kinds of work that its run consists of.
+    var kinds: [any SimulatedKind] { [SimulatedLosses(problem: self)] }
+
+    /// What the run comes to, as text: the same to the bit whoever does the work.
+    func outcome(on runner: any WorkRunner) async throws -> [String] {
+        let result = try await Search(problem, settings: settings, runner: runner).run()
+        return result.fingerprint
+    }
+
+    /// What the run comes to in one process, item by item.
+    func expected() async throws -> [String] {
+        let kinds = Dictionary(uniqueKeysWithValues: kinds.map { ($0.kind, $0) })
+        let local = LocalRunner(name: { ContentID(sha256: [], size: $0.count) }) { item, _ in
+            guard let kind = kinds[item.key.kind] else {
+                throw SimulationFailure("there is no work of the kind \(item.key.kind)")
+            }
+            return kind.result(of: item.key)
+        }
+        return try await outcome(on: local)
     }
 
     // MARK: Graphs

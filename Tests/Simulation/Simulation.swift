@@ -1,8 +1,7 @@
 public import Coordination
 internal import Foundation
 internal import HeapModule
-internal import Search
-internal import Datasets
+internal import Work
 
 /// One seed: a whole search with coordinator, workers and faults, held against the same search in one process.
 public struct Simulation {
@@ -43,39 +42,41 @@ public struct Simulation {
             world: world, problem: problem, seed: seed, defect: defect, log: log, configure: configure)
         let expected = try await problem.expected()
         simulator.startCoordinator()
-        let found = try await search(in: simulator)
-        for (own, other) in zip(found.fingerprint, expected.fingerprint) where own != other {
-            throw SimulationFailure("the search found \(own), and in one process \(other)")
+        let found = try await outcome(in: simulator)
+        for (own, other) in zip(found, expected) where own != other {
+            throw SimulationFailure("the run found \(own), and in one process \(other)")
         }
-        guard found.fingerprint.count == expected.fingerprint.count else {
-            throw SimulationFailure(
-                "the search has \(found.levels.count) levels, not \(expected.levels.count)")
+        guard found.count == expected.count else {
+            throw SimulationFailure("the run has \(found.count) levels, not \(expected.count)")
         }
         try simulator.finish()
         return simulator.finalCounts
     }
 
     /// A coordinator that crashes takes its search with it: the next one begins with what the journal holds.
-    private func search(in simulator: Simulator) async throws -> SearchResult {
-        let evaluator = SimulatedEvaluator(simulator)
+    private func outcome(in simulator: Simulator) async throws -> [String] {
+        let runner = SimulatedRunner(simulator)
         while true {
-            do {
-                return try await Search(problem.problem, settings: problem.settings, evaluator: evaluator)
-                    .run()
-            } catch is Simulator.Crash { try simulator.restartCoordinator() }
+            do { return try await problem.outcome(on: runner) } catch is Simulator.Crash { try simulator.restartCoordinator() }
         }
     }
 }
 
-/// The seam between the search and the simulated cluster.
-private final class SimulatedEvaluator: LevelEvaluator {
+/// The seam between the run and the simulated cluster.
+private final class SimulatedRunner: WorkRunner {
     private let simulator: Simulator
 
     init(_ simulator: Simulator) { self.simulator = simulator }
 
-    func evaluate(_ level: Level, division: SampleDivision, usesBounds: Bool) async throws -> LevelOutcome {
-        try simulator.evaluate(level, usesBounds: usesBounds)
+    func run<Source: WorkSource>(_ source: Source) async throws -> Source {
+        guard let complete = try simulator.run(source) as? Source else {
+            throw SimulationFailure("another source came back than was begun")
+        }
+        return complete
     }
+
+    // Simulated computations get contents out of the air.
+    func provide(_ content: [UInt8]) async throws -> ContentID { ContentID(sha256: [], size: content.count) }
 }
 
 extension Simulator {
@@ -96,6 +97,8 @@ extension Simulator {
             }
         }
         try tell(.stop(reason: "the run is over"))
+        if let coordinator { probes += coordinator.probes }
+        for node in nodes { probes += node.machine.probes }
     }
 
     var finalCounts: SimulationCounts {
@@ -104,6 +107,7 @@ extension Simulator {
             counts.faults[fault] = struck[fault.rawValue]
             counts.runs[fault] = 1
         }
+        counts.probes = probes
         counts.seeds = 1
         counts.seconds = Double(now) / 1e9
         return counts

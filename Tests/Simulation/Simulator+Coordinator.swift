@@ -1,9 +1,8 @@
-internal import ComputationGraph
 internal import Coordination
-internal import Datasets
 internal import Foundation
 internal import HeapModule
 internal import Search
+internal import Work
 
 extension Simulator {
     // MARK: The coordinator's process
@@ -14,7 +13,7 @@ extension Simulator {
     func startCoordinator() {
         coordinatorNumber += 1
         var settings = CoordinatorSettings(run: run, softwareVersion: "1")
-        settings.strikeLimit = .max
+        settings.failureLimit = .max
         settings.firstLease = .seconds(10)
         settings.leaseFloor = .seconds(2)
         settings.noWorkersLimit = .seconds(100_000)
@@ -27,16 +26,10 @@ extension Simulator {
             settings.leaseFloor = .seconds(1 << 32)
         }
         configure(&settings)
-        var coordinator = Coordinator(settings)
-        switch defect {
-        case .foldsTwice: coordinator.defect = .foldsTwice
-        case .sumsInOrderOfArrival: coordinator.defect = .sumsInOrderOfArrival
-        case .acknowledgesBeforeJournaling, .leasesNeverExpire, nil: break
-        }
-        self.coordinator = coordinator
+        coordinator = Coordinator(settings)
         coordinatorClock = newClock()
         recorded = [:]
-        for record in journal.reopen() { recorded[record.level, default: []] += record.results }
+        for record in journal.reopen() { recorded[record.key.stage, default: []].append(record) }
         schedule(.tickCoordinator(coordinatorNumber), in: Simulator.pulse)
         note(1, "coordinator \(coordinatorNumber) starts")
     }
@@ -45,15 +38,16 @@ extension Simulator {
         RunDescription(
             session: UInt64(coordinatorNumber) << 32 | 7, modelPath: "model.onnx",
             modelSHA256: [UInt8](repeating: 1, count: 32), dataPath: "data.npz",
-            dataSHA256: [UInt8](repeating: 2, count: 32), sampleLimit: nil, loss: "kl",
+            dataSHA256: [UInt8](repeating: 2, count: 32), sampleLimit: nil, setup: "kl",
             sharding: problem.problem.division.sharding,
             dataBudget: world.shardRoom.map { $0 * Simulator.shardSize })
     }
 
     /// Ends the coordinator's process and starts another after a while, on what the disk holds.
     func restartCoordinator() throws {
+        if let coordinator { probes += coordinator.probes }
         coordinator = nil
-        level = nil
+        source = nil
         note(2, "coordinator \(coordinatorNumber) is gone")
         let back = now + Int64(draw(50...5000)) * 1_000_000
         while let next = agenda.min, next.at < back { try step() }
@@ -64,26 +58,28 @@ extension Simulator {
         }
     }
 
-    // MARK: Levels
+    // MARK: Sources
 
-    func evaluate(_ level: Level, usesBounds: Bool) throws -> LevelOutcome {
+    func run(_ start: any WorkSource) throws -> any WorkSource {
         outcome = nil
         failure = nil
-        var edges: [Mask: Set<Edge?>] = [:]
-        for expansion in level.expansions {
-            edges[level.parents[expansion.parent].mask, default: []].insert(expansion.edge)
+        var source = start
+        if var race = source as? LevelRace {
+            switch defect {
+            case .foldsTwice: race.defect = .foldsTwice
+            case .sumsInOrderOfArrival: race.defect = .sumsInOrderOfArrival
+            case .acknowledgesBeforeJournaling, .leasesNeverExpire, nil: break
+            }
+            source = race
         }
-        self.level = (level.number, edges)
-        note(3, "level \(level.number) begins: \(level.expansions.count) expansions")
-        try tell(
-            .begin(
-                level, division: problem.problem.division, usesBounds: usesBounds,
-                recorded: recorded[level.number] ?? []))
+        self.source = source
+        note(3, "stage \(source.stage) begins: \(source.kind)")
+        try tell(.begin(source, recorded: recorded[source.stage] ?? []))
         while outcome == nil {
             if let failure { throw failure }
             try step()
         }
-        self.level = nil
+        self.source = nil
         return outcome!
     }
 
@@ -173,25 +169,25 @@ extension Simulator {
         switch action {
         case .send(let message, let connection):
             switch message {
-            case .task(let assignment): try check(assignment)
+            case .task(let order): try check(order)
             case .acknowledged(let id): promise(id)
             default: break
             }
             note(Link(connection).node << 8 | 5, "→ \(Link(connection).node): \(brief(message))")
             try sendDown(message, to: connection)
-        case .journal(let task, let scores, let level):
+        case .journal(let record):
             if strikes(.crashBeforeWrite) { throw Crash() }
             if strikes(.crashWithinWrite) {
-                journal.write(task, scores, level: level, share: Double(draw(1...999)) / 1000)
+                journal.write(record, share: Double(draw(1...999)) / 1000)
                 throw Crash()
             }
             if strikes(.diskFull) {
-                journal.write(task, scores, level: level, share: Double(draw(0...999)) / 1000)
+                journal.write(record, share: Double(draw(0...999)) / 1000)
                 throw DiskFull()
             }
-            journal.write(task, scores, level: level)
+            journal.write(record)
             if strikes(.crashAfterWrite) { throw Crash() }
-        case .levelFinished(let outcome): self.outcome = outcome
+        case .finished(let source): outcome = source
         case .fail(let error): failure = error
         case .log(_, let text):
             if text.contains("hands over") { counts.handovers += 1 }
@@ -209,29 +205,26 @@ extension Simulator {
     // MARK: Promises
 
     /// What is kept is never handed out again.
-    private func check(_ assignment: Assignment) throws {
+    private func check(_ order: WorkOrder) throws {
         counts.assignments += 1
-        assignments[assignment.id] = assignment
-        let pieces = SimulatedJournal.pieces(assignment.state, assignment.edges, assignment.block)
-        guard let known = pieces.first(where: journal.durable.contains) else { return }
-        throw SimulationFailure("\(assignment.id): \(known) is kept, and is to be computed again")
+        orders[order.id] = order
+        guard let known = atoms(of: order.key).first(where: journal.durable.contains) else { return }
+        throw SimulationFailure("\(order.id): \(known) is kept, and is to be computed again")
     }
 
-    /// An acknowledgement of a result of this level says that it is kept.
+    /// An acknowledgement of a result of this source says that it is kept.
     private func promise(_ id: AttemptID) {
-        guard let assignment = assignments[id], !failed.contains(id), let level,
-            let wanted = level.edges[assignment.state]
+        guard let order = orders[id], !failed.contains(id), var source,
+            case .part(let item, _) = source.adopt(
+                WorkRecord(key: order.key, result: result(of: order.key)))
         else { return }
-        let edges = assignment.edges.filter { wanted.contains($0) }
-        promised.formUnion(SimulatedJournal.pieces(assignment.state, edges, assignment.block))
+        promised.formUnion(atoms(of: item.key))
     }
 
     private func brief(_ message: CoordinatorMessage) -> String {
         switch message {
         case .welcome: "welcome"
-        case .task(let assignment):
-            "\(assignment.id): state \(assignment.state), block \(assignment.block.shard)/\(assignment.block.index), "
-                + "edges \(assignment.edges.map { $0.map(\.description) ?? "none" })"
+        case .task(let order): "\(order.id): \(atoms(of: order.key).map(\.text))"
         default: "\(message)"
         }
     }

@@ -2,6 +2,7 @@ internal import Coordination
 internal import Datasets
 internal import Foundation
 internal import Search
+internal import Work
 
 /// Workers that hold what the coordinator tells them to, and get it piece by piece.
 extension Simulator {

@@ -1,7 +1,7 @@
 internal import Coordination
-internal import Datasets
 internal import Foundation
-internal import Search
+internal import Work
+internal import Datasets
 
 /// A place for a worker's process; another one takes it when the first ends.
 struct Node {
@@ -73,6 +73,7 @@ extension Simulator {
     }
 
     private func end(_ index: Int, isSeen: Bool) {
+        probes += nodes[index].machine.probes
         disconnect(index, isSeen: isSeen)
         nodes[index].process += 1
         nodes[index].waiting = []
@@ -108,7 +109,7 @@ extension Simulator {
                 event = .loaded(run, shards: world.shardRoom == nil ? own : [], proof: Simulator.proof)
             }
             schedule(.work(index, process: process, event), in: delay(of: .load, index))
-        case .compute(let assignment): compute(assignment, on: index)
+        case .compute(let order): compute(order, on: index)
         case .reconnect(let pause):
             disconnect(index, isSeen: draw(0...1) == 0)
             schedule(.connect(index, process: process), in: Int(pause.inSeconds * 1000))
@@ -123,9 +124,9 @@ extension Simulator {
         }
     }
 
-    private func compute(_ assignment: Assignment, on index: Int) {
+    private func compute(_ order: WorkOrder, on index: Int) {
         let process = nodes[index].process
-        note(index << 8 | 4, "worker \(index) computes \(assignment.id)")
+        note(index << 8 | 4, "worker \(index) computes \(order.id)")
         if strikes(.workerCrash) { return end(index, isSeen: draw(0...1) == 0) }
         if strikes(.hang) { return }
         if strikes(.workerPause) {
@@ -133,15 +134,11 @@ extension Simulator {
             schedule(.resume(index), in: draw(500...8000))
         }
         let time = delay(of: .compute, index)
-        let isHeld = world.shardRoom == nil || nodes[index].held.contains(assignment.block.shard)
+        let isHeld = world.shardRoom == nil || shard(of: order.key).map(nodes[index].held.contains) ?? true
         let answer: WorkerEvent =
             !isHeld || strikes(.taskFailure)
-            ? .computeFailed(assignment.id, reason: "a passing fault", isPermanent: false)
-            : .computed(
-                assignment.id,
-                scores: problem.scores(
-                    state: assignment.state, edges: assignment.edges, samples: assignment.samples),
-                seconds: Double(time) / 1000)
+            ? .computeFailed(order.id, reason: "a passing fault", isPermanent: false)
+            : .computed(order.id, result: result(of: order.key), seconds: Double(time) / 1000)
         schedule(.work(index, process: process, answer), in: time)
     }
 

@@ -1,8 +1,8 @@
 internal import Coordination
-internal import ComputationGraph
 internal import Foundation
 internal import HeapModule
 internal import Search
+internal import Work
 
 /// A coordinator and its workers in one thread. The simulator owns time, network, disk and randomness, so that one
 /// seed is one execution; the state machines, the codec of their messages and the search are the real ones.
@@ -63,15 +63,19 @@ final class Simulator {
     /// The world lets coordinator and workers end in peace.
     var isOver = false
 
-    var journal = SimulatedJournal()
-    var recorded: [Int: [RecordedResult]] = [:]
+    var journal: SimulatedJournal
+    var recorded: [Int: [WorkRecord]] = [:]
     /// What an acknowledgement has promised to be kept.
-    var promised: Set<SimulatedJournal.Piece> = []
+    var promised: Set<WorkAtom> = []
     /// What attempts are about, by their number.
-    var assignments: [AttemptID: Assignment] = [:]
+    var orders: [AttemptID: WorkOrder] = [:]
     var failed: Set<AttemptID> = []
-    var level: (number: Int, edges: [Mask: Set<Edge?>])?
-    var outcome: LevelOutcome?
+    /// What is being worked at, as it was begun.
+    var source: (any WorkSource)?
+    var outcome: (any WorkSource)?
+    private let kinds: [WorkKind: any SimulatedKind]
+    /// What state machines that are gone have reached.
+    var probes = ProbeCounts()
     var failure: CoordinationError?
     /// Whom the coordinator wants told how far the run is.
     var reports: [ConnectionID] = []
@@ -90,6 +94,9 @@ final class Simulator {
         self.log = log
         self.configure = configure
         random = SplitMix64(seed: seed)
+        let kinds = Dictionary(uniqueKeysWithValues: problem.kinds.map { ($0.kind, $0) })
+        self.kinds = kinds
+        journal = SimulatedJournal { kinds[$0.kind]?.atoms(of: $0) ?? [] }
         chances = Fault.allCases.map { world.chances[$0] ?? 0 }
         for index in 0..<world.workers {
             nodes.append(newNode())
@@ -101,6 +108,14 @@ final class Simulator {
 
     /// How often machines are told that time has passed, in milliseconds: twice a heartbeat.
     static let pulse = 500
+
+    // MARK: Work
+
+    func atoms(of key: WorkKey) -> [WorkAtom] { kinds[key.kind]?.atoms(of: key) ?? [] }
+
+    func shard(of key: WorkKey) -> Int? { kinds[key.kind]?.shard(of: key) }
+
+    func result(of key: WorkKey) -> [UInt8] { kinds[key.kind]?.result(of: key) ?? [] }
 
     // MARK: Running
 

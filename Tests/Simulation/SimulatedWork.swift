@@ -1,0 +1,52 @@
+internal import ComputationGraph
+internal import Search
+internal import Work
+
+/// The smallest part that work consists of: what is kept of it is never computed again.
+public struct WorkAtom: Hashable, Sendable {
+    let kind: WorkKind
+    let stage: Int
+    let text: String
+
+    init(_ key: WorkKey, _ text: String) {
+        (kind, stage) = (key.kind, key.stage)
+        self.text = text
+    }
+}
+
+/// A kind of work as simulated workers do it.
+protocol SimulatedKind: Sendable {
+    var kind: WorkKind { get }
+    /// The shard that a payload's samples are of; `nil` for none.
+    func shard(of key: WorkKey) -> Int?
+    /// What the payload consists of.
+    func atoms(of key: WorkKey) -> [WorkAtom]
+    /// The result, the same wherever it is computed.
+    func result(of key: WorkKey) -> [UInt8]
+}
+
+/// Losses out of a hash instead of a model.
+struct SimulatedLosses: SimulatedKind {
+    let problem: SimulatedProblem
+    var kind: WorkKind { LossItem.kind }
+
+    private func item(_ key: WorkKey) -> LossItem {
+        // A payload that cannot be read is a defect of the program that is simulated.
+        guard let item = try? LossItem(payload: key.payload) else { preconditionFailure("no losses: \(key)") }
+        return item
+    }
+
+    func shard(of key: WorkKey) -> Int? { item(key).block.shard }
+
+    func atoms(of key: WorkKey) -> [WorkAtom] {
+        let item = item(key)
+        return item.units.map {
+            WorkAtom(key, "\(item.state) \($0?.description ?? "-") \(item.block.shard)/\(item.block.index)")
+        }
+    }
+
+    func result(of key: WorkKey) -> [UInt8] {
+        let item = item(key)
+        return LossItem.result(item.variants.map { problem.scores(of: $0.mask, item.samples) })
+    }
+}
