@@ -1,6 +1,7 @@
 import ComputationGraph
 import Datasets
 import Search
+import Work
 
 @testable import Coordination
 
@@ -48,7 +49,7 @@ struct CoordinatorBench {
     }
 
     mutating func begin() throws -> [String] {
-        try tell(.begin(problem.base, division: problem.division, usesBounds: false, recorded: []))
+        try tell(problem.begin())
     }
 
     mutating func result(
@@ -57,10 +58,12 @@ struct CoordinatorBench {
     )
         throws -> [String]
     {
-        let scores = SampleScores(losses: [Float](repeating: loss, count: samples), correct: [])
         return try tell(
             .received(
-                .result(TaskResult(id: AttemptID(TaskID(task), attempt), scores: [scores], seconds: seconds)),
+                .result(
+                    TaskResult(
+                        id: AttemptID(TaskID(task), attempt),
+                        result: lossResult([Float](repeating: loss, count: samples)), seconds: seconds)),
                 from: ConnectionID([name])))
     }
 
@@ -71,14 +74,18 @@ struct CoordinatorBench {
             processor: "")
     }
 
+    private static func block(of key: WorkKey) -> Int {
+        (try? LossItem(payload: key.payload))?.block.index ?? -1
+    }
+
     static func words(_ action: CoordinatorAction) -> String? {
         switch action {
         case .send(let message, let connection):
             switch message {
             case .welcome: "\(connection): welcome"
             case .refused(let reason): "\(connection): refused, \(reason)"
-            case .task(let assignment):
-                "\(connection): task \(assignment.id.task.number)/\(assignment.id.attempt) block \(assignment.block.index)"
+            case .task(let order):
+                "\(connection): task \(order.id.task.number)/\(order.id.attempt) block \(block(of: order.key))"
             case .acknowledged(let id): "\(connection): acknowledged \(id.task.number)/\(id.attempt)"
             case .cancel(let task): "\(connection): cancel \(task.number)"
             case .stop(let reason): "\(connection): stop, \(reason)"
@@ -90,9 +97,9 @@ struct CoordinatorBench {
             case .status(let json): "\(connection): status of \(json.count) bytes"
             }
         case .close(let connection): "close \(connection)"
-        case .journal(let task, _, let level): "journal block \(task.block.index) of level \(level)"
+        case .journal(let record): "journal block \(block(of: record.key)) of level \(record.key.stage - 1)"
         case .note(let numerics): "note \(numerics.machine)"
-        case .levelFinished(let outcome): "finished with \(outcome.best.count)"
+        case .finished(let source): "finished with \((source as? LevelRace)?.outcome().best.count ?? -1)"
         case .fail(let error): "fail: \(error)"
         case .report(let connection): "report to \(connection)"
         case .log, .serve: nil

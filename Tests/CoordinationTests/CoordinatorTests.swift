@@ -1,6 +1,7 @@
 import ComputationGraph
 import Datasets
 import Search
+import Work
 import Testing
 
 @testable import Coordination
@@ -60,8 +61,7 @@ import Testing
     @Test func withBoundsLongTasksAreNotChosenAhead() throws {
         var bench = try CoordinatorBench(samples: 12) { $0.prefetchLimit = .milliseconds(10) }
         _ = try bench.join(1)
-        let begin = CoordinatorEvent.begin(
-            bench.problem.base, division: bench.problem.division, usesBounds: true, recorded: [])
+        let begin = bench.problem.begin(usesBounds: true)
         #expect(try bench.tell(begin) == ["01: task 1/1 block 0"])
         // A second for a task is much longer than the limit, a hundredth of a millisecond much shorter; the estimate
         // follows by a fifth each time.
@@ -71,7 +71,7 @@ import Testing
         var short = try CoordinatorBench(samples: 12) { $0.prefetchLimit = .milliseconds(10) }
         _ = try short.join(1)
         _ = try short.tell(
-            .begin(short.problem.base, division: short.problem.division, usesBounds: true, recorded: []))
+            short.problem.begin(usesBounds: true))
         #expect(
             try short.result(1, 1, from: 1, seconds: 0.00001)
                 == [
@@ -83,8 +83,7 @@ import Testing
     @Test func withBoundsLongTasksAreChosenAheadWhereBlocksAreMany() throws {
         var bench = try CoordinatorBench(samples: 28) { $0.prefetchLimit = .zero }
         _ = try bench.join(1)
-        let begin = CoordinatorEvent.begin(
-            bench.problem.base, division: bench.problem.division, usesBounds: true, recorded: [])
+        let begin = bench.problem.begin(usesBounds: true)
         #expect(try bench.tell(begin) == ["01: task 1/1 block 0", "01: task 2/1 block 1"])
         // Seven blocks are not four for each of two workers.
         #expect(try bench.join(2).filter { $0.contains("task") } == ["02: task 3/1 block 2"])
@@ -100,19 +99,20 @@ import Testing
         // block is the harder one by far, so that all begin with it.
         let division = bench.problem.division
         let state = State(
-            mask: .empty, edge: nil, loss: 1, objective: 0, correct: nil,
+            variant: Variant(.empty), unit: nil, loss: 1, objective: 0, correct: nil,
             sampleLosses: (0..<division.sharding.samples).map { $0 < division.sharding.blockSize ? 2 : 0.01 },
             cost: Cost(parameters: 2, flops: 2))
         let level = Level(
             number: 1,
-            parents: [Parent(state, on: BlockList(naturalOrder: division.sharding), division)],
+            parents: [FrontierState(state, on: BlockList(naturalOrder: division.sharding), division)],
             expansions: bench.problem.edges.map {
                 Expansion(
-                    parent: 0, edge: $0, mask: Mask([$0]), cost: Cost(parameters: 1, flops: 1), estimate: 1)
+                    parent: 0, unit: Unit($0), variant: Variant(Mask([Unit($0)])),
+                    cost: Cost(parameters: 1, flops: 1), estimate: 1)
             }, keep: 1, baseLoss: 0, objective: .signed)
         #expect(
             try bench.tell(
-                .begin(level, division: bench.problem.division, usesBounds: true, recorded: []))
+                .begin(LevelRace(level, division: bench.problem.division, usesBounds: true), recorded: []))
                 == [
                     "01: task 1/1 block 0", "02: task 2/1 block 0", "03: task 3/1 block 0",
                     "01: task 4/1 block 1", "02: task 5/1 block 1", "03: task 6/1 block 1",
@@ -172,7 +172,7 @@ import Testing
         _ = try bench.begin()
         _ = try bench.join(1)
         let words = try bench.result(1, 1, from: 1, samples: 3)
-        #expect(words == ["01: refused, its result of task 1 has a wrong shape", "close 01"])
+        #expect(words == ["01: refused, its result of task 1 has a wrong shape: 1 times 4 losses were asked for", "close 01"])
         #expect(try bench.join(2).last == "02: task 2/1 block 0")
     }
 

@@ -1,6 +1,7 @@
 import ComputationGraph
 import Datasets
 import Search
+import Work
 import Testing
 
 @testable import Coordination
@@ -16,15 +17,15 @@ import Testing
     ) -> CoordinatorEvent {
         let id = AttemptID(TaskID(task), 1)
         let score = SampleScores(losses: [Float](repeating: 1, count: losses), correct: [])
+        let key = lossKey(
+            block: BlockID(shard: 0, index: block), samples: samples ?? Array(block * 4..<block * 4 + 4))
         return .received(
             .handover(
                 Handover(
-                    assignment: Assignment(
-                        id: id, state: .empty, block: BlockID(shard: 0, index: block),
-                        samples: samples ?? Array(block * 4..<block * 4 + 4), edges: [nil],
-                        deadline: .seconds(1)),
+                    key: key,
                     result: TaskResult(
-                        id: id, scores: [SampleScores](repeating: score, count: scores), seconds: 1))),
+                        id: id, result: LossItem.result([SampleScores](repeating: score, count: scores)),
+                        seconds: 1))),
             from: first)
     }
 
@@ -58,7 +59,7 @@ import Testing
         #expect(try bench.tell(handover(bench, samples: [3, 2, 1, 0])) == ["01: acknowledged 77/1"])
         #expect(
             try bench.tell(handover(bench, losses: 3))
-                == ["01: refused, what it hands over has a wrong shape", "close 01"])
+                == ["01: refused, what it hands over has a wrong shape: 1 times 4 losses were asked for", "close 01"])
     }
 
     @Test func aResultOfATaskThatSomebodyElseWasGivenIsRefused() throws {

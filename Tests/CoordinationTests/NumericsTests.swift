@@ -25,12 +25,8 @@ import Testing
 
     private let handover = WorkerMessage.handover(
         Handover(
-            assignment: Assignment(
-                id: AttemptID(TaskID(77), 1), state: .empty, block: BlockID(shard: 0, index: 0),
-                samples: [0, 1, 2, 3], edges: [nil], deadline: .seconds(1)),
-            result: TaskResult(
-                id: AttemptID(TaskID(77), 1),
-                scores: [SampleScores(losses: [1, 1, 1, 1], correct: [])], seconds: 1)))
+            key: lossKey(samples: [0, 1, 2, 3]),
+            result: TaskResult(id: AttemptID(TaskID(77), 1), result: lossResult([1, 1, 1, 1]), seconds: 1)))
 
     @Test func theFirstResultOfAMachineWithOtherBitsFollowsItsMark() throws {
         var bench = try bench(allowed: true)

@@ -1,20 +1,27 @@
 import ComputationGraph
 import Datasets
 import Search
+import Work
 import Testing
 
 @testable import Coordination
 
 /// Losses that need no model: a hash of mask and sample.
 private enum Scores {
-    static func of(_ state: Mask, _ edges: [Edge?], _ samples: [Int]) -> [SampleScores] {
-        edges.map { edge in
+    /// The result of an item of losses.
+    static func of(_ key: WorkKey) throws -> [UInt8] {
+        let item = try LossItem(payload: key.payload)
+        return LossItem.result(of(item.variants.map(\.mask), item.samples))
+    }
+
+    private static func of(_ masks: [Mask], _ samples: [Int]) -> [SampleScores] {
+        masks.map { mask in
             var hash: UInt64 = 3
             func mix(_ number: Int) {
                 hash = (hash ^ UInt64(number)) &* 0xBF58_476D_1CE4_E5B9
                 hash ^= hash >> 29
             }
-            for edge in (edge.map { state.removing($0) } ?? state).units.map(\.edge) { mix(edge.node << 8 | edge.slot) }
+            for edge in mask.units.map(\.edge) { mix(edge.node << 8 | edge.slot) }
             let ofMask = hash
             return SampleScores(
                 losses: samples.map { sample in
@@ -51,7 +58,7 @@ private struct Bench {
         let plain = problem.run()
         let run = RunDescription(
             session: 1, modelPath: plain.modelPath, modelSHA256: plain.modelSHA256, dataPath: plain.dataPath,
-            dataSHA256: plain.dataSHA256, sampleLimit: nil, loss: "kl", sharding: plain.sharding,
+            dataSHA256: plain.dataSHA256, sampleLimit: nil, setup: "kl", sharding: plain.sharding,
             dataBudget: room.map { $0 * 100 })
         var settings = CoordinatorSettings(run: run, softwareVersion: "1")
         settings.shards = (0..<shards).map {
@@ -69,7 +76,7 @@ private struct Bench {
                 hello: Hello(
                     softwareVersion: "1", identity: WorkerID(high: 0, low: UInt64(name)), host: "h",
                     process: 1, processor: "p", engine: "e", memory: memory)))
-        perform(worker.handle(.connected, at: now), of: connection, &worker, proof: proof)
+        try perform(worker.handle(.connected, at: now), of: connection, &worker, proof: proof)
         machines[connection] = worker
         try deliver()
     }
@@ -82,9 +89,9 @@ private struct Bench {
                 if case .hold(let shards) = message {
                     holds[connection, default: []].append(shards.map(\.shard))
                 }
-                perform(worker.handle(.received(message), at: now), of: connection, &worker)
+                try perform(worker.handle(.received(message), at: now), of: connection, &worker)
                 machines[connection] = worker
-            case .levelFinished(let outcome): self.outcome = outcome
+            case .finished(let source): outcome = (source as? LevelRace)?.outcome()
             case .fail(let error): failure = error
             default: break
             }
@@ -102,25 +109,23 @@ private struct Bench {
 
     private mutating func perform(
         _ actions: [WorkerAction], of connection: ConnectionID, _ worker: inout Worker, proof: [UInt8] = []
-    ) {
+    ) throws {
         for action in actions {
             switch action {
             case .send(let message): inbox.append((message, connection))
             case .load(let run):
-                perform(
+                try perform(
                     worker.handle(.loaded(run, shards: [], proof: proofs[connection] ?? []), at: now),
                     of: connection, &worker)
             case .hold(let shards):
-                perform(worker.handle(.holds(shards.map(\.shard)), at: now), of: connection, &worker)
-            case .compute(let assignment) where !idle.contains(connection):
+                try perform(worker.handle(.holds(shards.map(\.shard)), at: now), of: connection, &worker)
+            case .compute(let order) where !idle.contains(connection):
                 // A worker must never be asked about data that it does not hold.
-                guard holds[connection]?.last?.contains(assignment.block.shard) == true else { continue }
-                perform(
+                let shard = try LossItem(payload: order.key.payload).block.shard
+                guard holds[connection]?.last?.contains(shard) == true else { continue }
+                try perform(
                     worker.handle(
-                        .computed(
-                            assignment.id,
-                            scores: Scores.of(assignment.state, assignment.edges, assignment.samples),
-                            seconds: 0.01),
+                        .computed(order.id, result: try Scores.of(order.key), seconds: 0.01),
                         at: now), of: connection, &worker)
             default: break
             }
@@ -143,14 +148,14 @@ private struct Bench {
 
 @Suite struct ShardTests {
     /// What one race without any cluster finds.
-    private func expected(_ problem: SmallProblem, _ level: Level) -> [String] {
+    private func expected(_ problem: SmallProblem, _ level: Level) throws -> [String] {
         var race = LevelRace(level, division: problem.division, usesBounds: true)
-        while let task = race.nextTask() { race.fold(task, Scores.of(task.state, task.edges, task.samples)) }
+        while let item = race.next(for: WorkerView()) { _ = race.fold(item, try Scores.of(item.key)) }
         return Scores.bits(race.outcome())
     }
 
     private func begin(_ bench: inout Bench, _ level: Level) throws {
-        try bench.tell(.begin(level, division: bench.problem.division, usesBounds: true, recorded: []))
+        try bench.tell(.begin(LevelRace(level, division: bench.problem.division), recorded: []))
     }
 
     @Test func withRoomForAllEveryWorkerHoldsAll() throws {
@@ -160,7 +165,7 @@ private struct Bench {
         #expect(bench.holds.values.map { $0.last?.sorted() } == [[0, 1, 2], [0, 1, 2]])
         try begin(&bench, bench.problem.base)
         try bench.finish()
-        #expect(bench.outcome.map(Scores.bits) == expected(bench.problem, bench.problem.base))
+        #expect(try bench.outcome.map(Scores.bits) == expected(bench.problem, bench.problem.base))
     }
 
     @Test func workersWithLittleRoomShareTheShardsOut() throws {
@@ -177,7 +182,7 @@ private struct Bench {
             settings = CoordinatorSettings(
                 run: RunDescription(
                     session: 1, modelPath: "", modelSHA256: run.modelSHA256, dataPath: "",
-                    dataSHA256: run.dataSHA256, sampleLimit: nil, loss: "kl", sharding: run.sharding,
+                    dataSHA256: run.dataSHA256, sampleLimit: nil, setup: "kl", sharding: run.sharding,
                     memoryBudget: 1000, dataBudget: 200), softwareVersion: "1")
             settings.shards = (0..<4).map {
                 ShardContent(shard: $0, content: ContentID(sha256: run.dataSHA256, size: 100))
@@ -195,12 +200,12 @@ private struct Bench {
         try begin(&bench, bench.problem.base)
         try bench.finish()
         let base = try #require(bench.outcome)
-        #expect(Scores.bits(base) == expected(bench.problem, bench.problem.base))
+        #expect(try Scores.bits(base) == expected(bench.problem, bench.problem.base))
         let next = bench.problem.level(1, after: base.best, baseLoss: base.best[0].loss)
         bench.outcome = nil
         try begin(&bench, next)
         try bench.finish()
-        #expect(bench.outcome.map(Scores.bits) == expected(bench.problem, next))
+        #expect(try bench.outcome.map(Scores.bits) == expected(bench.problem, next))
         #expect(bench.holds.values.allSatisfy { $0.allSatisfy { $0.count == 1 } }, "there is room for one")
     }
 
@@ -213,7 +218,7 @@ private struct Bench {
         bench.machines[ConnectionID([2])] = nil
         try bench.tell(.disconnected(ConnectionID([2])))
         try bench.finish()
-        #expect(bench.outcome.map(Scores.bits) == expected(bench.problem, bench.problem.base))
+        #expect(try bench.outcome.map(Scores.bits) == expected(bench.problem, bench.problem.base))
         let told = Set((bench.holds[ConnectionID([1])] ?? []).flatMap { $0 })
         #expect(told == [0, 1, 2, 3])
     }

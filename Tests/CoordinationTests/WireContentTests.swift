@@ -1,6 +1,7 @@
 import ComputationGraph
 import Foundation
 import Search
+import Work
 import Testing
 
 @testable import Coordination
@@ -14,7 +15,7 @@ import Testing
         let plain = try SmallProblem(samples: 8, shards: 2, blockSize: 4, edges: 3, keep: 1).run()
         return RunDescription(
             session: plain.session, modelPath: plain.modelPath, modelSHA256: plain.modelSHA256,
-            dataPath: plain.dataPath, dataSHA256: plain.dataSHA256, sampleLimit: nil, loss: "kl",
+            dataPath: plain.dataPath, dataSHA256: plain.dataSHA256, sampleLimit: nil, setup: "kl",
             sharding: plain.sharding, modelParts: parts, reference: reference, dataBytes: 1 << 40,
             dataBudget: 99)
     }
@@ -25,7 +26,7 @@ import Testing
             parts: [
                 ModelPart(name: "a.onnx", content: content), ModelPart(name: "w/b.bin", content: content),
             ],
-            reference: Reference(content: content, samples: 4, edges: [Edge(node: 3, slot: 1)]))
+            reference: Reference(content: content, key: lossKey(0, units: [nil, Unit(Edge(node: 3, slot: 1))])))
         for message: CoordinatorMessage in [
             .welcome(run), .hold([]), .hold([ShardContent(shard: 1, content: content)]),
             .chunk(Chunk(sha256: hash, offset: 1 << 40, bytes: Data([1, 2, 3]))),
@@ -78,10 +79,10 @@ import Testing
     }
 
     @Test func aFrameFromAWorkerIsNoLargerThanItsRunNeeds() throws {
-        // 4096 expansions of blocks of 64 samples, 4 bytes of loss and 4 of what is correct each: 2 MiB and a little.
+        // What the run's work answers at most, what was asked for beside it in a handover, and a little.
         let sharding = try SmallProblem(samples: 640, shards: 2, blockSize: 64, edges: 3, keep: 1).division
             .sharding
-        #expect(WireLimits(sharding).workerFrameBytes == 4096 * 64 * 8 + 1024)
-        #expect(WireLimits().coordinatorFrameBytes < 8 << 20)
+        #expect(WireLimits(sharding, resultBytes: 1 << 20).workerFrameBytes == (1 << 20) + (4 << 20) + 1024)
+        #expect(WireLimits().coordinatorFrameBytes < 10 << 20)
     }
 }

@@ -2,6 +2,7 @@ import ComputationGraph
 import Datasets
 import Foundation
 import Search
+import Work
 import Testing
 
 @testable import Coordination
@@ -19,27 +20,14 @@ import Testing
                     process: 4711,
                     processor: "a processor")),
             .ready(shards: [0, 2, 1]), .alive(computed: 12), .cancelled(id),
-            .result(
-                TaskResult(
-                    id: id,
-                    scores: [
-                        SampleScores(losses: odd, correct: [0, 1, 2, .max, 4, 5]),
-                        SampleScores(losses: odd.reversed(), correct: [6, 5, 4, 3, 2, 1]),
-                    ], seconds: 0.25)),
-            .result(TaskResult(id: id, scores: [SampleScores(losses: [1], correct: [])], seconds: 0)),
+            .result(TaskResult(id: id, result: LossItem.result([SampleScores(losses: odd, correct: [])]), seconds: 0.25)),
+            .result(TaskResult(id: id, result: [], seconds: 0)),
             .failed(TaskFailure(id: id, reason: "node 3 (conv): no", isPermanent: true)),
             .goodbye(reason: "asked to", failed: false),
             .handover(
                 Handover(
-                    assignment: Assignment(
-                        id: id, state: Mask([Edge(node: 3, slot: 1)]), block: BlockID(shard: 0, index: 1),
-                        samples: [4, 2], edges: [nil, Edge(node: 1, slot: 0)], deadline: .seconds(9)),
-                    result: TaskResult(
-                        id: id,
-                        scores: [
-                            SampleScores(losses: [1, 2], correct: []),
-                            SampleScores(losses: [3, 4], correct: []),
-                        ], seconds: 1))),
+                    key: lossKey(7, state: Mask([Edge(node: 3, slot: 1)]), units: [nil, Unit(Edge(node: 1, slot: 0))]),
+                    result: TaskResult(id: id, result: lossResult([1, 2], [3, 4]), seconds: 1))),
         ]
         for message in messages { #expect(try wire.decodeWorkerMessage(wire.encode(message)) == message) }
     }
@@ -52,27 +40,14 @@ import Testing
             .stop(reason: "done"),
             .alive, .introduce,
             .task(
-                Assignment(
-                    id: id, state: Mask([Edge(node: 3, slot: 1), Edge(node: 0, slot: 0)]),
-                    block: BlockID(shard: 1, index: 2), samples: [9, 0, 5],
-                    edges: [nil, Edge(node: 70000, slot: 2)],
+                WorkOrder(
+                    id: id, key: WorkKey(kind: WorkKind("statistics"), stage: 0, payload: [0, 255, 3]),
+                    hints: [1, 2], contents: [ContentID(sha256: [UInt8](repeating: 4, count: 32), size: 9)],
                     deadline: .milliseconds(1500))),
         ]
         for message in messages {
             #expect(try wire.decodeCoordinatorMessage(wire.encode(message)) == message)
         }
-    }
-
-    @Test func lossesKeepTheirBitsThoughTheyAreNoNumbers() throws {
-        let patterns: [UInt32] = [0x7FC0_0001, 0xFFC0_0000, 0x7F80_0001, 0x8000_0000]
-        let result = TaskResult(
-            id: AttemptID(TaskID(1), 1),
-            scores: [SampleScores(losses: patterns.map(Float.init(bitPattern:)), correct: [])], seconds: 1)
-        guard case .result(let found) = try wire.decodeWorkerMessage(wire.encode(.result(result))) else {
-            Issue.record("it came back as something else")
-            return
-        }
-        #expect(found.scores[0].losses.map(\.bitPattern) == patterns)
     }
 
     /// Found by `Scripts/fuzz wire`: a lease came back a nanosecond shorter than it was sent.
@@ -86,18 +61,16 @@ import Testing
 
     /// Field numbers and types by hand, as another implementation of protocol buffers would write them.
     @Test func theLayoutIsThatOfTheSchema() throws {
-        // version = 3 (field 1, varint); result = field 22 (tag 0xB2 0x01): task 5, attempt 2, 1 expansion,
-        // losses = 1.0f, no correct, seconds = 2.0.
+        // version = 4 (field 1, varint); result = field 22 (tag 0xB2 0x01) of 19 bytes: task 5, attempt 2,
+        // result = field 3 of 4 bytes, seconds = field 4, 2.0.
         let bytes: [UInt8] = [
-            0x08, 0x03, 0xB2, 0x01, 0x15, 0x08, 0x05, 0x10, 0x02, 0x18, 0x01, 0x22, 0x04, 0x00, 0x00, 0x80,
-            0x3F, 0x31,
+            0x08, 0x04, 0xB2, 0x01, 0x13, 0x08, 0x05, 0x10, 0x02, 0x1A, 0x04, 0x00, 0x00, 0x80, 0x3F, 0x21,
             0, 0, 0, 0, 0, 0, 0x00, 0x40,
         ]
         var whole = Data(bytes)
         Checksum.append(to: &whole)
         let expected = WorkerMessage.result(
-            TaskResult(
-                id: AttemptID(TaskID(5), 2), scores: [SampleScores(losses: [1], correct: [])], seconds: 2))
+            TaskResult(id: AttemptID(TaskID(5), 2), result: [0, 0, 0x80, 0x3F], seconds: 2))
         #expect(try wire.decodeWorkerMessage(whole) == expected)
         #expect(try wire.encode(expected) == whole)
         #expect(whole.count == bytes.count + 9 && whole[bytes.count] == 0x79, "field 15, fixed64")
@@ -122,8 +95,7 @@ import Testing
         let whole = try wire.encode(
             .result(
                 TaskResult(
-                    id: AttemptID(TaskID(3), 1),
-                    scores: [SampleScores(losses: [Float](repeating: 1.5, count: 40), correct: [])],
+                    id: AttemptID(TaskID(3), 1), result: lossResult([Float](repeating: 1.5, count: 40)),
                     seconds: 1)))
         for word in 0..<(whole.count - 9) / 8 - 1 {
             for distance in 20..<40 {
@@ -139,8 +111,8 @@ import Testing
     @Test func otherVersionsAreNamed() throws {
         // version = 9, alive = field 40.
         let frame = Data([0x08, 0x09, 0xC2, 0x02, 0x00])
-        #expect(throws: WireError.wrongVersion(peer: 9, own: 3)) { try wire.decodeWorkerMessage(frame) }
-        #expect(throws: WireError.wrongVersion(peer: 9, own: 3)) { try wire.decodeCoordinatorMessage(frame) }
+        #expect(throws: WireError.wrongVersion(peer: 9, own: 4)) { try wire.decodeWorkerMessage(frame) }
+        #expect(throws: WireError.wrongVersion(peer: 9, own: 4)) { try wire.decodeCoordinatorMessage(frame) }
     }
 
     @Test func aRefusalIsUnderstoodInEveryVersion() throws {
@@ -154,9 +126,9 @@ import Testing
         #expect(throws: WireError.unknownKind("stop")) { try wire.decodeWorkerMessage(stop) }
         let ready = try wire.encode(WorkerMessage.ready(shards: [0]))
         #expect(throws: WireError.unknownKind("ready")) { try wire.decodeCoordinatorMessage(ready) }
-        // version = 2, field 99 that nobody knows.
+        // version = 4, field 99 that nobody knows.
         #expect(throws: WireError.unknownKind("unknown")) {
-            var frame = Data([0x08, 0x03, 0x9A, 0x06, 0x00])
+            var frame = Data([0x08, 0x04, 0x9A, 0x06, 0x00])
             Checksum.append(to: &frame)
             return try wire.decodeWorkerMessage(frame)
         }
@@ -165,28 +137,32 @@ import Testing
     @Test func sizesAndCountsBeyondTheLimitsAreErrors() throws {
         var limits = WireLimits()
         limits.frameBytes = 200
-        limits.stateEdges = 2
-        limits.blockSamples = 4
-        limits.expansions = 3
+        limits.payloadBytes = 4
+        limits.resultBytes = 8
+        limits.itemContents = 1
         limits.textBytes = 8
         let narrow = Wire(limits: limits)
         #expect(throws: WireError.tooLarge(bytes: 201, limit: 200)) {
             try narrow.decodeWorkerMessage(Data(repeating: 0, count: 201))
         }
-        func task(state: Int = 0, samples: Int = 1, edges: Int = 1) throws -> Data {
+        func task(payload: Int = 4, hints: Int = 0, contents: Int = 0, kind: String = "k") throws -> Data {
             try wire.encode(
                 .task(
-                    Assignment(
-                        id: AttemptID(TaskID(1), 1), state: Mask((0..<state).map { Edge(node: $0, slot: 0) }),
-                        block: BlockID(shard: 0, index: 0), samples: Array(0..<samples),
-                        edges: [Edge?](repeating: nil, count: edges), deadline: .seconds(1))))
+                    WorkOrder(
+                        id: AttemptID(TaskID(1), 1),
+                        key: WorkKey(
+                            kind: WorkKind(kind), stage: 0, payload: [UInt8](repeating: 1, count: payload)),
+                        hints: [UInt8](repeating: 1, count: hints),
+                        contents: (0..<contents).map {
+                            ContentID(sha256: [UInt8](repeating: UInt8($0), count: 32), size: 1)
+                        }, deadline: .seconds(1))))
         }
         #expect(throws: Never.self) {
-            try narrow.decodeCoordinatorMessage(task(state: 2, samples: 4, edges: 3))
+            try narrow.decodeCoordinatorMessage(task(payload: 4, hints: 4, contents: 1))
         }
         for (bytes, field) in [
-            (try task(state: 3), "state"), (try task(samples: 5), "samples"), (try task(edges: 4), "edges"),
-            (try task(edges: 0), "edges"),
+            (try task(payload: 5), "key.payload"), (try task(hints: 5), "hints"),
+            (try task(contents: 2), "contents"), (try task(kind: ""), "key"),
         ] {
             #expect {
                 try narrow.decodeCoordinatorMessage(bytes)
@@ -196,8 +172,8 @@ import Testing
         }
         let long = try wire.encode(CoordinatorMessage.stop(reason: "nine chars"))
         #expect(throws: WireError.self) { try narrow.decodeCoordinatorMessage(long) }
-        let scores = [SampleScores](repeating: SampleScores(losses: [1], correct: []), count: 4)
-        let result = TaskResult(id: AttemptID(TaskID(1), 1), scores: scores, seconds: 1)
+        let result = TaskResult(
+            id: AttemptID(TaskID(1), 1), result: [UInt8](repeating: 1, count: 9), seconds: 1)
         #expect(throws: WireError.self) { try narrow.decodeWorkerMessage(wire.encode(.result(result))) }
         #expect(throws: WireError.self) { try narrow.encode(.result(result)) }
     }
@@ -209,14 +185,12 @@ import Testing
             try wire.encode(
                 .result(
                     TaskResult(
-                        id: AttemptID(TaskID(1), 1),
-                        scores: [SampleScores(losses: [1, 2, 3], correct: [1, 0, 1])], seconds: 1))),
+                        id: AttemptID(TaskID(1), 1), result: lossResult([1, 2, 3]), seconds: 1))),
             try wire.encode(
                 .task(
-                    Assignment(
-                        id: AttemptID(TaskID(1), 1), state: Mask([Edge(node: 1, slot: 0)]),
-                        block: BlockID(shard: 0, index: 1), samples: [1, 2], edges: [nil],
-                        deadline: .seconds(1)))),
+                    WorkOrder(
+                        id: AttemptID(TaskID(1), 1), key: lossKey(state: Mask([Edge(node: 1, slot: 0)])),
+                        hints: [1], deadline: .seconds(1)))),
         ]
         var random = SplitMix64(seed: 7)
         for bytes in whole {

@@ -2,6 +2,7 @@ import Foundation
 import Testing
 
 @testable import Coordination
+import Work
 
 /// A worker that asks for pieces of contents.
 @Suite struct WorkerContentTests {

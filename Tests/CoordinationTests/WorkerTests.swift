@@ -1,6 +1,7 @@
 import ComputationGraph
 import Datasets
 import Search
+import Work
 import Testing
 
 @testable import Coordination
@@ -35,17 +36,14 @@ private struct Bench {
     }
 }
 
-private func assignment(_ task: UInt64, _ attempt: UInt32 = 1) -> Assignment {
-    Assignment(
-        id: AttemptID(TaskID(task), attempt), state: .empty, block: BlockID(shard: 0, index: 0),
-        samples: [0, 1],
-        edges: [nil], deadline: .seconds(5))
+private func order(_ task: UInt64, _ attempt: UInt32 = 1) -> WorkOrder {
+    WorkOrder(id: AttemptID(TaskID(task), attempt), key: lossKey(), deadline: .seconds(5))
 }
 
-private let scores = [SampleScores(losses: [1, 2], correct: [])]
+private let computed = lossResult([1, 2])
 
 private func result(_ task: UInt64, _ attempt: UInt32 = 1) -> WorkerMessage {
-    .result(TaskResult(id: AttemptID(TaskID(task), attempt), scores: scores, seconds: 1))
+    .result(TaskResult(id: AttemptID(TaskID(task), attempt), result: computed, seconds: 1))
 }
 
 @Suite struct WorkerTests {
@@ -59,22 +57,22 @@ private func result(_ task: UInt64, _ attempt: UInt32 = 1) -> WorkerMessage {
     @Test func tasksAreComputedOneAfterTheOther() throws {
         var bench = try Bench()
         try bench.makeReady()
-        #expect(try bench.tell(.received(.task(assignment(1)))) == [.compute(assignment(1))])
-        #expect(try bench.tell(.received(.task(assignment(2)))) == [])
+        #expect(try bench.tell(.received(.task(order(1)))) == [.compute(order(1))])
+        #expect(try bench.tell(.received(.task(order(2)))) == [])
         #expect(
-            try bench.tell(.computed(AttemptID(TaskID(1), 1), scores: scores, seconds: 1))
-                == [.send(result(1)), .compute(assignment(2))])
+            try bench.tell(.computed(AttemptID(TaskID(1), 1), result: computed, seconds: 1))
+                == [.send(result(1)), .compute(order(2))])
     }
 
     @Test func aQueuedTaskIsDroppedOnRequestAndARunningOneIsNot() throws {
         var bench = try Bench()
         try bench.makeReady()
-        _ = try bench.tell(.received(.task(assignment(1))))
-        _ = try bench.tell(.received(.task(assignment(2))))
+        _ = try bench.tell(.received(.task(order(1))))
+        _ = try bench.tell(.received(.task(order(2))))
         #expect(try bench.tell(.received(.cancel(TaskID(1)))) == [])
         #expect(try bench.tell(.received(.cancel(TaskID(2)))) == [.send(.cancelled(AttemptID(TaskID(2), 1)))])
         #expect(
-            try bench.tell(.computed(AttemptID(TaskID(1), 1), scores: scores, seconds: 1)) == [
+            try bench.tell(.computed(AttemptID(TaskID(1), 1), result: computed, seconds: 1)) == [
                 .send(result(1))
             ])
     }
@@ -83,8 +81,8 @@ private func result(_ task: UInt64, _ attempt: UInt32 = 1) -> WorkerMessage {
         var bench = try Bench()
         try bench.makeReady()
         for task in UInt64(1)...2 {
-            _ = try bench.tell(.received(.task(assignment(task))))
-            _ = try bench.tell(.computed(AttemptID(TaskID(task), 1), scores: scores, seconds: 1))
+            _ = try bench.tell(.received(.task(order(task))))
+            _ = try bench.tell(.computed(AttemptID(TaskID(task), 1), result: computed, seconds: 1))
         }
         _ = try bench.tell(.received(.acknowledged(AttemptID(TaskID(1), 1))))
         #expect(try bench.tell(.received(.introduce)) == [.send(.hello(bench.worker.settings.hello))])
@@ -96,19 +94,19 @@ private func result(_ task: UInt64, _ attempt: UInt32 = 1) -> WorkerMessage {
     @Test func theNextCoordinatorOfTheRunIsGivenWhatTheOldOneAskedFor() throws {
         var bench = try Bench()
         try bench.makeReady()
-        for task in UInt64(1)...2 { _ = try bench.tell(.received(.task(assignment(task)))) }
-        _ = try bench.tell(.computed(AttemptID(TaskID(1), 1), scores: scores, seconds: 1))
+        for task in UInt64(1)...2 { _ = try bench.tell(.received(.task(order(task)))) }
+        _ = try bench.tell(.computed(AttemptID(TaskID(1), 1), result: computed, seconds: 1))
         _ = try bench.tell(.received(.introduce))
         func handover(_ task: UInt64) -> WorkerMessage {
             guard case .result(let result) = result(task) else { preconditionFailure("it is a result") }
-            return .handover(Handover(assignment: assignment(task), result: result))
+            return .handover(Handover(key: order(task).key, result: result))
         }
         #expect(
             try bench.tell(.received(.welcome(bench.other)))
                 == [.send(handover(1)), .send(.ready(shards: [0]))],
             "the same files need not be loaded again")
         #expect(
-            try bench.tell(.computed(AttemptID(TaskID(2), 1), scores: scores, seconds: 1))
+            try bench.tell(.computed(AttemptID(TaskID(2), 1), result: computed, seconds: 1))
                 == [.send(handover(2))])
         _ = try bench.tell(.received(.acknowledged(AttemptID(TaskID(1), 1))))
         _ = try bench.tell(.received(.introduce))
@@ -120,12 +118,12 @@ private func result(_ task: UInt64, _ attempt: UInt32 = 1) -> WorkerMessage {
     @Test func anotherRunsCoordinatorIsGivenNothingOfTheFirst() throws {
         var bench = try Bench()
         try bench.makeReady()
-        _ = try bench.tell(.received(.task(assignment(1))))
-        _ = try bench.tell(.computed(AttemptID(TaskID(1), 1), scores: scores, seconds: 1))
+        _ = try bench.tell(.received(.task(order(1))))
+        _ = try bench.tell(.computed(AttemptID(TaskID(1), 1), result: computed, seconds: 1))
         _ = try bench.tell(.received(.introduce))
         let run = RunDescription(
             session: 3, modelPath: "other.onnx", modelSHA256: [UInt8](repeating: 9, count: 32),
-            dataPath: "data.npz", dataSHA256: [UInt8](repeating: 2, count: 32), sampleLimit: nil, loss: "kl",
+            dataPath: "data.npz", dataSHA256: [UInt8](repeating: 2, count: 32), sampleLimit: nil, setup: "kl",
             sharding: bench.run.sharding)
         #expect(try bench.tell(.received(.welcome(run))) == [.load(run)])
         #expect(try bench.tell(.loaded(run, shards: [0])) == [.send(.ready(shards: [0]))])
@@ -134,8 +132,8 @@ private func result(_ task: UInt64, _ attempt: UInt32 = 1) -> WorkerMessage {
     @Test func anAnswerWithoutAcknowledgementIsSentAgainWithGrowingPauses() throws {
         var bench = try Bench()
         try bench.makeReady()
-        _ = try bench.tell(.received(.task(assignment(1))))
-        _ = try bench.tell(.computed(AttemptID(TaskID(1), 1), scores: scores, seconds: 1))
+        _ = try bench.tell(.received(.task(order(1))))
+        _ = try bench.tell(.computed(AttemptID(TaskID(1), 1), result: computed, seconds: 1))
         var times: [Double] = []
         for tick in 1...80 {
             _ = try bench.tell(.received(.alive))
@@ -149,7 +147,7 @@ private func result(_ task: UInt64, _ attempt: UInt32 = 1) -> WorkerMessage {
     @Test func aComputationThatNeverEndsEndsTheWorker() throws {
         var bench = try Bench()
         try bench.makeReady()
-        _ = try bench.tell(.received(.task(assignment(1))))
+        _ = try bench.tell(.received(.task(order(1))))
         var ending: [WorkerAction] = []
         var seconds = 0.0
         while ending.isEmpty, seconds < 100 {
