@@ -178,7 +178,8 @@ let package = Package(
             name: "SearchTests", dependencies: ["Search", "ComputationGraph", "Datasets", "ONNX", "Work"],
             swiftSettings: swiftSettings),
         .testTarget(
-            name: "JournalTests", dependencies: ["Journal", "Work"],
+            name: "JournalTests",
+            dependencies: ["Journal", "Work", .product(name: "GRDB", package: "GRDB.swift")],
             swiftSettings: swiftSettings),
         .testTarget(
             name: "ReportTests", dependencies: ["Report", "Search", "ComputationGraph", "Datasets", "ONNX"],

@@ -2,6 +2,7 @@ import Coordination
 import Foundation
 import Synchronization
 import Testing
+import Work
 
 @testable import Cluster
 

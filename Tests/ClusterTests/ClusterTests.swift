@@ -3,6 +3,7 @@ import Datasets
 import Foundation
 import Search
 import Testing
+import Work
 import ZeroMQ
 
 @testable import Cluster
@@ -12,24 +13,24 @@ import ZeroMQ
     func workersFindWhatOneProcessFinds(scheme: String, count: Int) async throws {
         let problem = try SmallProblem()
         let context = try Context()
-        let evaluator = try ClusterEvaluator(
+        let runner = try ClusterRunner(
             problem.settings(), endpoint: uniqueEndpoint(scheme), context: context, logger: quiet)
-        let workers = try (0..<count).map { _ in try WorkerThread(evaluator.endpoint, context: context) }
-        #expect(try await problem.search(evaluator) == problem.expected())
-        evaluator.shutdown()
+        let workers = try (0..<count).map { _ in try WorkerThread(runner.endpoint, context: context) }
+        #expect(try await problem.search(runner) == problem.expected())
+        runner.shutdown()
         for worker in workers { #expect(try await worker.end() == .finished(reason: "the run is over")) }
     }
 
     @Test func encryptedWorkersFindTheSameOverTCP() async throws {
         let problem = try SmallProblem()
         let (server, client) = (try CurveKeyPair.generate(), try CurveKeyPair.generate())
-        let evaluator = try ClusterEvaluator(
+        let runner = try ClusterRunner(
             problem.settings(), endpoint: "tcp://127.0.0.1:*",
             keys: CoordinatorKeys(secretKey: server.secretKey, allowed: [client.publicKey]), logger: quiet)
         let worker = try WorkerThread(
-            evaluator.endpoint, keys: WorkerKeys(own: client, coordinator: server.publicKey))
-        #expect(try await problem.search(evaluator) == problem.expected())
-        evaluator.shutdown()
+            runner.endpoint, keys: WorkerKeys(own: client, coordinator: server.publicKey))
+        #expect(try await problem.search(runner) == problem.expected())
+        runner.shutdown()
         #expect(try await worker.end() == .finished(reason: "the run is over"))
     }
 
@@ -38,12 +39,12 @@ import ZeroMQ
         let (server, client, stranger) = (
             try CurveKeyPair.generate(), try CurveKeyPair.generate(), try CurveKeyPair.generate()
         )
-        let evaluator = try ClusterEvaluator(
+        let runner = try ClusterRunner(
             problem.settings(), endpoint: "tcp://127.0.0.1:*",
             keys: CoordinatorKeys(secretKey: server.secretKey, allowed: [client.publicKey]), logger: quiet)
-        defer { evaluator.shutdown() }
+        defer { runner.shutdown() }
         let unknown = try WorkerThread(
-            evaluator.endpoint, keys: WorkerKeys(own: stranger, coordinator: server.publicKey))
+            runner.endpoint, keys: WorkerKeys(own: stranger, coordinator: server.publicKey))
         guard case .refused(let reason) = try await unknown.end() else {
             Issue.record("a worker whose key is not on the list was not refused")
             return
@@ -54,7 +55,7 @@ import ZeroMQ
     @Test func anEndpointThatOthersCanReachNeedsKeys() throws {
         let problem = try SmallProblem()
         #expect(throws: ClusterError.keysMissing(endpoint: "tcp://127.0.0.1:*")) {
-            try ClusterEvaluator(problem.settings(), endpoint: "tcp://127.0.0.1:*", logger: quiet)
+            try ClusterRunner(problem.settings(), endpoint: "tcp://127.0.0.1:*", logger: quiet)
         }
         #expect(throws: ClusterError.keysMissing(endpoint: "tcp://127.0.0.1:1")) {
             try WorkerService(endpoint: "tcp://127.0.0.1:1", softwareVersion: "test")
@@ -66,17 +67,17 @@ import ZeroMQ
         let endpoint = uniqueEndpoint()
         let worker = try WorkerThread(endpoint)
         try await Task.sleep(for: .milliseconds(300))
-        let evaluator = try ClusterEvaluator(problem.settings(), endpoint: endpoint, logger: quiet)
-        #expect(try await problem.search(evaluator) == problem.expected())
-        evaluator.shutdown()
+        let runner = try ClusterRunner(problem.settings(), endpoint: endpoint, logger: quiet)
+        #expect(try await problem.search(runner) == problem.expected())
+        runner.shutdown()
         #expect(try await worker.end() != nil)
     }
 
     @Test func anotherSoftwareVersionIsRefusedByName() async throws {
         let problem = try SmallProblem()
-        let evaluator = try ClusterEvaluator(problem.settings(), endpoint: uniqueEndpoint(), logger: quiet)
-        defer { evaluator.shutdown() }
-        let worker = try WorkerThread(evaluator.endpoint, version: "other")
+        let runner = try ClusterRunner(problem.settings(), endpoint: uniqueEndpoint(), logger: quiet)
+        defer { runner.shutdown() }
+        let worker = try WorkerThread(runner.endpoint, version: "other")
         #expect(
             try await worker.end()
                 == .refused(reason: "the worker's software version is other, the coordinator's test"))
@@ -85,11 +86,11 @@ import ZeroMQ
     @Test func aRunThatNoWorkerCanLoadStopsWithTheReason() async throws {
         struct Missing: Error, CustomStringConvertible { let description = "data.npz: no such file" }
         let problem = try SmallProblem()
-        let evaluator = try ClusterEvaluator(problem.settings(), endpoint: uniqueEndpoint(), logger: quiet)
-        defer { evaluator.shutdown() }
-        let workers = try (0..<3).map { _ in try WorkerThread(evaluator.endpoint) { _ in throw Missing() } }
+        let runner = try ClusterRunner(problem.settings(), endpoint: uniqueEndpoint(), logger: quiet)
+        defer { runner.shutdown() }
+        let workers = try (0..<3).map { _ in try WorkerThread(runner.endpoint) { _ in throw Missing() } }
         await #expect(throws: CoordinationError.cannotLoad(reason: "data.npz: no such file")) {
-            try await evaluator.evaluate(problem.base, division: problem.division, usesBounds: false)
+            try await runner.run(problem.base)
         }
         for worker in workers {
             #expect(try await worker.end() == .cannotLoad(reason: "data.npz: no such file"))
@@ -97,34 +98,34 @@ import ZeroMQ
     }
 
     @Test func aPermanentFailureStopsTheRunAndNamesTheWork() async throws {
-        struct Broken: WorkerComputation {
+        struct Broken: Computation {
             let shards = [0, 1]
-            func scores(of assignment: Assignment) throws -> [SampleScores] {
+            func perform(_ key: WorkKey, hints: [UInt8], contents: any ContentAccess) throws -> [UInt8] {
                 throw PermanentFailure("node 3 (conv1, Conv): no")
             }
         }
         let problem = try SmallProblem()
-        let evaluator = try ClusterEvaluator(problem.settings(), endpoint: uniqueEndpoint(), logger: quiet)
-        defer { evaluator.shutdown() }
-        let worker = try WorkerThread(evaluator.endpoint) { _ in Broken() }
+        let runner = try ClusterRunner(problem.settings(), endpoint: uniqueEndpoint(), logger: quiet)
+        defer { runner.shutdown() }
+        let worker = try WorkerThread(runner.endpoint) { _ in Broken() }
         await #expect {
-            try await evaluator.evaluate(problem.base, division: problem.division, usesBounds: false)
+            try await runner.run(problem.base)
         } throws: { error in
             "\(error)".contains("cannot be computed: node 3 (conv1, Conv): no")
         }
-        evaluator.shutdown()
+        runner.shutdown()
         #expect(try await worker.end() != nil)
     }
 
     @Test func anInterruptedRunKeepsWhatArrivedAndGoesOnFromThere() async throws {
         let problem = try SmallProblem()
         let journal = MemoryJournal()
-        let first = try ClusterEvaluator(
+        let first = try ClusterRunner(
             problem.settings(), endpoint: uniqueEndpoint(), journal: journal, logger: quiet)
         let gate = Gate(after: 3)
         let slow = try WorkerThread(first.endpoint) { FakeComputation($0, gate: gate) }
         let outcome = Task {
-            _ = try await first.evaluate(problem.base, division: problem.division, usesBounds: false)
+            _ = try await first.run(problem.base)
         }
         while journal.count < 3 { try await Task.sleep(for: .milliseconds(10)) }
         first.interrupt()
@@ -134,49 +135,51 @@ import ZeroMQ
         #expect(try await slow.end() != nil)
         #expect(journal.count == 3, "of the full model's ten blocks")
 
-        let second = try ClusterEvaluator(
+        let second = try ClusterRunner(
             problem.settings(), endpoint: uniqueEndpoint(), journal: journal, logger: quiet)
         let worker = try WorkerThread(second.endpoint)
         #expect(try await problem.search(second) == problem.expected())
-        #expect(try journal.results(of: problem.base).count == 10, "nothing was computed twice")
+        #expect(try journal.records(ofStage: problem.base.stage).count == 10, "nothing was computed twice")
         second.shutdown()
         #expect(try await worker.end() != nil)
     }
 
     @Test func aResultThatCannotBeKeptStopsTheRun() async throws {
         let problem = try SmallProblem()
-        let evaluator = try ClusterEvaluator(
+        let runner = try ClusterRunner(
             problem.settings(), endpoint: uniqueEndpoint(), journal: MemoryJournal(limit: 2), logger: quiet)
-        defer { evaluator.shutdown() }
-        let worker = try WorkerThread(evaluator.endpoint)
+        defer { runner.shutdown() }
+        let worker = try WorkerThread(runner.endpoint)
         await #expect(throws: MemoryJournal.Full.self) {
-            try await evaluator.evaluate(problem.base, division: problem.division, usesBounds: false)
+            try await runner.run(problem.base)
         }
-        evaluator.shutdown()
+        runner.shutdown()
         #expect(try await worker.end() != nil)
     }
 
     @Test func whatProgressThrowsEndsTheLevel() async throws {
         struct Enough: Error {}
         let problem = try SmallProblem()
-        let evaluator = try ClusterEvaluator(
+        let runner = try ClusterRunner(
             problem.settings(), endpoint: uniqueEndpoint(), logger: quiet,
-            progress: { race in if race.workSoFar.blockEvaluations > 2 { throw Enough() } })
-        defer { evaluator.shutdown() }
-        let worker = try WorkerThread(evaluator.endpoint) { FakeComputation($0, delay: .milliseconds(30)) }
+            progress: { source in
+                if let race = source as? LevelRace, race.workSoFar.blockEvaluations > 2 { throw Enough() }
+            })
+        defer { runner.shutdown() }
+        let worker = try WorkerThread(runner.endpoint) { FakeComputation($0, delay: .milliseconds(30)) }
         await #expect(throws: Enough.self) {
-            try await evaluator.evaluate(problem.base, division: problem.division, usesBounds: false)
+            try await runner.run(problem.base)
         }
-        evaluator.shutdown()
+        runner.shutdown()
         #expect(try await worker.end() != nil)
     }
 
     @Test func afterShutdownNothingIsEvaluated() async throws {
         let problem = try SmallProblem()
-        let evaluator = try ClusterEvaluator(problem.settings(), endpoint: uniqueEndpoint(), logger: quiet)
-        evaluator.shutdown()
+        let runner = try ClusterRunner(problem.settings(), endpoint: uniqueEndpoint(), logger: quiet)
+        runner.shutdown()
         await #expect(throws: ClusterError.shutDown) {
-            try await evaluator.evaluate(problem.base, division: problem.division, usesBounds: false)
+            try await runner.run(problem.base)
         }
     }
 }

@@ -2,6 +2,7 @@ import Coordination
 import Datasets
 import Foundation
 import Synchronization
+import Work
 
 @testable import Cluster
 
@@ -31,7 +32,7 @@ final class Source: Sendable {
             state = state &* 1_664_525 &+ 1_013_904_223
             return UInt8(state >> 24)
         }
-        var library = ContentLibrary()
+        let library = ContentLibrary()
         let array = try NumpyArray(shape: [1, bytes.count], elementType: .uint8, bytes: bytes)
         try NumpyArchive.write([("x", array)], to: folder + "/source.npz")
         content = library.add(

@@ -4,6 +4,7 @@ import Foundation
 import Search
 import Synchronization
 import Testing
+import Work
 import ZeroMQ
 
 @testable import Cluster

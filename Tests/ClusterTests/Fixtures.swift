@@ -6,12 +6,13 @@ import Foundation
 import Logging
 import Search
 import Synchronization
+import Work
 import ZeroMQ
 
 @testable import Cluster
 
 /// Scores without a model: the same for the same work, wherever it is computed.
-struct FakeComputation: WorkerComputation {
+struct FakeComputation: Computation {
     let shards: [Int]
     var delay: Duration = .zero
     var gate: Gate?
@@ -22,17 +23,19 @@ struct FakeComputation: WorkerComputation {
         self.gate = gate
     }
 
-    func scores(of assignment: Assignment) throws -> [SampleScores] {
+    func perform(_ key: WorkKey, hints: [UInt8], contents: any ContentAccess) throws -> [UInt8] {
         gate?.pass()
         if delay > .zero { Thread.sleep(forTimeInterval: delay / .seconds(1)) }
-        return assignment.edges.map {
-            FakeComputation.scores(state: assignment.state, edge: $0, samples: assignment.samples)
-        }
+        return LossItem.result(FakeComputation.scores(try LossItem(payload: key.payload)))
     }
 
-    static func scores(state: Mask, edge: Edge?, samples: [Int]) -> SampleScores {
+    static func scores(_ item: LossItem) -> [SampleScores] {
+        item.variants.map { scores($0.mask, samples: item.samples) }
+    }
+
+    static func scores(_ mask: Mask, samples: [Int]) -> SampleScores {
         var random = SplitMix64(seed: 17)
-        for edge in (edge.map { state.removing($0) } ?? state).units.map(\.edge) {
+        for edge in mask.units.map(\.edge) {
             random = SplitMix64(seed: random.next() ^ UInt64(edge.node))
         }
         let seed = random.next()
@@ -74,28 +77,32 @@ struct SmallProblem {
             weights: [Float](repeating: 1, count: samples))
     }
 
-    var base: Level {
-        Level(
-            number: 0, parents: [Parent(unmeasured: .empty, division)],
-            expansions: [Expansion(parent: 0, edge: nil, mask: .empty, cost: Cost(parameters: 9, flops: 9))],
+    var base: LevelRace {
+        let full = Expansion(
+            parent: 0, unit: nil, variant: Variant(.empty), cost: Cost(parameters: 9, flops: 9))
+        let level = Level(
+            number: 0, parents: [FrontierState(unmeasured: Variant(.empty), division)], expansions: [full],
             keep: 1, baseLoss: 0, objective: .absolute)
+        return LevelRace(level, division: division, usesBounds: false)
     }
 
-    func next(after base: State) -> Level {
+    func next(after base: State) -> LevelRace {
         let expansions = (0..<8).map { node in
-            let edge = Edge(node: node, slot: 0)
-            return Expansion(parent: 0, edge: edge, mask: Mask([edge]), cost: Cost(parameters: 8, flops: 8))
+            let unit = Unit(Edge(node: node, slot: 0))
+            return Expansion(
+                parent: 0, unit: unit, variant: Variant(.empty).removing(unit),
+                cost: Cost(parameters: 8, flops: 8))
         }
-        return Level(
-            number: 1, parents: [Parent(base, on: BlockList(hardestFirst: base, division), division)],
+        let level = Level(
+            number: 1, parents: [FrontierState(base, on: BlockList(hardestFirst: base, division), division)],
             expansions: expansions, keep: 3, baseLoss: base.loss, objective: .absolute)
+        return LevelRace(level, division: division)
     }
 
     /// Both levels' best states: masks, and the bits of losses.
-    func search(_ evaluator: any LevelEvaluator) async throws -> [[String]] {
-        let first = try await evaluator.evaluate(base, division: division, usesBounds: false)
-        let second = try await evaluator.evaluate(
-            next(after: first.best[0]), division: division, usesBounds: true)
+    func search(_ runner: any WorkRunner) async throws -> [[String]] {
+        let first = try await runner.run(base).outcome()
+        let second = try await runner.run(next(after: first.best[0])).outcome()
         return [first, second].map { outcome in
             outcome.best.map { "\($0.mask) \($0.loss.bitPattern) \($0.sampleLosses.map(\.bitPattern))" }
         }
@@ -103,10 +110,7 @@ struct SmallProblem {
 
     /// What the search finds in this process, without any cluster.
     func expected() async throws -> [[String]] {
-        try await search(
-            LocalEvaluator { task in
-                task.edges.map { FakeComputation.scores(state: task.state, edge: $0, samples: task.samples) }
-            })
+        try await search(LocalRunner { item, _, _ in FakeComputation.scores(item) })
     }
 
     func settings(heartbeat: Duration = .milliseconds(200)) -> CoordinatorSettings {
@@ -114,7 +118,7 @@ struct SmallProblem {
             run: RunDescription(
                 session: 5, modelPath: "model.onnx", modelSHA256: [UInt8](repeating: 1, count: 32),
                 dataPath: "data.npz", dataSHA256: [UInt8](repeating: 2, count: 32), sampleLimit: nil,
-                loss: "kl",
+                setup: "kl",
                 sharding: division.sharding, heartbeat: heartbeat), softwareVersion: "test")
         settings.noWorkersLimit = .seconds(10)
         return settings
@@ -129,8 +133,8 @@ final class WorkerThread: Sendable {
     init(
         _ endpoint: String, context: Context? = nil, keys: WorkerKeys? = nil, isInsecure: Bool = false,
         version: String = "test", cache: ContentCache = ContentCache(folder: "/nowhere"),
-        load: @escaping @Sendable (RunDescription) throws -> any WorkerComputation = { FakeComputation($0) },
-        streaming: (@Sendable (RunDescription, ContentFetcher) throws -> any WorkerComputation)? = nil
+        load: @escaping @Sendable (RunDescription) throws -> any Computation = { FakeComputation($0) },
+        streaming: (@Sendable (RunDescription, ContentFetcher) throws -> any Computation)? = nil
     ) throws {
         let service = try WorkerService(
             endpoint: endpoint, keys: keys, isInsecure: isInsecure, cache: cache, softwareVersion: version,
@@ -155,29 +159,26 @@ final class WorkerThread: Sendable {
 }
 
 /// Results in memory.
-final class MemoryJournal: LevelJournal, Sendable {
+final class MemoryJournal: WorkJournal, Sendable {
     struct Full: Error {}
 
-    private let state = Mutex<(results: [Int: [RecordedResult]], isFull: Bool)>(([:], false))
+    private let kept = Mutex<[WorkRecord]>([])
     private let limit: Int
 
     init(limit: Int = .max) { self.limit = limit }
 
-    var count: Int { state.withLock { $0.results.values.reduce(0) { $0 + $1.count } } }
+    var count: Int { kept.withLock { $0.count } }
 
-    func results(of level: Level) throws -> [RecordedResult] {
-        state.withLock { $0.results[level.number] ?? [] }
+    func records(ofStage stage: Int) throws -> [WorkRecord] {
+        kept.withLock { $0.filter { $0.key.stage == stage } }
     }
 
-    func record(_ task: LevelTask, _ scores: [SampleScores], level: Int) throws {
+    func keep(_ records: [WorkRecord]) throws {
         guard count < limit else { throw Full() }
-        state.withLock { state in
-            for (edge, score) in zip(task.edges, scores) {
-                state.results[level, default: []].append(
-                    RecordedResult(state: task.state, edge: edge, block: task.block, scores: score))
-            }
-        }
+        kept.withLock { $0 += records }
     }
+
+    func note(_ numerics: Numerics) throws {}
 }
 
 /// A logger for what tests do on purpose.

@@ -98,7 +98,7 @@ import Testing
             workers: 1, executable: path, settings: problem.settings(), logger: quiet)
         defer { cluster.shutdown() }
         await #expect {
-            try await cluster.evaluator.evaluate(problem.base, division: problem.division, usesBounds: false)
+            try await cluster.runner.run(problem.base)
         } throws: { error in
             guard
                 case ClusterError.workersDie(3, "exit status 127: cannot open shared object", let output) =

@@ -5,6 +5,7 @@ import Foundation
 import Search
 import Synchronization
 import Testing
+import Work
 import ZeroMQ
 
 @testable import Cluster
@@ -17,14 +18,15 @@ import ZeroMQ
         func add(_ block: BlockID) { blocks.withLock { $0.append(block) } }
     }
 
-    private struct Counted: WorkerComputation {
+    private struct Counted: Computation {
         let fake: FakeComputation
         let blocks: Blocks
         var shards: [Int] { fake.shards }
 
-        func scores(of assignment: Assignment) throws -> [SampleScores] {
-            if assignment.state.isEmpty, assignment.edges == [nil] { blocks.add(assignment.block) }
-            return try fake.scores(of: assignment)
+        func perform(_ key: WorkKey, hints: [UInt8], contents: any ContentAccess) throws -> [UInt8] {
+            let item = try LossItem(payload: key.payload)
+            if item.state.mask.isEmpty, item.units == [nil] { blocks.add(item.block) }
+            return try fake.perform(key, hints: hints, contents: contents)
         }
     }
 
@@ -43,12 +45,13 @@ import ZeroMQ
             switch try wire.decodeWorkerMessage(frames[1].data) {
             case .hello: try answer(.welcome(run))
             case .ready:
-                try answer(
-                    .task(
-                        Assignment(
-                            id: AttemptID(TaskID(run.session | 1), 1), state: .empty,
-                            block: BlockID(shard: 0, index: 2), samples: [8, 9, 10, 11], edges: [nil],
-                            deadline: .seconds(60))))
+                let item = LossItem(
+                    state: Variant(.empty), block: BlockID(shard: 0, index: 2), samples: [8, 9, 10, 11],
+                    units: [nil])
+                // The full model is measured in stage 1.
+                let key = WorkKey(kind: LossItem.kind, stage: 1, payload: item.payload)
+                let id = AttemptID(TaskID(run.session | 1), 1)
+                try answer(.task(WorkOrder(id: id, key: key, deadline: .seconds(60))))
             case .result:
                 socket.close()
                 if endpoint.hasPrefix("ipc://") { unlink(String(endpoint.dropFirst("ipc://".count))) }
@@ -66,7 +69,7 @@ import ZeroMQ
         let run = RunDescription(
             session: 9 << 32, modelPath: settings.run.modelPath, modelSHA256: settings.run.modelSHA256,
             dataPath: settings.run.dataPath, dataSHA256: settings.run.dataSHA256, sampleLimit: nil,
-            loss: settings.run.loss, sharding: settings.run.sharding, heartbeat: settings.run.heartbeat)
+            setup: settings.run.setup, sharding: settings.run.sharding, heartbeat: settings.run.heartbeat)
         let blocks = Blocks()
         let worker = try WorkerThread(endpoint) { Counted(fake: FakeComputation($0), blocks: blocks) }
         try await withCheckedThrowingContinuation { (done: CheckedContinuation<Void, any Error>) in
@@ -74,23 +77,24 @@ import ZeroMQ
         }
         #expect(blocks.all == [BlockID(shard: 0, index: 2)])
         let journal = MemoryJournal()
-        let evaluator = try ClusterEvaluator(settings, endpoint: endpoint, journal: journal, logger: quiet)
-        #expect(try await problem.search(evaluator) == problem.expected())
-        evaluator.shutdown()
+        let runner = try ClusterRunner(settings, endpoint: endpoint, journal: journal, logger: quiet)
+        #expect(try await problem.search(runner) == problem.expected())
+        runner.shutdown()
         #expect(try await worker.end() != nil)
         #expect(
-            blocks.all.sorted() == problem.base.parents[0].blocks.ids, "each block of the full model once")
+            blocks.all.sorted() == problem.base.level.parents[0].blocks.ids,
+            "each block of the full model once")
     }
 
     @Test func aComputationThatNeverEndsEndsItsWorkerAndAnotherOneFinishes() async throws {
         let problem = try SmallProblem()
         var settings = problem.settings()
         settings.firstLease = .milliseconds(50)
-        let evaluator = try ClusterEvaluator(settings, endpoint: uniqueEndpoint(), logger: quiet)
+        let runner = try ClusterRunner(settings, endpoint: uniqueEndpoint(), logger: quiet)
         let gate = Gate(after: 0)
-        async let found = problem.search(evaluator)
+        async let found = problem.search(runner)
         let ending = Mutex<WorkerEnding?>(nil)
-        let service = try WorkerService(endpoint: evaluator.endpoint, softwareVersion: "test", logger: quiet)
+        let service = try WorkerService(endpoint: runner.endpoint, softwareVersion: "test", logger: quiet)
         Thread {
             // As a process would end itself.
             _ = service.run(
@@ -104,9 +108,9 @@ import ZeroMQ
             Issue.record("the worker ended otherwise")
             return
         }
-        let worker = try WorkerThread(evaluator.endpoint)
+        let worker = try WorkerThread(runner.endpoint)
         #expect(try await found == problem.expected())
-        evaluator.shutdown()
+        runner.shutdown()
         #expect(try await worker.end() != nil)
     }
 }

@@ -4,12 +4,13 @@ import Datasets
 import Foundation
 import Search
 import Testing
+import Work
 import ZeroMQ
 
 @testable import Cluster
 
 /// Computes from the shards that came over the wire, and from nothing else.
-private struct StreamedComputation: WorkerComputation {
+private struct StreamedComputation: Computation {
     private var held: [Int: Dataset] = [:]
     let sharding: Sharding
     let proof: [UInt8]
@@ -28,15 +29,14 @@ private struct StreamedComputation: WorkerComputation {
 
     mutating func drop(_ shard: Int) { held[shard] = nil }
 
-    func scores(of assignment: Assignment) throws -> [SampleScores] {
-        let shard = assignment.block.shard
+    func perform(_ key: WorkKey, hints: [UInt8], contents: any ContentAccess) throws -> [UInt8] {
+        let item = try LossItem(payload: key.payload)
+        let shard = item.block.shard
         guard let data = held[shard] else { throw ClusterError.shardMissing(shard) }
         let start = sharding.shardRange(shard).lowerBound
         // The data are the samples' own numbers.
-        let numbers = try data.gather(assignment.samples.map { $0 - start }, from: "x").int64s().map(Int.init)
-        return assignment.edges.map {
-            FakeComputation.scores(state: assignment.state, edge: $0, samples: numbers)
-        }
+        let numbers = try data.gather(item.samples.map { $0 - start }, from: "x").int64s().map(Int.init)
+        return LossItem.result(item.variants.map { FakeComputation.scores($0.mask, samples: numbers) })
     }
 }
 
@@ -53,14 +53,14 @@ private struct StreamedComputation: WorkerComputation {
     }
 
     private func coordinator(_ problem: SmallProblem, room: Int? = nil, proof: [UInt8]? = nil) throws
-        -> ClusterEvaluator
+        -> ClusterRunner
     {
         let sharding = problem.division.sharding
         let array = try NumpyArray(shape: [sharding.samples], values: (0..<sharding.samples).map(Int64.init))
         try NumpyArchive.write([("x", array)], to: folder + "/data.npz")
         let input = try InputSpecification(name: "x", elementTypeName: "int64", shape: nil)
         let data = try Dataset(contentsOf: folder + "/data.npz", inputs: [input])
-        var library = ContentLibrary()
+        let library = ContentLibrary()
         // A model that is some chunks long; here any content does.
         let large = try NumpyArray(
             shape: [1, 1 << 20], elementType: .uint8, bytes: [UInt8](repeating: 3, count: 1 << 20))
@@ -74,7 +74,7 @@ private struct StreamedComputation: WorkerComputation {
         let plain = problem.settings().run
         let run = RunDescription(
             session: 5, modelPath: "", modelSHA256: model.sha256, dataPath: "", dataSHA256: plain.dataSHA256,
-            sampleLimit: nil, loss: "kl", sharding: sharding, heartbeat: .milliseconds(200),
+            sampleLimit: nil, setup: "kl", sharding: sharding, heartbeat: .milliseconds(200),
             modelParts: [ModelPart(name: "model.onnx", content: model)],
             dataBudget: room.map { $0 * shards[0].content.size })
         var settings = CoordinatorSettings(run: run, softwareVersion: "test")
@@ -82,7 +82,7 @@ private struct StreamedComputation: WorkerComputation {
         settings.proof = proof ?? model.sha256
         settings.noWorkersLimit = .seconds(20)
         settings.patience = .milliseconds(300)
-        return try ClusterEvaluator(
+        return try ClusterRunner(
             settings, endpoint: "tcp://localhost:0",
             keys: CoordinatorKeys(secretKey: server.secretKey, allowed: [client.publicKey]), library: library,
             logger: quiet)
@@ -99,22 +99,22 @@ private struct StreamedComputation: WorkerComputation {
     {
         defer { try? FileManager.default.removeItem(atPath: folder) }
         let problem = try SmallProblem()
-        let evaluator = try coordinator(problem, room: room)
-        #expect(evaluator.endpoint.hasPrefix("tcp://127.0.0.1:") && !evaluator.endpoint.hasSuffix(":0"))
-        let workers = try (0..<count).map { try worker(evaluator.endpoint, cache: "cache\($0 % 2)") }
+        let runner = try coordinator(problem, room: room)
+        #expect(runner.endpoint.hasPrefix("tcp://127.0.0.1:") && !runner.endpoint.hasSuffix(":0"))
+        let workers = try (0..<count).map { try worker(runner.endpoint, cache: "cache\($0 % 2)") }
         // The search is short: one that begins with the first of them may be over before the last has come.
-        for _ in 0..<2000 where evaluator.workerCount < count { try await Task.sleep(for: .milliseconds(10)) }
-        #expect(try await problem.search(evaluator) == problem.expected())
-        evaluator.shutdown()
+        for _ in 0..<2000 where runner.workerCount < count { try await Task.sleep(for: .milliseconds(10)) }
+        #expect(try await problem.search(runner) == problem.expected())
+        runner.shutdown()
         for worker in workers { #expect(try await worker.end() == .finished(reason: "the run is over")) }
-        #expect(evaluator.workerCount == count)
+        #expect(runner.workerCount == count)
     }
 
     @Test func aWorkerWithOtherBitsIsRefusedWithBothMachinesNames() async throws {
         defer { try? FileManager.default.removeItem(atPath: folder) }
-        let evaluator = try coordinator(try SmallProblem(), proof: [UInt8](repeating: 9, count: 32))
-        defer { evaluator.shutdown() }
-        guard case .refused(let reason) = try await worker(evaluator.endpoint, cache: "cache").end() else {
+        let runner = try coordinator(try SmallProblem(), proof: [UInt8](repeating: 9, count: 32))
+        defer { runner.shutdown() }
+        guard case .refused(let reason) = try await worker(runner.endpoint, cache: "cache").end() else {
             Issue.record("it was not refused")
             return
         }
@@ -124,10 +124,10 @@ private struct StreamedComputation: WorkerComputation {
 
     @Test func aCoordinatorWithAnotherKeyIsANamedErrorAtTheWorker() async throws {
         defer { try? FileManager.default.removeItem(atPath: folder) }
-        let evaluator = try coordinator(try SmallProblem())
-        defer { evaluator.shutdown() }
+        let runner = try coordinator(try SmallProblem())
+        defer { runner.shutdown() }
         let worker = try WorkerThread(
-            evaluator.endpoint, keys: WorkerKeys(own: client, coordinator: client.publicKey))
+            runner.endpoint, keys: WorkerKeys(own: client, coordinator: client.publicKey))
         guard case .refused(let reason) = try await worker.end() else {
             Issue.record("it was not refused")
             return
@@ -137,9 +137,9 @@ private struct StreamedComputation: WorkerComputation {
 
     @Test func aWorkerWithoutEncryptionIsANamedErrorToo() async throws {
         defer { try? FileManager.default.removeItem(atPath: folder) }
-        let evaluator = try coordinator(try SmallProblem())
-        defer { evaluator.shutdown() }
-        guard case .refused = try await WorkerThread(evaluator.endpoint, isInsecure: true).end() else {
+        let runner = try coordinator(try SmallProblem())
+        defer { runner.shutdown() }
+        guard case .refused = try await WorkerThread(runner.endpoint, isInsecure: true).end() else {
             Issue.record("it was not refused")
             return
         }

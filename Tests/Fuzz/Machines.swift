@@ -3,6 +3,7 @@ import Coordination
 import Datasets
 import Foundation
 import Search
+import Work
 
 /// Peers that may say anything, in any order, to a coordinator in the middle of a level, and a coordinator that may
 /// say anything to a worker: no state machine traps, or breaks a promise to itself.
@@ -13,7 +14,7 @@ extension Targets {
         let division = SampleDivision(sharding: sharding, weights: [Float](repeating: 1, count: 12))
         let run = RunDescription(
             session: 7 << 32, modelPath: "m", modelSHA256: [UInt8](repeating: 1, count: 32), dataPath: "d",
-            dataSHA256: [UInt8](repeating: 2, count: 32), sampleLimit: nil, loss: "kl", sharding: sharding)
+            dataSHA256: [UInt8](repeating: 2, count: 32), sampleLimit: nil, setup: "kl", sharding: sharding)
         var settings = CoordinatorSettings(run: run, softwareVersion: "1")
         // Every second input meets a coordinator that says who holds which shards.
         if bytes.count % 2 == 1 {
@@ -25,10 +26,11 @@ extension Targets {
         var coordinator = Coordinator(settings)
         let cost = Cost(parameters: 1, flops: 1)
         let level = Level(
-            number: 1, parents: [Parent(unmeasured: .empty, division)],
+            number: 1, parents: [FrontierState(unmeasured: Variant(.empty), division)],
             expansions: (0..<3).map {
-                let edge = Edge(node: $0, slot: 0)
-                return Expansion(parent: 0, edge: edge, mask: Mask([edge]), cost: cost)
+                let unit = Unit(Edge(node: $0, slot: 0))
+                return Expansion(
+                    parent: 0, unit: unit, variant: Variant(.empty).removing(unit), cost: cost)
             }, keep: 1, baseLoss: 0, objective: .absolute)
         var worker = Worker(
             WorkerSettings(
@@ -36,19 +38,19 @@ extension Targets {
                     softwareVersion: "1", identity: WorkerID(high: 1, low: 1), host: "h", process: 1,
                     processor: "")))
         var now = Instant.zero
-        var computing: Assignment?
+        var computing: WorkOrder?
         /// What a worker's process does about actions that matter here; a task is computed before the next message.
         func perform(_ actions: [WorkerAction]) {
             for action in actions {
                 switch action {
                 case .load(let run): perform(worker.handle(.loaded(run, shards: [0]), at: now))
-                case .compute(let assignment): computing = assignment
+                case .compute(let order): computing = order
                 default: break
                 }
             }
         }
         _ = coordinator.handle(
-            .begin(level, division: division, usesBounds: true, recorded: []), at: now)
+            .begin(LevelRace(level, division: division), recorded: []), at: now)
         _ = worker.handle(.connected, at: now)
         let wire = Wire()
         var rest = bytes[...]
@@ -60,10 +62,12 @@ extension Targets {
             now = now + .milliseconds(Int(step >> 3) * 200)
             let connection = ConnectionID([step & 3])
             let toWorker = step & 4 != 0
-            if let task = computing, step & 3 != 0 {
+            if let order = computing, step & 3 != 0 {
                 computing = nil
-                let scores = task.edges.map { _ in SampleScores(losses: [1], correct: []) }
-                perform(worker.handle(.computed(task.id, scores: scores, seconds: 0.1), at: now))
+                // What it was given may be no losses at all.
+                let units = (try? LossItem(payload: order.key.payload))?.units ?? []
+                let result = LossItem.result(units.map { _ in SampleScores(losses: [1], correct: []) })
+                perform(worker.handle(.computed(order.id, result: result, seconds: 0.1), at: now))
             }
             do throws(WireError) {
                 if toWorker {

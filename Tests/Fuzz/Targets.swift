@@ -5,6 +5,7 @@ import Foundation
 import Journal
 import ONNX
 import Search
+import Work
 
 /// What is given the fuzzer's bytes. Errors are what is expected of them; traps are not.
 enum Targets {
@@ -18,6 +19,9 @@ enum Targets {
         for frame in [bytes, Wire.sealed(bytes)] {
             if let message = try? wire.decodeWorkerMessage(frame), let again = try? wire.encode(message) {
                 precondition((try? wire.decodeWorkerMessage(again)).map { "\($0)" } == "\(message)")
+                if case .handover(let handover) = message {
+                    _ = losses(handover.key.payload, result: handover.result.result)
+                }
             }
             if let message = try? wire.decodeCoordinatorMessage(frame), let again = try? wire.encode(message)
             {
@@ -25,6 +29,15 @@ enum Targets {
             }
         }
         return 0
+    }
+
+    /// What is asked for and answered of losses; an item that is understood says the same again.
+    private static func losses(_ payload: [UInt8], result: [UInt8]) -> [SampleScores]? {
+        guard let item = try? LossItem(payload: payload) else { return nil }
+        precondition((try? LossItem(payload: item.payload)) == item)
+        _ = item.reuseHints(result)
+        return try? LossItem.scores(
+            in: result, expansions: item.units.count, samples: item.samples.count)
     }
 
     /// A model file up to its candidates.
@@ -61,8 +74,14 @@ enum Targets {
         guard (try? bytes.write(to: URL(filePath: file))) != nil,
             let journal = try? RunJournal.open(readOnlyIn: folder)
         else { return 0 }
-        for level in 0..<3 { _ = try? journal.results(ofLevel: level) }
-        _ = try? journal.finishedLevels()
+        for stage in 0..<4 {
+            for record in (try? journal.records(ofStage: stage)) ?? [] {
+                _ = losses(record.key.payload, result: record.result)
+            }
+        }
+        _ = try? journal.finishedStages(outcome: [StateRecord].self, notes: WorkCount.self).map {
+            $0.outcome.map(\.state)
+        }
         return 0
     }
 }

@@ -1,6 +1,6 @@
 import Foundation
-import Search
 import Testing
+import Work
 
 @testable import Journal
 
@@ -10,13 +10,13 @@ import Testing
     init() throws { folder = try TemporaryFolder() }
 
     /// What a crash of the machine can leave: the database, and the log up to some byte.
-    private func leave(_ database: Data, _ log: Data) throws -> [RecordedResult] {
+    private func leave(_ database: Data, _ log: Data) throws -> [WorkRecord] {
         let torn = folder.path + "/torn"
         try? FileManager.default.removeItem(atPath: torn)
         try FileManager.default.createDirectory(atPath: torn, withIntermediateDirectories: true)
         try database.write(to: URL(fileURLWithPath: torn + "/journal.sqlite"))
         try log.write(to: URL(fileURLWithPath: torn + "/journal.sqlite-wal"))
-        return try RunJournal.resume(in: torn, identity: .sample).results(ofLevel: 1)
+        return try RunJournal.resume(in: torn, identity: .sample).records(ofStage: 1)
     }
 
     /// Records `count` results one by one.
@@ -26,7 +26,7 @@ import Testing
         let journal = try RunJournal.create(in: folder.run, identity: .sample)
         var lengths: [Int] = []
         for index in 0..<count {
-            try journal.record([sampleResult(index)], level: 1)
+            try journal.keep([sampleRecord(index)])
             lengths.append(contents(folder.log).count)
         }
         return (journal, lengths)
@@ -36,13 +36,13 @@ import Testing
         let (journal, lengths) = try recordOneByOne(14)
         let (database, log) = (contents(folder.database), contents(folder.log))
         try #require(lengths.last == log.count)
-        var random = SplitMix64(seed: 7)
+        var random = SeededNumbers(seed: 7)
         let cuts =
             Array(stride(from: 0, through: log.count, by: 512)) + lengths + lengths.map { $0 - 1 }
             + (0..<60).map { _ in Int.random(in: 0...log.count, using: &random) }
         for cut in cuts {
             let read = try leave(database, log.prefix(cut))
-            #expect(read == (0..<lengths.count { $0 <= cut }).map(sampleResult), "cut at \(cut)")
+            #expect(read == (0..<lengths.count { $0 <= cut }).map(sampleRecord), "cut at \(cut)")
         }
         withExtendedLifetime(journal) {}
     }
@@ -50,13 +50,13 @@ import Testing
     @Test func aLogWithADamagedByteLosesOnlyWhatLayBehindIt() throws {
         let (journal, lengths) = try recordOneByOne(14)
         let (database, log) = (contents(folder.database), contents(folder.log))
-        var random = SplitMix64(seed: 8)
+        var random = SeededNumbers(seed: 8)
         for _ in 0..<100 {
             var damaged = log
             let place = Int.random(in: 0..<log.count, using: &random)
             damaged[place] ^= UInt8.random(in: 1...255, using: &random)
             let read = try leave(database, damaged)
-            #expect(read == (0..<read.count).map(sampleResult), "damaged at \(place)")
+            #expect(read == (0..<read.count).map(sampleRecord), "damaged at \(place)")
             // Within the log's own header, 32 bytes, nothing can be trusted.
             if place >= 32 { #expect(read.count >= lengths.count { $0 <= place }, "damaged at \(place)") }
         }
@@ -87,8 +87,8 @@ import Testing
 
             let promised = contents(acknowledged).count
             try #require(promised > survived, "the writer recorded nothing")
-            let read = try RunJournal.resume(in: folder.run, identity: .sample).results(ofLevel: 1)
-            #expect(read == (0..<read.count).map(sampleResult))
+            let read = try RunJournal.resume(in: folder.run, identity: .sample).records(ofStage: 1)
+            #expect(read == (0..<read.count).map(sampleRecord))
             // One more may be on the disk than the writer came to say.
             #expect(read.count == promised || read.count == promised + 1)
             survived = read.count
@@ -110,10 +110,10 @@ struct KilledWriter {
             ? try RunJournal.create(in: run, identity: .sample) : try .resume(in: run, identity: .sample)
         let file = open(folder + "/acknowledged", O_WRONLY | O_CREAT | O_APPEND, 0o644)
         try #require(file >= 0)
-        var index = try journal.results(ofLevel: 1).count
+        var index = try journal.records(ofStage: 1).count
         // Should nobody kill it, it ends.
         while index < 1_000_000 {
-            try journal.record([sampleResult(index)], level: 1)
+            try journal.keep([sampleRecord(index)])
             try #require(write(file, [1], 1) == 1)
             index += 1
         }

@@ -1,5 +1,4 @@
 import Foundation
-import Search
 import Testing
 
 @testable import Journal
@@ -12,8 +11,8 @@ import Testing
     /// A closed journal of 40 results.
     private func makeJournal() throws {
         let journal = try RunJournal.create(in: folder.run, identity: .sample)
-        try journal.record((0..<40).map(sampleResult), level: 1)
-        try journal.finish(level: 0, states: [], work: WorkCount())
+        try journal.keep((0..<40).map(sampleRecord))
+        try journal.finish(stage: 0, outcome: [0.5, 1 / 3], notes: "none")
     }
 
     private func put(_ data: Data) throws {
@@ -56,7 +55,7 @@ import Testing
         var data = contents(folder.database)
         data.replaceSubrange(60..<64, with: [0, 0, 0, 9])
         try put(data)
-        let error = JournalError.newerLayout(file: folder.database, version: 9, supported: 2)
+        let error = JournalError.newerLayout(file: folder.database, version: 9, supported: 3)
         #expect(errors() == [error, error])
         #expect(error.description.contains("layout 9"))
     }
@@ -89,7 +88,7 @@ import Testing
     @Test func flippedBytesGiveResultsOrASentenceButNeverATrap() throws {
         try makeJournal()
         let whole = contents(folder.database)
-        var random = SplitMix64(seed: 20_240_501)
+        var random = SeededNumbers(seed: 20_240_501)
         var refused = 0
         for _ in 0..<400 {
             var data = whole
@@ -103,9 +102,9 @@ import Testing
             try put(data)
             do throws(JournalError) {
                 let journal = try RunJournal.open(readOnlyIn: folder.run)
-                _ = try journal.results(ofLevel: 1)
-                _ = try journal.finishedLevels()
-                _ = try journal.outcome()
+                _ = try journal.records(ofStage: 1)
+                _ = try journal.finishedStages(outcome: [Double].self, notes: String.self)
+                _ = try journal.outcome(as: String.self)
             } catch { refused += 1 }
             if let error = resumingError() { #expect(!error.description.isEmpty) }
         }
@@ -137,12 +136,12 @@ import Testing
         var kept = 0
         let error = #expect(throws: JournalError.diskFull(file: folder.database)) {
             while kept < 10_000 {
-                try journal.record((kept..<kept + 10).map(sampleResult), level: 1)
+                try journal.keep((kept..<kept + 10).map(sampleRecord))
                 kept += 10
             }
         }
         #expect(error?.description.contains("the disk is full") == true)
         #expect(kept > 0)
-        #expect(try journal.results(ofLevel: 1) == (0..<kept).map(sampleResult))
+        #expect(try journal.records(ofStage: 1) == (0..<kept).map(sampleRecord))
     }
 }

@@ -1,7 +1,5 @@
-import ComputationGraph
-import Datasets
 import Foundation
-import Search
+import Work
 
 @testable import Journal
 
@@ -29,17 +27,36 @@ extension RunIdentity {
         commandLine: ["prune", "resnet.onnx", "--steps", "3"])
 }
 
-/// The `index`-th of a sequence of results that never repeats a key.
-func sampleResult(_ index: Int) -> RecordedResult {
-    var random = SplitMix64(seed: UInt64(index))
-    let state = Mask((0..<index / 8 % 4).map { Edge(node: 10 + $0, slot: $0 % 2) })
-    return RecordedResult(
-        state: state, edge: index % 8 == 0 ? nil : Edge(node: 100 + index % 8, slot: 1),
-        block: BlockID(shard: index % 3, index: index),
-        scores: SampleScores(
-            losses: (0..<16).map { _ in Float.random(in: 0..<5, using: &random) },
-            correct: index % 2 == 0 ? [] : (0..<16).map { _ in UInt32.random(in: 0...1, using: &random) }))
+/// Random numbers with a seed (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
+struct SeededNumbers: RandomNumberGenerator {
+    private var state: UInt64
+
+    init(seed: UInt64) { state = seed }
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var z = state
+        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+        return z ^ (z >> 31)
+    }
 }
+
+/// The `index`-th of a sequence of results that never repeats a key: about a hundred bytes each.
+func sampleRecord(_ index: Int, stage: Int) -> WorkRecord {
+    var random = SeededNumbers(seed: UInt64(index))
+    var payload = ByteWriter()
+    payload.write("state \(index % 4)")
+    payload.write(index)
+    let result = (0..<64 + index % 16).map { _ in UInt8.random(in: 0...255, using: &random) }
+    return WorkRecord(
+        key: WorkKey(
+            kind: WorkKind(index % 5 == 0 ? "averages" : "losses"), stage: stage, payload: payload.bytes),
+        result: result)
+}
+
+/// The same, of stage 1.
+func sampleRecord(_ index: Int) -> WorkRecord { sampleRecord(index, stage: 1) }
 
 extension Data {
     /// Whether `bytes` occur in it one after the other.

@@ -1,5 +1,5 @@
-import Search
 import Testing
+import Work
 
 @testable import Journal
 
@@ -47,7 +47,7 @@ import Testing
         #expect(try journal.check(here, allowsOthers: true) == ["an abacus"])
     }
 
-    @Test func aJournalFromBeforeNumericsWereKeptTakesThemUp() throws {
+    @Test func aJournalWithoutNumericsTakesThemUp() throws {
         let journal = try RunJournal.create(in: folder.run, identity: .sample)
         #expect(try journal.numerics() == [])
         #expect(try journal.check(here, allowsOthers: false) == [])

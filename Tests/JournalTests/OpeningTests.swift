@@ -44,8 +44,8 @@ import Testing
         try FileManager.default.createDirectory(atPath: folder.run, withIntermediateDirectories: true)
         try Data("half a database".utf8).write(to: URL(fileURLWithPath: folder.database + ".new"))
         let journal = try RunJournal.create(in: folder.run, identity: .sample)
-        try journal.record([sampleResult(1)], level: 1)
-        #expect(try journal.results(ofLevel: 1) == [sampleResult(1)])
+        try journal.keep([sampleRecord(1)])
+        #expect(try journal.records(ofStage: 1) == [sampleRecord(1)])
     }
 
     @Test func resumingWithAnotherModelDataOrSettingNamesTheFieldAndBothValues() throws {
@@ -97,7 +97,7 @@ import Testing
         #expect(throws: JournalError.locked(folder: folder.run, process: holder)) {
             _ = try RunJournal.create(in: folder.run, identity: .sample)
         }
-        try first.record([sampleResult(1)], level: 1)
+        try first.keep([sampleRecord(1)])
     }
 
     @Test func theRunIsFreeOnceItsCoordinatorIsGone() throws {
@@ -106,19 +106,19 @@ import Testing
                 index == 0
                 ? try RunJournal.create(in: folder.run, identity: .sample)
                 : try RunJournal.resume(in: folder.run, identity: .sample)
-            try journal.record([sampleResult(index)], level: 1)
+            try journal.keep([sampleRecord(index)])
         }
-        #expect(try RunJournal.open(readOnlyIn: folder.run).results(ofLevel: 1) == (0..<3).map(sampleResult))
+        #expect(try RunJournal.open(readOnlyIn: folder.run).records(ofStage: 1) == (0..<3).map(sampleRecord))
     }
 
     @Test func aReaderSeesWhatARunningCoordinatorHasRecorded() throws {
         let writer = try RunJournal.create(in: folder.run, identity: .sample)
         let reader = try RunJournal.open(readOnlyIn: folder.run)
         for index in 0..<5 {
-            try writer.record([sampleResult(index)], level: 1)
-            #expect(try reader.results(ofLevel: 1) == (0...index).map(sampleResult))
+            try writer.keep([sampleRecord(index)])
+            #expect(try reader.records(ofStage: 1) == (0...index).map(sampleRecord))
         }
-        let error = #expect(throws: JournalError.self) { try reader.record([sampleResult(9)], level: 1) }
+        let error = #expect(throws: JournalError.self) { try reader.keep([sampleRecord(9)]) }
         #expect(error?.description.contains("opened to be read") == true)
     }
 }

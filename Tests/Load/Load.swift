@@ -40,31 +40,30 @@ import Search
         }
         var logger = Logger(label: "espalier.load")
         logger.logLevel = .warning
-        let evaluator = try ClusterEvaluator(
+        let runner = try ClusterRunner(
             problem.settings, endpoint: "tcp://127.0.0.1:*", isInsecure: true, journal: journal,
             logger: logger)
         let workers = Process()
         workers.executableURL = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath()
-        workers.arguments = ["--connect", evaluator.endpoint, "--workers", "\(options.workers)"]
+        workers.arguments = ["--connect", runner.endpoint, "--workers", "\(options.workers)"]
         try workers.run()
         defer {
-            evaluator.shutdown()
+            runner.shutdown()
             workers.waitUntilExit()
         }
-        while evaluator.workers.count(where: { $0.phase == .ready }) < options.workers {
+        while runner.workers.count(where: { $0.phase == .ready }) < options.workers {
             guard workers.isRunning else { throw LoadFailure("the workers' process ended") }
             try await Task.sleep(for: .milliseconds(20))
         }
         // Everybody has computed something before it counts.
         let warmUp = try LoadProblem(tasks: 20 * options.workers)
-        _ = try await evaluator.evaluate(warmUp.level(1), division: warmUp.division, usesBounds: false)
+        _ = try await runner.run(warmUp.race(1))
 
-        if options.seconds != nil { say("listening at \(evaluator.endpoint)") }
+        if options.seconds != nil { say("listening at \(runner.endpoint)") }
         let (start, before) = (ContinuousClock.now, ProcessTime.now)
         var (tasks, number, told) = (0, 2, start)
         repeat {
-            let outcome = try await evaluator.evaluate(
-                problem.level(number), division: problem.division, usesBounds: false)
+            let outcome = try await runner.run(problem.race(number)).outcome()
             // A task that came back late may be answered twice; it counts once.
             let counted = outcome.work.blockEvaluations
             guard counted == options.tasks, outcome.best.first?.loss == LoadProblem.loss else {

@@ -8,6 +8,7 @@ import Glibc
 import Journal
 import Logging
 import Search
+import Work
 import ZeroMQ
 
 /// A search without a model: one state that is measured on as many blocks of one sample as there are tasks.
@@ -23,11 +24,13 @@ struct LoadProblem {
             weights: [Float](repeating: 1, count: tasks))
     }
 
-    func level(_ number: Int) -> Level {
-        Level(
-            number: number, parents: [Parent(unmeasured: .empty, division)],
-            expansions: [Expansion(parent: 0, edge: nil, mask: .empty, cost: Cost(parameters: 9, flops: 9))],
-            keep: 1, baseLoss: 0, objective: .absolute)
+    func race(_ number: Int) -> LevelRace {
+        let full = Expansion(
+            parent: 0, unit: nil, variant: Variant(.empty), cost: Cost(parameters: 9, flops: 9))
+        let level = Level(
+            number: number, parents: [FrontierState(unmeasured: Variant(.empty), division)],
+            expansions: [full], keep: 1, baseLoss: 0, objective: .absolute)
+        return LevelRace(level, division: division, usesBounds: false)
     }
 
     var settings: CoordinatorSettings {
@@ -35,7 +38,7 @@ struct LoadProblem {
             run: RunDescription(
                 session: 5 << 32, modelPath: "none", modelSHA256: [UInt8](repeating: 1, count: 32),
                 dataPath: "none", dataSHA256: [UInt8](repeating: 2, count: 32), sampleLimit: nil,
-                loss: "kl", sharding: division.sharding), softwareVersion: "load")
+                setup: "kl", sharding: division.sharding), softwareVersion: "load")
     }
 
     var identity: RunIdentity {
@@ -46,12 +49,13 @@ struct LoadProblem {
 }
 
 /// A computation that computes nothing.
-struct IdleWorker: WorkerComputation {
+struct IdleWorker: Computation {
     let shards: [Int]
 
-    func scores(of assignment: Assignment) throws -> [SampleScores] {
-        let losses = [Float](repeating: Float(LoadProblem.loss), count: assignment.samples.count)
-        return assignment.edges.map { _ in SampleScores(losses: losses, correct: []) }
+    func perform(_ key: WorkKey, hints: [UInt8], contents: any ContentAccess) throws -> [UInt8] {
+        let item = try LossItem(payload: key.payload)
+        let losses = [Float](repeating: Float(LoadProblem.loss), count: item.samples.count)
+        return LossItem.result(item.units.map { _ in SampleScores(losses: losses, correct: []) })
     }
 
     /// So many workers in this process, each with a connection and threads of its own, until the run is over.

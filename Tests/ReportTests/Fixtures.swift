@@ -26,7 +26,8 @@ func state(
     _ edges: [Edge], loss: Double, correct: Int? = nil, parameters: Int, flops: Int, nonFinite: Int = 0
 ) -> State {
     State(
-        mask: Mask(edges), edge: edges.last, loss: loss, objective: 0, correct: correct, sampleLosses: [],
+        variant: Variant(Mask(edges)), unit: edges.last.map { Unit($0) }, loss: loss, objective: 0,
+        correct: correct, sampleLosses: [],
         cost: Cost(parameters: parameters, flops: flops), nonFiniteLosses: nonFinite)
 }
 

@@ -2,18 +2,19 @@ import ComputationGraph
 import Datasets
 import Search
 import Testing
+import Work
 
 @Suite("The accuracy that a search keeps")
 struct AccuracyFloorTests {
     private func search(_ subject: RandomProblem, drop: Double?, workers: Int = 0) async throws
         -> SearchResult
     {
-        let evaluator: any LevelEvaluator =
+        let runner: any WorkRunner =
             workers == 0
-            ? LocalEvaluator { subject.oracle.scores($0) }
+            ? LocalRunner(subject.oracle)
             : SimulatedWorkers(workers) { subject.oracle.scores($0) }
         return try await Search(
-            subject.problem, settings: SearchSettings(maximumAccuracyDrop: drop), evaluator: evaluator
+            subject.problem, settings: SearchSettings(maximumAccuracyDrop: drop), runner: runner
         ).run()
     }
 

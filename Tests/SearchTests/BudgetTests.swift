@@ -2,6 +2,7 @@ import ComputationGraph
 import Datasets
 import Search
 import Testing
+import Work
 
 @Suite("A budget that changes are divided by the saving of")
 struct BudgetTests {
@@ -48,14 +49,14 @@ struct BudgetTests {
             let budget = try #require(Budget("\(quantity)=\([0.4, 0.6, 0.8][case_ / 3 % 3])"))
             let expected = expected(subject, budget)
             for workers in [0, 1, 3] {
-                let evaluator: any LevelEvaluator =
+                let runner: any WorkRunner =
                     workers == 0
-                    ? LocalEvaluator { subject.oracle.scores($0) }
-                    : UnrulyEvaluator(subject.oracle, workers: workers, seed: seed)
+                    ? LocalRunner(subject.oracle)
+                    : UnrulyRunner(subject.oracle, workers: workers, seed: seed)
                 let result = try await Search(
                     subject.problem,
                     settings: SearchSettings(until: budget, usesBounds: workers != 1, per: budget.quantity),
-                    evaluator: evaluator
+                    runner: runner
                 ).run()
                 guard let expected else {
                     #expect(result.end != .budget, "seed \(seed)")

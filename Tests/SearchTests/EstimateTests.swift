@@ -1,7 +1,8 @@
 import ComputationGraph
 import Datasets
-import Search
 import Testing
+
+@testable import Search
 
 @Suite("Estimates order the work and never change the result")
 struct EstimateTests {
@@ -27,19 +28,19 @@ struct EstimateTests {
                 ("random", { _ in Double.random(in: -1...3, using: &random) }),
                 (
                     "reversed",
-                    { -Double(subject.oracle.losses($0.mask, samples: all).losses.reduce(0, +)) + 20 }
+                    { -Double(subject.oracle.losses($0.variant.mask, samples: all).losses.reduce(0, +)) + 20 }
                 ),
                 ("not a number", { _ in .nan }),
                 ("infinite", { $0.parent % 2 == 0 ? .infinity : -.infinity }),
-                ("huge", { $0.mask.count % 2 == 0 ? 1e300 : .leastNonzeroMagnitude }),
+                ("huge", { $0.variant.mask.count % 2 == 0 ? 1e300 : .leastNonzeroMagnitude }),
                 ("some", { _ in Bool.random(using: &random) ? nil : 0 }),
             ]
             for (name, estimate) in estimates {
-                let evaluator = SimulatedWorkers(1 + case_ % 5, seed: seed) { subject.oracle.scores($0) }
-                evaluator.estimate = estimate
+                let runner = SimulatedWorkers(1 + case_ % 5, seed: seed) { subject.oracle.scores($0) }
+                runner.estimate = estimate
                 let settings = SearchSettings(
                     strategy: strategy, objective: objective, steps: 2, maximumLossIncrease: limit)
-                let result = try await Search(subject.problem, settings: settings, evaluator: evaluator).run()
+                let result = try await Search(subject.problem, settings: settings, runner: runner).run()
                 #expect(
                     result.fingerprints == expected,
                     "seed \(seed), \(subject.oracle.kind), \(strategy), \(name)")
@@ -64,10 +65,10 @@ struct EstimateTests {
         var found: [[[Fingerprint]]] = []
         for surrogate in [nil, model] {
             for workers in [1, 4] {
-                let evaluator = UnrulyEvaluator(subject.oracle, workers: workers, seed: UInt64(seed))
+                let runner = UnrulyRunner(subject.oracle, workers: workers, seed: UInt64(seed))
                 found.append(
                     try await Search(
-                        subject.problem, settings: settings, evaluator: evaluator, surrogate: surrogate
+                        subject.problem, settings: settings, runner: runner, surrogate: surrogate
                     ).run().fingerprints)
             }
         }
@@ -80,9 +81,9 @@ struct EstimateTests {
         var random = SplitMix64(seed: 3)
         let level = subject.level(keep: 1, objective: .absolute, using: &random)
         let wanted = level.expansions.count / 2
-        let mask = level.expansions[wanted].mask
+        let variant = level.expansions[wanted].variant
         var race = LevelRace(
-            level.estimating { $0.mask == mask ? level.baseLoss : 100 * level.baseLoss },
+            level.estimating { $0.variant == variant ? level.baseLoss : 100 * level.baseLoss },
             division: subject.division)
         let everyone = level.expansions.count
         var handed = 0

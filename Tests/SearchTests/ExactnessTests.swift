@@ -2,6 +2,7 @@ import ComputationGraph
 import Datasets
 import Search
 import Testing
+import Work
 
 @Suite("The bounded race is exact")
 struct ExactnessTests {
@@ -43,19 +44,19 @@ struct ExactnessTests {
                 level.map { Fingerprint($0, samples: index == levels.count - 1) }
             }
 
-            let evaluators: [(name: String, evaluator: any LevelEvaluator, bounds: Bool)] = [
-                ("bounds", LocalEvaluator { subject.oracle.scores($0) }, true),
-                ("no bounds", LocalEvaluator { subject.oracle.scores($0) }, false),
+            let runners: [(name: String, runner: any WorkRunner, bounds: Bool)] = [
+                ("bounds", LocalRunner(subject.oracle), true),
+                ("no bounds", LocalRunner(subject.oracle), false),
                 (
-                    "unruly", UnrulyEvaluator(subject.oracle, workers: 1 + case_ % 5, seed: seed),
+                    "unruly", UnrulyRunner(subject.oracle, workers: 1 + case_ % 5, seed: seed),
                     case_ % 11 != 0
                 ),
             ]
-            for (name, evaluator, bounds) in evaluators {
+            for (name, runner, bounds) in runners {
                 let settings = SearchSettings(
                     strategy: strategy, objective: objective, steps: steps, maximumLossIncrease: limit,
                     maximumAccuracyDrop: drop, usesBounds: bounds, per: per)
-                let result = try await Search(subject.problem, settings: settings, evaluator: evaluator).run()
+                let result = try await Search(subject.problem, settings: settings, runner: runner).run()
                 #expect(result.base.loss.bitPattern == naive.base.loss.bitPattern, "seed \(seed), \(name)")
                 #expect(
                     result.fingerprints == expected,
@@ -81,7 +82,7 @@ struct ExactnessTests {
         let subject = try RandomProblem(seed: random.next())
         for objective in Objective.allCases {
             let level = subject.level(keep: 1 + seed % 3, objective: objective, using: &random)
-            let full = UnrulyEvaluator(subject.oracle, workers: 1, seed: 0)
+            let full = try UnrulyRunner(subject.oracle, workers: 1, seed: 0)
                 .run(
                     LevelRace(level, division: subject.division, usesBounds: false),
                     shards: subject.division.sharding.shards)
@@ -90,12 +91,12 @@ struct ExactnessTests {
                 number: 1, parents: level.parents, expansions: level.expansions, keep: .max,
                 baseLoss: level.baseLoss,
                 objective: objective)
-            let all = UnrulyEvaluator(subject.oracle, workers: 1, seed: 0)
+            let all = try UnrulyRunner(subject.oracle, workers: 1, seed: 0)
                 .run(
                     LevelRace(everything, division: subject.division, usesBounds: false),
                     shards: subject.division.sharding.shards)
             let values = Dictionary(uniqueKeysWithValues: all.best.map { ($0.mask, $0.objective) })
-            let bounded = UnrulyEvaluator(subject.oracle, workers: 3, seed: UInt64(seed))
+            let bounded = try UnrulyRunner(subject.oracle, workers: 3, seed: UInt64(seed))
                 .run(LevelRace(level, division: subject.division), shards: subject.division.sharding.shards)
             #expect(bounded.fingerprints == full.fingerprints)
             let worst = full.best.last?.objective ?? .infinity
@@ -134,11 +135,11 @@ struct ExactnessTests {
     @Test("a full model whose loss is no number is refused, with the number of samples")
     func baseMustBeFinite() async throws {
         let subject = try RandomProblem(seed: 1)
-        let evaluator = LocalEvaluator { task in
-            task.edges.map { _ in SampleScores(losses: task.samples.map { _ in Float.nan }, correct: []) }
+        let runner = LocalRunner { item, _, _ in
+            item.units.map { _ in SampleScores(losses: item.samples.map { _ in Float.nan }, correct: []) }
         }
         await #expect(throws: SearchError.self) {
-            try await Search(subject.problem, settings: SearchSettings(), evaluator: evaluator).run()
+            try await Search(subject.problem, settings: SearchSettings(), runner: runner).run()
         }
     }
 }

@@ -1,7 +1,9 @@
 import ComputationGraph
 import Datasets
 import Foundation
-import Search
+import Work
+
+@testable import Search
 
 /// Losses that are a hash of mask and sample: the same whoever asks, in whatever order.
 struct LossOracle: Sendable {
@@ -44,10 +46,12 @@ struct LossOracle: Sendable {
             }
     }
 
-    func scores(_ task: LevelTask) -> [SampleScores] {
-        task.edges.map { edge in
-            losses(edge.map { task.state.removing($0) } ?? task.state, samples: task.samples)
-        }
+    func scores(_ item: LossItem) -> [SampleScores] {
+        item.variants.map { losses($0.mask, samples: item.samples) }
+    }
+
+    func result(of item: WorkItem) throws -> [UInt8] {
+        LossItem.result(scores(try LossItem(payload: item.key.payload)))
     }
 
     func losses(_ mask: Mask, samples: [Int]) -> SampleScores {
@@ -107,4 +111,27 @@ struct LossOracle: Sendable {
         z = (z ^ (z >> 29)) &* 0xD6E8_FEB8_6659_FD93
         return z ^ (z >> 32)
     }
+}
+
+extension LocalRunner {
+    /// A runner in this process whose losses are an oracle's.
+    convenience init(
+        _ oracle: LossOracle, journal: (any WorkJournal)? = nil,
+        progress: @escaping (any WorkSource) throws -> Void = { _ in }
+    ) {
+        self.init(journal: journal, progress: progress) { item, _, _ in oracle.scores(item) }
+    }
+}
+
+extension LevelRace {
+    /// What a task of the race is about.
+    func item(_ task: RaceTask) -> LossItem {
+        let blocks = level.parents[task.parent].blocks
+        return LossItem(
+            state: level.parents[task.parent].variant, block: blocks.ids[task.place],
+            samples: blocks.samples[task.place], units: task.expansions.map { level.expansions[$0].unit })
+    }
+
+    /// Takes an oracle's scores of a task.
+    mutating func fold(_ task: RaceTask, by oracle: LossOracle) { fold(task, oracle.scores(item(task))) }
 }

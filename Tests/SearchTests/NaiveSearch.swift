@@ -55,8 +55,8 @@ struct NaiveSearch {
         var charges: [Mask: Charge] = [:]
         let whole = subject.problem.costs.cost(of: .empty)
         for parent in parents {
-            for edge in subject.problem.candidates.expansions(of: parent.mask, in: subject.graph) {
-                let mask = parent.mask.removing(edge)
+            for unit in subject.problem.candidates.expansions(of: parent.mask, in: subject.graph) {
+                let mask = parent.mask.removing(unit)
                 if found[mask] != nil { continue }
                 let candidate = entry(mask, blocks: blocks, baseLoss: baseLoss)
                 if let per {

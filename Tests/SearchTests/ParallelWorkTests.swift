@@ -1,8 +1,9 @@
 import ComputationGraph
 import Datasets
 import Foundation
-import Search
 import Testing
+
+@testable import Search
 
 @Suite("A race run by several workers")
 struct ParallelWorkTests {
@@ -18,18 +19,18 @@ struct ParallelWorkTests {
                 var (time, passes) = (0.0, 0)
                 for seed in 0..<6 as Range<UInt64> {
                     let subject = try RandomProblem.large(seed: seed, samples: samples)
-                    let evaluator = SimulatedWorkers(workers, seed: seed) { subject.oracle.scores($0) }
+                    let runner = SimulatedWorkers(workers, seed: seed) { subject.oracle.scores($0) }
                     let result = try await Search(
                         subject.problem,
                         settings: SearchSettings(
                             strategy: keep == 1 ? .greedy : .beam(width: keep), objective: objective, steps: 3
                         ),
-                        evaluator: evaluator
+                        runner: runner
                     ).run()
                     // Level 0 measures the full model and has no choice.
                     sum = result.work.dropFirst().reduce(sum, +)
-                    time += evaluator.time
-                    passes += evaluator.statePasses
+                    time += runner.time
+                    passes += runner.statePasses
                 }
                 let ratio = Double(sum.blockEvaluations) / Double(sum.clairvoyantBlockEvaluations)
                 print(
@@ -52,12 +53,12 @@ struct ParallelWorkTests {
         for seed in 0..<6 as Range<UInt64> {
             let subject = try RandomProblem.large(seed: seed, samples: 2048)
             for givesBlocksBack in [true, false] {
-                let evaluator = SimulatedWorkers(workers, seed: seed) { subject.oracle.scores($0) }
-                evaluator.givesBlocksBack = givesBlocksBack
+                let runner = SimulatedWorkers(workers, seed: seed) { subject.oracle.scores($0) }
+                runner.givesBlocksBack = givesBlocksBack
                 let result = try await Search(
-                    subject.problem, settings: SearchSettings(steps: 3), evaluator: evaluator
+                    subject.problem, settings: SearchSettings(steps: 3), runner: runner
                 ).run()
-                passes[givesBlocksBack, default: 0] += evaluator.statePasses
+                passes[givesBlocksBack, default: 0] += runner.statePasses
                 evaluations[givesBlocksBack, default: 0] += result.totalWork.blockEvaluations
             }
             // The full model, in the data's order and then in that of hardness.
@@ -82,15 +83,18 @@ struct ParallelWorkTests {
             let subject = try RandomProblem.large(seed: seed, samples: 2048)
             let all = Array(0..<2048)
             for isMisled in [false, true] {
-                let evaluator = SimulatedWorkers(8, seed: seed) { subject.oracle.scores($0) }
+                let runner = SimulatedWorkers(8, seed: seed) { subject.oracle.scores($0) }
                 if isMisled {
                     // The better an expansion is, the worse it is said to be.
-                    evaluator.estimate = { expansion in
-                        1 / Double(subject.oracle.losses(expansion.mask, samples: all).losses.reduce(0, +))
+                    runner.estimate = { expansion in
+                        1
+                            / Double(
+                                subject.oracle.losses(expansion.variant.mask, samples: all).losses.reduce(
+                                    0, +))
                     }
                 }
                 let result = try await Search(
-                    subject.problem, settings: SearchSettings(steps: 2), evaluator: evaluator
+                    subject.problem, settings: SearchSettings(steps: 2), runner: runner
                 ).run()
                 let work = result.work.dropFirst().reduce(WorkCount(), +)
                 if isMisled { misled = misled + work } else { honest = honest + work }
@@ -107,13 +111,13 @@ struct ParallelWorkTests {
         var random = SplitMix64(seed: 44)
         let level = subject.level(keep: 1, objective: .signed, using: &random)
         var handing = LevelRace(level, division: subject.division, usesBounds: false)
-        var tasks: [LevelTask] = []
+        var tasks: [RaceTask] = []
         while let task = handing.nextTask() { tasks.append(task) }
         var race = LevelRace(level, division: subject.division)
         #expect(tasks.allSatisfy { race.needs($0) })
         var wasNeedless = 0
         while !race.isComplete, let task = race.nextTask() {
-            race.fold(task, subject.oracle.scores(task))
+            race.fold(task, by: subject.oracle)
             #expect(!race.needs(task))
             wasNeedless = max(wasNeedless, tasks.count { !race.needs($0) })
         }

@@ -15,7 +15,7 @@ struct ParetoTests {
                 let loss = [Double.random(in: 0..<1, using: &random), 0.25, .infinity][
                     Int.random(in: 0..<3, using: &random)]
                 return State(
-                    mask: index == 0 ? .empty : Mask([Edge(node: index, slot: 0)]), edge: nil,
+                    variant: Variant(index == 0 ? .empty : Mask([Edge(node: index, slot: 0)])), unit: nil,
                     loss: index == 0 ? 0.5 : loss, objective: 0, correct: nil, sampleLosses: [],
                     cost: Cost(
                         parameters: .random(in: 1...6, using: &random),

@@ -8,7 +8,7 @@ import Testing
 struct PriceTests {
     private func state(_ parameters: Int, objective: Double = 0) -> State {
         State(
-            mask: .empty, edge: nil, loss: 1 + objective, objective: objective, correct: nil,
+            variant: Variant(.empty), unit: nil, loss: 1 + objective, objective: objective, correct: nil,
             sampleLosses: [],
             cost: Cost(parameters: parameters, flops: parameters))
     }

@@ -1,7 +1,9 @@
 import ComputationGraph
 import Datasets
-import Search
 import Testing
+import Work
+
+@testable import Search
 
 @Suite("A level's race")
 struct RaceTests {
@@ -23,7 +25,7 @@ struct RaceTests {
             let oracle = LossOracle(seed: seed, kind: .realistic, weights: division.weights)
             let result = try await Search(
                 problem, settings: SearchSettings(objective: objective, steps: 2),
-                evaluator: LocalEvaluator { oracle.scores($0) }
+                runner: LocalRunner(oracle)
             ).run()
             // Level 0 measures the full model and has no choice.
             sum = result.work.dropFirst().reduce(sum, +)
@@ -46,26 +48,34 @@ struct RaceTests {
             sharding: try Sharding(samples: 30, shards: 3, blockSize: 5),
             weights: [Float](repeating: 1, count: 30))
         let state = State(
-            mask: .empty, edge: nil, loss: 1, objective: 0, correct: nil,
+            variant: Variant(.empty), unit: nil, loss: 1, objective: 0, correct: nil,
             sampleLosses: [Float](repeating: 1, count: 30), cost: Cost(parameters: 0, flops: 0))
         let level = Level(
-            number: 1, parents: [Parent(state, on: BlockList(hardestFirst: state, division), division)],
+            number: 1,
+            parents: [FrontierState(state, on: BlockList(hardestFirst: state, division), division)],
             expansions: subject.problem.candidates.expansions(of: .empty, in: subject.graph).map {
-                Expansion(parent: 0, edge: $0, mask: Mask([$0]), cost: Cost(parameters: 0, flops: 0))
+                Expansion(
+                    parent: 0, unit: $0, variant: Variant(.empty).removing($0),
+                    cost: Cost(parameters: 0, flops: 0))
             }, keep: 1, baseLoss: 0, objective: .signed)
         let total = level.expansions.count
 
         var race = LevelRace(level, division: division)
-        let handed = race.nextTask(sharing: 2, admits: { $0 == 1 })
+        let handed = race.next(for: WorkerView(sharing: 2, holds: { $0 == 1 }))
         let first = try #require(handed)
-        #expect(first.block.shard == 1 && first.samples.allSatisfy { (10..<20).contains($0) })
-        #expect(first.edges.count == (total + 1) / 2)
-        let rest = race.nextTask(sharing: 1, admits: { $0 == 1 })
+        let firstLosses = try LossItem(payload: first.key.payload)
+        #expect(first.shard == 1 && firstLosses.block.shard == 1)
+        #expect(firstLosses.samples.allSatisfy { (10..<20).contains($0) })
+        #expect(firstLosses.units.count == (total + 1) / 2)
+        let rest = race.next(for: WorkerView(sharing: 1, holds: { $0 == 1 }))
         let second = try #require(rest)
-        #expect(second.block == first.block && second.edges.count == total - first.edges.count)
-        #expect(Set(first.expansions).isDisjoint(with: second.expansions))
+        let secondLosses = try LossItem(payload: second.key.payload)
+        #expect(secondLosses.block == firstLosses.block && second.locality == first.locality)
+        #expect(secondLosses.units.count == total - firstLosses.units.count)
+        #expect(Set(firstLosses.units).isDisjoint(with: secondLosses.units))
+        #expect(Set(first.pieces).isDisjoint(with: second.pieces))
         var unknown = LevelRace(level, division: division)
-        let nothing = unknown.nextTask(admits: { $0 > 2 })
+        let nothing = unknown.next(for: WorkerView(holds: { $0 > 2 }))
         #expect(nothing == nil)
     }
 
@@ -75,14 +85,14 @@ struct RaceTests {
         var random = SplitMix64(seed: 3)
         let level = subject.level(keep: 1, objective: .absolute, using: &random)
         var race = LevelRace(level, division: subject.division, usesBounds: false)
-        var tasks: [LevelTask] = []
+        var tasks: [RaceTask] = []
         var pairs: Set<[Int]> = []
         while let task = race.nextTask(sharing: 2) {
             tasks.append(task)
             for index in task.expansions {
                 let parent = level.expansions[index].parent
-                #expect(task.state == level.parents[parent].mask)
-                #expect(pairs.insert([index, task.block.shard, task.block.index]).inserted)
+                #expect(task.parent == parent)
+                #expect(pairs.insert([index, task.place]).inserted)
             }
         }
         #expect(pairs.count == race.workSoFar.bruteForceBlockEvaluations)
@@ -90,7 +100,7 @@ struct RaceTests {
         race.giveBack(lost)
         var again: Set<Int> = []
         while let task = race.nextTask() {
-            #expect(task.block == lost.block)
+            #expect(task.parent == lost.parent && task.place == lost.place)
             again.formUnion(task.expansions)
         }
         #expect(again == Set(lost.expansions))
@@ -105,9 +115,9 @@ struct RaceTests {
         let level = subject.level(keep: 1, objective: .signed, using: &random)
         var race = LevelRace(level, division: subject.division, usesBounds: false)
         // Everything is handed out before anything returns: then everything was evaluated.
-        var tasks: [LevelTask] = []
+        var tasks: [RaceTask] = []
         while let task = race.nextTask() { tasks.append(task) }
-        for task in tasks + tasks { race.fold(task, subject.oracle.scores(task)) }
+        for task in tasks + tasks { race.fold(task, by: subject.oracle) }
         let work = race.outcome().work
         #expect(work.blockEvaluations == work.bruteForceBlockEvaluations)
         #expect(work.clairvoyantBlockEvaluations < work.blockEvaluations)
@@ -122,7 +132,7 @@ struct RaceTests {
         #expect(race.progress.running == race.progress.total && race.bestSoFar == nil)
         var last = race.progress.running
         while let task = race.nextTask() {
-            race.fold(task, subject.oracle.scores(task))
+            race.fold(task, by: subject.oracle)
             #expect(race.progress.running <= last)
             last = race.progress.running
         }

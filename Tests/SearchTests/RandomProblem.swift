@@ -66,25 +66,27 @@ struct RandomProblem {
     ) -> Level {
         let base = NaiveSearch(self, objective: objective).base
         let blocks = BlockList(hardestFirst: state(.empty), division)
-        var parents: [Parent] = []
+        var parents: [FrontierState] = []
         var expansions: [Expansion] = []
         var seen: Set<Mask> = []
         for size in [0, 0, 1, 2] {
             var mask = Mask.empty
             for _ in 0..<size {
                 guard
-                    let edge = problem.candidates.expansions(of: mask, in: graph).randomElement(
+                    let unit = problem.candidates.expansions(of: mask, in: graph).randomElement(
                         using: &random)
                 else { break }
-                mask = mask.removing(edge)
+                mask = mask.removing(unit)
             }
             let own = problem.candidates.expansions(of: mask, in: graph).map { ($0, mask.removing($0)) }
                 .filter { seen.insert($0.1).inserted }
-            guard !own.isEmpty, !parents.contains(where: { $0.mask == mask }) else { continue }
-            expansions += own.map { edge, mask in
-                Expansion(parent: parents.count, edge: edge, mask: mask, cost: problem.costs.cost(of: mask))
+            guard !own.isEmpty, !parents.contains(where: { $0.variant.mask == mask }) else { continue }
+            expansions += own.map { unit, mask in
+                Expansion(
+                    parent: parents.count, unit: unit, variant: Variant(mask),
+                    cost: problem.costs.cost(of: mask))
             }
-            parents.append(Parent(state(mask), on: blocks, division))
+            parents.append(FrontierState(state(mask), on: blocks, division))
         }
         return Level(
             number: 1, parents: parents, expansions: expansions, keep: keep, baseLoss: base.loss,
@@ -96,7 +98,7 @@ struct RandomProblem {
     private func state(_ mask: Mask) -> State {
         let losses = oracle.losses(mask, samples: Array(0..<division.sharding.samples)).losses
         return State(
-            mask: mask, edge: nil, loss: 0, objective: 0, correct: nil, sampleLosses: losses,
+            variant: Variant(mask), unit: nil, loss: 0, objective: 0, correct: nil, sampleLosses: losses,
             cost: problem.costs.cost(of: mask))
     }
 }

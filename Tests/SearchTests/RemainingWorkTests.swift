@@ -1,5 +1,6 @@
 import Search
 import Testing
+import Work
 
 @Suite("The work that is likely left of a level")
 struct RemainingWorkTests {
@@ -14,13 +15,14 @@ struct RemainingWorkTests {
     private func forecasts(_ seed: UInt64, usesBounds: Bool = true) async throws -> [Forecast] {
         let subject = try RandomProblem.large(seed: seed, samples: 2048)
         var told: [Int: [(done: Int, likely: Int, most: Int)]] = [:]
-        let evaluator = LocalEvaluator(progress: { race in
+        let runner = LocalRunner(subject.oracle) { source in
+            guard let race = source as? LevelRace else { return }
             let work = race.workSoFar
             told[race.level.number, default: []].append(
                 (work.blockEvaluations, race.likelyEvaluationsLeft, work.bruteForceBlockEvaluations))
-        }) { subject.oracle.scores($0) }
+        }
         let result = try await Search(
-            subject.problem, settings: SearchSettings(steps: 3, usesBounds: usesBounds), evaluator: evaluator
+            subject.problem, settings: SearchSettings(steps: 3, usesBounds: usesBounds), runner: runner
         ).run()
         return result.work.indices.dropFirst().compactMap { level in
             let total = result.work[level].blockEvaluations

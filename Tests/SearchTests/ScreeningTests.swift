@@ -3,6 +3,7 @@ import Datasets
 import Foundation
 import Search
 import Testing
+import Work
 
 @Suite("Screening")
 struct ScreeningTests {
@@ -16,7 +17,8 @@ struct ScreeningTests {
             return base.loss - Double(losses.reduce(0, +)) / Double(all.count)
         }
         return SurrogateModel(
-            units: edges.map { Unit($0) }, gradients: gradients, hessian: edges.map { _ in edges.map { _ in 0 } })
+            units: edges.map { Unit($0) }, gradients: gradients,
+            hessian: edges.map { _ in edges.map { _ in 0 } })
     }
 
     private func settings(_ perState: Int, audits: Int, width: Int = 1) -> SearchSettings {
@@ -32,22 +34,24 @@ struct ScreeningTests {
         let subject = try RandomProblem(seed: 70_000 + UInt64(seed), nodes: 5...7, kind: .realistic)
         let settings = settings(2, audits: 3, width: 1 + seed % 3)
         let model = model(subject)
-        func search(_ evaluator: any LevelEvaluator) async throws -> SearchResult {
-            try await Search(subject.problem, settings: settings, evaluator: evaluator, surrogate: model)
-                .run()
+        func search(_ runner: any WorkRunner, _ shared: SharedResults? = nil) async throws -> SearchResult {
+            try await Search(
+                subject.problem, settings: settings, runner: runner, shared: shared, surrogate: model
+            ).run()
         }
         let shared = SharedResults()
         var left = 3 + seed
-        let stopped = LocalEvaluator(journal: shared) { task in
+        let stopped = LocalRunner(journal: shared) { item, _, _ in
             if left == 0 { throw CancellationError() }
             left -= 1
-            return subject.oracle.scores(task)
+            return subject.oracle.scores(item)
         }
-        _ = try? await search(stopped)
+        _ = try? await search(stopped, shared)
+        #expect(shared.evaluations > 0)
         let results = [
-            try await search(LocalEvaluator { subject.oracle.scores($0) }),
-            try await search(LocalEvaluator(journal: shared) { subject.oracle.scores($0) }),
-            try await search(UnrulyEvaluator(subject.oracle, workers: 4, seed: UInt64(seed))),
+            try await search(LocalRunner(subject.oracle)),
+            try await search(LocalRunner(subject.oracle, journal: shared), shared),
+            try await search(UnrulyRunner(subject.oracle, workers: 4, seed: UInt64(seed))),
             try await search(SimulatedWorkers(8, seed: 1) { subject.oracle.scores($0) }),
         ]
         #expect(Set(results.map(\.fingerprints)).count == 1)
@@ -63,7 +67,7 @@ struct ScreeningTests {
         let exact = try #require(naive.levels(keep: .max, steps: 1).first)
         let result = try await Search(
             subject.problem, settings: settings(1, audits: 1000),
-            evaluator: LocalEvaluator { subject.oracle.scores($0) }, surrogate: model(subject)
+            runner: LocalRunner(subject.oracle), surrogate: model(subject)
         ).run()
         let report = try #require(result.screening?.levels.first)
         let chosen = try #require(result.levels.first?.first)
@@ -81,12 +85,12 @@ struct ScreeningTests {
         let subject = try RandomProblem(seed: 5, nodes: 6...6, kind: .realistic)
         let exact = try await Search(
             subject.problem, settings: SearchSettings(steps: 3),
-            evaluator: LocalEvaluator { subject.oracle.scores($0) }
+            runner: LocalRunner(subject.oracle)
         ).run()
         #expect(exact.screening == nil)
         let wide = try await Search(
             subject.problem, settings: settings(1000, audits: 8),
-            evaluator: LocalEvaluator { subject.oracle.scores($0) }, surrogate: model(subject)
+            runner: LocalRunner(subject.oracle), surrogate: model(subject)
         ).run()
         #expect(wide.fingerprints == exact.fingerprints)
         #expect(wide.screening?.missed == 0...0 && wide.screening?.regret == 0)

@@ -2,12 +2,13 @@ import ComputationGraph
 import Datasets
 import Search
 import Testing
+import Work
 
 @Suite("A strategy")
 struct StrategyTests {
     private func search(_ subject: RandomProblem, _ settings: SearchSettings) async throws -> SearchResult {
         try await Search(
-            subject.problem, settings: settings, evaluator: LocalEvaluator { subject.oracle.scores($0) }
+            subject.problem, settings: settings, runner: LocalRunner(subject.oracle)
         ).run()
     }
 
@@ -28,8 +29,8 @@ struct StrategyTests {
         for level in exhaustive.levels {
             var next: Set<Mask> = []
             for mask in reachable {
-                for edge in subject.problem.candidates.expansions(of: mask, in: subject.graph) {
-                    next.insert(mask.removing(edge))
+                for unit in subject.problem.candidates.expansions(of: mask, in: subject.graph) {
+                    next.insert(mask.removing(unit))
                 }
             }
             #expect(Set(level.map(\.mask)) == next && level.count == next.count)
@@ -46,13 +47,11 @@ struct StrategyTests {
         let subject = try RandomProblem(seed: UInt64(seed) &+ 500)
         let settings = SearchSettings(strategy: .beam(width: 4), steps: 3, usesBounds: false)
         var measured: [Mask] = []
-        let evaluator = LocalEvaluator { task in
-            if task.block == BlockID(shard: 0, index: 0) {
-                measured += task.edges.map { edge in edge.map { task.state.removing($0) } ?? task.state }
-            }
-            return subject.oracle.scores(task)
+        let runner = LocalRunner { item, _, _ in
+            if item.block == BlockID(shard: 0, index: 0) { measured += item.variants.map(\.mask) }
+            return subject.oracle.scores(item)
         }
-        let result = try await Search(subject.problem, settings: settings, evaluator: evaluator).run()
+        let result = try await Search(subject.problem, settings: settings, runner: runner).run()
         #expect(measured.count == Set(measured).count)
         #expect(measured.count == result.totalWork.candidates)
         for level in result.levels { #expect(Set(level.map(\.mask)).count == level.count) }
@@ -65,7 +64,7 @@ struct StrategyTests {
             let result = try await search(subject, SearchSettings(strategy: .beam(width: 3)))
             var mask = Mask.empty
             for (step, state) in result.path.enumerated() {
-                mask = mask.removing(try #require(state.edge))
+                mask = mask.removing(try #require(state.unit))
                 #expect(state.mask == mask && state.mask.count == step + 1)
                 #expect(result.levels[step].contains { $0.mask == mask })
             }

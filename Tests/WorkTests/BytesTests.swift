@@ -47,7 +47,9 @@ struct BytesTests {
         #expect(throws: WorkMismatch.self) { _ = try huge.numbers() }
         var text = ByteReader([2, 0, 0, 0, 0xFF, 0xFE])
         #expect(throws: WorkMismatch.self) { _ = try text.text() }
-        let rest = ByteReader([1])
-        #expect(throws: WorkMismatch.self) { try rest.finish() }
+        #expect(throws: WorkMismatch.self) {
+            let rest = ByteReader([1])
+            try rest.finish()
+        }
     }
 }

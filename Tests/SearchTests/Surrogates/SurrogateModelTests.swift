@@ -8,7 +8,9 @@ import Testing
     let hessian = [[0.1, 0.3, -0.2], [0.3, 0.4, 0.5], [-0.2, 0.5, 0.6]]
 
     private func mask(_ indices: Int...) -> Mask { Mask(indices.map { edges[$0] }) }
-    private var model: SurrogateModel { SurrogateModel(units: edges.map { Unit($0) }, gradients: gradients, hessian: hessian) }
+    private var model: SurrogateModel {
+        SurrogateModel(units: edges.map { Unit($0) }, gradients: gradients, hessian: hessian)
+    }
 
     @Test func withoutExactResultsItIsTheSecondOrderExpansion() throws {
         // −Σ g + ½ Δzᵀ H Δz with Δz = −1 on the set: −0.0 + ½ (0.1 + 0.4 + 0.6 + 2 · (0.3 − 0.2 + 0.5)) = 1.15.
@@ -45,7 +47,8 @@ import Testing
         let matrix = edges.indices.map { row in
             edges.indices.map { Double((row * 7 + $0 * 7 + row * $0) % 11) / 10 - 0.4 }
         }
-        var model = SurrogateModel(units: edges.map { Unit($0) }, gradients: edges.map { _ in 0 }, hessian: matrix)
+        var model = SurrogateModel(
+            units: edges.map { Unit($0) }, gradients: edges.map { _ in 0 }, hessian: matrix)
         for edge in edges { model.observe(Mask([edge]), change: 1) }
         for row in edges.indices {
             for column in 0..<row {
