@@ -44,9 +44,6 @@ public struct Liveness: Sendable {
         dependsOnData = depends
         isConnected = graph.outputs.allSatisfy { !graph.values[$0.value].dependsOnData || reached[$0.value] }
     }
-
-    /// Whether the vertex is live and computes something that is no constant.
-    public func isActive(_ vertex: Int) -> Bool { isLive[vertex] && dependsOnData[vertex] }
 }
 
 /// The removed slots by vertex, for quick membership tests in a pass over the graph.
