@@ -97,6 +97,7 @@ extension CostTally.StoredTensor {
         guard !shape.isEmpty, !isInNode || count > 1 else { return false }
         let slots = node.facts.parameters
         if elementType.isFloatingPoint { return slots.floatingPoint.contains(slot) }
-        return elementType.isInteger && slots.integer.contains(slot) && elementType.bitWidth <= slots.widestInteger
+        return elementType.isInteger && slots.integer.contains(slot)
+            && elementType.bitWidth <= slots.widestInteger
     }
 }

@@ -295,7 +295,8 @@ extension Rewriter {
 
     /// Shape of what has no tensor of its own.
     mutating func rewriteShape(_ vertex: Vertex, _ operands: [Operand?]) throws -> Bool {
-        guard let output = vertex.outputs.first ?? nil, let operand = operands.first ?? nil, let extents = operand.extents
+        guard let output = vertex.outputs.first ?? nil, let operand = operands.first ?? nil,
+            let extents = operand.extents
         else { return false }
         let range = try shapeRange(vertex.node, rank: extents.count)
         forms[output] = .tensor(

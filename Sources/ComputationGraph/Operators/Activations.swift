@@ -86,7 +86,8 @@ extension OperatorFacts {
     private static let clipKeepsZeros: @Sendable (InputSlot) -> Bool = { input in
         guard input.slot == 0 else { return false }
         if input.vertex.version < 11 {
-            return input.number("min", default: -.infinity) <= 0 && input.number("max", default: .infinity) >= 0
+            return input.number("min", default: -.infinity) <= 0
+                && input.number("max", default: .infinity) >= 0
         }
         let low = input.hasInput(1) ? input.constants(1) : [-.infinity]
         let high = input.hasInput(2) ? input.constants(2) : [.infinity]
@@ -111,10 +112,12 @@ extension OperatorFacts {
         let isOld = evaluation.vertex.version < 11
         let low =
             isOld
-            ? try Double(node.float("min", default: -.infinity)) : try evaluation.constant(1)?.single ?? -.infinity
+            ? try Double(node.float("min", default: -.infinity))
+            : try evaluation.constant(1)?.single ?? -.infinity
         let high =
             isOld
-            ? try Double(node.float("max", default: .infinity)) : try evaluation.constant(2)?.single ?? .infinity
+            ? try Double(node.float("max", default: .infinity))
+            : try evaluation.constant(2)?.single ?? .infinity
         return { min(max($0[0], low), high) }
     }
 

@@ -11,10 +11,11 @@ extension OperatorFacts {
             parameters: ParameterSlots(integer: [0], widestInteger: 8),
             evaluation: .first { evaluation in
                 let isTruth = evaluation.outputs[0].elementType == .bool
-                return try evaluation.convertedInteger() ?? evaluation.elementwise { _, count in
-                    guard count == 1 else { return nil }
-                    return isTruth ? { $0[0] == 0 ? 0 : 1 } : { $0[0] }
-                }
+                return try evaluation.convertedInteger()
+                    ?? evaluation.elementwise { _, count in
+                        guard count == 1 else { return nil }
+                        return isTruth ? { $0[0] == 0 ? 0 : 1 } : { $0[0] }
+                    }
             }, simplifications: [.carryingEveryAxis, .onceForAllSamples]),
         "CastLike": OperatorFacts(
             outputType: typeOf(1), operations: free, evaluation: .unary(readsFirst: true) { _ in { $0 } }),
@@ -56,7 +57,9 @@ extension Evaluation {
     /// Output 0, a whole number, of an operator that converts its only input, as far as that is one too.
     fileprivate func convertedInteger() throws -> Constant? {
         let type = outputs[0].elementType
-        guard type.isInteger, let constant = try constant(0), constant.elementType.isInteger else { return nil }
+        guard type.isInteger, let constant = try constant(0), constant.elementType.isInteger else {
+            return nil
+        }
         return constant.converted(to: type)
     }
 }

@@ -152,7 +152,9 @@ extension Evaluation {
 /// along some axes.
 extension Rewriter {
     /// Gemm: rows of B that constant columns of A meet go.
-    fileprivate mutating func rewriteGemm(_ vertex: Vertex, _ operands: [Operand?], _ partial: Partial) throws -> Bool {
+    fileprivate mutating func rewriteGemm(_ vertex: Vertex, _ operands: [Operand?], _ partial: Partial) throws
+        -> Bool
+    {
         let beta = try Double(vertex.node.float("beta", default: 1))
         guard partial.axis == 1, try vertex.node.int("transA", default: 0) == 0, let data = operands[0],
             operands.count >= 2, let weight = operands[1], weight.form.isTensor,
@@ -180,7 +182,9 @@ extension Rewriter {
     }
 
     /// Matrix product with constant weights: their rows that constant positions of the last axis meet go.
-    fileprivate mutating func rewriteMatMul(_ vertex: Vertex, _ operands: [Operand?], _ partial: Partial) throws -> Bool {
+    fileprivate mutating func rewriteMatMul(_ vertex: Vertex, _ operands: [Operand?], _ partial: Partial)
+        throws -> Bool
+    {
         guard let data = operands[0], let rank = data.extents?.count, partial.axis == rank - 1,
             operands.count == 2,
             let weight = operands[1], weight.form.isTensor, isOriginalConstant(weight.value),

@@ -29,7 +29,8 @@ extension OperatorFacts {
 extension Evaluation {
     /// Resizing of a value that is the same all over each of the axes that change.
     fileprivate func resized() throws -> Constant? {
-        guard let data = try constant(0), data.rank >= 3, data.shape.dropFirst(2).allSatisfy({ $0 == 1 }) else {
+        guard let data = try constant(0), data.rank >= 3, data.shape.dropFirst(2).allSatisfy({ $0 == 1 })
+        else {
             return nil
         }
         let extrapolates =

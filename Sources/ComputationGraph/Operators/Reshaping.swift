@@ -160,7 +160,8 @@ extension Rewriter {
     fileprivate mutating func rewriteReshape(
         _ vertex: Vertex, _ operands: [Operand?], _ partial: Partial
     ) throws -> Bool {
-        guard let operand = operands[0], let before = operand.extents, let output = vertex.outputs.first ?? nil,
+        guard let operand = operands[0], let before = operand.extents,
+            let output = vertex.outputs.first ?? nil,
             let after = extents(of: output),
             let group = AxisGroup.groups(from: before, to: after)?.first(where: {
                 $0.before.contains(partial.axis)

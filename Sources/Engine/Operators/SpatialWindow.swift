@@ -146,8 +146,6 @@ struct WindowPlacement {
                 - begin[index]
         }
     }
-    /// Whether the padding is the same before and behind, and no window hangs over it.
-    var isSymmetric: Bool { begin == end && !overhangs }
     /// Whether a window reaches further than the padding.
     var overhangs: Bool { zip(reach, end).contains { $0 > $1 } }
     /// The number of cells of a window.
