@@ -70,6 +70,8 @@ struct KernelTraits {
     var channelsLastSlot: Int?
     /// Whether, of two operands of one shape, the result is one where the other is zero.
     var zeroIsNeutral = false
+    /// Whether its derivative is 0 wherever it exists: autograd passes zeros back, which say nothing.
+    var isStepFunction = false
 
     /// An operation that overwrites its first argument.
     struct InPlaceOperation {

@@ -22,6 +22,7 @@ extension Operators {
             "Softmax": { context in try alongAxis(context) { try softmax(.tensor($0), .int($1)) } },
         ],
         traits: [
+            "Hardmax": .init(isStepFunction: true),
             "LogSoftmax": .init(since: 1),
             "Softmax": .init(since: 1),
         ])
