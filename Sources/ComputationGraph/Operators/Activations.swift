@@ -11,7 +11,7 @@ extension OperatorFacts {
             return { max(0, $0) + min(0, alpha * expm1($0 / alpha)) }
         },
         "Clip": OperatorFacts(
-            sizes: likeFirst, preservesZeros: clipKeepsZeros, sign: signAboveLimit,
+            sizes: likeFirst, axes: alignedFirst, preservesZeros: clipKeepsZeros, sign: signAboveLimit,
             evaluation: .first { try $0.elementwise(clip) },
             simplifications: [.carryingEveryAxis, .onceForAllSamples]),
         "Elu": activation {
@@ -37,7 +37,7 @@ extension OperatorFacts {
         },
         "Mish": activation { _ in { $0 * tanh(log1p(exp(-abs($0))) + max($0, 0)) } },
         "PRelu": OperatorFacts(
-            broadcasts: true, sizes: broadcast, preservesZeros: inFirst,
+            broadcasts: true, sizes: broadcast, axes: alignedAxes, preservesZeros: inFirst,
             evaluation: .binary { $0 < 0 ? $0 * $1 : $0 },
             simplifications: [.carryingBroadcast, smallSlope, .onceForAllSamples]),
         "Relu": activation(sign: nonNegative, zeroOutput: .first) { _ in { max($0, 0) } },
@@ -47,6 +47,7 @@ extension OperatorFacts {
             return { gamma * ($0 <= 0 ? alpha * expm1($0) : $0) }
         },
         "Shrink": OperatorFacts(
+            axes: alignedAxes,
             evaluation: .unary {
                 let (bias, lambda) = (
                     try $0.number("bias", default: 0), try $0.number("lambd", default: 0.5)
@@ -59,8 +60,9 @@ extension OperatorFacts {
         },
         "Softsign": activation { _ in { $0 / (1 + abs($0)) } },
         // Both factors of SwiGLU are zero at zero.
-        "SwiGLU": OperatorFacts(preservesZeros: everywhere, operations: { 2 * $0.outputElements }),
-        "Swish": OperatorFacts(preservesZeros: inFirst),
+        "SwiGLU": OperatorFacts(
+            axes: alignedAxes, preservesZeros: everywhere, operations: { 2 * $0.outputElements }),
+        "Swish": OperatorFacts(axes: alignedAxes, preservesZeros: inFirst),
         "Tanh": activation { _ in { tanh($0) } },
         "ThresholdedRelu": activation {
             let alpha = try $0.number("alpha", default: 1)
@@ -78,7 +80,8 @@ extension OperatorFacts {
         _ function: @escaping @Sendable (Evaluation) throws -> (Double) -> Double
     ) -> OperatorFacts {
         OperatorFacts(
-            outputType: outputType, sizes: likeFirst, preservesZeros: preservesZeros, zeroOutput: zeroOutput,
+            outputType: outputType, sizes: likeFirst, axes: alignedAxes, preservesZeros: preservesZeros,
+            zeroOutput: zeroOutput,
             spoils: spoils, sign: sign, evaluation: .unary(function), simplifications: simplifications)
     }
 

@@ -13,10 +13,10 @@ extension OperatorFacts {
                     count == 2 ? { $0[0] != 0 && $0[1] != 0 ? 1 : 0 } : nil
                 }
             }),
-        "BitShift": OperatorFacts(),
-        "BitwiseAnd": OperatorFacts(),
-        "BitwiseOr": OperatorFacts(),
-        "BitwiseXor": OperatorFacts(),
+        "BitShift": OperatorFacts(axes: alignedAxes),
+        "BitwiseAnd": OperatorFacts(axes: alignedAxes),
+        "BitwiseOr": OperatorFacts(axes: alignedAxes),
+        "BitwiseXor": OperatorFacts(axes: alignedAxes),
         "Div": division,
         "Equal": comparison { $0 == $1 },
         "Greater": comparison { $0 > $1 },
@@ -54,6 +54,7 @@ extension OperatorFacts {
     ) -> OperatorFacts {
         OperatorFacts(
             outputType: outputType, broadcasts: true, sizes: broadcast, sizeElements: sizeElements,
+            axes: alignedAxes,
             preservesZeros: preservesZeros, zeroOutput: zeroOutput, spoils: spoils, sign: sign,
             operations: operations, joinsBranches: joinsBranches, evaluation: evaluation,
             simplifications: neutral + [.carryingBroadcast, .broadcasting])

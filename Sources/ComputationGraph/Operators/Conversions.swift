@@ -3,10 +3,11 @@ internal import ONNX
 /// Operators that pass elements on: as another type, or as they are.
 extension OperatorFacts {
     static let conversions: [String: OperatorFacts] = [
-        "BitCast": OperatorFacts(outputType: { $0.attribute("to") }, operations: free),
+        "BitCast": OperatorFacts(
+            outputType: { $0.attribute("to") }, operations: free),
         "Cast": OperatorFacts(
             outputType: { $0.attribute("to") }, sizes: likeFirst, sizeElements: elementsOfFirst,
-            zeroOutput: .first, sign: signOfFirst, operations: free,
+            axes: alignedFirst, zeroOutput: .first, sign: signOfFirst, operations: free,
             // Weights that are stored as 8-bit or smaller numbers are cast before they are used.
             parameters: ParameterSlots(integer: [0], widestInteger: 8),
             evaluation: .first { evaluation in
@@ -18,16 +19,19 @@ extension OperatorFacts {
                     }
             }, simplifications: [.carryingEveryAxis, .onceForAllSamples]),
         "CastLike": OperatorFacts(
-            outputType: typeOf(1), operations: free, evaluation: .unary(readsFirst: true) { _ in { $0 } }),
+            outputType: typeOf(1), axes: alignedFirst, operations: free,
+            evaluation: .unary(readsFirst: true) { _ in { $0 } }),
         "Dropout": OperatorFacts(
             outputType: firstAnd(.bool),
             // Its mask has the sizes of its input too.
-            sizes: { tracing, output in tracing.input(output.vertex, 0) }, preservesZeros: inFirst,
+            sizes: { tracing, output in tracing.input(output.vertex, 0) }, axes: alignedFirst,
+            preservesZeros: inFirst,
             sign: signOfFirst, operations: free, isTraining: isTrainingDropout,
             evaluation: .unary(readsFirst: true) { _ in { $0 } }, renaming: .when(isIdle),
             simplifications: [.carryingEveryAxis]),
         "Identity": OperatorFacts(
-            sizes: likeFirst, sizeElements: elementsOfFirst, preservesZeros: inFirst, zeroOutput: .first,
+            sizes: likeFirst, sizeElements: elementsOfFirst, axes: alignedFirst, preservesZeros: inFirst,
+            zeroOutput: .first,
             sign: signOfFirst, operations: free,
             evaluation: .first { try $0.convertedInteger() ?? $0.elementwise { _, _ in { $0[0] } } },
             renaming: .always),

@@ -5,12 +5,14 @@ extension OperatorFacts {
     static let convolutions: [String: OperatorFacts] = [
         "Col2Im": OperatorFacts(shape: .elements([1, 2])),
         "Conv": OperatorFacts(
-            sizes: convolvedSizes, derivedSize: .slidingWindow(weights: 1), preservesZeros: withoutBias,
+            sizes: convolvedSizes, derivedSize: .slidingWindow(weights: 1),
+            axes: { try convolvedAxes($0, isTransposed: false) }, preservesZeros: withoutBias,
             operations: { 2 * $0.outputElements * kernelElements($0) + bias($0) }, role: .product,
             hasWeights: true, evaluation: .first { try $0.convolution(isTransposed: false) },
             simplifications: [.partial { try $0.rewriteConvolution($1, $2, $3) }, .onceForAllSamples]),
         "ConvTranspose": OperatorFacts(
-            sizes: convolvedSizes, preservesZeros: withoutBias,
+            sizes: convolvedSizes, axes: { try convolvedAxes($0, isTransposed: true) },
+            preservesZeros: withoutBias,
             operations: { 2 * $0.inputElements * kernelElements($0) + bias($0) }, role: .product,
             hasWeights: true, evaluation: .first { try $0.convolution(isTransposed: true) },
             simplifications: [
@@ -29,6 +31,27 @@ extension OperatorFacts {
 
     private static func bias(_ node: FloatingPointOperations) -> Int {
         node.input(1) == nil ? 0 : node.biasOperations
+    }
+
+    /// The channels of both sides are groups times the channels of one; those of the input are summed over.
+    private static func convolvedAxes(_ query: AxisQuery, isTransposed: Bool) throws -> AxisMap? {
+        let groups = try query.vertex.node.int("group", default: 1)
+        guard let before = query.input(0), let weight = query.input(1), let after = query.output, groups > 0,
+            before.count >= 2, after.count == before.count, weight.count == before.count,
+            before[1] % groups == 0, after[1] % groups == 0
+        else { return nil }
+        var builder = AxisMapBuilder()
+        let (sample, group) = (builder.axis(before[0]), builder.axis(groups))
+        let read = builder.axis(before[1] / groups, .summed)
+        let written = builder.axis(after[1] / groups)
+        let input = [sample, builder.product(group, read)] + builder.axes(before[2...], .mixed)
+        let channels = builder.product(group, written)
+        let output = [sample, channels] + builder.axes(after[2...], .mixed)
+        let kernel = builder.axes(weight[2...], .mixed)
+        let weights = isTransposed ? [builder.product(group, read), written] : [channels, read]
+        let bias = query.input(2).map { _ in [channels] }
+        return builder.map(
+            inputs: Array([input, weights + kernel, bias].prefix(query.inputs.count)), outputs: [output])
     }
 
     private static let convolvedSizes: SizeRule = { tracing, output in

@@ -5,16 +5,16 @@ internal import ONNX
 extension OperatorFacts {
     static let functions: [String: OperatorFacts] = [
         "Abs": activation(sign: nonNegative) { _ in { abs($0) } },
-        "Acos": OperatorFacts(spoils: anywhere),
-        "Acosh": OperatorFacts(spoils: anywhere),
-        "Asin": OperatorFacts(preservesZeros: inFirst, spoils: anywhere),
-        "Asinh": OperatorFacts(preservesZeros: inFirst),
-        "Atan": OperatorFacts(preservesZeros: inFirst),
-        "Atanh": OperatorFacts(preservesZeros: inFirst, spoils: anywhere),
-        "BitwiseNot": OperatorFacts(),
+        "Acos": OperatorFacts(axes: alignedAxes, spoils: anywhere),
+        "Acosh": OperatorFacts(axes: alignedAxes, spoils: anywhere),
+        "Asin": OperatorFacts(axes: alignedAxes, preservesZeros: inFirst, spoils: anywhere),
+        "Asinh": OperatorFacts(axes: alignedAxes, preservesZeros: inFirst),
+        "Atan": OperatorFacts(axes: alignedAxes, preservesZeros: inFirst),
+        "Atanh": OperatorFacts(axes: alignedAxes, preservesZeros: inFirst, spoils: anywhere),
+        "BitwiseNot": OperatorFacts(axes: alignedAxes),
         "Ceil": activation(simplifications: [.carryingEveryAxis]) { _ in { $0.rounded(.up) } },
         "Cos": activation(preservesZeros: nowhere, simplifications: []) { _ in { cos($0) } },
-        "Cosh": OperatorFacts(),
+        "Cosh": OperatorFacts(axes: alignedAxes),
         "Erf": activation { _ in { erf($0) } },
         // Without what is subtracted before it, the power may be too large.
         "Exp": activation(preservesZeros: nowhere, sign: nonNegative, spoils: { $0.followsCut(0) }) { _ in
@@ -22,7 +22,7 @@ extension OperatorFacts {
         },
         "Floor": activation(simplifications: [.carryingEveryAxis]) { _ in { $0.rounded(.down) } },
         "IsInf": OperatorFacts(
-            outputType: always(.bool),
+            outputType: always(.bool), axes: alignedAxes,
             evaluation: .unary { evaluation in
                 let node = evaluation.vertex.node
                 let positive = try node.int("detect_positive", default: 1) != 0
@@ -41,11 +41,11 @@ extension OperatorFacts {
         "Round": activation(simplifications: [.carryingEveryAxis]) { _ in { $0.rounded(.toNearestOrEven) } },
         "Sign": activation(simplifications: [.carryingEveryAxis]) { _ in { $0 > 0 ? 1 : $0 < 0 ? -1 : 0 } },
         "Sin": activation(simplifications: []) { _ in { sin($0) } },
-        "Sinh": OperatorFacts(preservesZeros: inFirst),
+        "Sinh": OperatorFacts(axes: alignedAxes, preservesZeros: inFirst),
         "Sqrt": activation(sign: signOfFirst, spoils: { $0.sign(0) < .nonNegative }) { _ in
             { $0.squareRoot() }
         },
-        "Tan": OperatorFacts(preservesZeros: inFirst, spoils: anywhere),
+        "Tan": OperatorFacts(axes: alignedAxes, preservesZeros: inFirst, spoils: anywhere),
     ]
 
     /// Not finite somewhere, and where is not looked at.

@@ -5,7 +5,8 @@ extension OperatorFacts {
     static let gathering: [String: OperatorFacts] = [
         "Compress": OperatorFacts(shape: .data, operations: free),
         "Gather": OperatorFacts(
-            sizes: gatheredSizes, sizeElements: gatheredElements, preservesZeros: inFirst, zeroOutput: .first,
+            sizes: gatheredSizes, sizeElements: gatheredElements, axes: gatheredAxes,
+            preservesZeros: inFirst, zeroOutput: .first,
             sign: signOfFirst, operations: free, role: .lookUp, hasWeights: true,
             evaluation: .first { try $0.gathered() },
             simplifications: [
@@ -27,6 +28,19 @@ extension OperatorFacts {
         "TensorScatter": OperatorFacts(operations: free),
         "Unique": OperatorFacts(outputType: firstAnd(.int64), shape: .data, operations: free),
     ]
+
+    /// Which positions are gathered is not said: along that axis, every one may be.
+    private static let gatheredAxes: AxisRule = { query in
+        guard let shape = query.input(0), let indices = query.input(1),
+            let axis = try query.axis(default: 0, rank: shape.count)
+        else { return nil }
+        var builder = AxisMapBuilder()
+        let outer = builder.axes(shape[..<axis])
+        let gathered = builder.axis(shape[axis], .mixed)
+        let inner = builder.axes(shape[(axis + 1)...])
+        let places = builder.axes(indices)
+        return builder.map(inputs: [outer + [gathered] + inner, places], outputs: [outer + places + inner])
+    }
 
     private static let gatheredSizes: SizeRule = { tracing, output in
         guard let first = tracing.input(output.vertex, 0), let indices = tracing.input(output.vertex, 1),

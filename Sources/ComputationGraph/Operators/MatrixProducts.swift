@@ -5,7 +5,8 @@ extension OperatorFacts {
     static let matrixProducts: [String: OperatorFacts] = [
         "Det": OperatorFacts(),
         "Einsum": OperatorFacts(
-            preservesZeros: everywhere, operations: labelCombinations, role: .product, hasWeights: true,
+            axes: labelledAxes, preservesZeros: everywhere, operations: labelCombinations, role: .product,
+            hasWeights: true,
             evaluation: .first { evaluation in
                 let slots = evaluation.inputs.indices
                 let isDecided =
@@ -14,14 +15,15 @@ extension OperatorFacts {
                 return isDecided ? evaluation.zero : nil
             }),
         "Gemm": OperatorFacts(
-            sizes: gemmSizes, preservesZeros: { $0.slot < 2 && !$0.hasInput(2) }, operations: gemmOperations,
+            sizes: gemmSizes, axes: gemmAxes, preservesZeros: { $0.slot < 2 && !$0.hasInput(2) },
+            operations: gemmOperations,
             role: .product, hasWeights: true, evaluation: .first { try $0.gemm() },
             simplifications: [
                 .partial { try $0.rewriteGemm($1, $2, $3) },
                 .onceWhereSamplewise { _, vertex, _ in try vertex.node.int("transA", default: 0) == 0 },
             ]),
         "MatMul": OperatorFacts(
-            sizes: productSizes, preservesZeros: everywhere, zeroOutput: .either,
+            sizes: productSizes, axes: productAxes, preservesZeros: everywhere, zeroOutput: .either,
             operations: { 2 * $0.outputElements * ($0.input(0)?.last ?? 0) }, role: .product,
             hasWeights: true, evaluation: .first { try $0.product() },
             simplifications: [
@@ -34,6 +36,71 @@ extension OperatorFacts {
                 },
             ]),
     ]
+
+    // MARK: Axes
+
+    /// Rows of the left and columns of the right matrix stay apart, what they have in common is summed over. Stacks broadcast.
+    private static let productAxes: AxisRule = { query in
+        guard let left = query.input(0), let right = query.input(1), let target = query.output, !left.isEmpty,
+            !right.isEmpty
+        else { return nil }
+        let isVector = (left.count == 1, right.count == 1)
+        let stack = target.dropLast((isVector.0 ? 0 : 1) + (isVector.1 ? 0 : 1))
+        var builder = AxisMapBuilder()
+        let outer = builder.axes(stack)
+        let common = builder.axis(left[left.count - 1], .summed)
+        let rows = isVector.0 ? [] : [builder.axis(left[left.count - 2])]
+        let columns = isVector.1 ? [] : [builder.axis(right[right.count - 1])]
+        guard let leftOuter = builder.broadcast(left.dropLast(2), to: outer, of: Array(stack)),
+            let rightOuter = builder.broadcast(right.dropLast(2), to: outer, of: Array(stack))
+        else { return nil }
+        return builder.map(
+            inputs: [leftOuter + rows + [common], rightOuter + [common] + columns],
+            outputs: [outer + rows + columns])
+    }
+
+    private static let gemmAxes: AxisRule = { query in
+        guard let left = query.input(0), left.count == 2, let target = query.output, target.count == 2 else {
+            return nil
+        }
+        let isTransposed = (
+            try query.vertex.node.int("transA", default: 0) != 0,
+            try query.vertex.node.int("transB", default: 0) != 0
+        )
+        var builder = AxisMapBuilder()
+        let (rows, columns) = (builder.axis(target[0]), builder.axis(target[1]))
+        let common = builder.axis(left[isTransposed.0 ? 0 : 1], .summed)
+        let bias = query.input(2).flatMap { builder.broadcast($0, to: [rows, columns], of: target) }
+        return builder.map(
+            inputs: Array(
+                [
+                    isTransposed.0 ? [common, rows] : [rows, common],
+                    isTransposed.1 ? [columns, common] : [common, columns], bias,
+                ].prefix(query.inputs.count)), outputs: [[rows, columns]])
+    }
+
+    /// Every label is a dimension; it is summed over if the output does not have it. Diagonals and ellipses are not followed.
+    private static let labelledAxes: AxisRule = { query in
+        let equation = try query.vertex.node.string("equation", default: "").filter { $0 != " " }
+        guard let arrow = equation.firstRange(of: "->"), !equation.contains(".") else { return nil }
+        let terms = equation[..<arrow.lowerBound].split(separator: ",", omittingEmptySubsequences: false)
+        let target = equation[arrow.upperBound...]
+        guard terms.count == query.inputs.count, (terms + [target]).allSatisfy({ Set($0).count == $0.count })
+        else { return nil }
+        var builder = AxisMapBuilder()
+        var labels: [Character: AxisMap.Axis] = [:]
+        for (term, shape) in zip(terms, query.inputs) {
+            guard let shape, shape.count == term.count else { return nil }
+            for (label, size) in zip(term, shape) where labels[label] == nil {
+                labels[label] = builder.axis(size, target.contains(label) ? .separate : .summed)
+            }
+        }
+        guard target.allSatisfy({ labels[$0] != nil }) else { return nil }
+        return builder.map(
+            inputs: terms.map { $0.compactMap { labels[$0] } }, outputs: [target.compactMap { labels[$0] }])
+    }
+
+    // MARK: Sizes and operations
 
     private static let productSizes: SizeRule = { tracing, output in
         guard let left = tracing.input(output.vertex, 0), let right = tracing.input(output.vertex, 1),

@@ -5,7 +5,7 @@ internal import ONNX
 extension OperatorFacts {
     static let normalisation: [String: OperatorFacts] = [
         "BatchNormalization": OperatorFacts(
-            sizes: likeFirst, operations: { 2 * $0.outputElements },
+            sizes: likeFirst, axes: normalisedChannels { _ in [] }, operations: { 2 * $0.outputElements },
             // No training step changes the running mean and variance.
             parameters: ParameterSlots(floatingPoint: 0..<3), role: .layer,
             isTraining: isTrainingBatchNormalisation, evaluation: .first { try $0.batchNormalisation() },
@@ -13,17 +13,20 @@ extension OperatorFacts {
                 .carrying { $0.axis == 1 ? CarriedAxes(slots: [1, 0, 0, 0, 0], output: 1) : nil },
                 .onceForAllSamples,
             ]),
-        "GroupNormalization": normalising(sizes: likeFirst),
-        "Hardmax": OperatorFacts(),
+        "GroupNormalization": normalising(sizes: likeFirst, axes: normalisedGroups),
+        "Hardmax": OperatorFacts(axes: alongAxis),
         "InstanceNormalization": normalising(
-            sizes: likeFirst, evaluation: .first { try $0.instanceNormalisation() },
+            sizes: likeFirst, axes: normalisedChannels { Array(2..<$0) },
+            evaluation: .first { try $0.instanceNormalisation() },
             simplifications: [
                 .carrying { $0.axis == 1 ? CarriedAxes(slots: [1, 0, 0], output: 1) : nil },
                 .onceForAllSamples,
             ]),
-        "LRN": normalising(sizes: likeFirst, simplifications: [.onceForAllSamples]),
+        "LRN": normalising(
+            sizes: likeFirst, axes: mixing { _, rank in rank > 1 ? [1] : nil },
+            simplifications: [.onceForAllSamples]),
         "LayerNormalization": normalising(
-            sizes: likeFirst, evaluation: .first { try $0.layerNormalisation() },
+            sizes: likeFirst, axes: lastAxes, evaluation: .first { try $0.layerNormalisation() },
             simplifications: [
                 .carrying { try $0.same($0.axis < $0.resolved($0.vertex.node.int("axis", default: -1))) },
                 .onceWhereSamplewise { _, vertex, rank in
@@ -33,22 +36,25 @@ extension OperatorFacts {
             ]),
         "LogSoftmax": softmax(sign: { _ in .any }) { $0 - $1 - log($2) },
         // Zero divided by the norm of zeros.
-        "LpNormalization": normalising(spoils: anywhere),
+        "LpNormalization": normalising(
+            axes: mixing { query, rank in try query.axis(default: -1, rank: rank).map { [$0] } },
+            spoils: anywhere),
         "MeanVarianceNormalization": OperatorFacts(operations: { 5 * $0.outputElements }),
         // Zero over the root of epsilon, and what it is multiplied by.
         "RMSNormalization": OperatorFacts(
-            outputType: typeOf(1),
+            outputType: typeOf(1), axes: lastAxes,
             preservesZeros: { $0.slot == 1 || $0.slot == 0 && $0.number("epsilon", default: 1e-5) > 0 },
             operations: { 4 * $0.outputElements }, role: .layer),
         "Softmax": softmax(sign: nonNegative) { exp($0 - $1) / $2 },
     ]
 
     private static func normalising(
-        sizes: SizeRule? = nil, spoils: (@Sendable (FinitenessRisk.Site) -> Bool)? = nil,
+        sizes: SizeRule? = nil, axes: AxisRule? = nil,
+        spoils: (@Sendable (FinitenessRisk.Site) -> Bool)? = nil,
         evaluation: ConstantRule? = nil, simplifications: [Simplification] = []
     ) -> OperatorFacts {
         OperatorFacts(
-            sizes: sizes, spoils: spoils, operations: { 5 * $0.outputElements }, role: .layer,
+            sizes: sizes, axes: axes, spoils: spoils, operations: { 5 * $0.outputElements }, role: .layer,
             evaluation: evaluation, simplifications: simplifications)
     }
 
@@ -57,7 +63,7 @@ extension OperatorFacts {
         _ element: @escaping @Sendable (Double, Double, Double) -> Double
     ) -> OperatorFacts {
         OperatorFacts(
-            sizes: likeFirst, sign: sign, operations: { 3 * $0.outputElements },
+            sizes: likeFirst, axes: alongAxis, sign: sign, operations: { 3 * $0.outputElements },
             evaluation: .first { try $0.softmax(element) },
             simplifications: [
                 .carrying { input in
@@ -67,6 +73,54 @@ extension OperatorFacts {
                     return input.same(isOld ? input.axis < own : input.axis != own)
                 }
             ])
+    }
+
+    // MARK: Axes
+
+    /// Along one axis; before opset 13 along all axes from it on.
+    private static let alongAxis: AxisRule = mixing { query, rank in
+        let isOld = query.vertex.version < 13
+        return try query.axis(default: isOld ? 1 : -1, rank: rank).map { isOld ? Array($0..<rank) : [$0] }
+    }
+
+    /// Along all axes from one on.
+    private static let lastAxes: AxisRule = mixing { query, rank in
+        try query.axis(default: -1, rank: rank).map { Array($0..<rank) }
+    }
+
+    /// Channel by channel, with vectors over the channels.
+    ///
+    /// - Parameter mixed: the axes along which positions mix, given the rank.
+    private static func normalisedChannels(_ mixed: @escaping @Sendable (Int) -> [Int]) -> AxisRule {
+        { query in
+            guard let shape = query.input(0), shape.count >= 2, query.output == shape,
+                query.inputs.dropFirst().allSatisfy({ $0 == [shape[1]] })
+            else { return nil }
+            let chosen = mixed(shape.count)
+            var builder = AxisMapBuilder()
+            var axes: [AxisMap.Axis] = []
+            for (axis, size) in shape.enumerated() {
+                axes.append(builder.axis(size, chosen.contains(axis) ? .mixed : .separate))
+            }
+            return builder.map(
+                inputs: [axes] + query.inputs.dropFirst().map { _ in [axes[1]] },
+                outputs: [axes] + query.outputs.dropFirst().map { _ in nil })
+        }
+    }
+
+    /// The channels of a group mix; scale and bias are vectors over the channels, before opset 21 over the groups.
+    private static let normalisedGroups: AxisRule = { query in
+        guard let shape = query.input(0), shape.count >= 2, query.output == shape else { return nil }
+        let groups = try query.vertex.node.int("num_groups")
+        guard groups > 0, shape[1] % groups == 0 else { return nil }
+        var builder = AxisMapBuilder()
+        let group = builder.axis(groups)
+        let channels = builder.product(group, builder.axis(shape[1] / groups, .mixed))
+        let axes = [builder.axis(shape[0]), channels] + builder.axes(shape[2...], .mixed)
+        let vectors = query.inputs.dropFirst().map { vector -> [AxisMap.Axis]? in
+            vector == [shape[1]] ? [channels] : vector == [groups] ? [group] : nil
+        }
+        return builder.map(inputs: [axes] + vectors, outputs: [axes])
     }
 
     /// A batch normalisation that computes mean and variance of the batch, or gives them out.

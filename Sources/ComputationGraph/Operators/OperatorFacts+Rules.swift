@@ -42,6 +42,60 @@ extension OperatorFacts {
     /// Elements are passed on.
     static let elementsOfFirst: SizeElementRule = { tracing, vertex in tracing.given(vertex, 0) }
 
+    // MARK: Axes
+
+    /// The inputs broadcast to the output, and elements correspond.
+    static let alignedAxes: AxisRule = { query in
+        guard let target = query.output else { return nil }
+        var builder = AxisMapBuilder()
+        let axes = builder.axes(target)
+        var inputs: [[AxisMap.Axis]?] = []
+        for (slot, shape) in query.inputs.enumerated() {
+            guard slot < query.vertex.inputs.count, query.vertex.inputs[slot] != nil else {
+                inputs.append(nil)
+                continue
+            }
+            guard let shape, let operand = builder.broadcast(shape, to: axes, of: target) else { return nil }
+            inputs.append(operand)
+        }
+        return builder.map(inputs: inputs, outputs: query.outputs.map { $0 == nil ? nil : axes })
+    }
+
+    /// Elements of the first input and the first output correspond; nothing is said of other inputs.
+    static let alignedFirst: AxisRule = { query in
+        guard let shape = query.input(0), query.output == shape else { return nil }
+        var builder = AxisMapBuilder()
+        let axes = builder.axes(shape)
+        return builder.map(
+            inputs: [axes] + query.inputs.dropFirst().map { _ in nil },
+            outputs: query.outputs.map { $0 == shape ? axes : nil })
+    }
+
+    /// The first input and the first output correspond, and along some axes all positions go into each. The other inputs are
+    /// vectors that broadcast to the last axes.
+    ///
+    /// - Parameter mixed: the axes along which positions mix.
+    static func mixing(_ mixed: @escaping @Sendable (AxisQuery, Int) throws -> [Int]?) -> AxisRule {
+        { query in
+            guard let shape = query.input(0), query.output == shape,
+                let chosen = try mixed(query, shape.count)
+            else { return nil }
+            var builder = AxisMapBuilder()
+            var axes: [AxisMap.Axis] = []
+            for (axis, size) in shape.enumerated() {
+                axes.append(builder.axis(size, chosen.contains(axis) ? .mixed : .separate))
+            }
+            let others = query.inputs.dropFirst().map { other in
+                other.flatMap { builder.broadcast($0, to: axes, of: shape) }
+            }
+            // Means and deviations that are given out have one position along the axes that mix.
+            let single = axes.indices.map { chosen.contains($0) ? AxisMapBuilder.one : axes[$0] }
+            return builder.map(
+                inputs: [axes] + others,
+                outputs: query.outputs.map { $0 == nil ? nil : $0 == shape ? axes : single })
+        }
+    }
+
     // MARK: Costs
 
     /// Moving data counts nothing.

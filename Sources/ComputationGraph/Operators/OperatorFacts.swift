@@ -29,6 +29,9 @@ package final class OperatorFacts: Sendable {
     let sizeElements: SizeElementRule?
     /// How a size of the first output follows from sizes of the inputs.
     let derivedSize: SizeDerivation
+    /// How positions along axes of the inputs correspond to positions along axes of the outputs; `nil` where the rule is not
+    /// known.
+    let axes: AxisRule?
 
     // MARK: Zeros, signs, numbers that are not finite
 
@@ -70,6 +73,7 @@ package final class OperatorFacts: Sendable {
         shape: ShapeSource = .inputShapes, readsOnlyShape: Bool = false, listsSizes: Bool = false,
         isStored: Bool = false, broadcasts: Bool = false, sizes: SizeRule? = nil,
         sizeElements: SizeElementRule? = nil, derivedSize: SizeDerivation = .sameAsInput,
+        axes: AxisRule? = nil,
         preservesZeros: @escaping @Sendable (InputSlot) -> Bool = { _ in false },
         zeroOutput: ZeroOutput = .unknown,
         spoils: (@Sendable (FinitenessRisk.Site) -> Bool)? = nil,
@@ -82,6 +86,7 @@ package final class OperatorFacts: Sendable {
         (self.outputType, self.shape, self.readsOnlyShape) = (outputType, shape, readsOnlyShape)
         (self.listsSizes, self.isStored, self.broadcasts) = (listsSizes, isStored, broadcasts)
         (self.sizes, self.sizeElements, self.derivedSize) = (sizes, sizeElements, derivedSize)
+        self.axes = axes
         (self.preservesZeros, self.zeroOutput) = (preservesZeros, zeroOutput)
         (self.spoils, self.sign) = (spoils, sign)
         (self.operations, self.parameters, self.role) = (operations, parameters, role)

@@ -38,7 +38,8 @@ extension OperatorFacts {
             sizes: { tracing, output in
                 guard let first = tracing.input(output.vertex, 0), first.count >= 2 else { return nil }
                 return first.prefix(2) + tracing.opened(first.dropFirst(2))
-            }, derivedSize: .slidingWindow(weights: nil), preservesZeros: preservesZeros, sign: sign,
+            }, derivedSize: .slidingWindow(weights: nil), axes: pooledAxes, preservesZeros: preservesZeros,
+            sign: sign,
             operations: {
                 let kernel = $0.node.attribute.first { $0.name == "kernel_shape" }?.ints
                 return $0.outputElements * (kernel?.reduce(1) { $0 * Int($1) } ?? 1)
@@ -54,8 +55,23 @@ extension OperatorFacts {
         OperatorFacts(
             sizes: { tracing, output in
                 tracing.input(output.vertex, 0).map { $0.prefix(2) + $0.dropFirst(2).map { _ in .known } }
-            }, preservesZeros: preservesZeros, sign: sign, operations: perInput, role: .layer,
+            }, axes: pooledAxes, preservesZeros: preservesZeros, sign: sign, operations: perInput,
+            role: .layer,
             evaluation: evaluation, simplifications: [sameChannels, .onceForAllSamples])
+    }
+
+    /// Samples and channels stay apart, positions in an image mix.
+    static let pooledAxes: AxisRule = { query in
+        guard let before = query.input(0), let after = query.output, before.count >= 2,
+            before.prefix(2) == after.prefix(2)
+        else { return nil }
+        var builder = AxisMapBuilder()
+        let common = builder.axes(before.prefix(2))
+        let input = common + builder.axes(before.dropFirst(2), .mixed)
+        let output = common + builder.axes(after.dropFirst(2), .mixed)
+        return builder.map(
+            inputs: [input] + query.inputs.dropFirst().map { _ in nil },
+            outputs: query.outputs.map { $0 == nil ? nil : output })
     }
 
     /// Channels are pooled one by one.

@@ -4,7 +4,7 @@ internal import ONNX
 extension OperatorFacts {
     static let rearranging: [String: OperatorFacts] = [
         "DepthToSpace": OperatorFacts(
-            preservesZeros: inFirst, operations: free, evaluation: singleNumber,
+            axes: spreadAxes, preservesZeros: inFirst, operations: free, evaluation: singleNumber,
             simplifications: [.onceForAllSamples]),
         "Pad": OperatorFacts(
             shape: .elements([1, 3]), operations: free, evaluation: .first { try $0.padded() },
@@ -21,11 +21,45 @@ extension OperatorFacts {
             ]),
         "ReverseSequence": OperatorFacts(operations: free),
         "SpaceToDepth": OperatorFacts(
-            preservesZeros: inFirst, operations: free, evaluation: singleNumber,
+            axes: stackedAxes, preservesZeros: inFirst, operations: free, evaluation: singleNumber,
             simplifications: [.onceForAllSamples]),
         "Trilu": OperatorFacts(
-            sizes: likeFirst, preservesZeros: inFirst, operations: free, evaluation: zeroOfZero),
+            sizes: likeFirst, axes: alignedFirst, preservesZeros: inFirst, operations: free,
+            evaluation: zeroOfZero),
     ]
+
+    /// DepthToSpace: the channels hold blocks of rows and columns, outside the channels that stay (DCR) or inside (CRD).
+    private static let spreadAxes: AxisRule = { query in
+        guard let shape = query.input(0), shape.count == 4 else { return nil }
+        let size = try query.vertex.node.int("blocksize")
+        guard size > 0, shape[1] % (size * size) == 0 else { return nil }
+        var builder = AxisMapBuilder()
+        let (rows, columns) = (builder.axis(size), builder.axis(size))
+        let sample = builder.axis(shape[0])
+        let channels = builder.axis(shape[1] / (size * size))
+        let (height, width) = (builder.axis(shape[2]), builder.axis(shape[3]))
+        let isOutside = try query.vertex.node.string("mode", default: "DCR") == "DCR"
+        let depth =
+            isOutside
+            ? builder.product(rows, columns, channels) : builder.product(channels, rows, columns)
+        return builder.map(
+            inputs: [[sample, depth, height, width]],
+            outputs: [[sample, channels, builder.product(height, rows), builder.product(width, columns)]])
+    }
+
+    /// SpaceToDepth: blocks of rows and columns become channels, outside those that were there.
+    private static let stackedAxes: AxisRule = { query in
+        guard let shape = query.input(0), shape.count == 4 else { return nil }
+        let size = try query.vertex.node.int("blocksize")
+        guard size > 0, shape[2] % size == 0, shape[3] % size == 0 else { return nil }
+        var builder = AxisMapBuilder()
+        let (rows, columns) = (builder.axis(size), builder.axis(size))
+        let (sample, channels) = (builder.axis(shape[0]), builder.axis(shape[1]))
+        let (height, width) = (builder.axis(shape[2] / size), builder.axis(shape[3] / size))
+        return builder.map(
+            inputs: [[sample, channels, builder.product(height, rows), builder.product(width, columns)]],
+            outputs: [[sample, builder.product(rows, columns, channels), height, width]])
+    }
 
     private static let singleNumber = ConstantRule.first { evaluation in
         guard let data = try evaluation.constant(0) else { return nil }

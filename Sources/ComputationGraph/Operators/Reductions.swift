@@ -9,10 +9,10 @@ extension OperatorFacts {
         "CumProd": OperatorFacts(operations: perInput),
         "CumSum": OperatorFacts(
             sizes: likeFirst, preservesZeros: inFirst, operations: perInput, evaluation: zeroOfZero),
-        "ReduceL1": reduction(preservesZeros: inFirst, sign: nonNegative) { data, axes, times in
+        "ReduceL1": reduction(preservesZeros: inFirst, sign: nonNegative, isSum: true) { data, axes, times in
             total(data, axes, times) { abs($0) }
         },
-        "ReduceL2": reduction(preservesZeros: inFirst, sign: nonNegative) { data, axes, times in
+        "ReduceL2": reduction(preservesZeros: inFirst, sign: nonNegative, isSum: true) { data, axes, times in
             total(data, axes, times) { $0 * $0 }?.mapped { $0.squareRoot() }
         },
         "ReduceLogSum": reduction(spoils: unlessPositive) { data, axes, times in
@@ -30,11 +30,12 @@ extension OperatorFacts {
             data.folded(over: axes, .infinity, { min($0, $1) }) { total, _ in total }
         },
         "ReduceProd": reduction(simplifications: [], nil),
-        "ReduceSum": reduction(preservesZeros: inFirst, zeroOutput: .first, sign: signOfFirst) {
+        "ReduceSum": reduction(preservesZeros: inFirst, zeroOutput: .first, sign: signOfFirst, isSum: true) {
             data, axes, times in
             total(data, axes, times) { $0 }
         },
-        "ReduceSumSquare": reduction(preservesZeros: inFirst, sign: nonNegative) { data, axes, times in
+        "ReduceSumSquare": reduction(preservesZeros: inFirst, sign: nonNegative, isSum: true) {
+            data, axes, times in
             total(data, axes, times) { $0 * $0 }
         },
         "TopK": OperatorFacts(outputType: firstAnd(.int64), shape: .elements([1]), operations: free),
@@ -47,12 +48,13 @@ extension OperatorFacts {
         preservesZeros: @escaping @Sendable (InputSlot) -> Bool = nowhere, zeroOutput: ZeroOutput = .unknown,
         spoils: (@Sendable (FinitenessRisk.Site) -> Bool)? = nil,
         sign: @escaping @Sendable (FinitenessRisk.Site) -> FinitenessRisk.Sign = { _ in .any },
-        simplifications: [Simplification] = [otherAxes],
+        simplifications: [Simplification] = [otherAxes], isSum: Bool = false,
         _ function: (@Sendable (Constant, [Int], Double?) -> Constant?)?
     ) -> OperatorFacts {
         OperatorFacts(
-            sizes: sizes, preservesZeros: preservesZeros, zeroOutput: zeroOutput, spoils: spoils, sign: sign,
-            operations: perInput, evaluation: .first { try $0.reduction(function) },
+            sizes: sizes, axes: reducedAxes(isSum ? .summed : .mixed), preservesZeros: preservesZeros,
+            zeroOutput: zeroOutput, spoils: spoils, sign: sign, operations: perInput,
+            evaluation: .first { try $0.reduction(function) },
             simplifications: simplifications)
     }
 
@@ -63,6 +65,26 @@ extension OperatorFacts {
         let keeps = tracing.int(output.vertex, "keepdims", 1) != 0
         return first.indices.filter { keeps || !axes.contains($0) }.map {
             axes.contains($0) ? .known : first[$0]
+        }
+    }
+
+    private static func reducedAxes(_ kind: AxisMap.Kind) -> AxisRule {
+        { query in
+            guard let shape = query.input(0),
+                let named = try query.axes(rank: shape.count, default: Array(shape.indices))
+            else { return nil }
+            let isIdle = try named.isEmpty && query.vertex.node.int("noop_with_empty_axes", default: 0) != 0
+            let chosen = named.isEmpty && !isIdle ? Array(shape.indices) : named
+            let keeps = try query.vertex.node.int("keepdims", default: 1) != 0
+            var builder = AxisMapBuilder()
+            var axes: [AxisMap.Axis] = []
+            for (axis, size) in shape.enumerated() {
+                axes.append(builder.axis(size, chosen.contains(axis) ? kind : .separate))
+            }
+            let output = axes.indices.filter { keeps || !chosen.contains($0) }.map {
+                chosen.contains($0) ? AxisMapBuilder.one : axes[$0]
+            }
+            return builder.map(inputs: [axes] + query.inputs.dropFirst().map { _ in nil }, outputs: [output])
         }
     }
 

@@ -11,7 +11,7 @@ extension OperatorFacts {
     ]
 
     private static let resize = OperatorFacts(
-        shape: .elements([1, 2, 3]),
+        shape: .elements([1, 2, 3]), axes: pooledAxes,
         // Scales are no parameters.
         parameters: ParameterSlots(floatingPoint: 0..<1), role: .layer,
         evaluation: .first { try $0.resized() },

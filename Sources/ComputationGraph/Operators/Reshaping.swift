@@ -4,18 +4,22 @@ internal import ONNX
 extension OperatorFacts {
     static let reshaping: [String: OperatorFacts] = [
         "Expand": OperatorFacts(
-            shape: .elements([1]), sizes: expandedSizes, preservesZeros: inFirst, zeroOutput: .first,
+            shape: .elements([1]), sizes: expandedSizes, axes: repeatedAxes, preservesZeros: inFirst,
+            zeroOutput: .first,
             sign: signOfFirst, operations: free,
             evaluation: .first { try $0.constant(0)?.withRank($0.outputRank) }),
         "Flatten": OperatorFacts(
-            derivedSize: .regrouped, preservesZeros: inFirst, zeroOutput: .first, sign: signOfFirst,
+            derivedSize: .regrouped, axes: regroupedAxes, preservesZeros: inFirst, zeroOutput: .first,
+            sign: signOfFirst,
             operations: free, evaluation: regrouped, simplifications: [keepingRanges]),
         "Reshape": OperatorFacts(
             shape: .elements([1]), sizes: reshapedSizes, sizeElements: elementsOfFirst,
-            derivedSize: .regrouped, preservesZeros: inFirst, zeroOutput: .first, sign: signOfFirst,
+            derivedSize: .regrouped, axes: regroupedAxes, preservesZeros: inFirst, zeroOutput: .first,
+            sign: signOfFirst,
             operations: free, evaluation: regrouped, simplifications: [keepingRanges]),
         "Squeeze": OperatorFacts(
             shape: .elements([1]), sizes: squeezedSizes, sizeElements: elementsOfFirst,
+            axes: regroupedAxes,
             preservesZeros: inFirst, zeroOutput: .first, sign: signOfFirst, operations: free,
             evaluation: regrouped,
             simplifications: [
@@ -26,10 +30,12 @@ extension OperatorFacts {
                 }
             ]),
         "Tile": OperatorFacts(
-            shape: .elements([1]), preservesZeros: inFirst, sign: signOfFirst, operations: free,
+            shape: .elements([1]), axes: repeatedAxes, preservesZeros: inFirst, sign: signOfFirst,
+            operations: free,
             evaluation: sameNumber),
         "Transpose": OperatorFacts(
-            sizes: transposedSizes, preservesZeros: inFirst, zeroOutput: .first, sign: signOfFirst,
+            sizes: transposedSizes, axes: transposedAxes, preservesZeros: inFirst, zeroOutput: .first,
+            sign: signOfFirst,
             operations: free, evaluation: .first { try $0.transposed() },
             simplifications: [
                 .carrying { input in
@@ -39,6 +45,7 @@ extension OperatorFacts {
             ]),
         "Unsqueeze": OperatorFacts(
             shape: .elements([1]), sizes: unsqueezedSizes, sizeElements: elementsOfFirst,
+            axes: regroupedAxes,
             preservesZeros: inFirst, zeroOutput: .first, sign: signOfFirst, operations: free,
             evaluation: regrouped,
             simplifications: [
@@ -63,6 +70,55 @@ extension OperatorFacts {
 
     /// A reshape that keeps the ranges of a partly constant input together.
     private static let keepingRanges = Simplification.partial { try $0.rewriteReshape($1, $2, $3) }
+
+    // MARK: Axes
+
+    private static let transposedAxes: AxisRule = { query in
+        guard let shape = query.input(0) else { return nil }
+        let order = try query.vertex.node.ints("perm", default: shape.indices.reversed())
+        guard order.sorted() == Array(shape.indices) else { return nil }
+        var builder = AxisMapBuilder()
+        let axes = builder.axes(shape)
+        return builder.map(inputs: [axes], outputs: [order.map { axes[$0] }])
+    }
+
+    /// Expand and Tile: an axis of the output repeats that of the input as a whole.
+    private static let repeatedAxes: AxisRule = { query in
+        guard let shape = query.input(0), let target = query.output, shape.count <= target.count else {
+            return nil
+        }
+        let padded = [Int](repeating: 1, count: target.count - shape.count) + shape
+        var builder = AxisMapBuilder()
+        var (read, written): ([AxisMap.Axis], [AxisMap.Axis]) = ([], [])
+        for (size, repeated) in zip(padded, target) {
+            guard repeated % size == 0 else { return nil }
+            let (copies, own) = (builder.axis(repeated / size), builder.axis(size))
+            read.append(own)
+            written.append(builder.product(copies, own))
+        }
+        return builder.map(
+            inputs: [Array(read.suffix(shape.count))] + query.inputs.dropFirst().map { _ in nil },
+            outputs: [written])
+    }
+
+    /// The elements stay in their order: where the axes of both shapes end at a common number of elements, they run through
+    /// common dimensions.
+    private static let regroupedAxes: AxisRule = { query in
+        guard let before = query.input(0), let after = query.output,
+            before.reduce(1, *) == after.reduce(1, *)
+        else { return nil }
+        var builder = AxisMapBuilder()
+        let extents = [before, after].map { $0.map { Extent(sizes: [$0]) } }
+        guard let groups = AxisGroup.groups(from: extents[0], to: extents[1]) else { return nil }
+        var (read, written): ([AxisMap.Axis], [AxisMap.Axis]) = ([], [])
+        for group in groups {
+            let (own, other) = builder.regrouped(before[group.before], after[group.after])
+            read += own
+            written += other
+        }
+        return builder.map(
+            inputs: [read] + query.inputs.dropFirst().map { _ in nil }, outputs: [written])
+    }
 
     // MARK: Sizes
 
@@ -210,5 +266,32 @@ extension Rewriter {
         let result = Partial(axis: axis, segments: segments, packing: .packed(name))
         forms[output] = .partial(result.repacked(name, axis: axis) { $0 })
         return true
+    }
+}
+
+extension AxisMapBuilder {
+    /// The axes of two shapes with as many elements in the same order.
+    fileprivate mutating func regrouped(
+        _ before: ArraySlice<Int>, _ after: ArraySlice<Int>
+    ) -> ([AxisMap.Axis], [AxisMap.Axis]) {
+        /// The numbers of elements that lie between neighbours along each axis, and all elements.
+        func strides(_ sizes: ArraySlice<Int>) -> [Int] {
+            sizes.reversed().reduce(into: [1]) { $0.append($0[$0.count - 1] * $1) }
+        }
+        let cuts = Set(strides(before) + strides(after)).sorted()
+        guard zip(cuts, cuts.dropFirst()).allSatisfy({ $1 % $0 == 0 }) else {
+            // 4 · 6 as 6 · 4: neither axis goes into the other.
+            return (axes(before, .mixed), axes(after, .mixed))
+        }
+        let steps = axes(zip(cuts, cuts.dropFirst()).map { $1 / $0 })
+        func combined(_ sizes: ArraySlice<Int>) -> [AxisMap.Axis] {
+            zip(strides(sizes), strides(sizes).dropFirst()).map { start, end in
+                product(
+                    of: steps.indices.filter { cuts[$0] >= start && cuts[$0] < end }.reversed().map {
+                        steps[$0]
+                    })
+            }.reversed()
+        }
+        return (combined(before), combined(after))
     }
 }

@@ -4,11 +4,13 @@ internal import ONNX
 extension OperatorFacts {
     static let slicing: [String: OperatorFacts] = [
         "Concat": OperatorFacts(
-            sizes: joinedSizes, sizeElements: joinedElements, zeroOutput: .all, sign: signOfAll,
+            sizes: joinedSizes, sizeElements: joinedElements, axes: joinedAxes, zeroOutput: .all,
+            sign: signOfAll,
             operations: free, joinsBranches: true, evaluation: .first { try $0.concatenation() },
             simplifications: [Simplification { try $0.rewriteConcat($1, $2) }]),
         "Slice": OperatorFacts(
             shape: .elements([1, 2, 3, 4]), sizes: slicedSizes, sizeElements: slicedElements,
+            axes: slicedAxes,
             preservesZeros: inFirst, zeroOutput: .first, sign: signOfFirst, operations: free,
             evaluation: .first { try $0.sliced() },
             simplifications: [
@@ -24,10 +26,97 @@ extension OperatorFacts {
                 },
             ]),
         "Split": OperatorFacts(
-            shape: .elements([1]), sizes: splitSizes, sign: signOfFirst, operations: free,
+            shape: .elements([1]), sizes: splitSizes, axes: splitAxes, sign: signOfFirst, operations: free,
             evaluation: ConstantRule { try $0.split() },
             simplifications: [.partial { try $0.rewriteSplit($1, $2, $3) }]),
     ]
+
+    // MARK: Axes
+
+    private static let joinedAxes: AxisRule = { query in
+        guard let target = query.output, let axis = try query.axis(default: 1, rank: target.count) else {
+            return nil
+        }
+        var builder = AxisMapBuilder()
+        let common = builder.axes(target)
+        var inputs: [[AxisMap.Axis]?] = []
+        var runs: [AxisMap.Axis] = []
+        for shape in query.inputs {
+            guard let shape, shape.count == target.count else { return nil }
+            var axes = common
+            axes[axis] = builder.run(shape[axis])
+            runs.append(axes[axis])
+            inputs.append(axes)
+        }
+        var output = common
+        output[axis] = builder.sequence(runs)
+        return builder.map(inputs: inputs, outputs: [output])
+    }
+
+    private static let splitAxes: AxisRule = { query in
+        guard let shape = query.input(0), let axis = try query.axis(default: 0, rank: shape.count) else {
+            return nil
+        }
+        var builder = AxisMapBuilder()
+        let common = builder.axes(shape)
+        var outputs: [[AxisMap.Axis]?] = []
+        var runs: [AxisMap.Axis] = []
+        for part in query.outputs {
+            guard let part, part.count == shape.count else { return nil }
+            var axes = common
+            axes[axis] = builder.run(part[axis])
+            runs.append(axes[axis])
+            outputs.append(axes)
+        }
+        var input = common
+        input[axis] = builder.sequence(runs)
+        return builder.map(inputs: [input] + query.inputs.dropFirst().map { _ in nil }, outputs: outputs)
+    }
+
+    /// With a step of 1 an axis has what is cut off before, what is kept, and what is cut off behind. With another step
+    /// nothing is said of it.
+    private static let slicedAxes: AxisRule = { query in
+        let vertex = query.vertex
+        guard let shape = query.input(0), let target = query.output, shape.count == target.count else {
+            return nil
+        }
+        let isOld = vertex.version < 10
+        let starts = isOld ? try vertex.node.ints("starts") : query.integers(1)
+        let named = isOld ? try vertex.node.ints("axes", default: nil) : query.integers(3)
+        let steps = isOld ? nil : query.integers(4)
+        let isGiven = { (slot: Int) in vertex.inputs.count > slot && vertex.inputs[slot] != nil }
+        guard let starts, isOld || (named != nil) == isGiven(3), isOld || (steps != nil) == isGiven(4) else {
+            return nil
+        }
+        let axes = (named ?? Array(starts.indices)).map { $0 < 0 ? $0 + shape.count : $0 }
+        guard axes.count == starts.count, axes.allSatisfy(shape.indices.contains),
+            Set(axes).count == axes.count
+        else { return nil }
+        var builder = AxisMapBuilder()
+        var (read, written): ([AxisMap.Axis], [AxisMap.Axis]) = ([], [])
+        for (axis, size) in shape.enumerated() {
+            guard let place = axes.firstIndex(of: axis), target[axis] != size || steps?[place] ?? 1 != 1
+            else {
+                read.append(builder.axis(size))
+                written.append(read[axis])
+                continue
+            }
+            guard steps?[place] ?? 1 == 1 else {
+                read.append(builder.axis(size, .mixed))
+                written.append(builder.axis(target[axis], .mixed))
+                continue
+            }
+            let start = min(max(starts[place] < 0 ? starts[place] + size : starts[place], 0), size)
+            guard start + target[axis] <= size else { return nil }
+            let runs = [start, target[axis], size - start - target[axis]].map {
+                $0 > 0 ? builder.run($0) : nil
+            }
+            read.append(builder.sequence(runs.compactMap { $0 }))
+            written.append(runs[1] ?? AxisMapBuilder.one)
+        }
+        return builder.map(
+            inputs: [read] + query.inputs.dropFirst().map { _ in nil }, outputs: [written])
+    }
 
     // MARK: Sizes
 
