@@ -3,9 +3,9 @@ package import ONNX
 /// What is known of one operator, apart from how it is computed: the types and sizes of its outputs, what it does to zeros,
 /// signs and constants, what it costs, and how a vertex becomes smaller under a mask.
 ///
-/// Each fact has a default that is right for every operator, so an operator without facts is handled correctly and costs at
-/// most some savings. Operators are described in the file of their family beside this one, as their kernels are in `Engine`;
-/// all other code asks for facts and names no operator.
+/// Types and shapes aside, each fact has a default that is right for every operator and costs at most some savings; by default
+/// an output has the type of the first input, and a shape that follows from the inputs' shapes. Operators are described in the
+/// file of their family beside this one, as their kernels are in `Engine`; all other code asks for facts and names no operator.
 ///
 /// A class, because vertices are asked for their facts often and nothing ever changes them.
 package final class OperatorFacts: Sendable {
