@@ -24,8 +24,6 @@ public struct Blocks: Sendable {
     /// In canonical order of their edges.
     public let all: [Block]
 
-    /// Operators that join branches.
-    private static let joins: Set<String> = ["Add", "Sum", "Concat", "Max", "Mean"]
     /// The share of all operations whose saving makes a block of what has no weights.
     private static let leastShare = 0.001
 
@@ -35,20 +33,20 @@ public struct Blocks: Sendable {
         let base = costs.cost(of: .empty)
         let paths = graph.vertices.map { ModulePath(of: $0.node) }
         all = edges.compactMap { edge in
-            guard Blocks.joins.contains(graph.vertices[edge.node].operation), sources.joinsBranches(edge),
+            guard graph.vertices[edge.node].facts.joinsBranches, sources.joinsBranches(edge),
                 let assessment = costs.assessment(of: Mask([Unit(edge)])), assessment.constantOutputs.isEmpty
             else { return nil }
             let saving = Cost(
                 parameters: base.parameters - assessment.cost.parameters,
                 flops: base.flops - assessment.cost.flops)
-            let tables = assessment.removedLayers.filter { graph.vertices[$0].operation == "Gather" }
+            let tables = assessment.removedLayers.filter { graph.vertices[$0].facts.role == .lookUp }
                 .reduce(0) { $0 + costs.parameters(of: $1) }
             guard
                 saving.parameters > tables
                     || Double(saving.flops) >= Blocks.leastShare * Double(base.flops) && saving.flops > 0
             else { return nil }
             let layers = assessment.removedLayers
-            let products = layers.filter { LayerKinds.isProduct(graph.vertices[$0].operation) }
+            let products = layers.filter { graph.vertices[$0].facts.role == .product }
             let gone = (products.isEmpty ? layers : products).compactMap { paths[$0] }
             return Block(
                 edge: edge, name: (ModulePath.common(gone) ?? paths[edge.node])?.description, saving: saving,
@@ -81,7 +79,8 @@ private struct LayerSources {
 
     /// Whether a vertex is a layer. A look-up is one if it is in a table of weights.
     private func isLayer(_ vertex: Vertex) -> Bool {
-        guard vertex.operation == "Gather" else { return LayerKinds.isLayer(vertex.operation) }
+        let role = vertex.facts.role
+        guard role == .lookUp else { return role.isLayer }
         guard let table = vertex.inputs.first ?? nil else { return false }
         return !graph.values[table].dependsOnData && graph.values[table].elementType.isFloatingPoint
     }

@@ -82,8 +82,7 @@ public struct Candidates: Sendable {
     static func isCandidate(_ edge: Edge, in graph: Graph, liveness: Liveness) -> Bool {
         guard let value = graph.value(on: edge) else { return false }
         return graph.values[value].dependsOnData && graph.values[value].elementType.isFloatingPoint
-            && liveness.isLive[edge.node] && graph.vertices[edge.node].operation != "Shape"
-            && graph.vertices[edge.node].operation != "Size"
+            && liveness.isLive[edge.node] && !graph.vertices[edge.node].facts.readsOnlyShape
     }
 
     private static func edges(

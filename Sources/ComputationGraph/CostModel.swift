@@ -79,7 +79,7 @@ public final class CostModel: Sendable {
             return Assessment(
                 cost: tally.cost(of: draft), constantOutputs: draft.constantOutputs,
                 removedLayers: graph.vertices.indices.filter {
-                    LayerKinds.isLayer(graph.vertices[$0].operation) && !draft.vertices.contains($0)
+                    graph.vertices[$0].facts.role.isLayer && !draft.vertices.contains($0)
                 })
         }
     }

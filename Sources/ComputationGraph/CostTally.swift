@@ -24,7 +24,7 @@ struct CostTally: Sendable {
             guard let constant = value.constant else { continue }
             stored[value.name] = StoredTensor(elementType: constant.elementType, shape: constant.shape)
         }
-        for vertex in graph.vertices where vertex.operation == "Constant" {
+        for vertex in graph.vertices where vertex.facts.isStored {
             guard let output = vertex.node.output.first, let tensor = StoredTensor(constant: vertex.node)
             else {
                 continue
@@ -60,7 +60,7 @@ struct CostTally: Sendable {
     )] {
         var found: [(name: String, count: Int)] = []
         for (slot, name) in node.input.enumerated() where !name.isEmpty {
-            guard let tensor = stored(name), tensor.isParameter(of: node.opType, in: slot) else { continue }
+            guard let tensor = stored(name), tensor.isParameter(of: node, in: slot) else { continue }
             found.append((name, tensor.count))
         }
         for subgraph in node.subgraphs {
@@ -91,47 +91,13 @@ struct CostTally: Sendable {
 }
 
 extension CostTally.StoredTensor {
-    /// The tensor of a Constant node; `nil` for one that holds text, or nothing.
-    init?(constant node: NodeProto) {
-        guard let attribute = node.attribute.first else { return nil }
-        switch attribute.name {
-        case "value":
-            guard let type = ElementType(rawValue: Int(attribute.t.dataType)) else { return nil }
-            self.init(elementType: type, shape: attribute.t.dims.map { Int($0) })
-        case "sparse_value":
-            guard let type = ElementType(rawValue: Int(attribute.sparseTensor.values.dataType)) else {
-                return nil
-            }
-            self.init(elementType: type, shape: attribute.sparseTensor.dims.map { Int($0) })
-        case "value_floats": self.init(elementType: .float32, shape: [attribute.floats.count])
-        case "value_float": self.init(elementType: .float32, shape: [])
-        case "value_ints": self.init(elementType: .int64, shape: [attribute.ints.count])
-        case "value_int": self.init(elementType: .int64, shape: [])
-        default: return nil
-        }
-        isInNode = true
-    }
-
-    /// Whether the tensor counts as parameters of a node that reads it in `slot`: floating-point numbers of rank 1 and up
-    /// everywhere but in the running mean and variance of BatchNormalization, which no training step changes, and in the
-    /// scales of Resize; whole numbers where an operator has its (quantised) weights, packed ones by their elements.
-    func isParameter(of operation: String, in slot: Int) -> Bool {
+    /// Whether the tensor counts as parameters of a node that reads it in `slot`: numbers of rank 1 and up where the node's
+    /// operator has its weights, packed ones by their elements.
+    func isParameter(of node: NodeProto, in slot: Int) -> Bool {
         guard !shape.isEmpty, !isInNode || count > 1 else { return false }
-        if elementType.isFloatingPoint {
-            switch operation {
-            case "BatchNormalization": return slot < 3
-            case "Resize", "Upsample": return slot == 0
-            default: return true
-            }
-        }
-        guard elementType.isInteger else { return false }
-        switch operation {
-        case "DequantizeLinear": return slot == 0
-        case "QLinearConv": return slot == 3 || slot == 8
-        case "QLinearMatMul": return slot == 0 || slot == 3
-        case "ConvInteger", "MatMulInteger": return slot < 2
-        case "Cast": return slot == 0 && elementType.bitWidth <= 8
-        default: return false
-        }
+        let slots = node.facts.parameters
+        if elementType.isFloatingPoint { return slots.floatingPoint.contains(slot) }
+        return elementType.isInteger && slots.integer.contains(slot)
+            && elementType.bitWidth <= slots.widestInteger
     }
 }

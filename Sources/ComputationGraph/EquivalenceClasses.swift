@@ -12,7 +12,7 @@ public struct EquivalenceClasses: Sendable {
     /// The classes of the edges of `graph`.
     public init(of graph: Graph) {
         self.graph = graph
-        hasHazards = graph.vertices.contains { FinitenessRisk.hazards.contains($0.operation) }
+        hasHazards = graph.vertices.contains { $0.facts.spoils != nil }
     }
 
     /// The last edge of the chain that begins at `edge`: the same for every edge of a class.
@@ -83,57 +83,7 @@ public struct EquivalenceClasses: Sendable {
 
     /// Whether zeros in `slot` give zeros, for every finite value in the other slots.
     func preservesZeros(_ vertex: Vertex, slot: Int) -> Bool {
-        switch vertex.operation {
-        case "Relu", "LeakyRelu", "Elu", "Selu", "Celu", "Gelu", "Mish", "HardSwish", "Softsign",
-            "ThresholdedRelu",
-            "Erf", "Tanh", "Sin", "Tan", "Asin", "Atan", "Sinh", "Asinh", "Atanh", "Abs", "Neg", "Sqrt",
-            "Sign",
-            "Floor", "Ceil", "Round", "Identity", "Flatten", "Transpose", "GlobalAveragePool",
-            "GlobalMaxPool",
-            "MaxPool", "AveragePool", "DepthToSpace", "SpaceToDepth":
-            return slot == 0
-        case "PRelu", "Reshape", "Squeeze", "Unsqueeze", "Slice", "Expand", "Tile", "Trilu", "CumSum",
-            "Dropout",
-            "Gather", "GatherElements", "GatherND", "ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin",
-            "ReduceL1",
-            "ReduceL2", "ReduceSumSquare":
-            return slot == 0
-        case "Mul", "MatMul", "Einsum": return true
-        case "Swish", "RotaryEmbedding": return slot == 0
-        case "SwiGLU": return true
-        // Zero over the root of epsilon, and what it is multiplied by.
-        case "RMSNormalization":
-            return slot == 1
-                || slot == 0 && (vertex.node.attribute.first { $0.name == "epsilon" }?.f ?? 1e-5) > 0
-        // A mean of values that are zero; those of a past cache need not be.
-        case "Attention": return slot == 2 && !hasInput(vertex, 5)
-        case "Conv", "ConvTranspose": return slot == 0 && !hasInput(vertex, 2)
-        case "Gemm": return slot < 2 && !hasInput(vertex, 2)
-        case "Div": return slot == 0 && constants(vertex, 1).map { !$0.isEmpty && !$0.contains(0) } ?? false
-        case "Clip":
-            // Limits as attributes before opset 11, as inputs after.
-            guard slot == 0 else { return false }
-            if vertex.version < 11 {
-                let low = vertex.node.attribute.first { $0.name == "min" }?.f ?? -.infinity
-                let high = vertex.node.attribute.first { $0.name == "max" }?.f ?? .infinity
-                return low <= 0 && high >= 0
-            }
-            let low = hasInput(vertex, 1) ? constants(vertex, 1) : [-.infinity]
-            let high = hasInput(vertex, 2) ? constants(vertex, 2) : [.infinity]
-            guard let low, let high else { return false }
-            return low.allSatisfy { $0 <= 0 } && high.allSatisfy { $0 >= 0 }
-        default: return false
-        }
-    }
-
-    private func hasInput(_ vertex: Vertex, _ slot: Int) -> Bool {
-        vertex.inputs.indices.contains(slot) && vertex.inputs[slot] != nil
-    }
-
-    /// The elements of an input that is an initialiser or a Constant node; `nil` otherwise.
-    private func constants(_ vertex: Vertex, _ slot: Int) -> [Float]? {
-        guard hasInput(vertex, slot), let value = vertex.inputs[slot] else { return nil }
-        return try? graph.constantData(value)?.floats
+        vertex.facts.preservesZeros(InputSlot(graph: graph, vertex: vertex, slot: slot))
     }
 }
 
@@ -141,7 +91,7 @@ extension Graph {
     /// The contents of a value that is an initialiser or a Constant node's tensor; `nil` otherwise.
     public func constantData(_ value: Int) throws -> TensorData? {
         if let constant = values[value].constant { return constant }
-        guard let producer = values[value].producer, vertices[producer].operation == "Constant",
+        guard let producer = values[value].producer, vertices[producer].facts.isStored,
             let attribute = vertices[producer].node.attribute.first(where: { $0.name == "value" })
         else { return nil }
         return try TensorData(attribute.t, folder: model.folder)

@@ -8,9 +8,46 @@ internal import ONNX
 /// Numbers that merely become too large are not foreseen.
 struct FinitenessRisk {
     /// What is certain of a value's elements.
-    private enum Sign: Int, Comparable {
+    enum Sign: Int, Comparable {
         case any, nonNegative, positive
         static func < (left: Sign, right: Sign) -> Bool { left.rawValue < right.rawValue }
+    }
+
+    /// A vertex, and what is certain of what it reads under the mask.
+    struct Site {
+        let graph: Graph
+        let vertex: Vertex
+        /// By slot, what is certain of the elements that enter.
+        let signs: [Sign]
+        /// By slot, whether the mask removes the edge.
+        let isCut: [Bool]
+        /// By slot, whether what enters is another than without the mask.
+        let changes: [Bool]
+        /// The removed slots.
+        let cuts: Cuts
+
+        /// The slots that something enters.
+        var slots: [Int] { vertex.inputs.indices.filter { vertex.inputs[$0] != nil } }
+        /// What is certain of the elements in a slot; of an empty one nothing is.
+        func sign(_ slot: Int) -> Sign { signs.indices.contains(slot) ? signs[slot] : .any }
+        /// What is certain of every operand.
+        var least: Sign { slots.map(sign).min() ?? .any }
+        /// What is certain of the largest operand.
+        var most: Sign { slots.map(sign).max() ?? .any }
+        /// Whether what enters a slot is another than without the mask.
+        func isChanged(_ slot: Int) -> Bool { changes.indices.contains(slot) && changes[slot] }
+        /// Whether the mask removes an edge into the vertex that makes what enters a slot.
+        func followsCut(_ slot: Int) -> Bool {
+            guard vertex.inputs.indices.contains(slot), let value = vertex.inputs[slot],
+                let producer = graph.values[value].producer
+            else { return false }
+            return !cuts[producer].isEmpty
+        }
+        /// The numbers in a slot, where the file holds them.
+        func constants(_ slot: Int) -> [Double]? {
+            guard vertex.inputs.indices.contains(slot), let value = vertex.inputs[slot] else { return nil }
+            return try? graph.constantData(value)?.doubles
+        }
     }
 
     /// By value: whether it may be infinite or NaN because of the mask.
@@ -18,12 +55,6 @@ struct FinitenessRisk {
 
     /// Whether a mask can have made the value infinite or NaN.
     subscript(value: Int) -> Bool { isRisky[value] }
-
-    /// Operators that make something infinite or NaN of some finite numbers.
-    static let hazards: Set<String> = [
-        "Div", "Reciprocal", "Log", "Pow", "Sqrt", "Exp", "Acos", "Asin", "Acosh", "Atanh", "Tan", "Mod",
-        "LpNormalization", "ReduceLogSum",
-    ]
 
     /// Works out what `mask` may spoil.
     init(_ graph: Graph, _ mask: Mask) {
@@ -35,33 +66,36 @@ struct FinitenessRisk {
 
         for index in graph.order {
             let vertex = graph.vertices[index]
-            func isCut(_ slot: Int) -> Bool { cuts.contains(index, slot) }
-            func sign(_ slot: Int) -> Sign {
-                guard vertex.inputs.indices.contains(slot), let value = vertex.inputs[slot] else {
-                    return .any
-                }
-                if isCut(slot) { return .nonNegative }
-                if graph.values[value].dependsOnData { return signs[value] }
-                if let known = storedSigns[value] { return known }
-                let found = max(Self.sign(of: value, in: graph), signs[value])
-                storedSigns[value] = found
-                return found
-            }
-            func isChanged(_ slot: Int) -> Bool {
-                guard vertex.inputs.indices.contains(slot), let value = vertex.inputs[slot] else {
-                    return false
-                }
-                return isCut(slot) || isAffected[value]
-            }
+            var (operandSigns, isCut, changes): ([Sign], [Bool], [Bool]) = ([], [], [])
             var affected = vertex.captured.contains { isAffected[$0] }
             var risky = vertex.captured.contains { isRisky[$0] }
             for (slot, value) in vertex.inputs.enumerated() {
-                guard let value else { continue }
-                affected = affected || isChanged(slot)
-                risky = risky || isRisky[value] && !isCut(slot)
+                guard let value else {
+                    operandSigns.append(.any)
+                    isCut.append(cuts.contains(index, slot))
+                    changes.append(false)
+                    continue
+                }
+                isCut.append(cuts.contains(index, slot))
+                changes.append(isCut[slot] || isAffected[value])
+                affected = affected || changes[slot]
+                risky = risky || isRisky[value] && !isCut[slot]
+                if isCut[slot] {
+                    operandSigns.append(.nonNegative)
+                } else if graph.values[value].dependsOnData {
+                    operandSigns.append(signs[value])
+                } else if let known = storedSigns[value] {
+                    operandSigns.append(known)
+                } else {
+                    let found = max(Self.sign(of: value, in: graph), signs[value])
+                    storedSigns[value] = found
+                    operandSigns.append(found)
+                }
             }
-            if affected, !risky { risky = Self.spoils(vertex, graph, cuts, isChanged: isChanged, sign: sign) }
-            let result = Self.sign(of: vertex, graph, isCut: isCut, sign: sign)
+            let site = Site(
+                graph: graph, vertex: vertex, signs: operandSigns, isCut: isCut, changes: changes, cuts: cuts)
+            if affected, !risky { risky = vertex.facts.spoils?(site) ?? false }
+            let result = vertex.facts.sign(site)
             for case let output? in vertex.outputs {
                 isAffected[output] = affected
                 isRisky[output] = risky
@@ -69,84 +103,6 @@ struct FinitenessRisk {
             }
         }
         self.isRisky = isRisky
-    }
-
-    /// Whether a layer whose input the mask has changed may give what is not finite.
-    private static func spoils(
-        _ vertex: Vertex, _ graph: Graph, _ cuts: Cuts, isChanged: (Int) -> Bool, sign: (Int) -> Sign
-    ) -> Bool {
-        switch vertex.operation {
-        case "Div": return isChanged(1) && sign(1) < .positive
-        case "Reciprocal", "Log", "ReduceLogSum": return sign(0) < .positive
-        case "Sqrt": return sign(0) < .nonNegative
-        case "Pow":
-            guard !isChanged(1), let value = vertex.inputs.last ?? nil,
-                let exponents = try? graph.constantData(value)?.doubles
-            else { return true }
-            return exponents.contains { exponent in
-                let isWhole = exponent == exponent.rounded()
-                return exponent < 0
-                    ? sign(0) < .positive || !isWhole && sign(0) < .nonNegative
-                    : !isWhole && sign(0) < .nonNegative
-            }
-        case "Exp":
-            // Without what is subtracted before it, the power may be too large.
-            guard let value = vertex.inputs.first ?? nil, let producer = graph.values[value].producer else {
-                return false
-            }
-            return !cuts[producer].isEmpty
-        default: return hazards.contains(vertex.operation)
-        }
-    }
-
-    /// What is certain of a layer's outputs.
-    private static func sign(
-        of vertex: Vertex, _ graph: Graph, isCut: (Int) -> Bool, sign: (Int) -> Sign
-    ) -> Sign {
-        let slots = vertex.inputs.indices.filter { vertex.inputs[$0] != nil }
-        let least = slots.map(sign).min() ?? .any
-        switch vertex.operation {
-        case "Relu", "Abs", "Sigmoid", "HardSigmoid", "Exp", "Softmax", "Softplus", "ReduceL1", "ReduceL2",
-            "ReduceSumSquare":
-            return .nonNegative
-        case "Add", "Sum":
-            return least == .any ? .any : slots.map(sign).max() ?? .any
-        case "Max": return slots.map(sign).max() ?? .any
-        case "Min", "Mean", "Concat": return least
-        case "Mul":
-            if slots.count == 2, vertex.inputs[0] == vertex.inputs[1], isCut(0) == isCut(1),
-                least != .positive
-            {
-                return .nonNegative
-            }
-            return least
-        case "Div": return least == .any ? .any : min(sign(0), sign(1))
-        case "Pow":
-            guard slots.count == 2, let value = vertex.inputs[1], !isCut(1),
-                let exponents = try? graph.constantData(value)?.doubles
-            else { return .any }
-            if sign(0) == .positive { return .positive }
-            return exponents.allSatisfy {
-                $0 > 0 && ($0.truncatingRemainder(dividingBy: 2) == 0 || sign(0) == .nonNegative)
-            }
-                ? .nonNegative : .any
-        case "Clip":
-            let low: Sign
-            if vertex.version < 11 {
-                let limit = vertex.node.attribute.first { $0.name == "min" }?.f ?? -.infinity
-                low = limit > 0 ? .positive : limit >= 0 ? .nonNegative : .any
-            } else {
-                low = slots.contains(1) ? sign(1) : .any
-            }
-            return max(low, sign(0))
-        case "Sqrt", "Identity", "Cast", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Expand",
-            "Tile",
-            "Gather", "Slice", "Split", "ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "MaxPool",
-            "AveragePool",
-            "GlobalAveragePool", "GlobalMaxPool", "Dropout":
-            return sign(0)
-        default: return .any
-        }
     }
 
     /// What is certain of a constant of the file: large ones are not looked at.

@@ -111,23 +111,27 @@ private struct GraphBuilder {
         let reads = vertex.inputs.compactMap { $0 } + vertex.captured
         let types = vertex.inputs.map { $0.map { drafts[$0].elementType } }
         let depends = reads.contains { drafts[$0].dependsOnData }
-        let readsShapeOnly = ["Shape", "Size"].contains(vertex.operation)
+        let facts = vertex.facts
         // A shape that is computed from elements: by an operator that counts them, or through an integer operand.
-        let dynamic =
-            reads.contains { drafts[$0].hasDynamicShape }
-            || depends && ElementRules.shapeFollowsElements(vertex.operation)
-            || ElementRules.shapeOperands(vertex.operation).contains { slot in
-                vertex.inputs.indices.contains(slot)
-                    && vertex.inputs[slot].map { drafts[$0].dependsOnData } ?? false
+        let followsElements =
+            switch facts.shape {
+            case .inputShapes: false
+            case .data: depends
+            case .elements(let slots):
+                slots.contains { slot in
+                    vertex.inputs.indices.contains(slot)
+                        && vertex.inputs[slot].map { drafts[$0].dependsOnData } ?? false
+                }
             }
+        let dynamic = followsElements || reads.contains { drafts[$0].hasDynamicShape }
         for (position, output) in vertex.outputs.enumerated() {
             guard let output else { continue }
             drafts[output].elementType =
-                ElementRules.outputType(of: vertex, position: position, inputs: types)
+                facts.outputType(OutputTyping(node: vertex.node, inputs: types, position: position))
                 ?? declared[drafts[output].name] ?? .float32
             drafts[output].dependsOnData =
-                readsShapeOnly ? reads.contains { drafts[$0].hasDynamicShape } : depends
-            drafts[output].hasDynamicShape = !readsShapeOnly && dynamic
+                facts.readsOnlyShape ? reads.contains { drafts[$0].hasDynamicShape } : depends
+            drafts[output].hasDynamicShape = !facts.readsOnlyShape && dynamic
         }
     }
 

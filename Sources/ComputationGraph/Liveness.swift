@@ -44,7 +44,4 @@ public struct Liveness: Sendable {
         dependsOnData = depends
         isConnected = graph.outputs.allSatisfy { !graph.values[$0.value].dependsOnData || reached[$0.value] }
     }
-
-    /// Whether the vertex is live and computes something that is no constant.
-    public func isActive(_ vertex: Int) -> Bool { isLive[vertex] && dependsOnData[vertex] }
 }

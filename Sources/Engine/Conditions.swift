@@ -153,8 +153,3 @@ private struct Probe {
         }
     }
 }
-
-extension NodeProto {
-    /// Whether the node is an If of ai.onnx.
-    var isConditional: Bool { opType == "If" && (domain.isEmpty || domain == "ai.onnx") }
-}

@@ -32,8 +32,10 @@ public final class Network {
         TorchRuntime.prepare()
         // Images are convolved with the channels innermost: twice as fast or more on CPUs.
         let kernels = Set(
-            graph.vertices.filter { $0.operation == "Conv" }.compactMap {
-                $0.inputs.count > 1 ? $0.inputs[1] : nil
+            graph.vertices.compactMap { vertex in
+                Operators.traits(of: vertex.operation).channelsLastSlot.flatMap {
+                    vertex.inputs.count > $0 ? vertex.inputs[$0] : nil
+                }
             })
         weights = try graph.values.enumerated().map { index, value in
             guard let constant = value.constant else { return nil }

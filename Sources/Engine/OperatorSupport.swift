@@ -71,7 +71,7 @@ extension Graph {
                 return (name, nil)
             }
             let holds =
-                !vertex.node.domain.isEmpty || OldOperators.holds(vertex.operation, version: vertex.version)
+                !vertex.node.domain.isEmpty || Operators.holds(vertex.operation, version: vertex.version)
             return holds ? nil : ("\(name) of operator set \(vertex.version)", nil)
         }
     }
@@ -80,32 +80,8 @@ extension Graph {
     private func trainingLayers() -> [UnsupportedOperator] {
         gather(isTraining: true) { vertex in
             guard ["", "ai.onnx"].contains(vertex.node.domain) else { return nil }
-            let isTraining: Bool
-            switch vertex.operation {
-            case "BatchNormalization":
-                let isRead = vertex.outputs.dropFirst().contains { output in
-                    output.map { isPinned[$0] || !consumers[$0].isEmpty } ?? false
-                }
-                isTraining = isRead || vertex.node.attribute("training_mode")?.i == 1
-            case "Dropout":
-                isTraining = holds(vertex, slot: 2) && !isZero(vertex, slot: 1)
-            default: isTraining = false
-            }
-            return isTraining ? (vertex.operation, nil) : nil
+            return vertex.facts.isTraining(self, vertex) ? (vertex.operation, nil) : nil
         }
-    }
-
-    private func constant(_ vertex: Vertex, slot: Int) -> TensorData? {
-        guard slot < vertex.inputs.count, let value = vertex.inputs[slot] else { return nil }
-        return try? constantData(value)
-    }
-
-    private func holds(_ vertex: Vertex, slot: Int) -> Bool {
-        (try? constant(vertex, slot: slot)?.bools.first) ?? false
-    }
-
-    private func isZero(_ vertex: Vertex, slot: Int) -> Bool {
-        (try? constant(vertex, slot: slot)?.floats.first) == 0
     }
 
     /// The vertices for which `fault` tells a name and perhaps a reason, those with the same together, in the order of

@@ -156,7 +156,7 @@ final class Plan {
             throw EngineError.unsupported(
                 index: vertex.index, name: vertex.name, operation: domain + vertex.operation)
         }
-        guard !vertex.node.domain.isEmpty || OldOperators.holds(vertex.operation, version: vertex.version)
+        guard !vertex.node.domain.isEmpty || Operators.holds(vertex.operation, version: vertex.version)
         else {
             throw EngineError.unsupported(
                 index: vertex.index, name: vertex.name,
@@ -176,7 +176,8 @@ final class Plan {
     }
 
     private static func isPlainAddition(_ vertex: Vertex, shapes: [[Int]?]) -> Bool {
-        guard vertex.operation == "Add", vertex.inputs.count == 2, let left = vertex.inputs[0],
+        guard Operators.traits(of: vertex.operation).zeroIsNeutral, vertex.inputs.count == 2,
+            let left = vertex.inputs[0],
             let right = vertex.inputs[1], let output = vertex.outputs[0]
         else { return false }
         return shapes[left] == shapes[output] && shapes[right] == shapes[output]

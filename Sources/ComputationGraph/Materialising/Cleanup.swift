@@ -31,22 +31,6 @@ struct Cleanup {
             sizes: rewriter.forms.sizes, vertices: vertices, constantOutputs: constantOutputs())
     }
 
-    /// Whether a node gives zeros wherever it gives a number.
-    private func isZero(_ node: NodeProto, _ zeros: Set<String>) -> Bool {
-        func reads(_ slot: Int) -> Bool {
-            node.input.indices.contains(slot) && zeros.contains(node.input[slot])
-        }
-        switch node.opType {
-        case "Div", "Expand", "Reshape", "Transpose", "Identity", "Neg", "Relu", "Flatten", "Unsqueeze",
-            "Squeeze",
-            "Slice", "Gather", "ReduceSum", "ReduceMean", "Cast":
-            return reads(0)
-        case "Mul", "MatMul": return reads(0) || reads(1)
-        case "Add", "Sum", "Sub", "Concat": return node.input.allSatisfy { zeros.contains($0) }
-        default: return false
-        }
-    }
-
     private mutating func finishNodes() throws {
         try replaceWeakShapes()
         rewriter.nodes = live(rewriter.nodes, countingShapes: true).nodes
@@ -58,9 +42,9 @@ struct Cleanup {
         var reached = Set(graph.inputs.map(\.name))
         var zeros = Set(
             rewriter.initializers.filter { $0.data?.bytes.allSatisfy { $0 == 0 } ?? false }.map(\.name))
-        for node in rewriter.nodes where node.opType != "Shape" && node.opType != "Size" {
+        for node in rewriter.nodes where !node.facts.readsOnlyShape {
             // What is written may not rest on it, for 0/0 is no number; but no input is told by it.
-            if isZero(node, zeros) {
+            if node.facts.zeroOutput.holds(node.input.map(zeros.contains)) {
                 zeros.formUnion(node.output)
                 continue
             }
@@ -81,7 +65,7 @@ struct Cleanup {
         var kept: [NodeProto] = []
         for node in nodes.reversed() where node.output.contains(where: { read.contains($0) }) {
             kept.append(node)
-            if node.opType == "Shape", !countingShapes { continue }
+            if node.facts.listsSizes, !countingShapes { continue }
             read.formUnion(node.readNames)
         }
         read.remove("")
@@ -100,7 +84,7 @@ struct Cleanup {
         // Only tensors that are computed anyway, and that stand before the shape: others may follow from it.
         rewriter.forgetSources()
         for var node in old {
-            if node.opType == "Shape", node.output.count == 1, isNeeded.contains(node.output[0]),
+            if node.facts.listsSizes, node.output.count == 1, isNeeded.contains(node.output[0]),
                 let input = node.input.first,
                 produced.contains(input), !read.contains(input), let value = rewriter.shapedValue(input),
                 let extents = rewriter.extents(of: value)
@@ -177,7 +161,7 @@ struct Cleanup {
         var renamed: [String: String] = [:]
         let produced = Set(rewriter.nodes.flatMap(\.output))
         rewriter.nodes.removeAll { node in
-            guard node.opType == "Identity", outputs.contains(node.output[0]),
+            guard node.facts.renaming.isUnconditional, outputs.contains(node.output[0]),
                 produced.contains(node.input[0]),
                 !outputs.contains(node.input[0]), !captured.contains(node.input[0]),
                 renamed[node.input[0]] == nil

@@ -130,6 +130,33 @@ struct Constant: Hashable, Sendable {
         return Constant(raw: first.elementType, common, elements)
     }
 
+    /// A function of every element.
+    func mapped(_ function: (Double) -> Double) -> Constant {
+        Constant(elementType, shape: shape, elements.map(function))
+    }
+
+    /// The elements along `axes` gathered into one, kept as axes of size 1; `finish` gets the result and how many.
+    func folded(
+        over axes: [Int], _ initial: Double, _ step: (Double, Double) -> Double,
+        _ finish: (Double, Int) -> Double
+    ) -> Constant {
+        var sizes = shape
+        for axis in axes { sizes[axis] = 1 }
+        var strides = [Int](repeating: 0, count: rank)
+        var stride = 1
+        for axis in sizes.indices.reversed() where sizes[axis] > 1 {
+            strides[axis] = stride
+            stride *= sizes[axis]
+        }
+        let number = sizes.reduce(1, *)
+        var totals = [Double](repeating: initial, count: number)
+        for (position, element) in zip(Positions(shape), elements) {
+            let index = zip(position, strides).reduce(0) { $0 + $1.0 * $1.1 }
+            totals[index] = step(totals[index], element)
+        }
+        return Constant(elementType, shape: sizes, totals.map { finish($0, count / number) })
+    }
+
     /// For elements that have been rounded already.
     private init(raw elementType: ElementType, _ shape: [Int], _ elements: [Double]) {
         self.elementType = elementType

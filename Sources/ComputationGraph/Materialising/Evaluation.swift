@@ -42,38 +42,10 @@ struct Evaluation {
         guard vertex.node.domain.isEmpty || vertex.node.domain == "ai.onnx", let output = outputs.first,
             let extents = output.extents
         else { return nil }
-        let results: [Constant]
-        switch vertex.operation {
-        case "Split":
-            guard let parts = try split() else { return nil }
-            results = parts
-        default:
-            guard let result = try first() else { return nil }
-            results = [result]
-        }
+        guard let results = try vertex.facts.evaluation?.results(self), !results.isEmpty else { return nil }
         guard results[0].rank == extents.count else { return nil }
         return zip(results, outputs).map {
             $0.elementType == $1.elementType ? $0 : $0.converted(to: $1.elementType)
-        }
-    }
-
-    /// The first output, by families of operators.
-    private func first() throws -> Constant? {
-        switch vertex.operation {
-        case "BatchNormalization", "InstanceNormalization", "LayerNormalization", "Softmax", "LogSoftmax":
-            return try normalisation()
-        case "GlobalAveragePool", "GlobalMaxPool", "MaxPool", "AveragePool", "Resize", "Upsample":
-            return try pooling()
-        case "ReduceMean", "ReduceMax", "ReduceMin", "ReduceSum", "ReduceL1", "ReduceL2", "ReduceSumSquare",
-            "ReduceProd", "ReduceLogSum", "ReduceLogSumExp":
-            return try reduction()
-        case "MatMul", "Gemm", "Einsum": return try product()
-        case "Conv", "ConvTranspose": return try convolution()
-        case "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Slice", "Gather", "Expand", "Tile",
-            "Pad",
-            "Concat", "DepthToSpace", "SpaceToDepth", "CumSum", "Trilu", "GatherElements", "GatherND":
-            return try layout()
-        default: return try elementwise()
         }
     }
 
@@ -141,14 +113,93 @@ struct Evaluation {
 
     /// The rank of output 0; the caller has checked that it is known.
     var outputRank: Int { outputs[0].extents?.count ?? 0 }
-    /// The sizes of output 0 where all are fixed.
-    var fixedOutput: [Int]? {
-        let sizes = outputs[0].extents?.map(\.fixed)
-        return sizes.flatMap { $0.contains(nil) ? nil : $0.compactMap { $0 } }
-    }
 
     /// Zeros as output 0.
     var zero: Constant { Constant(outputs[0].elementType, rank: outputRank) }
+
+    /// Output 0 of an operator that works element by element, on one input or on several that broadcast.
+    ///
+    /// - Parameters:
+    ///   - readsFirst: whether it reads no input but the first.
+    ///   - function: the function for so many operands; `nil` where the operator has none.
+    func elementwise(
+        readsFirst: Bool = false, _ function: (Evaluation, Int) throws -> (([Double]) -> Double)?
+    ) throws -> Constant? {
+        var constants: [Constant] = []
+        for slot in inputs.indices where isPresent(slot) {
+            if slot > 0, readsFirst { break }
+            guard let constant = try constant(slot) else { return nil }
+            constants.append(constant)
+        }
+        let type = outputs[0].elementType
+        guard !constants.isEmpty, type.isFloatingPoint || type == .bool,
+            let function = try function(self, constants.count)
+        else { return nil }
+        return combine(constants, function)
+    }
+
+    /// The function of corresponding elements, over the shape that the constants broadcast to.
+    func combine(_ constants: [Constant], _ function: ([Double]) -> Double) -> Constant? {
+        let rank = max(outputRank, constants.map(\.rank).max() ?? 0)
+        var shape = [Int](repeating: 1, count: rank)
+        let padded = constants.map { $0.withRank(rank) }
+        for constant in padded {
+            for axis in shape.indices { shape[axis] = max(shape[axis], constant.shape[axis]) }
+        }
+        var expanded: [[Double]] = []
+        for constant in padded {
+            guard let whole = constant.expanded(to: shape) else { return nil }
+            expanded.append(whole.elements)
+        }
+        let count = shape.reduce(1, *)
+        return Constant(
+            outputs[0].elementType, shape: shape,
+            (0..<count).map { index in function(expanded.map { $0[index] }) })
+    }
+}
+
+/// How outputs follow from constant inputs. Arithmetic is in Float64; `nil` where the result is not exactly known.
+struct ConstantRule: Sendable {
+    /// The outputs, as many as are known from the first on.
+    let results: @Sendable (Evaluation) throws -> [Constant]?
+
+    /// A rule for all outputs.
+    init(_ results: @escaping @Sendable (Evaluation) throws -> [Constant]?) { self.results = results }
+
+    /// A rule for the first output alone.
+    static func first(_ rule: @escaping @Sendable (Evaluation) throws -> Constant?) -> ConstantRule {
+        ConstantRule { try rule($0).map { [$0] } }
+    }
+
+    /// A function of each element of the only input; `function` reads the attributes once.
+    static func unary(
+        readsFirst: Bool = false, _ function: @escaping @Sendable (Evaluation) throws -> (Double) -> Double
+    ) -> ConstantRule {
+        .first { evaluation in
+            try evaluation.elementwise(readsFirst: readsFirst) { evaluation, count in
+                guard count == 1 else { return nil }
+                let function = try function(evaluation)
+                return { function($0[0]) }
+            }
+        }
+    }
+
+    /// A function of each element of the only input.
+    static func map(_ function: @escaping @Sendable (Double) -> Double) -> ConstantRule {
+        .unary { _ in function }
+    }
+
+    /// A function of corresponding elements of two inputs.
+    static func binary(_ function: @escaping @Sendable (Double, Double) -> Double) -> ConstantRule {
+        .first { evaluation in
+            try evaluation.elementwise { _, count in count == 2 ? { function($0[0], $0[1]) } : nil }
+        }
+    }
+
+    /// A function of corresponding elements of any number of inputs.
+    static func variadic(_ function: @escaping @Sendable ([Double]) -> Double) -> ConstantRule {
+        .first { try $0.elementwise { _, _ in function } }
+    }
 }
 
 /// The constants that the file itself holds or computes from initialisers alone, decoded when asked for.
@@ -167,7 +218,7 @@ final class OriginalConstants {
     /// Whether `value` is an initialiser or a Constant node's.
     func isStored(_ value: Int) -> Bool {
         graph.values[value].constant != nil
-            || graph.values[value].producer.map { graph.vertices[$0].operation == "Constant" } ?? false
+            || graph.values[value].producer.map { graph.vertices[$0].facts.isStored } ?? false
     }
 
     /// The elements of a value that follows from initialisers alone; `nil` for any other.
@@ -206,7 +257,7 @@ final class OriginalConstants {
             return nil
         }
         let vertex = graph.vertices[producer]
-        if vertex.operation == "Constant" { return try attributeConstant(vertex) }
+        if vertex.facts.isStored { return try Constant(attributesOf: vertex.node) }
         guard vertex.captured.isEmpty, !vertex.inputs.isEmpty, vertex.outputs.first == value else {
             return nil
         }
@@ -224,23 +275,5 @@ final class OriginalConstants {
             extents: shapes.extents(of: value), elementType: graph.values[value].elementType)
         return try Evaluation(vertex: vertex, inputs: inputs, outputs: [output], originals: self).results()?
             .first
-    }
-
-    /// A Constant node's number or list.
-    private func attributeConstant(_ vertex: Vertex) throws -> Constant? {
-        let node = vertex.node
-        if let number = try node.float("value_float", default: nil) {
-            return Constant(.float32, shape: [], [Double(number)])
-        }
-        if let numbers = try node.floats("value_floats", default: nil) {
-            return Constant(.float32, shape: [numbers.count], numbers.map(Double.init))
-        }
-        if let number = try node.int("value_int", default: nil) {
-            return Constant(.int64, shape: [], [Double(number)])
-        }
-        if let numbers = try node.ints("value_ints", default: nil) {
-            return Constant(.int64, shape: [numbers.count], numbers.map(Double.init))
-        }
-        return nil
     }
 }

@@ -2,27 +2,19 @@ internal import ONNX
 
 /// Vertices that compute the same for every sample: they are computed once.
 extension Rewriter {
-    /// Operators that treat the positions of axis 0 one by one.
-    private static let samplewise: Set<String> = [
-        "Conv", "ConvTranspose", "BatchNormalization", "InstanceNormalization", "MaxPool", "AveragePool",
-        "LpPool",
-        "GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool", "LRN", "Relu", "LeakyRelu", "Elu", "Selu",
-        "Celu",
-        "Gelu", "Mish", "HardSwish", "HardSigmoid", "Sigmoid", "Softplus", "Softsign", "Tanh", "Erf", "Exp",
-        "Log",
-        "Sqrt", "Reciprocal", "Neg", "Abs", "Clip", "ThresholdedRelu", "PRelu", "LayerNormalization", "Gemm",
-        "MatMul", "DepthToSpace", "SpaceToDepth", "Cast",
-    ]
-
     /// One sample in the place of a batch of equal ones; the result repeats along axis 0.
-    mutating func rewriteNarrow(_ vertex: Vertex, _ operands: [Operand?]) throws -> Bool {
-        guard Self.samplewise.contains(vertex.operation), let output = vertex.outputs.first ?? nil,
+    ///
+    /// - Parameter isSamplewise: whether the vertex treats the positions of axis 0 one by one, given the rank of its input.
+    mutating func rewriteNarrow(
+        _ vertex: Vertex, _ operands: [Operand?], where isSamplewise: (Rewriter, Vertex, Int) throws -> Bool
+    ) throws -> Bool {
+        guard let output = vertex.outputs.first ?? nil,
             vertex.outputs.dropFirst().allSatisfy({ $0.map { !isRead($0) } ?? true }),
             let data = operands.first ?? nil, let before = data.extents, let after = extents(of: output),
             before.count >= 2, after.count >= 2, before[0] == after[0], before[0].fixed != 1,
             !before.dropFirst().contains(where: { $0.fixed == nil }),
             !after.dropFirst().contains(where: { $0.fixed == nil }),
-            try isSamplewise(vertex, rank: before.count),
+            try isSamplewise(self, vertex, before.count),
             operands.dropFirst().allSatisfy({
                 $0.map { !$0.isSpecial && isOriginalConstant($0.value) } ?? true
             })
@@ -42,17 +34,5 @@ extension Rewriter {
             outputs: [name])
         forms[output] = .narrow(name, [1] + after.dropFirst().compactMap(\.fixed))
         return true
-    }
-
-    private func isSamplewise(_ vertex: Vertex, rank: Int) throws -> Bool {
-        switch vertex.operation {
-        case "LayerNormalization":
-            let axis = try vertex.node.int("axis", default: -1)
-            return axis < 0 ? axis > -rank : axis > 0
-        case "Gemm": return try vertex.node.int("transA", default: 0) == 0
-        case "MatMul":
-            return vertex.inputs.dropFirst().first.flatMap { $0 }.map { extents(of: $0)?.count == 2 } ?? false
-        default: return true
-        }
     }
 }

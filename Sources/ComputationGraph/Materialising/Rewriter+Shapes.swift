@@ -6,6 +6,17 @@ struct SizeSource: Hashable {
     let axis: Int
 }
 
+/// How a size of a layer's first output follows from sizes of its inputs.
+enum SizeDerivation: Sendable {
+    /// One of the inputs has an axis that is as long.
+    case sameAsInput
+    /// A window slides along the axis of the first input, which may be padded. Its size is an attribute, or that of the
+    /// weights in this slot.
+    case slidingWindow(weights: Int?)
+    /// Axes of the first input are joined or divided in their order.
+    case regrouped
+}
+
 /// Shapes as tensors: fixed sizes, sizes that follow from the model's inputs, sizes of tensors that are there, and,
 /// last of all, sizes of a tensor that is computed only for them.
 extension Rewriter {
@@ -156,16 +167,16 @@ extension Rewriter {
         guard isStandard(vertex), vertex.outputs.first == value, let first = vertex.inputs.first ?? nil else {
             return nil
         }
-        switch vertex.operation {
-        case "Conv", "MaxPool", "AveragePool", "LpPool":
-            guard axis >= 2, let window = try slidingWindow(vertex, axis: axis),
+        switch vertex.facts.derivedSize {
+        case .slidingWindow(let weights):
+            guard axis >= 2, let window = try slidingWindow(vertex, axis: axis, weights: weights),
                 let size = try derivedSize(of: first, axis: axis, depth: depth + 1)
             else { return nil }
             // (size + padding - span) / stride + 1
             let sum = emitSize("Add", [size, try integers([window.added])], output: names("\(size)/padded"))
             let steps = emitSize("Div", [sum, try integers([window.stride])], output: names("\(size)/steps"))
             return emitSize("Add", [steps, try integers([1])], output: names("\(size)/positions"))
-        case "Reshape", "Flatten":
+        case .regrouped:
             guard let before = self.extents(of: first),
                 let groups = AxisGroup.groups(from: before, to: extents),
                 let group = groups.first(where: { $0.after.contains(axis) }),
@@ -178,7 +189,7 @@ extension Rewriter {
                     product.map { emitSize("Mul", [$0, size], output: names("\(size)/product")) } ?? size
             }
             return product
-        default:
+        case .sameAsInput:
             // Of the inputs, one whose axis is as long.
             for case let input? in vertex.inputs {
                 guard let other = self.extents(of: input), graph.values[input].producer != nil else {
@@ -201,14 +212,16 @@ extension Rewriter {
 
     /// Stride, and what is added to a size before it is divided by that, of a layer whose window slides along `axis`; `nil`
     /// when it rounds up or pads by itself.
-    private func slidingWindow(_ vertex: Vertex, axis: Int) throws -> (added: Int, stride: Int)? {
+    private func slidingWindow(_ vertex: Vertex, axis: Int, weights: Int?) throws -> (
+        added: Int, stride: Int
+    )? {
         let automatic = try vertex.node.string("auto_pad", default: "NOTSET")
         guard automatic == "NOTSET" || automatic.isEmpty, try vertex.node.int("ceil_mode", default: 0) == 0
         else {
             return nil
         }
         let place = axis - 2
-        let weights = vertex.operation == "Conv" ? vertex.inputs.dropFirst().first.flatMap { $0 } : nil
+        let weights = weights.flatMap { vertex.inputs.indices.contains($0) ? vertex.inputs[$0] : nil }
         let kernel =
             try vertex.node.ints("kernel_shape", default: nil)
             ?? weights.flatMap { extents(of: $0) }?.dropFirst(2).map { $0.fixed ?? 0 }
@@ -282,8 +295,8 @@ extension Rewriter {
 
     /// Shape of what has no tensor of its own.
     mutating func rewriteShape(_ vertex: Vertex, _ operands: [Operand?]) throws -> Bool {
-        guard vertex.operation == "Shape", let output = vertex.outputs.first ?? nil,
-            let operand = operands.first ?? nil, let extents = operand.extents
+        guard let output = vertex.outputs.first ?? nil, let operand = operands.first ?? nil,
+            let extents = operand.extents
         else { return false }
         let range = try shapeRange(vertex.node, rank: extents.count)
         forms[output] = .tensor(

@@ -86,7 +86,7 @@ struct Rewriter {
         }
     }
 
-    /// Rewrites one vertex, by the first rule that applies.
+    /// Rewrites one vertex: as constants where these are known, otherwise by the first of its operator's rules that applies.
     mutating func rewrite(_ vertex: Vertex) throws {
         let operands = try operands(of: vertex)
         if try bypass(vertex, operands) { return }
@@ -94,14 +94,11 @@ struct Rewriter {
             return emit(vertex, inputs: operands.map { $0.map(name(of:)) })
         }
         if isStandard(vertex) {
-            if try rewriteShape(vertex, operands) { return }
             if try rewriteConstant(vertex, operands) { return }
-            if try rewriteNeutral(vertex, operands) { return }
-            if try rewriteConcat(vertex, operands) { return }
-            if try rewritePartial(vertex, operands) { return }
-            if try rewriteElementwise(vertex, operands) { return }
-            if try rewriteProduct(vertex, operands) { return }
-            if try rewriteNarrow(vertex, operands) { return }
+            for simplification in vertex.facts.simplifications
+            where try simplification.apply(&self, vertex, operands) {
+                return
+            }
         }
         var inputs: [String?] = []
         for operand in operands { inputs.append(try operand.map { try explicit($0) }) }
@@ -146,21 +143,17 @@ struct Rewriter {
         if case .tensor(let name) = operand.form { name } else { graph.values[operand.value].name }
     }
 
-    /// Lets the consumers of an Identity, or of a Dropout that does nothing, read its input.
+    /// Lets the consumers of a vertex that only renames its input read that.
     private mutating func bypass(_ vertex: Vertex, _ operands: [Operand?]) throws -> Bool {
         guard isStandard(vertex), let output = vertex.outputs.first ?? nil,
             let operand = operands.first ?? nil
         else {
             return false
         }
-        switch vertex.operation {
-        case "Identity": break
-        case "Dropout":
-            if let mask = vertex.outputs.dropFirst().first ?? nil, isRead(mask) { return false }
-            if vertex.inputs.count > 2, let training = vertex.inputs[2] {
-                guard try originals.constant(training)?.isZero ?? false else { return false }
-            }
-        default: return false
+        switch vertex.facts.renaming {
+        case .never: return false
+        case .always: break
+        case .when(let holds): guard try holds(self, vertex) else { return false }
         }
         forms[output] = operand.form
         return true

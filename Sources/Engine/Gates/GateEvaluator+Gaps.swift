@@ -15,9 +15,6 @@ public struct GradientGap: Sendable, Hashable, CustomStringConvertible {
 }
 
 extension GateEvaluator {
-    /// Operators whose derivative is 0 wherever it exists: autograd passes zeros back, which say nothing.
-    private static let steps: Set<String> = ["Round", "Floor", "Ceil", "Sign", "Hardmax"]
-
     /// The edges that gate gradients are silent about, found by what came back for one block.
     ///
     /// - Parameters:
@@ -61,7 +58,7 @@ extension GateEvaluator {
         var frontier = [edge.node]
         var first: Int?
         while let index = frontier.popLast() {
-            if GateEvaluator.steps.contains(graph.vertices[index].operation) {
+            if Operators.traits(of: graph.vertices[index].operation).isStepFunction {
                 first = min(first ?? index, index)
                 continue
             }

@@ -43,15 +43,11 @@ public struct WeightSaliency {
     /// The weights of a vertex: constant matrices, kernels and tables of layers that multiply by them.
     private func weights(of index: Int) -> [Int] {
         let vertex = network.graph.vertices[index]
-        guard WeightSaliency.layers.contains(vertex.operation) else { return [] }
+        guard vertex.facts.hasWeights else { return [] }
         return vertex.inputs.compactMap { $0 }.filter { value in
             plan.constants[value].map { $0.scalarType.isFloatingPoint && $0.rank >= 2 } ?? false
         }
     }
-
-    private static let layers: Set<String> = [
-        "Conv", "ConvTranspose", "DeformConv", "Gemm", "MatMul", "Einsum", "Gather", "LSTM", "GRU", "RNN",
-    ]
 
     /// The weights of the nearest layers that a value is computed by.
     private func feeding(_ value: Int) -> Set<Int> {

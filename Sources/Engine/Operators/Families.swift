@@ -1,6 +1,6 @@
 extension Operators {
-    /// One dictionary per family, each defined in the file named after it.
-    nonisolated(unsafe) static let families: [[String: OperatorBuilder]] = [
+    /// All families, each defined in the file named after it.
+    nonisolated(unsafe) static let families: [OperatorFamily] = [
         convolutions,
         pooling,
         unary,

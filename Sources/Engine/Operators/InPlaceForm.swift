@@ -18,15 +18,11 @@ struct InPlaceForm {
             let shape = shapes[result]
         else { return nil }
         let inputs = vertex.inputs.map { $0.flatMap { shapes[$0] } }
-        if let unary = InPlaceForm.unary[vertex.operation], inputs.count == 1 {
-            operation = unary
-            slots = [0]
-        } else if let (binary, candidates) = InPlaceForm.binary[vertex.operation], inputs.count == 2 {
-            operation = binary
-            slots = candidates.filter { inputs[$0] == shape }
-        } else {
-            return nil
-        }
+        guard let inPlace = Operators.traits(of: vertex.operation).inPlace, inputs.count == inPlace.operands
+        else { return nil }
+        operation = inPlace.operation
+        // The only operand has the result's shape; one of two may be broadcast to it.
+        slots = inputs.count == 1 ? inPlace.slots : inPlace.slots.filter { inputs[$0] == shape }
         output = shape
         if slots.isEmpty { return nil }
     }
@@ -50,24 +46,4 @@ struct InPlaceForm {
             _ = try operation.call([.tensor(target)] + others.map { .tensor($0) })
         } catch { throw EngineError.stopped(vertex, by: error) }
     }
-
-    private static let unary: [String: Operation] = [
-        "Abs": Operation("aten::abs_"),
-        "Erf": Operation("aten::erf_"),
-        "Exp": Operation("aten::exp_"),
-        "HardSwish": Operation("aten::hardswish_"),
-        "Neg": Operation("aten::neg_"),
-        "Relu": Operation("aten::relu_"),
-        "Sigmoid": Operation("aten::sigmoid_"),
-        "Sqrt": Operation("aten::sqrt_"),
-        "Tanh": Operation("aten::tanh_"),
-    ]
-
-    /// With the slots that the first operand may come from: both where the operands commute.
-    private static let binary: [String: (Operation, [Int])] = [
-        "Add": (Operation("aten::add_.Tensor"), [0, 1]),
-        "Div": (Operation("aten::div_.Tensor"), [0]),
-        "Mul": (Operation("aten::mul_.Tensor"), [0, 1]),
-        "Sub": (Operation("aten::sub_.Tensor"), [0]),
-    ]
 }

@@ -58,14 +58,71 @@ struct OperatorContext {
     }
 }
 
-/// The operators that the engine knows, by domain `ai.onnx` name. Each family is a file of its own.
+/// What follows from an operator for the engine besides its kernel.
+struct KernelTraits {
+    /// The first operator set whose definition is the one that the builder, written for set 7 and later, takes it to mean.
+    ///
+    /// Source: ONNX's operator changelog. Before set 7 broadcasting and several attributes had another meaning.
+    var since = 7
+    /// How it is computed into the memory of an operand.
+    var inPlace: InPlaceOperation?
+    /// The slot of the weights that are kept with the channels innermost.
+    var channelsLastSlot: Int?
+    /// Whether, of two operands of one shape, the result is one where the other is zero.
+    var zeroIsNeutral = false
+    /// Whether its derivative is 0 wherever it exists: autograd passes zeros back, which say nothing.
+    var isStepFunction = false
+
+    /// An operation that overwrites its first argument.
+    struct InPlaceOperation {
+        let operation: Operation
+        /// The number of operands.
+        let operands: Int
+        /// The input slots that the first argument may come from: both where two operands commute.
+        let slots: [Int]
+
+        /// libtorch's operation of this name with one operand.
+        init(_ name: String) { (operation, operands, slots) = (Operation(name), 1, [0]) }
+
+        /// libtorch's operation of this name with two operands.
+        init(_ name: String, over slots: [Int]) {
+            (operation, operands, self.slots) = (Operation(name), 2, slots)
+        }
+    }
+}
+
+/// The operators of one file, by `ai.onnx` name: how their kernels are made, and what else follows from them.
+struct OperatorFamily: ExpressibleByDictionaryLiteral {
+    let builders: [String: OperatorBuilder]
+    /// The traits of those that have any.
+    let traits: [String: KernelTraits]
+
+    init(_ builders: [String: OperatorBuilder], traits: [String: KernelTraits] = [:]) {
+        self.builders = builders
+        self.traits = traits
+    }
+
+    init(dictionaryLiteral elements: (String, OperatorBuilder)...) {
+        self.init(Dictionary(uniqueKeysWithValues: elements))
+    }
+}
+
+/// The operators that the engine knows. Each family is a file of its own.
 enum Operators {
-    /// Every family's builders.
-    nonisolated(unsafe) static let builders: [String: OperatorBuilder] = {
-        var all: [String: OperatorBuilder] = [:]
-        for family in families { all.merge(family) { _, new in new } }
-        return all
-    }()
+    /// Every family's builders. A name stands in one family alone.
+    nonisolated(unsafe) static let builders: [String: OperatorBuilder] =
+        Dictionary(uniqueKeysWithValues: families.flatMap { $0.builders.map { ($0.key, $0.value) } })
+
+    private static let traits: [String: KernelTraits] =
+        Dictionary(uniqueKeysWithValues: families.flatMap { $0.traits.map { ($0.key, $0.value) } })
+
+    /// The traits of an operator of ai.onnx.
+    static func traits(of operation: String) -> KernelTraits { traits[operation] ?? KernelTraits() }
+
+    /// Whether an operator of set `version` means what the engine's builders take it to mean.
+    static func holds(_ operation: String, version: Int) -> Bool {
+        max(version, 1) >= traits(of: operation).since
+    }
 
     /// The builder of an operator; `nil` when the engine does not have it.
     static func builder(domain: String, operation: String) -> OperatorBuilder? {

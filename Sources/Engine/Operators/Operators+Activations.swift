@@ -26,58 +26,72 @@ private let zerosLike = Operation("aten::zeros_like")
 
 /// The nonlinearities between layers.
 extension Operators {
-    nonisolated(unsafe) static let activations: [String: OperatorBuilder] = [
-        "Celu": { context in
-            let alpha = try context.number("alpha", default: 1)
-            return context.map { try celu(.tensor($0), .double(alpha)) }
-        },
-        "Elu": { context in
-            let alpha = try context.number("alpha", default: 1)
-            return context.map { try elu(.tensor($0), .double(alpha)) }
-        },
-        "Gelu": { context in
-            let approximation = try context.node.string("approximate", default: "none")
-            guard ["none", "tanh"].contains(approximation) else {
-                throw context.error("approximate is '\(approximation)', which is neither 'none' nor 'tanh'")
-            }
-            return context.map { try gelu(.tensor($0), .string(approximation)) }
-        },
-        "HardSigmoid": hardSigmoid,
-        "HardSwish": elementwise("aten::hardswish"),
-        "LeakyRelu": { context in
-            let alpha = try context.number("alpha", default: 0.01)
-            return context.map { try leakyRelu(.tensor($0), .double(alpha)) }
-        },
-        "Mish": elementwise("aten::mish"),
-        "PRelu": parametricRelu,
-        "Relu": elementwise("aten::relu"),
-        "Selu": { context in
-            let alpha = try context.number("alpha", default: 1.67326319217681884765625)
-            let gamma = try context.number("gamma", default: 1.05070102214813232421875)
-            return context.map { try elu(.tensor($0), .double(alpha), .double(gamma)) }
-        },
-        "Shrink": shrink,
-        "Softplus": elementwise("aten::softplus"),
-        "Softsign": { context in
-            context.map { input in
-                try divide(.tensor(input), .tensor(try addScalar(.tensor(try absolute(.tensor(input))), 1)))
-            }
-        },
-        "SwiGLU": { context in
-            let swish = try swish(context)
-            return context.map { gate, linear in
-                guard gate.shape == linear.shape else {
-                    throw context.error("a gate of shape \(gate.shape) for an input of shape \(linear.shape)")
+    nonisolated(unsafe) static let activations = OperatorFamily(
+        [
+            "Celu": { context in
+                let alpha = try context.number("alpha", default: 1)
+                return context.map { try celu(.tensor($0), .double(alpha)) }
+            },
+            "Elu": { context in
+                let alpha = try context.number("alpha", default: 1)
+                return context.map { try elu(.tensor($0), .double(alpha)) }
+            },
+            "Gelu": { context in
+                let approximation = try context.node.string("approximate", default: "none")
+                guard ["none", "tanh"].contains(approximation) else {
+                    throw context.error(
+                        "approximate is '\(approximation)', which is neither 'none' nor 'tanh'")
                 }
-                return try multiply(.tensor(swish(gate)), .tensor(linear))
-            }
-        },
-        "Swish": { context in context.map(try swish(context)) },
-        "ThresholdedRelu": { context in
-            let alpha = try context.number("alpha", default: 1)
-            return context.map { try threshold(.tensor($0), .double(alpha), 0) }
-        },
-    ]
+                return context.map { try gelu(.tensor($0), .string(approximation)) }
+            },
+            "HardSigmoid": hardSigmoid,
+            "HardSwish": elementwise("aten::hardswish"),
+            "LeakyRelu": { context in
+                let alpha = try context.number("alpha", default: 0.01)
+                return context.map { try leakyRelu(.tensor($0), .double(alpha)) }
+            },
+            "Mish": elementwise("aten::mish"),
+            "PRelu": parametricRelu,
+            "Relu": elementwise("aten::relu"),
+            "Selu": { context in
+                let alpha = try context.number("alpha", default: 1.67326319217681884765625)
+                let gamma = try context.number("gamma", default: 1.05070102214813232421875)
+                return context.map { try elu(.tensor($0), .double(alpha), .double(gamma)) }
+            },
+            "Shrink": shrink,
+            "Softplus": elementwise("aten::softplus"),
+            "Softsign": { context in
+                context.map { input in
+                    try divide(
+                        .tensor(input), .tensor(try addScalar(.tensor(try absolute(.tensor(input))), 1)))
+                }
+            },
+            "SwiGLU": { context in
+                let swish = try swish(context)
+                return context.map { gate, linear in
+                    guard gate.shape == linear.shape else {
+                        throw context.error(
+                            "a gate of shape \(gate.shape) for an input of shape \(linear.shape)")
+                    }
+                    return try multiply(.tensor(swish(gate)), .tensor(linear))
+                }
+            },
+            "Swish": { context in context.map(try swish(context)) },
+            "ThresholdedRelu": { context in
+                let alpha = try context.number("alpha", default: 1)
+                return context.map { try threshold(.tensor($0), .double(alpha), 0) }
+            },
+        ],
+        traits: [
+            "Elu": .init(since: 6),
+            "HardSigmoid": .init(since: 6),
+            "HardSwish": .init(inPlace: .init("aten::hardswish_")),
+            "LeakyRelu": .init(since: 6),
+            "Relu": .init(since: 6, inPlace: .init("aten::relu_")),
+            "Selu": .init(since: 6),
+            "Softplus": .init(since: 1),
+            "Softsign": .init(since: 1),
+        ])
 
     /// x·σ(alpha·x). Ramachandran et al., "Searching for Activation Functions", 2017, section 4.
     private static func swish(_ context: OperatorContext) throws -> (Tensor) throws -> Tensor {

@@ -11,7 +11,7 @@ private let holdsAnywhere = Operation("aten::any")
 
 extension Operators {
     /// Attention as one operator, and what models with it use beside it.
-    nonisolated(unsafe) static let attention: [String: OperatorBuilder] = [
+    nonisolated(unsafe) static let attention: OperatorFamily = [
         "Attention": { try AttentionLayer($0).kernel },
         "CausalConvWithState": causalConvolution,
         "LinearAttention": linearAttention,

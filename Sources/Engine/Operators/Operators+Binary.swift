@@ -22,44 +22,51 @@ private let both = Operation("aten::logical_and")
 
 /// Functions of the elements of two or more tensors, broadcast to one shape.
 extension Operators {
-    nonisolated(unsafe) static let binary: [String: OperatorBuilder] = [
-        "Add": pairwise("aten::add.Tensor"),
-        "And": pairwise("aten::logical_and"),
-        "BitShift": bitShift,
-        "BitwiseAnd": pairwise("aten::bitwise_and.Tensor"),
-        "BitwiseOr": pairwise("aten::bitwise_or.Tensor"),
-        "BitwiseXor": pairwise("aten::bitwise_xor.Tensor"),
-        "Div": { context in
-            context.map { left, right in
-                // Whole numbers are divided as in C: towards zero.
-                left.scalarType.isFloatingPoint
-                    ? try divide(.tensor(left), .tensor(right))
-                    : try divideMode(.tensor(left), .tensor(right), .string("trunc"))
-            }
-        },
-        "Equal": pairwise("aten::eq.Tensor"),
-        "Greater": pairwise("aten::gt.Tensor"),
-        "GreaterOrEqual": pairwise("aten::ge.Tensor"),
-        "Less": pairwise("aten::lt.Tensor"),
-        "LessOrEqual": pairwise("aten::le.Tensor"),
-        "Max": { context in variadic(context) { try maximum(.tensor($0), .tensor($1)) } },
-        "Mean": mean,
-        "Min": { context in variadic(context) { try minimum(.tensor($0), .tensor($1)) } },
-        "Mod": modulo,
-        "Mul": pairwise("aten::mul.Tensor"),
-        "Or": pairwise("aten::logical_or"),
-        "Pow": raise,
-        "Sub": pairwise("aten::sub.Tensor"),
-        "Sum": { context in variadic(context) { try add(.tensor($0), .tensor($1)) } },
-        "Where": { context in
-            { inputs in
-                let condition = try context.required(inputs, 0)
-                let (first, second) = (try context.required(inputs, 1), try context.required(inputs, 2))
-                return [try choose(.tensor(condition), .tensor(first), .tensor(second))]
-            }
-        },
-        "Xor": pairwise("aten::logical_xor"),
-    ]
+    nonisolated(unsafe) static let binary = OperatorFamily(
+        [
+            "Add": pairwise("aten::add.Tensor"),
+            "And": pairwise("aten::logical_and"),
+            "BitShift": bitShift,
+            "BitwiseAnd": pairwise("aten::bitwise_and.Tensor"),
+            "BitwiseOr": pairwise("aten::bitwise_or.Tensor"),
+            "BitwiseXor": pairwise("aten::bitwise_xor.Tensor"),
+            "Div": { context in
+                context.map { left, right in
+                    // Whole numbers are divided as in C: towards zero.
+                    left.scalarType.isFloatingPoint
+                        ? try divide(.tensor(left), .tensor(right))
+                        : try divideMode(.tensor(left), .tensor(right), .string("trunc"))
+                }
+            },
+            "Equal": pairwise("aten::eq.Tensor"),
+            "Greater": pairwise("aten::gt.Tensor"),
+            "GreaterOrEqual": pairwise("aten::ge.Tensor"),
+            "Less": pairwise("aten::lt.Tensor"),
+            "LessOrEqual": pairwise("aten::le.Tensor"),
+            "Max": { context in variadic(context) { try maximum(.tensor($0), .tensor($1)) } },
+            "Mean": mean,
+            "Min": { context in variadic(context) { try minimum(.tensor($0), .tensor($1)) } },
+            "Mod": modulo,
+            "Mul": pairwise("aten::mul.Tensor"),
+            "Or": pairwise("aten::logical_or"),
+            "Pow": raise,
+            "Sub": pairwise("aten::sub.Tensor"),
+            "Sum": { context in variadic(context) { try add(.tensor($0), .tensor($1)) } },
+            "Where": { context in
+                { inputs in
+                    let condition = try context.required(inputs, 0)
+                    let (first, second) = (try context.required(inputs, 1), try context.required(inputs, 2))
+                    return [try choose(.tensor(condition), .tensor(first), .tensor(second))]
+                }
+            },
+            "Xor": pairwise("aten::logical_xor"),
+        ],
+        traits: [
+            "Add": .init(inPlace: .init("aten::add_.Tensor", over: [0, 1]), zeroIsNeutral: true),
+            "Div": .init(inPlace: .init("aten::div_.Tensor", over: [0])),
+            "Mul": .init(inPlace: .init("aten::mul_.Tensor", over: [0, 1])),
+            "Sub": .init(inPlace: .init("aten::sub_.Tensor", over: [0])),
+        ])
 
     /// The builder of an operator that one of libtorch's computes from two tensors, without attributes.
     static func pairwise(_ name: String) -> OperatorBuilder {

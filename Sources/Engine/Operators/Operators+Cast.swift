@@ -9,25 +9,29 @@ private let shiftRight = Operation("aten::bitwise_right_shift.Tensor_Scalar")
 
 /// Conversions between element types.
 extension Operators {
-    nonisolated(unsafe) static let casts: [String: OperatorBuilder] = [
-        "BitCast": bitCast,
-        "Cast": { context in
-            let target = try context.elementType(code: try context.node.int("to"))
-            let conversion = try Conversion(context)
-            return context.map { try $0.cast(to: target, conversion) }
-        },
-        "CastLike": { context in
-            let conversion = try Conversion(context)
-            let declared = context.inputType(1)
-            return context.map { input, other in
-                // What the model declares of a value is taken only where it agrees with what the value is.
-                guard let declared, ScalarType(holding: declared) == other.scalarType else {
-                    return try input.converted(to: other.scalarType)
+    nonisolated(unsafe) static let casts = OperatorFamily(
+        [
+            "BitCast": bitCast,
+            "Cast": { context in
+                let target = try context.elementType(code: try context.node.int("to"))
+                let conversion = try Conversion(context)
+                return context.map { try $0.cast(to: target, conversion) }
+            },
+            "CastLike": { context in
+                let conversion = try Conversion(context)
+                let declared = context.inputType(1)
+                return context.map { input, other in
+                    // What the model declares of a value is taken only where it agrees with what the value is.
+                    guard let declared, ScalarType(holding: declared) == other.scalarType else {
+                        return try input.converted(to: other.scalarType)
+                    }
+                    return try input.cast(to: declared, conversion)
                 }
-                return try input.cast(to: declared, conversion)
-            }
-        },
-    ]
+            },
+        ],
+        traits: [
+            "Cast": .init(since: 6)
+        ])
 
     /// BitCast: the same bits read as another type of the same width.
     private static func bitCast(_ context: OperatorContext) throws -> Kernel {

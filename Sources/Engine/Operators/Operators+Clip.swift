@@ -7,7 +7,11 @@ private let minimum = Operation("aten::minimum")
 
 /// Limiting elements to a range.
 extension Operators {
-    nonisolated(unsafe) static let clipping: [String: OperatorBuilder] = ["Clip": clip]
+    nonisolated(unsafe) static let clipping = OperatorFamily(
+        ["Clip": clip],
+        traits: [
+            "Clip": .init(since: 6)
+        ])
 
     /// Where the lower limit is above the upper one, the upper one wins.
     private static func clip(_ context: OperatorContext) throws -> Kernel {

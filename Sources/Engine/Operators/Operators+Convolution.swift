@@ -6,12 +6,17 @@ private let add = Operation("aten::add.Tensor")
 
 extension Operators {
     /// Convolutions and their transposes.
-    nonisolated(unsafe) static let convolutions: [String: OperatorBuilder] = [
-        "Conv": conv,
-        "ConvTranspose": convTranspose,
-        "DeformConv": deformConv,
-        "Col2Im": col2Im,
-    ]
+    nonisolated(unsafe) static let convolutions = OperatorFamily(
+        [
+            "Conv": conv,
+            "ConvTranspose": convTranspose,
+            "DeformConv": deformConv,
+            "Col2Im": col2Im,
+        ],
+        traits: [
+            "Conv": .init(since: 1, channelsLastSlot: 1),
+            "ConvTranspose": .init(since: 1),
+        ])
 
     /// Conv: X (N, C, D1…), W (M, C/group, k1…), optional B (M).
     private static func conv(_ context: OperatorContext) throws -> Kernel {

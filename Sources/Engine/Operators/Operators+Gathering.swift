@@ -8,7 +8,7 @@ private let nonzero = Operation("aten::nonzero")
 
 /// Elements picked by index.
 extension Operators {
-    nonisolated(unsafe) static let gathering: [String: OperatorBuilder] = [
+    nonisolated(unsafe) static let gathering: OperatorFamily = [
         "Compress": compress,
         "Gather": gatherSlices,
         "GatherElements": { context in

@@ -6,7 +6,7 @@ internal import Torch
 /// Products and sums are taken in double precision, which holds them exactly: 2⁵³ is far beyond a sum of products
 /// of 8-bit numbers.
 extension Operators {
-    nonisolated(unsafe) static let integerProducts: [String: OperatorBuilder] = [
+    nonisolated(unsafe) static let integerProducts: OperatorFamily = [
         "ConvInteger": { context in
             let convolve = try convolution(context)
             return { inputs in
@@ -73,7 +73,7 @@ extension Operators {
     private static func convolution(
         _ context: OperatorContext
     ) throws -> (_ input: Tensor, _ weight: Tensor, _ bias: Tensor?) throws -> Tensor {
-        guard let builder = convolutions["Conv"] else { throw context.unsupported("without Conv") }
+        guard let builder = convolutions.builders["Conv"] else { throw context.unsupported("without Conv") }
         let kernel = try builder(context)
         return { input, weight, bias in
             guard let output = try kernel([input, weight, bias]).first ?? nil else {

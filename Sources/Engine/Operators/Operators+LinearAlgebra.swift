@@ -10,7 +10,7 @@ private let determinant = Operation("aten::det")
 
 extension Operators {
     /// Products of matrices and tensors.
-    nonisolated(unsafe) static let linearAlgebra: [String: OperatorBuilder] = [
+    nonisolated(unsafe) static let linearAlgebra: OperatorFamily = [
         "Gemm": gemm,
         "MatMul": { context in
             { inputs in

@@ -6,7 +6,7 @@ private let likelihood = Operation("aten::nll_loss_nd")
 
 extension Operators {
     /// Losses as operators of the model.
-    nonisolated(unsafe) static let losses: [String: OperatorBuilder] = [
+    nonisolated(unsafe) static let losses: OperatorFamily = [
         "NegativeLogLikelihoodLoss": { context in
             let loss = try LikelihoodLoss(context)
             return { inputs in

@@ -3,7 +3,7 @@ internal import Torch
 
 /// Boxes thinned out to those that overlap no better one.
 extension Operators {
-    nonisolated(unsafe) static let suppression: [String: OperatorBuilder] = ["NonMaxSuppression": suppress]
+    nonisolated(unsafe) static let suppression: OperatorFamily = ["NonMaxSuppression": suppress]
 
     /// Inputs: boxes [batch, N, 4], scores [batch, classes, N], the largest number of boxes per class, the overlap
     /// (intersection over union) and the score to pass. Output: triples of batch, class and box.

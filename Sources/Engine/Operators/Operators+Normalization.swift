@@ -8,16 +8,21 @@ private let variance = Operation("aten::var.dim")
 
 extension Operators {
     /// Normalization by statistics of the data or of the training.
-    nonisolated(unsafe) static let normalization: [String: OperatorBuilder] = [
-        "BatchNormalization": batchNormalization,
-        "InstanceNormalization": instanceNormalization,
-        "GroupNormalization": groupNormalization,
-        "LayerNormalization": layerNormalization,
-        "RMSNormalization": rmsNormalization,
-        "LpNormalization": lpNormalization,
-        "LRN": localResponseNormalization,
-        "MeanVarianceNormalization": meanVarianceNormalization,
-    ]
+    nonisolated(unsafe) static let normalization = OperatorFamily(
+        [
+            "BatchNormalization": batchNormalization,
+            "InstanceNormalization": instanceNormalization,
+            "GroupNormalization": groupNormalization,
+            "LayerNormalization": layerNormalization,
+            "RMSNormalization": rmsNormalization,
+            "LpNormalization": lpNormalization,
+            "LRN": localResponseNormalization,
+            "MeanVarianceNormalization": meanVarianceNormalization,
+        ],
+        traits: [
+            "InstanceNormalization": .init(since: 6),
+            "LRN": .init(since: 1),
+        ])
 
     /// BatchNormalization: X (N, C, …), scale, bias, mean and variance (C).
     /// Ioffe and Szegedy, "Batch Normalization", 2015, algorithms 1 and 2.

@@ -5,7 +5,7 @@ private let pad = Operation("aten::constant_pad_nd")
 
 /// Tensors with margins.
 extension Operators {
-    nonisolated(unsafe) static let padding: [String: OperatorBuilder] = ["Pad": padded]
+    nonisolated(unsafe) static let padding: OperatorFamily = ["Pad": padded]
 
     /// What the margins hold.
     private enum Margin: String, CaseIterable {

@@ -7,35 +7,40 @@ private let convolution = Operation("aten::convolution")
 
 extension Operators {
     /// Pooling over windows and over the whole image.
-    nonisolated(unsafe) static let pooling: [String: OperatorBuilder] = [
-        "MaxPool": maxPool,
-        "MaxUnpool": maxUnpool,
-        "AveragePool": averagePool,
-        "LpPool": lpPool,
-        "GlobalAveragePool": { context in
-            { inputs in
-                let x = try context.required(inputs, 0)
-                return [try x.averaged(over: spatialDimensions(x, context), keeping: true)]
-            }
-        },
-        "GlobalMaxPool": { context in
-            { inputs in
-                let x = try context.required(inputs, 0)
-                return [try x.maxima(over: spatialDimensions(x, context), keeping: true)]
-            }
-        },
-        "GlobalLpPool": { context in
-            let exponent = Double(try positive("p", in: context))
-            return { inputs in
-                let x = try context.required(inputs, 0)
-                let sum = try x.magnitudes().raised(to: exponent).summed(
-                    over: spatialDimensions(x, context), keeping: true)
-                return [try sum.raised(to: 1 / exponent)]
-            }
-        },
-        "MaxRoiPool": maxRoiPool,
-        "RoiAlign": roiAlign,
-    ]
+    nonisolated(unsafe) static let pooling = OperatorFamily(
+        [
+            "MaxPool": maxPool,
+            "MaxUnpool": maxUnpool,
+            "AveragePool": averagePool,
+            "LpPool": lpPool,
+            "GlobalAveragePool": { context in
+                { inputs in
+                    let x = try context.required(inputs, 0)
+                    return [try x.averaged(over: spatialDimensions(x, context), keeping: true)]
+                }
+            },
+            "GlobalMaxPool": { context in
+                { inputs in
+                    let x = try context.required(inputs, 0)
+                    return [try x.maxima(over: spatialDimensions(x, context), keeping: true)]
+                }
+            },
+            "GlobalLpPool": { context in
+                let exponent = Double(try positive("p", in: context))
+                return { inputs in
+                    let x = try context.required(inputs, 0)
+                    let sum = try x.magnitudes().raised(to: exponent).summed(
+                        over: spatialDimensions(x, context), keeping: true)
+                    return [try sum.raised(to: 1 / exponent)]
+                }
+            },
+            "MaxRoiPool": maxRoiPool,
+            "RoiAlign": roiAlign,
+        ],
+        traits: [
+            "GlobalAveragePool": .init(since: 1),
+            "GlobalMaxPool": .init(since: 1),
+        ])
 
     /// AveragePool over windows of X (N, C, D1…). What hangs over the padding with `ceil_mode` never counts.
     private static func averagePool(_ context: OperatorContext) throws -> Kernel {

@@ -9,7 +9,7 @@ private let smallest = Operation("aten::amin")
 
 /// Real numbers to small whole ones, and back.
 extension Operators {
-    nonisolated(unsafe) static let quantization: [String: OperatorBuilder] = [
+    nonisolated(unsafe) static let quantization: OperatorFamily = [
         "DequantizeLinear": dequantize,
         "DynamicQuantizeLinear": quantizeDynamically,
         "QuantizeLinear": quantize,

@@ -10,21 +10,26 @@ private let select = Operation("aten::select.int")
 
 /// Elements moved between dimensions, and parts of tensors kept or reversed.
 extension Operators {
-    nonisolated(unsafe) static let rearranging: [String: OperatorBuilder] = [
-        "DepthToSpace": depthToSpace,
-        "OneHot": oneHot,
-        "ReverseSequence": reverseSequence,
-        "SpaceToDepth": spaceToDepth,
-        "Trilu": { context in
-            let keepsUpper = try context.flag("upper", default: true)
-            let diagonal = try context.integers(in: 1)
-            return { inputs in
-                let input = try context.required(inputs, 0)
-                let offset = try diagonal(inputs)?.first ?? 0
-                return [try (keepsUpper ? upper : lower)(.tensor(input), .int(offset))]
-            }
-        },
-    ]
+    nonisolated(unsafe) static let rearranging = OperatorFamily(
+        [
+            "DepthToSpace": depthToSpace,
+            "OneHot": oneHot,
+            "ReverseSequence": reverseSequence,
+            "SpaceToDepth": spaceToDepth,
+            "Trilu": { context in
+                let keepsUpper = try context.flag("upper", default: true)
+                let diagonal = try context.integers(in: 1)
+                return { inputs in
+                    let input = try context.required(inputs, 0)
+                    let offset = try diagonal(inputs)?.first ?? 0
+                    return [try (keepsUpper ? upper : lower)(.tensor(input), .int(offset))]
+                }
+            },
+        ],
+        traits: [
+            "DepthToSpace": .init(since: 1),
+            "SpaceToDepth": .init(since: 1),
+        ])
 
     /// Beyond any image.
     private static let largestBlock = 1 << 16

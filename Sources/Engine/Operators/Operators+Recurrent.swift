@@ -6,7 +6,7 @@ private let flip = Operation("aten::flip")
 
 extension Operators {
     /// Recurrent layers.
-    nonisolated(unsafe) static let recurrent: [String: OperatorBuilder] = [
+    nonisolated(unsafe) static let recurrent: OperatorFamily = [
         "LSTM": { context in try recurrent(.lstm, context) },
         "GRU": { context in try recurrent(.gru, context) },
         "RNN": { context in try recurrent(.rnn, context) },

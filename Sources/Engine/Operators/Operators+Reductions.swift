@@ -15,38 +15,46 @@ private let sum = Operation("aten::sum.dim_IntList")
 
 /// Functions of all elements along some dimensions.
 extension Operators {
-    nonisolated(unsafe) static let reductions: [String: OperatorBuilder] = [
-        "ReduceL1": reduction { try total(try absolute(.tensor($0)), $1, $2) },
-        "ReduceL2": reduction { input, axes, keep in
-            guard input.scalarType.isFloatingPoint else {
-                let squares = try square(.tensor(try input.converted(to: .float64)))
-                return try sqrt(.tensor(try total(squares, axes, keep))).converted(to: input.scalarType)
-            }
-            return try norm(.tensor(input), 2, .ints(axes), .bool(keep))
-        },
-        "ReduceLogSum": reduction { input, axes, keep in
-            let sums = try logarithm(.tensor(try total(input, axes, keep)))
-            return try sums.converted(to: input.scalarType)
-        },
-        "ReduceLogSumExp": reduction { input, axes, keep in
-            let exact = input.scalarType.isFloatingPoint ? input : try input.converted(to: .float64)
-            return try logSumExp(.tensor(exact), .ints(axes), .bool(keep)).converted(to: input.scalarType)
-        },
-        "ReduceMax": reduction { try extreme(largest, $0, $1, $2, ofNothing: \.lowest) },
-        "ReduceMean": reduction { input, axes, keep in
-            let exact = input.scalarType.isFloatingPoint ? input : try input.converted(to: .float64)
-            return try mean(.tensor(exact), .ints(axes), .bool(keep)).converted(to: input.scalarType)
-        },
-        "ReduceMin": reduction { try extreme(smallest, $0, $1, $2, ofNothing: \.highest) },
-        "ReduceProd": reduction { input, axes, keep in
-            // One dimension at a time, from the last, so that the numbers of the others stay.
-            try axes.reversed().reduce(input) { partial, axis in
-                try product(.tensor(partial), .int(axis), .bool(keep), .type(input.scalarType))
-            }
-        },
-        "ReduceSum": reduction(axesAreInputFrom: 13, total),
-        "ReduceSumSquare": reduction { try total(try square(.tensor($0)), $1, $2) },
-    ]
+    nonisolated(unsafe) static let reductions = OperatorFamily(
+        [
+            "ReduceL1": reduction { try total(try absolute(.tensor($0)), $1, $2) },
+            "ReduceL2": reduction { input, axes, keep in
+                guard input.scalarType.isFloatingPoint else {
+                    let squares = try square(.tensor(try input.converted(to: .float64)))
+                    return try sqrt(.tensor(try total(squares, axes, keep))).converted(to: input.scalarType)
+                }
+                return try norm(.tensor(input), 2, .ints(axes), .bool(keep))
+            },
+            "ReduceLogSum": reduction { input, axes, keep in
+                let sums = try logarithm(.tensor(try total(input, axes, keep)))
+                return try sums.converted(to: input.scalarType)
+            },
+            "ReduceLogSumExp": reduction { input, axes, keep in
+                let exact = input.scalarType.isFloatingPoint ? input : try input.converted(to: .float64)
+                return try logSumExp(.tensor(exact), .ints(axes), .bool(keep)).converted(to: input.scalarType)
+            },
+            "ReduceMax": reduction { try extreme(largest, $0, $1, $2, ofNothing: \.lowest) },
+            "ReduceMean": reduction { input, axes, keep in
+                let exact = input.scalarType.isFloatingPoint ? input : try input.converted(to: .float64)
+                return try mean(.tensor(exact), .ints(axes), .bool(keep)).converted(to: input.scalarType)
+            },
+            "ReduceMin": reduction { try extreme(smallest, $0, $1, $2, ofNothing: \.highest) },
+            "ReduceProd": reduction { input, axes, keep in
+                // One dimension at a time, from the last, so that the numbers of the others stay.
+                try axes.reversed().reduce(input) { partial, axis in
+                    try product(.tensor(partial), .int(axis), .bool(keep), .type(input.scalarType))
+                }
+            },
+            "ReduceSum": reduction(axesAreInputFrom: 13, total),
+            "ReduceSumSquare": reduction { try total(try square(.tensor($0)), $1, $2) },
+        ],
+        traits: [
+            "ReduceMax": .init(since: 1),
+            "ReduceMean": .init(since: 1),
+            "ReduceMin": .init(since: 1),
+            "ReduceProd": .init(since: 1),
+            "ReduceSum": .init(since: 1),
+        ])
 
     /// What reduces a tensor along some dimensions (never none of several), keeping them with size 1 or not.
     private typealias Reduction = (_ input: Tensor, _ axes: [Int], _ keepsDimensions: Bool) throws -> Tensor

@@ -5,15 +5,23 @@ private let repeatTiles = Operation("aten::repeat")
 
 /// The same elements in another shape.
 extension Operators {
-    nonisolated(unsafe) static let reshaping: [String: OperatorBuilder] = [
-        "Expand": expand,
-        "Flatten": flatten,
-        "Reshape": reshape,
-        "Squeeze": squeeze,
-        "Tile": tile,
-        "Transpose": transpose,
-        "Unsqueeze": unsqueeze,
-    ]
+    nonisolated(unsafe) static let reshaping = OperatorFamily(
+        [
+            "Expand": expand,
+            "Flatten": flatten,
+            "Reshape": reshape,
+            "Squeeze": squeeze,
+            "Tile": tile,
+            "Transpose": transpose,
+            "Unsqueeze": unsqueeze,
+        ],
+        traits: [
+            "Flatten": .init(since: 1),
+            "Reshape": .init(since: 6),
+            "Squeeze": .init(since: 1),
+            "Transpose": .init(since: 1),
+            "Unsqueeze": .init(since: 1),
+        ])
 
     /// The product of sizes; `nil` where one is negative or the product is beyond counting.
     private static func elementCount(_ shape: [Int]) -> Int? {

@@ -6,7 +6,7 @@ private let bicubic2d = Operation("aten::upsample_bicubic2d")
 
 extension Operators {
     /// Changing the size of images, and sampling them at given places.
-    nonisolated(unsafe) static let resampling: [String: OperatorBuilder] = [
+    nonisolated(unsafe) static let resampling: OperatorFamily = [
         "Resize": resize,
         "Upsample": resize,
         "GridSample": gridSample,

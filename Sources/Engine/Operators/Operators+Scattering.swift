@@ -10,7 +10,7 @@ private let remainder = Operation("aten::remainder.Scalar")
 
 /// Elements written by index.
 extension Operators {
-    nonisolated(unsafe) static let scattering: [String: OperatorBuilder] = [
+    nonisolated(unsafe) static let scattering: OperatorFamily = [
         "Scatter": scatterElements,
         "ScatterElements": scatterElements,
         "ScatterND": scatterTuples,

@@ -3,14 +3,19 @@ internal import Torch
 
 /// Shapes as data, and tensors of a given shape.
 extension Operators {
-    nonisolated(unsafe) static let shapes: [String: OperatorBuilder] = [
-        "Constant": constant,
-        "ConstantOfShape": constantOfShape,
-        "EyeLike": identityMatrix,
-        "Range": range,
-        "Shape": shape,
-        "Size": { context in context.map { try Tensor(scalar: $0.count) } },
-    ]
+    nonisolated(unsafe) static let shapes = OperatorFamily(
+        [
+            "Constant": constant,
+            "ConstantOfShape": constantOfShape,
+            "EyeLike": identityMatrix,
+            "Range": range,
+            "Shape": shape,
+            "Size": { context in context.map { try Tensor(scalar: $0.count) } },
+        ],
+        traits: [
+            "Shape": .init(since: 1),
+            "Size": .init(since: 1),
+        ])
 
     private static func constant(_ context: OperatorContext) throws -> Kernel {
         let tensor = try constantTensor(context)

@@ -7,7 +7,7 @@ private let unfold = Operation("aten::unfold")
 
 extension Operators {
     /// Spectra and what belongs to them.
-    nonisolated(unsafe) static let signal: [String: OperatorBuilder] = [
+    nonisolated(unsafe) static let signal: OperatorFamily = [
         "DFT": fourierTransform,
         "STFT": shortTimeFourierTransform,
         "HannWindow": { context in

@@ -6,19 +6,23 @@ private let splitSizes = Operation("aten::split_with_sizes")
 
 /// Parts of a tensor, and parts put together.
 extension Operators {
-    nonisolated(unsafe) static let slicing: [String: OperatorBuilder] = [
-        "Concat": { context in
-            let axis = try context.node.int("axis")
-            return { inputs in
-                let parts = try inputs.indices.map { try context.required(inputs, $0) }
-                guard let first = parts.first else { throw context.error("it has no inputs") }
-                let axis = try context.axis(axis, rank: first.rank)
-                return [try Tensor.concatenated(parts, along: axis)]
-            }
-        },
-        "Slice": slice,
-        "Split": split,
-    ]
+    nonisolated(unsafe) static let slicing = OperatorFamily(
+        [
+            "Concat": { context in
+                let axis = try context.node.int("axis")
+                return { inputs in
+                    let parts = try inputs.indices.map { try context.required(inputs, $0) }
+                    guard let first = parts.first else { throw context.error("it has no inputs") }
+                    let axis = try context.axis(axis, rank: first.rank)
+                    return [try Tensor.concatenated(parts, along: axis)]
+                }
+            },
+            "Slice": slice,
+            "Split": split,
+        ],
+        traits: [
+            "Concat": .init(since: 6)
+        ])
 
     private static func slice(_ context: OperatorContext) throws -> Kernel {
         let starts = try context.integers("starts", until: 10, in: 1)

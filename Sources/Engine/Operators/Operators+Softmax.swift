@@ -9,16 +9,23 @@ private let logSoftmax = Operation("aten::log_softmax.int")
 
 /// Scores into probabilities.
 extension Operators {
-    nonisolated(unsafe) static let probabilities: [String: OperatorBuilder] = [
-        "Hardmax": { context in
-            try alongAxis(context) { input, axis in
-                let best = try argmax(.tensor(input), .int(axis), true)
-                return try scatterValue(.tensor(try zerosLike(.tensor(input))), .int(axis), .tensor(best), 1)
-            }
-        },
-        "LogSoftmax": { context in try alongAxis(context) { try logSoftmax(.tensor($0), .int($1)) } },
-        "Softmax": { context in try alongAxis(context) { try softmax(.tensor($0), .int($1)) } },
-    ]
+    nonisolated(unsafe) static let probabilities = OperatorFamily(
+        [
+            "Hardmax": { context in
+                try alongAxis(context) { input, axis in
+                    let best = try argmax(.tensor(input), .int(axis), true)
+                    return try scatterValue(
+                        .tensor(try zerosLike(.tensor(input))), .int(axis), .tensor(best), 1)
+                }
+            },
+            "LogSoftmax": { context in try alongAxis(context) { try logSoftmax(.tensor($0), .int($1)) } },
+            "Softmax": { context in try alongAxis(context) { try softmax(.tensor($0), .int($1)) } },
+        ],
+        traits: [
+            "Hardmax": .init(isStepFunction: true),
+            "LogSoftmax": .init(since: 1),
+            "Softmax": .init(since: 1),
+        ])
 
     /// A kernel along one dimension; before opset 13, along all dimensions from it on as if they were one.
     private static func alongAxis(

@@ -10,7 +10,7 @@ private let sort = Operation("aten::sort.stable")
 
 /// Where the largest elements are, and running sums and products.
 extension Operators {
-    nonisolated(unsafe) static let sorting: [String: OperatorBuilder] = [
+    nonisolated(unsafe) static let sorting: OperatorFamily = [
         "ArgMax": { try position(of: argmax, $0) },
         "ArgMin": { try position(of: argmin, $0) },
         "CumProd": { context in try running(context, neutral: 1, multiply) },

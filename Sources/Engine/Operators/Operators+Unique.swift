@@ -3,7 +3,7 @@ internal import Torch
 
 /// Repeated elements or slices found.
 extension Operators {
-    nonisolated(unsafe) static let uniqueness: [String: OperatorBuilder] = ["Unique": unique]
+    nonisolated(unsafe) static let uniqueness: OperatorFamily = ["Unique": unique]
 
     /// Outputs: the unique slices, the first place of each, for every slice its place among them, and their counts.
     private static func unique(_ context: OperatorContext) throws -> Kernel {

@@ -15,7 +15,10 @@ struct OneNode {
     var constants: Set<Int> = []
 
     /// The outputs for the given inputs; `nil` where an optional input is left out.
-    func callAsFunction(_ inputs: Tensor?...) throws -> [Tensor] {
+    func callAsFunction(_ inputs: Tensor?...) throws -> [Tensor] { try self(inputs: inputs) }
+
+    /// The outputs for the given inputs; `nil` where an optional input is left out.
+    func callAsFunction(inputs: [Tensor?]) throws -> [Tensor] {
         var node = NodeProto()
         node.opType = operation
         node.attribute = attributes

@@ -1,0 +1,83 @@
+internal import ONNX
+
+/// Operators that move elements within a tensor, cut some off or put others around.
+extension OperatorFacts {
+    static let rearranging: [String: OperatorFacts] = [
+        "DepthToSpace": OperatorFacts(
+            axes: spreadAxes, preservesZeros: inFirst, operations: free, evaluation: singleNumber,
+            simplifications: [.onceForAllSamples]),
+        "Pad": OperatorFacts(
+            shape: .elements([1, 3]), operations: free, evaluation: .first { try $0.padded() },
+            simplifications: [
+                .carrying { input in
+                    let pads =
+                        input.vertex.version < 11
+                        ? try input.vertex.node.ints("pads") : try input.evaluation.integers(1)
+                    guard let pads, pads.count == 2 * input.rank, !input.evaluation.isPresent(3) else {
+                        return nil
+                    }
+                    return input.same(pads[input.axis] == 0 && pads[input.axis + input.rank] == 0)
+                }
+            ]),
+        "ReverseSequence": OperatorFacts(operations: free),
+        "SpaceToDepth": OperatorFacts(
+            axes: stackedAxes, preservesZeros: inFirst, operations: free, evaluation: singleNumber,
+            simplifications: [.onceForAllSamples]),
+        "Trilu": OperatorFacts(
+            sizes: likeFirst, axes: alignedFirst, preservesZeros: inFirst, operations: free,
+            evaluation: zeroOfZero),
+    ]
+
+    /// DepthToSpace: the channels hold blocks of rows and columns, outside the channels that stay (DCR) or inside (CRD).
+    private static let spreadAxes: AxisRule = { query in
+        guard let shape = query.input(0), shape.count == 4 else { return nil }
+        let size = try query.vertex.node.int("blocksize")
+        guard size > 0, shape[1] % (size * size) == 0 else { return nil }
+        var builder = AxisMapBuilder()
+        let (rows, columns) = (builder.axis(size), builder.axis(size))
+        let sample = builder.axis(shape[0])
+        let channels = builder.axis(shape[1] / (size * size))
+        let (height, width) = (builder.axis(shape[2]), builder.axis(shape[3]))
+        let isOutside = try query.vertex.node.string("mode", default: "DCR") == "DCR"
+        let depth =
+            isOutside
+            ? builder.product(rows, columns, channels) : builder.product(channels, rows, columns)
+        return builder.map(
+            inputs: [[sample, depth, height, width]],
+            outputs: [[sample, channels, builder.product(height, rows), builder.product(width, columns)]])
+    }
+
+    /// SpaceToDepth: blocks of rows and columns become channels, outside those that were there.
+    private static let stackedAxes: AxisRule = { query in
+        guard let shape = query.input(0), shape.count == 4 else { return nil }
+        let size = try query.vertex.node.int("blocksize")
+        guard size > 0, shape[2] % size == 0, shape[3] % size == 0 else { return nil }
+        var builder = AxisMapBuilder()
+        let (rows, columns) = (builder.axis(size), builder.axis(size))
+        let (sample, channels) = (builder.axis(shape[0]), builder.axis(shape[1]))
+        let (height, width) = (builder.axis(shape[2] / size), builder.axis(shape[3] / size))
+        return builder.map(
+            inputs: [[sample, channels, builder.product(height, rows), builder.product(width, columns)]],
+            outputs: [[sample, builder.product(rows, columns, channels), height, width]])
+    }
+
+    private static let singleNumber = ConstantRule.first { evaluation in
+        guard let data = try evaluation.constant(0) else { return nil }
+        return data.single == nil ? nil : data
+    }
+}
+
+extension Evaluation {
+    /// Padding with the number that all elements are, or with nothing.
+    fileprivate func padded() throws -> Constant? {
+        guard let data = try constant(0) else { return nil }
+        let pads = vertex.version < 11 ? try vertex.node.ints("pads") : try integers(1)
+        if let pads, pads.allSatisfy({ $0 == 0 }) { return data }
+        guard let number = data.single else { return nil }
+        guard try vertex.node.string("mode", default: "constant") == "constant" else { return data }
+        let filling: Double? =
+            vertex.version < 11
+            ? try Double(vertex.node.float("value", default: 0)) : isPresent(2) ? try constant(2)?.single : 0
+        return filling == number ? data : nil
+    }
+}
