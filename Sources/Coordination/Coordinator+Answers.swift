@@ -13,7 +13,7 @@ extension Coordinator {
         }
         let acknowledgement = CoordinatorAction.send(.acknowledged(result.id), to: connection)
         quiet.end(at: now)
-        guard let flight = flights[result.id.task] ?? lapsed[result.id.task], let source else {
+        guard let flight = flights[result.id.task] ?? lapsed[result.id.task], source != nil else {
             // Late, or a copy: the work is known.
             probes.reach(.lateResultIsKnown)
             endLease(result.id, of: connection, at: now)
@@ -24,7 +24,7 @@ extension Coordinator {
         else {
             return refuse(connection, because: "\(result.id) was not given to it, and it answers it", at: now)
         }
-        do throws(WorkMismatch) { try source.check(result.result, of: item) } catch {
+        do throws(WorkMismatch) { try source?.check(result.result, of: item) } catch {
             return refuse(connection, because: "its result of \(result.id.task) \(error)", at: now)
         }
         let copies = flights[result.id.task]?.leases.filter { $0.attempt != result.id.attempt } ?? []

@@ -106,8 +106,9 @@ public struct Coordinator: Sendable {
     ///
     /// Nobody waits for the disk: tasks may go out before a result is kept. Its acknowledgement may not, nor the outcome.
     private mutating func settle(after actions: [CoordinatorAction], at now: Instant) -> [CoordinatorAction] {
-        guard let source else { return actions }
-        if source.isComplete { return actions + abandon() + [.finished(source)] }
+        // A source is never held beside `self.source` while that changes: it would be copied.
+        guard let isComplete = source?.isComplete else { return actions }
+        if isComplete, let complete = source { return actions + abandon() + [.finished(complete)] }
         let place = actions.firstIndex { if case .journal = $0 { true } else { false } } ?? actions.endIndex
         return actions[..<place] + dispatch(at: now) + actions[place...]
     }
