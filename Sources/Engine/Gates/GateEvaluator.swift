@@ -26,24 +26,37 @@ public final class GateEvaluator {
     let axes: SampleAxes
     /// The edges that have gates, in the order of all results.
     public let edges: [Edge]
+    /// What is removed already.
+    let state: Mask
+    let means: Means
 
     /// - Parameters:
     ///   - dataset: the samples that blocks are made of.
     ///   - edges: candidates of the network's graph, without repetition.
+    ///   - state: what is removed already: gradients are those of the pruned model.
+    ///   - means: what slots read that the state replaces by means, by value index.
     /// - Throws: `EngineError` when the model does not run on the data, `GraphError` for an edge that is no candidate.
-    public init(_ network: Network, dataset: Dataset, loss: LossDescription, edges: [Edge]) throws {
+    public init(
+        _ network: Network, dataset: Dataset, loss: LossDescription, edges: [Edge], state: Mask = .empty,
+        means: [Int: NumpyArray] = [:]
+    ) throws {
         for edge in edges { try network.graph.requireCandidate(edge) }
         self.network = network
         self.dataset = dataset
         self.edges = edges
+        self.state = network.classes.canonical(state)
+        self.means = try Means(arrays: means)
         terms = try LossTerms(loss, graph: network.graph, dataset: dataset)
         axes = try SampleAxes(of: network, dataset: dataset)
     }
 
     /// Of a loss of the model's first output.
-    public convenience init(_ network: Network, dataset: Dataset, loss: Loss, edges: [Edge]) throws {
+    public convenience init(
+        _ network: Network, dataset: Dataset, loss: Loss, edges: [Edge], state: Mask = .empty
+    ) throws {
         try self.init(
-            network, dataset: dataset, loss: LossDescription(loss, of: network.graph), edges: edges)
+            network, dataset: dataset, loss: LossDescription(loss, of: network.graph), edges: edges,
+            state: state)
     }
 
     /// The samples' dimension of the value on each edge.
@@ -100,10 +113,15 @@ public final class GateEvaluator {
         let inputs = try inputs(samples)
         let gates = try Gates(on: edges, axes: axes, samples: samples.count)
         return try GatedBlock(
-            plan: network.plan(for: inputs), inputs: inputs, gates: gates, terms: terms,
+            activations(of: inputs), gates: gates, state: state, terms: terms,
             references: terms.references(samples) {
                 try network.values(terms.outputs, of: inputs, mask: .empty)
             }, counts: terms.counts(samples))
+    }
+
+    /// Nothing computed yet.
+    func activations(of inputs: [Tensor]) throws -> Activations {
+        Activations(try network.specialisation(for: inputs), inputs: inputs, means: means)
     }
 
     /// One tensor per model input.
@@ -122,20 +140,21 @@ struct GatedBlock {
     private let counts: Tensor?
 
     init(
-        plan: Plan, inputs: [Tensor], gates: Gates, terms: LossTerms, references: [LossFunction.Reference],
-        counts: Tensor?
+        _ start: Activations, gates: Gates, state: Mask, terms: LossTerms,
+        references: [LossFunction.Reference], counts: Tensor?
     ) throws {
         self.gates = gates
         self.terms = terms
         self.references = references
         self.counts = counts
         (outputs, losses) = try TorchRuntime.withGradients {
-            var pass = GatedPass(plan: plan, inputs: inputs, gates: gates)
-            try pass.compute(terms.outputs)
+            var activations = start
+            try activations.compute(
+                terms.outputs, mask: state, recording: Activations.Recording(gates: gates))
             let outputs = try terms.outputs.map { value in
-                guard let output = pass[value] else {
+                guard let output = activations[value] else {
                     throw EngineError.data(
-                        "the model's output '\(plan.graph.values[value].name)' was not computed")
+                        "the model's output '\(start.model.graph.values[value].name)' was not computed")
                 }
                 return output
             }
