@@ -29,6 +29,7 @@ public final class GateEvaluator {
     /// What is removed already.
     let state: Mask
     let means: Means
+    private var live: Set<Int>?
 
     /// - Parameters:
     ///   - dataset: the samples that blocks are made of.
@@ -79,7 +80,8 @@ public final class GateEvaluator {
             let block = try block(samples, axes: edges.map { _ in nil })
             let loss = try block.weightedLoss(weights)
             let found = try derivatives(of: loss, withRespectTo: block.gates.leaves)
-            return GateGradients(totals: try found.map { try $0?.item(as: Double.self) }, perSample: nil)
+            let totals = try found.map { try $0?.item(as: Double.self) }
+            return GateGradients(totals: settled(totals, without: 0), perSample: nil)
         }
         var columns = [[Double]?](repeating: [], count: edges.count)
         for (sample, weight) in zip(samples, weights) {
@@ -97,7 +99,15 @@ public final class GateEvaluator {
         let columns = try derivatives(of: loss, withRespectTo: block.gates.leaves).map { gradient in
             try gradient?.elements(as: Double.self)
         }
-        return GateGradients(totals: GateEvaluator.totals(columns, weights), perSample: columns)
+        let known = settled(columns, without: samples.map { _ in 0 })
+        return GateGradients(totals: GateEvaluator.totals(known, weights), perSample: known)
+    }
+
+    /// Gradients, where those of edges into layers that the state leaves unused are `zero`: nothing depends on them.
+    func settled<Gradient>(_ gradients: [Gradient?], without zero: Gradient) -> [Gradient?] {
+        zip(edges, gradients).map { edge, gradient in
+            gradient ?? (live.map { !$0.contains(edge.node) } == true ? zero : nil)
+        }
     }
 
     private static func totals(_ columns: [[Double]?], _ weights: [Float]) -> [Double?] {
@@ -112,8 +122,13 @@ public final class GateEvaluator {
     func block(_ samples: [Int], axes: [Int?]) throws -> GatedBlock {
         let inputs = try inputs(samples)
         let gates = try Gates(on: edges, axes: axes, samples: samples.count)
+        let start = try activations(of: inputs)
+        if live == nil && !state.isEmpty {
+            let schedule = Schedule(start.model, mask: state, wanted: terms.outputs, isFused: false)
+            live = Set(schedule.steps.map { start.model.steps[$0].vertex })
+        }
         return try GatedBlock(
-            activations(of: inputs), gates: gates, state: state, terms: terms,
+            start, gates: gates, state: state, terms: terms,
             references: terms.references(samples) {
                 try network.values(terms.outputs, of: inputs, mask: .empty)
             }, counts: terms.counts(samples))
