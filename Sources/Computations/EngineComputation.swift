@@ -19,8 +19,8 @@ public struct EngineComputation: Computation {
     /// The whole data set, where the worker sees it.
     private let whole: Evaluator?
     private var held: [Int: Evaluator] = [:]
-    /// The memory that a shard's base passes are kept in, in bytes.
-    private let keptBytes: Int
+    /// The bytes that this process may take.
+    private let budget: Int
     /// What was computed on the run's reference block.
     public let proof: [UInt8]
 
@@ -48,12 +48,13 @@ public struct EngineComputation: Computation {
                 sampleAxis: axis < 0 ? nil : axis)
         }
         network = try Network(graph)
-        // What the budget leaves beside process, weights and blocks; with shards of their own each has its part.
-        let budget = min(run.memoryBudget ?? 2 << 30, memory ?? .max)
-        let room = max(0, budget - (300 << 20) - 2 * network.weightBytes) / 2
-        keptBytes = room / max(1, run.sharding.shards)
+        let budget = min(run.memoryBudget ?? .max, memory ?? .max, MemoryPlan.defaultBudget(processes: 1))
+        self.budget = budget
         whole = try EngineComputation.wholeData(run, inputs, contents, usesPaths: usesPaths).map {
-            [network] in try Evaluator(network, dataset: $0, loss: loss, keptBytes: room)
+            [network] in
+            let plan = try MemoryPlan(
+                budget: budget, network: network, dataset: $0, samples: Array(run.sharding.naturalBlocks(of: 0)[0]))
+            return try Evaluator(network, dataset: $0, loss: loss, keptBytes: plan.kept)
         }
         if let reference = run.reference, let contents {
             let dataset = try Dataset(contentsOf: contents.path(of: reference.content), inputs: inputs)
@@ -80,7 +81,12 @@ public struct EngineComputation: Computation {
         guard dataset.samples == expected else {
             throw ClusterError.sampleCount(path: path, expected: expected, found: dataset.samples)
         }
-        held[shard] = try Evaluator(network, dataset: dataset, loss: loss, keptBytes: keptBytes)
+        // Every shard that the worker may come to hold has its part.
+        let block = run.sharding.naturalBlocks(of: shard)[0].count
+        let plan = try MemoryPlan(
+            budget: budget, network: network, dataset: dataset, samples: Array(0..<min(block, dataset.samples)))
+        held[shard] = try Evaluator(
+            network, dataset: dataset, loss: loss, keptBytes: plan.kept / max(1, run.sharding.shards))
     }
 
     /// Lets go of a shard.

@@ -51,6 +51,6 @@ private enum LossPerformer: EngineWork.Performer {
         return LossItem.result(
             try evaluator.evaluate(
                 state: item.state.mask, samples: samples, expansions: item.units,
-                contenders: item.reuseHints(hints)))
+                reuseHints: item.reuseHints(hints), stage: key.stage))
     }
 }

@@ -1,6 +1,6 @@
 public import ComputationGraph
 public import Datasets
-internal import Torch
+package import Torch
 
 /// Computes exact losses of masks on blocks of samples: what a worker does.
 ///
@@ -12,11 +12,10 @@ public final class Evaluator {
     private let terms: LossTerms
     /// The values that the loss reads.
     private let outputs: [Int]
-    /// Outputs of the unpruned model.
-    private var references: ReferenceCache
-    private var passes: PassCache
-    private var horizon = Horizon()
-    private var parents: [ParentKey: Parent] = [:]
+    private let parameters: Parameters?
+    private var sampleAxes: SampleAxes?
+    private var means = Means()
+    private var reuse: ReusePlanner
     /// Steps computed so far, but for the unpruned model's own outputs: what prefix reuse saves shows here.
     private(set) var computedSteps = 0
 
@@ -25,16 +24,20 @@ public final class Evaluator {
 
     /// - Parameters:
     ///   - dataset: the samples that blocks are made of.
-    ///   - keptBytes: the memory for what base passes computed, in bytes; what is kept is not computed again.
+    ///   - keptBytes: the memory for what is kept between tasks, in bytes; what is kept is not computed again.
+    ///   - parameters: the version to run with; that of the model's file unless given. What losses compare with is always
+    ///     the unpruned model of the file.
     /// - Throws: `EngineError` when the data has not what the loss needs.
-    public init(_ network: Network, dataset: Dataset, loss: LossDescription, keptBytes: Int = 1 << 30) throws
-    {
+    public init(
+        _ network: Network, dataset: Dataset, loss: LossDescription, keptBytes: Int = 1 << 30,
+        parameters: Parameters? = nil
+    ) throws {
         self.network = network
         self.dataset = dataset
+        self.parameters = parameters
         terms = try LossTerms(loss, graph: network.graph, dataset: dataset)
         outputs = Set(terms.outputs).sorted()
-        references = ReferenceCache(limit: loss.needsReference ? keptBytes / 4 : 0)
-        passes = PassCache(limit: loss.needsReference ? keptBytes / 4 * 3 : keptBytes)
+        reuse = ReusePlanner(budget: keptBytes, outputs: outputs)
     }
 
     /// An evaluator of a loss of the model's first output.
@@ -44,60 +47,105 @@ public final class Evaluator {
             network, dataset: dataset, loss: LossDescription(loss, of: network.graph), keptBytes: keptBytes)
     }
 
+    /// What slots read from now on that masks replace by means.
+    ///
+    /// - Parameter means: by value index, in the shape of the value but for a 1 where the samples lie (`ValueSum.mean`).
+    /// - Throws: `EngineError` for arrays that have no tensor form.
+    public func use(means: [Int: NumpyArray]) throws {
+        self.means = try Means(arrays: means)
+        reuse.forgetActivations()
+    }
+
     /// The losses of `samples` for each of `expansions` of `state`.
     ///
-    /// An expansion recomputes only what depends on the edges by which it differs from a pass that is known: the state's
-    /// own, or a nearer one that was kept.
+    /// An expansion recomputes only what depends on the units by which it differs from activations that are known: the
+    /// state's own, or nearer ones that were kept.
     ///
     /// - Parameters:
     ///   - samples: indices into the data set, in the order of the block.
     ///   - expansions: units to remove besides `state`; `nil` stands for the state itself.
-    ///   - contenders: the places of those expansions that may be states to come.
+    ///   - reuseHints: the places of those expansions that may be states of the next stage.
+    ///   - stage: which part of a search the task belongs to, e.g. its level; the next part has the next number.
     /// - Returns: one score list per expansion, in their order.
-    public func evaluate(state: Mask, samples: [Int], expansions: [Unit?], contenders: [Int] = []) throws
-        -> [SampleScores]
-    {
+    /// - Throws: `EngineError` that names the node that failed.
+    public func evaluate(
+        state: Mask, samples: [Int], expansions: [Unit?], reuseHints: [Int], stage: Int
+    ) throws -> [SampleScores] {
         let masks = expansions.map { $0.map { network.classes.canonical(state.removing($0)) } }
         let state = network.classes.canonical(state)
         let units = expansions.map { $0.map(network.classes.canonical(_:)) }
-        passes.forgetAllBut(states: state.count)
-        horizon.meet(state, contenders: contenders.compactMap { units[$0] })
-        let block = passes.block(of: samples)
-        let inputs =
-            try passes.inputs(on: block)
-            ?? network.inputs(samples, of: dataset)
-        let plan = try network.plan(for: inputs)
-        let parent = parent(state, plan: plan)
-        let compared = try compared(samples, inputs: inputs)
+        reuse.begin(stage: stage, state: state, hints: reuseHints.compactMap { units[$0] })
+        let block = reuse.block(of: samples)
+        let inputs = try reuse.inputs(on: block) ?? network.inputs(samples, of: dataset)
+        let model = try network.specialisation(for: inputs, parameters)
+        let planner = reuse.planner(of: state, model)
+        let compared = try compared(samples, on: block, inputs: inputs)
 
-        // The state's pass has what its expansions read of it, and no more: a task of one expansion costs no more than one
-        // pass.
+        // The state's activations have what its expansions read of them, and no more: a task of one expansion costs no more
+        // than one pass.
         let ways = zip(units, masks).map { unit, mask in
-            unit.flatMap { unit in mask.map { way(to: $0, by: unit, from: parent, on: block) } }
+            unit.flatMap { unit in mask.map { way(to: $0, by: unit, from: planner, on: block) } }
         }
         var wanted: Set<Int> = []
         for way in ways where way?.base == nil { wanted.formUnion(way?.recomputation.reads ?? outputs) }
-        parent.note(reads: wanted)
-        let base: Pass? =
-            wanted.isEmpty ? nil : try pass(of: parent, wanted: wanted, inputs: inputs, on: block)
-        defer { if let base { passes.keep(base, of: state, on: block) } }
+        planner.note(reads: wanted)
+        let base: Activations? =
+            wanted.isEmpty ? nil : try activations(of: planner, wanted: wanted, inputs: inputs, on: block)
+        defer { if let base { reuse.keep(base, of: state, on: block, isExpansion: false) } }
 
         return try zip(units, ways).enumerated().map { place, expansion in
             var results = base.map { base in outputs.map { base[$0] } }
             if let unit = expansion.0, let way = expansion.1, let start = way.base ?? base {
-                let kept = parent.kept(of: unit, isContender: contenders.contains(place), horizon)
+                let kept = reuse.kept(of: unit, isHinted: reuseHints.contains(place), by: planner)
                 let recomputation = way.recomputation
-                var pass = Pass(startingFrom: start, changes: recomputation.changes)
-                try pass.compute(recomputation.steps, cuts: recomputation.cuts) {
-                    outputs.contains($0) || kept.contains($0)
-                }
-                computedSteps += recomputation.steps.count
-                results = outputs.map { pass[$0] }
+                var activations = Activations(startingFrom: start, changes: recomputation.changes)
+                try activations.compute(recomputation.schedule) { outputs.contains($0) || kept.contains($0) }
+                computedSteps += recomputation.schedule.steps.count
+                results = outputs.map { activations[$0] }
                 if !kept.isEmpty {
-                    passes.keep(pass.detached { kept.contains($0) }, of: recomputation.mask, on: block)
+                    reuse.keep(
+                        activations.detached { kept.contains($0) }, of: recomputation.mask, on: block,
+                        isExpansion: true)
                 }
             }
             return try terms.scores(measured(results ?? []), against: compared)
+        }
+    }
+
+    /// The losses of `samples` for each of `expansions` of `state`, in a search whose stages are the numbers of units.
+    public func evaluate(state: Mask, samples: [Int], expansions: [Unit?], contenders: [Int] = []) throws
+        -> [SampleScores]
+    {
+        try evaluate(
+            state: state, samples: samples, expansions: expansions, reuseHints: contenders, stage: state.count)
+    }
+
+    /// Any values of a block under a mask, as they are when every layer around them is computed as in a search.
+    ///
+    /// - Parameters:
+    ///   - wanted: value indices.
+    ///   - samples: indices into the data set, in the order of the block.
+    /// - Returns: one tensor per value, in their order.
+    /// - Throws: `EngineError` for a value that the mask leaves uncomputed, or that names the node that failed.
+    package func values(_ wanted: [Int], state: Mask, samples: [Int]) throws -> [Tensor] {
+        try network.values(
+            wanted, of: network.inputs(samples, of: dataset), mask: state, parameters: parameters, means: means)
+    }
+
+    /// The sums of values over the samples of a block, in double precision.
+    ///
+    /// - Parameters:
+    ///   - wanted: indices of floating-point values.
+    ///   - samples: indices into the data set, in the order of the block.
+    /// - Returns: one sum per value, in their order.
+    /// - Throws: `EngineError` for a value that the mask leaves uncomputed, or that names the node that failed.
+    public func sums(of wanted: [Int], state: Mask, samples: [Int]) throws -> [ValueSum] {
+        let axes = try sampleAxes ?? SampleAxes(of: network, dataset: dataset)
+        sampleAxes = axes
+        return try zip(wanted, values(wanted, state: state, samples: samples)).map { value, tensor in
+            try ValueSum(
+                of: tensor, samples: samples.count, axis: axes[value],
+                hasDynamicShape: graph.values[value].hasDynamicShape)
         }
     }
 
@@ -113,69 +161,54 @@ public final class Evaluator {
         }
     }
 
-    /// How an expansion is computed: what of it, and from which pass, if not from the state's.
-    private typealias Way = (recomputation: Recomputation, base: Pass?)
+    /// How an expansion is computed: what of it, and from which activations, if not from the state's.
+    private typealias Way = (recomputation: Recomputation, base: Activations?)
 
     /// The shortest way to the state's expansion by `unit`, which computes under `mask`.
-    private func way(to mask: Mask, by unit: Unit, from parent: Parent, on block: Int) -> Way {
-        let own = parent.recomputation(of: mask)
-        let plan = parent.plan
-        guard
-            let near = passes.nearest(
-                to: own.mask, on: block, plan, within: plan.extent(of: unit))
+    private func way(to mask: Mask, by unit: Unit, from planner: ExpansionPlanner, on block: Int) -> Way {
+        let own = planner.recomputation(of: mask)
+        let model = planner.model
+        guard let near = reuse.nearest(to: own.mask, on: block, model, within: model.extent(of: unit))
         else { return (own, nil) }
-        let other = Recomputation(of: outputs, under: own.mask, from: near.mask, plan: plan) {
-            near.pass[$0] != nil
+        let other = Recomputation(of: outputs, under: own.mask, from: near.mask, model) {
+            near.activations[$0] != nil
         }
-        guard other.effort < own.effort else { return (own, nil) }
-        passes.use(near.mask, on: block)
-        return (other, near.pass)
+        guard other.cost < own.cost else { return (own, nil) }
+        reuse.use(near.mask, on: block)
+        return (other, near.activations)
     }
 
-    /// The pass of a state, with the values `wanted`: as it was kept, or from the nearest one.
-    private func pass(of parent: Parent, wanted: Set<Int>, inputs: [Tensor], on block: Int) throws -> Pass {
-        let (state, plan) = (parent.state, parent.plan)
-        let known = passes.take(state, on: block)
-        var pass = known ?? Pass(plan: plan, inputs: inputs)
-        var work = Recomputation(of: wanted, under: state, from: state, plan: plan) { pass[$0] != nil }
-        if known == nil, let near = passes.nearest(to: state, on: block, plan, within: work.effort) {
-            let other = Recomputation(of: wanted, under: state, from: near.mask, plan: plan) {
-                near.pass[$0] != nil
+    /// The activations of a state, with the values `wanted`: as they were kept, or from the nearest ones.
+    private func activations(
+        of planner: ExpansionPlanner, wanted: Set<Int>, inputs: [Tensor], on block: Int
+    ) throws -> Activations {
+        let (state, model) = (planner.state, planner.model)
+        let known = reuse.take(state, on: block)
+        var activations = known ?? Activations(model, inputs: inputs, means: means)
+        var work = Recomputation(of: wanted, under: state, from: state, model) { activations[$0] != nil }
+        if known == nil, let near = reuse.nearest(to: state, on: block, model, within: work.cost) {
+            let other = Recomputation(of: wanted, under: state, from: near.mask, model) {
+                near.activations[$0] != nil
             }
-            if other.effort < work.effort {
-                passes.use(near.mask, on: block)
+            if other.cost < work.cost {
+                reuse.use(near.mask, on: block)
                 work = other
-                pass = Pass(startingFrom: near.pass, changes: work.changes).detached { _ in true }
+                activations = Activations(startingFrom: near.activations, changes: work.changes).detached {
+                    _ in true
+                }
             }
         }
-        let read = parent.read
-        try pass.compute(work.steps, cuts: work.cuts) { read.contains($0) }
-        computedSteps += work.steps.count
-        return pass
+        let read = planner.read
+        try activations.compute(work.schedule) { read.contains($0) }
+        computedSteps += work.schedule.steps.count
+        return activations
     }
 
-    /// What is known of a state's expansions, whatever the block.
-    private func parent(_ state: Mask, plan: Plan) -> Parent {
-        let key = ParentKey(state: state, plan: ObjectIdentifier(plan))
-        if let parent = parents[key], parent.plan === plan { return parent }
-        // A search goes on from states to larger ones; what is dropped is a little work.
-        parents = parents.filter { $0.key.state.count >= state.count }
-        if parents.count >= 256 { parents.removeAll() }
-        let parent = Parent(state: state, plan: plan, outputs: outputs)
-        parents[key] = parent
-        return parent
-    }
-
-    private func compared(_ samples: [Int], inputs: [Tensor]) throws -> LossTerms.Block {
+    private func compared(_ samples: [Int], on block: Int, inputs: [Tensor]) throws -> LossTerms.Block {
         try terms.block(samples) {
-            try references.outputs(for: samples) {
+            try reuse.references(on: block) {
                 try network.values(terms.outputs, of: inputs, mask: .empty)
             }
         }
     }
-}
-
-private struct ParentKey: Hashable {
-    let state: Mask
-    let plan: ObjectIdentifier
 }

@@ -10,7 +10,7 @@ extension Network {
         public let values: [[Int]?]
         /// The shape of every model input.
         public let inputs: [[Int]]
-        /// Bytes of everything that a pass computes, if nothing is freed.
+        /// Bytes of all activations, if nothing is freed.
         public let activationBytes: Int
     }
 
@@ -45,8 +45,9 @@ extension Network {
     }
 
     private func shapes(of inputs: [Tensor]) throws -> Shapes {
-        let plan = try plan(for: inputs)
-        return Shapes(values: plan.shapes, inputs: inputs.map(\.shape), activationBytes: plan.activationBytes)
+        let program = try program(for: inputs)
+        return Shapes(
+            values: program.shapes, inputs: inputs.map(\.shape), activationBytes: program.activationBytes)
     }
 }
 

@@ -46,7 +46,7 @@ extension Network {
             max(elements * 8, 1 << 16), max(elements * 3, fitting > 1 << 20 ? elements * 8 : own * fitting))
         var probing = SizeProbing(graph, arrays: arrays, limit: limit) { [unowned self] inputs in
             defer { releaseFreeMemory() }
-            return try unkeptPlan(for: inputs, fuses: false).shapes
+            return try unkeptProgram(for: inputs).shapes
         }
         try probing.search()
         let unvaried = probing.unvaried

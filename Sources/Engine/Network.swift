@@ -5,26 +5,30 @@ internal import Torch
 
 /// A model replica on the tensor engine.
 ///
-/// Holds the weights once, and a plan for each set of input shapes met so far. Stays with the thread that made it.
+/// Holds the parameters once, and a program for each set of input shapes met so far. Stays with the thread that made it.
 public final class Network {
     /// The model's graph.
     public let graph: Graph
     /// A removed edge stands for the last of its class: the zeros before that need not be computed, and all members
     /// give the same bits.
     let classes: EquivalenceClasses
-    private let weights: [Tensor?]
-    private let foldings: [Int: BatchNormFolding]
-    private let transformed = TransformedWeights()
-    private var plans: [[[Int]]: Plan] = [:]
-    /// The most plans kept: the full block, the remainders of a few shards, and a probe or two.
-    private let planLimit = 8
+    /// The parameters of the model's file.
+    public let parameters: Parameters
+    /// Initialisers that are no parameters.
+    private let settings: [Tensor?]
+    private let parameterValues: Set<Int>
+    private var programs: [[[Int]]: Program] = [:]
+    /// Of the model's own parameters and, at most, one other version: training and refitting go on from version to version.
+    private var specialisations: [SpecialisationKey: Specialisation] = [:]
+    /// The most programs kept: the full block, the remainders of a few shards, and a probe or two.
+    private let programLimit = 8
     /// What runs at other sizes told, by the shapes that they started from.
     var knownSizes: [[[Int]]: SizeKnowledge] = [:]
     var sizeProbings: [[[Int]]: SizeProbing] = [:]
 
     /// Loads the weights of `graph`.
     ///
-    /// - Parameter fuses: whether weights are prepared for layers that are computed together.
+    /// - Parameter fuses: whether convolutions take the normalizations after them in.
     /// - Throws: `EngineError` for an initialiser of an unsupported type.
     public init(_ graph: Graph, fuses: Bool = true) throws {
         self.graph = graph
@@ -37,7 +41,7 @@ public final class Network {
                     vertex.inputs.count > $0 ? vertex.inputs[$0] : nil
                 }
             })
-        weights = try graph.values.enumerated().map { index, value in
+        let weights: [Tensor?] = try graph.values.enumerated().map { index, value in
             guard let constant = value.constant else { return nil }
             do {
                 let tensor = try Tensor(constant)
@@ -46,31 +50,61 @@ public final class Network {
                 throw EngineError.data("initialiser '\(value.name)': \(error)")
             }
         }
-        foldings = fuses ? try BatchNormFolding.all(in: graph, weights: weights) : [:]
+        let values = graph.parameters
+        parameterValues = values
+        settings = weights.indices.map { values.contains($0) ? nil : weights[$0] }
+        parameters = Parameters(
+            weights.indices.map { values.contains($0) ? weights[$0] : nil },
+            fused: FusedWeights(fusesNormalizations: fuses))
     }
 
     /// Bytes that the weights take, those that are transformed for the engine counted too.
     public var weightBytes: Int {
-        weights.reduce(0) { $0 + ($1.map { $0.byteCount + TransformedWeights.bytes(of: $0) } ?? 0) }
+        parameters.tensors.reduce(0) { $0 + ($1.map { $0.byteCount + FusedWeights.bytes(of: $0) } ?? 0) }
+            + settings.reduce(0) { $0 + ($1?.byteCount ?? 0) }
     }
 
-    /// The plan for inputs of these shapes, made from them when there is none yet.
-    func plan(for inputs: [Tensor]) throws -> Plan {
+    /// The program for inputs of these shapes, made from them when there is none yet.
+    func program(for inputs: [Tensor]) throws -> Program {
         let key = inputs.map(\.shape)
-        if let plan = plans[key] { return plan }
-        let plan = try unkeptPlan(for: inputs)
-        if plans.count >= planLimit { plans.removeAll() }
-        plans[key] = plan
-        return plan
+        if let program = programs[key] { return program }
+        let program = try unkeptProgram(for: inputs)
+        _ = program.takeProbeOutputs()
+        if programs.count >= programLimit {
+            programs.removeAll()
+            specialisations.removeAll()
+        }
+        programs[key] = program
+        return program
     }
 
-    /// A plan made for one use.
+    /// A program made for one use.
+    func unkeptProgram(for inputs: [Tensor]) throws -> Program {
+        try Program(
+            graph: graph, weights: zip(settings, parameters.tensors).map { $0 ?? $1 },
+            parameters: parameterValues, inputs: inputs)
+    }
+
+    /// The program for inputs of these shapes, ready to run.
     ///
-    /// - Parameter fuses: whether layers may be computed together; without it no weights are transformed.
-    func unkeptPlan(for inputs: [Tensor], fuses: Bool = true) throws -> Plan {
-        try Plan(
-            graph: graph, weights: weights, foldings: fuses ? foldings : [:], transformed: transformed,
-            inputs: inputs, fuses: fuses)
+    /// - Parameters:
+    ///   - version: the parameters to run with; those of the model's file unless given.
+    ///   - isKept: whether inputs of these shapes will come again.
+    func specialisation(
+        for inputs: [Tensor], _ version: Parameters? = nil, isKept: Bool = true
+    ) throws -> Specialisation {
+        let version = version ?? parameters
+        guard isKept else { return try Specialisation(unkeptProgram(for: inputs), version) }
+        let key = SpecialisationKey(shapes: inputs.map(\.shape), parameters: ObjectIdentifier(version))
+        if let known = specialisations[key] { return known }
+        let made = try Specialisation(program(for: inputs), version)
+        if version !== parameters {
+            specialisations = specialisations.filter {
+                $0.value.parameters === version || $0.value.parameters === parameters
+            }
+        }
+        specialisations[key] = made
+        return made
     }
 
     /// The outputs of the unpruned model, layer by layer, in the declared element types: takes no memory but for the
@@ -78,7 +112,7 @@ public final class Network {
     ///
     /// - Throws: `EngineError` that names the node that failed, or the input that is missing.
     public func runOnce(_ inputs: [String: NumpyArray]) throws -> [(String, NumpyArray)] {
-        let outputs = try unkeptPlan(for: tensors(inputs), fuses: false).probeOutputs
+        let outputs = try unkeptProgram(for: tensors(inputs)).takeProbeOutputs()
         return try zip(graph.outputs, outputs).map { ($0.name, try $1.array(as: $0.elementType)) }
     }
 
@@ -91,35 +125,45 @@ public final class Network {
         }
     }
 
-    /// The outputs of the model with the edges of `mask` removed, by name and in the declared element types.
+    /// The outputs of the model with the units of `mask` removed, by name and in the declared element types.
     ///
     /// - Parameters:
     ///   - inputs: one array per model input, by name; all samples are computed at once.
-    ///   - keepsPlan: whether inputs of these shapes will come again.
+    ///   - means: what slots read that the mask replaces by means, by value index.
+    ///   - keepsProgram: whether inputs of these shapes will come again.
     /// - Throws: `EngineError` that names the node that failed, or the input that is missing.
     public func run(
-        _ inputs: [String: NumpyArray], mask: Mask = .empty, keepsPlan: Bool = true
+        _ inputs: [String: NumpyArray], mask: Mask = .empty, means: [Int: NumpyArray] = [:],
+        keepsProgram: Bool = true
     ) throws -> [(String, NumpyArray)] {
-        let outputs = try outputs(of: tensors(inputs), mask: mask, keepsPlan: keepsPlan)
+        let outputs = try values(
+            graph.outputs.map(\.value), of: tensors(inputs), mask: mask, means: Means(arrays: means),
+            keepsProgram: keepsProgram)
         return try zip(graph.outputs, outputs).map { port, tensor in
             (port.name, try tensor.array(as: port.elementType))
         }
     }
 
-    /// The outputs of the model with the edges of `mask` removed.
-    func outputs(of inputs: [Tensor], mask: Mask, keepsPlan: Bool = true) throws -> [Tensor] {
-        try values(graph.outputs.map(\.value), of: inputs, mask: mask, keepsPlan: keepsPlan)
+    /// The outputs of the model with the units of `mask` removed.
+    func outputs(of inputs: [Tensor], mask: Mask) throws -> [Tensor] {
+        try values(graph.outputs.map(\.value), of: inputs, mask: mask)
     }
 
-    /// Some values of the model with the edges of `mask` removed.
-    func values(_ wanted: [Int], of inputs: [Tensor], mask: Mask, keepsPlan: Bool = true) throws -> [Tensor] {
-        let plan = try keepsPlan ? plan(for: inputs) : unkeptPlan(for: inputs)
-        let schedule = Schedule(plan: plan, mask: classes.canonical(mask), wanted: wanted)
-        var pass = Pass(plan: plan, inputs: inputs)
+    /// Some values of the model with the units of `mask` removed.
+    ///
+    /// - Parameter parameters: the version to run with; that of the model's file unless given.
+    func values(
+        _ wanted: [Int], of inputs: [Tensor], mask: Mask, parameters: Parameters? = nil,
+        means: Means = Means(), keepsProgram: Bool = true
+    ) throws -> [Tensor] {
+        let model = try specialisation(for: inputs, parameters, isKept: keepsProgram)
+        var activations = Activations(model, inputs: inputs, means: means)
         let kept = Set(wanted)
-        try pass.compute(schedule.steps, cuts: schedule.cuts) { kept.contains($0) }
+        try activations.compute(Schedule(model, mask: classes.canonical(mask), wanted: wanted)) {
+            kept.contains($0)
+        }
         return try wanted.map { value in
-            guard let tensor = pass[value] else {
+            guard let tensor = activations[value] else {
                 throw EngineError.data("output '\(graph.values[value].name)' was not computed")
             }
             return tensor
@@ -130,4 +174,14 @@ public final class Network {
     func inputs(_ samples: [Int], of dataset: Dataset) throws -> [Tensor] {
         try graph.inputs.map { try Tensor(dataset.gather(samples, from: $0.name)) }
     }
+}
+
+private struct SpecialisationKey: Hashable {
+    let shapes: [[Int]]
+    let parameters: ObjectIdentifier
+}
+
+extension Means {
+    /// Of arrays, by value index.
+    init(arrays: [Int: NumpyArray]) throws { self.init(try arrays.mapValues { try Tensor($0) }) }
 }

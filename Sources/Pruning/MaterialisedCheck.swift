@@ -41,7 +41,7 @@ struct MaterialisedCheck {
                 let resized = zip(knowledge.arrays, shapes).map { $0.resized(to: $1) }
                 let inputs = Dictionary(uniqueKeysWithValues: zip(names, resized))
                 // At a size that the model does not take there is nothing to compare with.
-                guard let outputs = try? network.run(inputs, mask: mask, keepsPlan: false) else { continue }
+                guard let outputs = try? network.run(inputs, mask: mask, keepsProgram: false) else { continue }
                 network.releaseFreeMemory()
                 samples.append(Sample(inputs: inputs, outputs: outputs, isOtherSize: true))
                 break

@@ -38,7 +38,7 @@ extension Workload {
             session: .random(in: .min ... .max), modelPath: AbsolutePath.of(graph.model.path),
             modelSHA256: ContentHash.digest(ofModel: graph.model.path), dataPath: AbsolutePath.of(dataPath),
             dataSHA256: ContentHash.digest(ofFile: dataPath), sampleLimit: options.samples,
-            setup: loss.text(for: graph), sharding: division.sharding, memoryBudget: options.memory)
+            setup: loss.text(for: graph), sharding: division.sharding, memoryBudget: options.memoryBudget)
     }
 
     /// How workers on other machines are treated, and what they are given: the model's files, the shards, and a block on
@@ -64,7 +64,7 @@ extension Workload {
             session: plain.session, modelPath: plain.modelPath, modelSHA256: plain.modelSHA256,
             dataPath: plain.dataPath, dataSHA256: plain.dataSHA256, sampleLimit: plain.sampleLimit,
             setup: plain.setup, sharding: plain.sharding, memoryBudget: plain.memoryBudget, modelParts: parts,
-            reference: reference, dataBytes: dataset.byteCount, dataBudget: try dataBudget(block))
+            reference: reference, dataBytes: dataset.byteCount, dataBudget: dataBudget)
         var settings = CoordinatorSettings(run: run, softwareVersion: Espalier.version)
         settings.shards = shards
         settings.proof = try proof ?? numericsProof()
@@ -99,9 +99,5 @@ extension Workload {
     }
 
     /// Bytes of data that a worker may hold beside what it computes with.
-    private func dataBudget(_ block: Range<Int>) throws -> Int {
-        let shapes = try network.shapes(for: dataset, samples: Array(block))
-        let computing = 2 * network.weightBytes + 2 * shapes.activationBytes + Workload.processBytes
-        return max(1, options.memory - computing)
-    }
+    private var dataBudget: Int { max(1, memory.budget - memory.working) }
 }

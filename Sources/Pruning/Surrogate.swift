@@ -24,10 +24,12 @@ extension Workload {
     ///
     /// Where second derivatives are missing, the cross terms are 0.
     ///
-    /// - Parameter warn: told once of everything that is missing.
+    /// - Parameters:
+    ///   - state: what is removed already: the model is of the pruned network.
+    ///   - warn: told once of everything that is missing.
     /// - Returns: `nil` where there are no gradients at all: the search goes on without.
     func surrogateModel(
-        of edges: [Edge], for purpose: SurrogatePurpose, interruption: Interruption? = nil,
+        of edges: [Edge], at state: Mask = .empty, for purpose: SurrogatePurpose, interruption: Interruption? = nil,
         warn: (String) -> Void
     ) throws -> SurrogateModel? {
         let all = BlockList(naturalOrder: division.sharding).samples
@@ -36,7 +38,8 @@ extension Workload {
         let blocks = (0..<count).map { all[$0 * all.count / count] }
         let first: GateMeasurement
         do {
-            first = try GateMeasurement(self, edges: edges, blocks: blocks, interruption: interruption)
+            first = try GateMeasurement(
+                self, edges: edges, at: state, blocks: blocks, interruption: interruption)
         } catch let error as Interrupted { throw error } catch {
             warn("no gradients lead the search, for an operator has none: \(error)")
             return nil
@@ -48,7 +51,7 @@ extension Workload {
             let few = isFixed ? blocks[0] : Array(blocks[0].prefix(Workload.curvatureSamples))
             do {
                 let second = try GateMeasurement(
-                    self, edges: edges, curvature: .hessian, blocks: [few], interruption: interruption)
+                    self, edges: edges, at: state, curvature: .hessian, blocks: [few], interruption: interruption)
                 hessian = second.matrix.map { $0.map { $0.isFinite ? $0 : 0 } }
             } catch let error as Interrupted { throw error } catch {
                 missing.append("no second derivatives, for an operator has none: \(error)")

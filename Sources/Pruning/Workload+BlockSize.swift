@@ -18,8 +18,9 @@ extension Workload {
         let probe = fixed ?? 1
         let shapes = try network.shapes(for: dataset, samples: Array(0..<min(probe, dataset.samples)))
         func bytes(_ size: Int) -> Int {
-            Workload.bytes(
-                of: size, weights: network.weightBytes, sampleActivations: shapes.activationBytes / probe)
+            MemoryPlan.working(
+                blockSize: size, weights: network.weightBytes,
+                sampleActivations: shapes.activationBytes / probe)
         }
         var size: Int
         if let given = fixed ?? options.blockSize {
@@ -27,12 +28,17 @@ extension Workload {
         } else {
             let costs = CostModel(graph: network.graph, shapes: shapes.values, samples: probe)
             size = min(suitableBlock(flops: costs.cost(of: .empty).flops), dataset.samples)
-            while size > 1 && bytes(size) > options.memory { size /= 2 }
+            // What the machine has must not decide, or the last bits of a loss would depend on it.
+            let limit =
+                options.memory
+                ?? MemoryPlan.working(blockSize: 0, weights: network.weightBytes, sampleActivations: 0)
+                + MemoryPlan.usualActivations
+            while size > 1 && bytes(size) > limit { size /= 2 }
         }
-        guard bytes(size) <= options.memory else {
+        guard bytes(size) <= options.memoryBudget else {
             throw InputError(
                 "a block of \(size) samples takes about \(bytes(size) >> 20) MiB, more than the budget of "
-                    + "\(options.memory >> 20) MiB (--memory, --block-size)")
+                    + "\(options.memoryBudget >> 20) MiB (--memory, --block-size)")
         }
         return size
     }
@@ -47,13 +53,4 @@ extension Workload {
         while size > 8 && size * flops > 1_500_000_000 { size /= 2 }
         return size
     }
-
-    /// About what a process takes to compute a block: itself, weights, activations, and as much again for an expansion.
-    static func bytes(of blockSize: Int, weights: Int, sampleActivations: Int) -> Int {
-        let (activations, overflow) = (2 * sampleActivations).multipliedReportingOverflow(by: blockSize)
-        return overflow || activations > 1 << 60 ? .max : weights * 2 + activations + Workload.processBytes
-    }
-
-    /// What a process takes before any model is loaded.
-    static let processBytes = 300 << 20
 }

@@ -19,13 +19,15 @@ public struct MeasurementOptions: Sendable, Hashable {
     public var shards: Int
     /// The loss; what is not said is chosen from model and data.
     public var loss: LossRequest
-    /// Bytes that a worker may take.
-    public var memory: Int
+    /// Bytes that a process may take that computes; follows from the machine and `processes` unless given.
+    public var memory: Int?
+    /// The processes that compute on this machine at the same time.
+    public var processes: Int
 
     /// Options with sensible defaults.
     public init(
         data: String, samples: Int? = nil, blockSize: Int? = nil, shards: Int = 1,
-        loss: LossRequest = LossRequest(), memory: Int = MeasurementOptions.defaultMemory
+        loss: LossRequest = LossRequest(), memory: Int? = nil, processes: Int = 1
     ) {
         self.data = data
         self.samples = samples
@@ -33,10 +35,11 @@ public struct MeasurementOptions: Sendable, Hashable {
         self.shards = shards
         self.loss = loss
         self.memory = memory
+        self.processes = processes
     }
 
-    /// 2 GiB.
-    public static let defaultMemory = 2 << 30
+    /// Bytes that a process may take that computes.
+    public var memoryBudget: Int { memory ?? MemoryPlan.defaultBudget(processes: processes) }
     /// The largest block that is chosen.
     public static let largestBlock = 64
 }
@@ -65,8 +68,8 @@ public struct Workload {
     public let dataPath: String
     /// The options that it was made with.
     public let options: MeasurementOptions
-    /// About the bytes that a process takes to compute a block.
-    let workingBytes: Int
+    /// How the memory of a process that computes is divided.
+    let memory: MemoryPlan
     private let constants: ConstantLoss
 
     /// Loads everything and runs the unpruned model once, so that what does not fit is found before any search.
@@ -95,11 +98,9 @@ public struct Workload {
             }
         }
         let block = Array(sharding.naturalBlocks(of: 0)[0])
-        let shapes = try network.shapes(for: dataset, samples: block)
-        workingBytes = Workload.bytes(
-            of: block.count, weights: network.weightBytes,
-            sampleActivations: shapes.activationBytes / block.count)
-        valueShapes = try network.valueShapes(for: dataset, memory: options.memory)
+        memory = try MemoryPlan(
+            budget: options.memoryBudget, network: network, dataset: dataset, samples: block)
+        valueShapes = try network.valueShapes(for: dataset, memory: options.memoryBudget)
         costs = CostModel(graph: graph, shapes: valueShapes, samples: min(fixed ?? 1, dataset.samples))
         let constants = ConstantPredictor(
             network, dataset: dataset, blockSize: size,
@@ -119,11 +120,9 @@ public struct Workload {
         _ = try evaluator().evaluate(state: .empty, samples: block, expansions: [nil])
     }
 
-    /// An evaluator of this workload in this process. It keeps base passes in what the memory budget leaves, but for a
-    /// fifth of that, for what lies between allocations.
+    /// An evaluator of this workload in this process.
     public func evaluator() throws -> Evaluator {
-        let room = max(0, options.memory - workingBytes) / 5 * 4
-        return try Evaluator(network, dataset: dataset, loss: loss, keptBytes: room)
+        try Evaluator(network, dataset: dataset, loss: loss, keptBytes: memory.kept)
     }
 
     /// A runner that computes this workload's items in this process.

@@ -1,5 +1,6 @@
 internal import ArgumentParser
 internal import Cluster
+internal import Foundation
 internal import Pruning
 
 /// The options that say who computes.
@@ -20,4 +21,10 @@ struct BackendOptions: ParsableArguments {
 
     /// How many workers there are on this machine.
     var localWorkers: Int { workers ?? cluster.defaultWorkers }
+
+    /// How many workers share one machine's memory. Those on other machines are taken to be one for every core.
+    var sharingWorkers: Int {
+        cluster.bind == nil
+            ? localWorkers : max(localWorkers, ProcessInfo.processInfo.activeProcessorCount)
+    }
 }

@@ -46,7 +46,8 @@ struct CompareCommand: AsyncParsableCommand {
             try json.checkWritable()
             for path in [report, csv] { if let path { try OutputFile.checkWritable(path) } }
             let options = CompareOptions(
-                model: workload.model, measurement: try workload.measurement(), validation: validation,
+                model: workload.model, measurement: try workload.measurement(workers: team.sharingWorkers),
+                validation: validation,
                 candidates: search.selection, contenders: try ComparedStrategy.list(strategies),
                 search: SearchSettings(
                     objective: search.objective, steps: search.steps, until: search.until,

@@ -40,8 +40,10 @@ struct DataOptions: ParsableArguments {
 
     @Option(
         name: .long,
-        help: ArgumentHelp("Memory that one worker may take, e.g. 512M or 4G.", valueName: "bytes"))
-    var memory = ByteCount(MeasurementOptions.defaultMemory)
+        help: ArgumentHelp(
+            "Memory that each process that computes may take, e.g. 512M or 4G. (default: its part of three quarters of the "
+                + "machine's)", valueName: "bytes"))
+    var memory: ByteCount?
 
     func validate() throws {
         if let samples, samples < 1 { throw ValidationError("--samples must be at least 1") }
@@ -51,13 +53,15 @@ struct DataOptions: ParsableArguments {
     }
 
     /// The options for a model; examples bring their own data.
-    func measurement(for model: String) throws -> MeasurementOptions {
+    ///
+    /// - Parameter processes: those that compute on this machine at the same time.
+    func measurement(for model: String, processes: Int = 1) throws -> MeasurementOptions {
         guard let data = data ?? ModelSource.defaultData(for: model) else {
             throw ValidationError("--data is needed: an .npz file with one array per model input")
         }
         return MeasurementOptions(
             data: data, samples: samples, blockSize: blockSize, shards: shards, loss: try loss.request(),
-            memory: memory.bytes)
+            memory: memory?.bytes, processes: processes)
     }
 }
 
@@ -72,7 +76,12 @@ struct WorkloadArguments: ParsableArguments {
     var model: String { argument.model }
 
     /// What is measured; an example brings its own data.
-    func measurement() throws -> MeasurementOptions { try data.measurement(for: model) }
+    ///
+    /// - Parameter workers: the worker processes on this machine; 0 for this process alone.
+    func measurement(workers: Int = 0) throws -> MeasurementOptions {
+        // This process holds the model too.
+        try data.measurement(for: model, processes: workers + 1)
+    }
 }
 
 /// The edges to remove.

@@ -110,7 +110,7 @@ struct PruneCommand: AsyncParsableCommand {
         try await reporting {
             try json.checkWritable()
             let options = PruneOptions(
-                model: workload.model, measurement: try workload.measurement(),
+                model: workload.model, measurement: try workload.measurement(workers: team.sharingWorkers),
                 candidates: search.selection, search: settings, isBestEffort: bestEffort,
                 workers: team.localWorkers, remote: try team.cluster.remote(), metrics: metrics,
                 folder: folder ?? PruneOptions.defaultFolder(for: workload.model), resumes: resume,

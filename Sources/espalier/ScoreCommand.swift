@@ -30,7 +30,7 @@ struct ScoreCommand: AsyncParsableCommand {
               random        the baseline
 
             With --objective signed the Taylor criteria keep their sign: edges whose removal should lower the loss \
-            come first. --exact measures every candidate's removal and tells how well the scores order them: Spearman's \
+            come first. --remove scores what is left when some edges are gone already. --exact measures every candidate's removal and tells how well the scores order them: Spearman's \
             rho and Kendall's tau-b (1 is the same order), and the regret, which is how much worse the first choice is \
             than the best edge. A loss that compares the model with itself (kl, self-mse) has no gradient at the full \
             model: use a second-order criterion there.
@@ -38,7 +38,7 @@ struct ScoreCommand: AsyncParsableCommand {
             Where an operator lacks a derivative, a simpler criterion, or an edge's measured change, stands in; a \
             warning names what.
 
-            JSON: {"criterion", "requested", "objective", "lossFunction", "samples", "base": {"loss", "accuracy", \
+            JSON: {"criterion", "requested", "objective", "lossFunction", "samples", "removed": [edge…], "base": {"loss", "accuracy", \
             "parameters", "flops", "nonFiniteLosses"}, "scores": [{"edge": {"node", "slot", "consumer", "tensor"}, \
             "score", "predictedChange", "exactChange", "exactLoss"}…] in order of edges, "hessian": [[…]…] in the same \
             order, "spearman", "kendall", "regret": {"chosen", "best", "regret", "exactRank"}, "warnings": […]}; what \
@@ -61,6 +61,7 @@ struct ScoreCommand: AsyncParsableCommand {
     var objective = Objective.absolute
     @Option(name: .long, help: "The seed of the criterion random.")
     var seed: UInt64 = 0
+    @OptionGroup var removal: RemovalOptions
     @Flag(name: .long, help: "Measure the exact change of every candidate too, and compare.")
     var exact = false
     @OptionGroup var json: JSONOption
@@ -76,7 +77,7 @@ struct ScoreCommand: AsyncParsableCommand {
                 let report = try await ScoreReport(
                     ScoreOptions(
                         criterion: criterion, candidates: .init(argument: candidates), objective: objective,
-                        seed: seed,
+                        state: removal.mask, seed: seed,
                         measuresExactly: exact), of: loaded, interruption: interruption, observer: progress)
                 progress.clear()
                 for warning in report.warnings { StandardError.write("warning: \(warning)\n") }

@@ -16,22 +16,21 @@ struct GeluTests {
     func together(model: String, count: Int) throws {
         let fixture = try ModelFixture(model)
         let inputs = try inputs(fixture)
-        let plan = try fixture.network.plan(for: inputs)
+        let model = try fixture.network.specialisation(for: inputs)
         let output = fixture.graph.outputs[0].value
-        let folded = Schedule(plan: plan, mask: .empty, wanted: [output])
-        let plain = Schedule(plan: plan, mask: .empty, wanted: [output], isFolded: false)
+        let fused = Schedule(model, mask: .empty, wanted: [output])
+        let plain = Schedule(model, mask: .empty, wanted: [output], isFused: false)
         func errorFunctions(_ schedule: Schedule) -> Int {
-            schedule.steps.count { fixture.graph.vertices[plan.steps[$0].vertex].operation == "Erf" }
+            schedule.steps.count { fixture.graph.vertices[model.steps[$0].vertex].operation == "Erf" }
         }
         #expect(errorFunctions(plain) == count)
-        #expect(errorFunctions(folded) == 0)
-        var pass = Pass(plan: plan, inputs: inputs)
-        try pass.compute(folded.steps, cuts: folded.cuts) { $0 == output }
-        let values: [Float] = try #require(pass[output]).elements()
+        #expect(errorFunctions(fused) == 0)
+        var activations = Activations(model, inputs: inputs)
+        try activations.compute(fused) { $0 == output }
+        let values: [Float] = try #require(activations[output]).elements()
         // Layer by layer, as for gradients.
-        var apart = try GatedPass(
-            plan: plan, inputs: inputs, gates: Gates(on: [], axes: [], samples: 3))
-        try apart.compute([output])
+        var apart = Activations(model, inputs: inputs)
+        try apart.compute([output], recording: Activations.Recording(gates: Gates()))
         let expected: [Float] = try #require(apart[output]).elements()
         let largest = expected.map(abs).max() ?? 0
         for (left, right) in zip(values, expected) { #expect(abs(left - right) <= 5e-6 * largest) }
@@ -42,7 +41,7 @@ struct GeluTests {
     func apart() throws {
         let fixture = try ModelFixture("vit")
         let inputs = try inputs(fixture)
-        let plan = try fixture.network.plan(for: inputs)
+        let model = try fixture.network.specialisation(for: inputs)
         let erf = try #require(fixture.graph.vertices.first { $0.operation == "Erf" })
         let quotient = try #require(fixture.graph.values[erf.inputs[0] ?? 0].producer)
         let x = try #require(fixture.graph.vertices[quotient].inputs[0])
@@ -52,10 +51,10 @@ struct GeluTests {
             fixture.graph.consumers[fixture.graph.vertices[product].outputs[0] ?? 0].first)
         let output = try #require(fixture.graph.vertices[last.node].outputs[0])
         func values(_ edge: Edge) throws -> (gelu: [Float], x: [Float]) {
-            let schedule = Schedule(plan: plan, mask: Mask([edge]), wanted: [output, x])
-            var pass = Pass(plan: plan, inputs: inputs)
-            try pass.compute(schedule.steps, cuts: schedule.cuts) { $0 == output || $0 == x }
-            return (try #require(pass[output]).elements(), try #require(pass[x]).elements())
+            let schedule = Schedule(model, mask: Mask([edge]), wanted: [output, x])
+            var activations = Activations(model, inputs: inputs)
+            try activations.compute(schedule) { $0 == output || $0 == x }
+            return (try #require(activations[output]).elements(), try #require(activations[x]).elements())
         }
         let halves = try values(Edge(node: erf.index, slot: 0))
         for (left, right) in zip(halves.gelu, halves.x) { #expect(left == right / 2) }

@@ -8,11 +8,11 @@ import Testing
 struct KeptPassTests {
     /// Tasks as a race asks for them: the same blocks again with fewer expansions, from one state and then a larger one.
     private func tasks(_ fixture: ModelFixture) -> [(state: Mask, samples: [Int], expansions: [Unit?])] {
-        let edges = fixture.candidates.representatives
+        let edges = fixture.candidates.representatives.map { Unit($0) }
         let blocks = [[0, 1, 2], [5, 3, 4], [6, 7]]
         return [Mask.empty, Mask([edges[edges.count / 2]])].flatMap { state in
             [edges, Array(edges.reversed().prefix(4)), Array(edges.prefix(2))].flatMap { expansions in
-                blocks.map { (state, $0, expansions.filter { !state.edges.contains($0) }) }
+                blocks.map { (state, $0, expansions.filter { !state.contains($0) }) }
             }
         }
     }
@@ -37,7 +37,7 @@ struct KeptPassTests {
     func recentReads() throws {
         let fixture = try ModelFixture("resnet18")
         let (forgetting, keeping) = (try fixture.evaluator(keptBytes: 0), try fixture.evaluator())
-        let edges = fixture.candidates.representatives
+        let edges = fixture.candidates.representatives.map { Unit($0) }
         let (early, late) = (try #require(edges.first), try #require(edges.last))
         func steps(_ evaluator: Evaluator, _ expansions: [Unit?], on block: Int) throws -> Int {
             let before = evaluator.computedSteps
@@ -149,7 +149,7 @@ struct KeptPassTests {
         let (early, other, late) = (edges[0], edges[edges.count - 3], edges[edges.count - 1])
         func steps(_ evaluator: Evaluator, _ state: Mask, _ edge: Edge?) throws -> Int {
             let before = evaluator.computedSteps
-            _ = try evaluator.evaluate(state: state, samples: [0, 1, 2], expansions: [Unit(edge)])
+            _ = try evaluator.evaluate(state: state, samples: [0, 1, 2], expansions: [edge.map { Unit($0) }])
             return evaluator.computedSteps - before
         }
         let alone = try fixture.evaluator()

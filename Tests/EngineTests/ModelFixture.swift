@@ -50,6 +50,11 @@ struct ModelFixture {
     }
 }
 
+extension Mask {
+    /// The edges of a mask that has no other units.
+    var edges: [Edge] { units.compactMap(\.plainEdge) }
+}
+
 extension InputSpecification {
     init(_ port: ComputationGraph.Port) throws {
         try self.init(

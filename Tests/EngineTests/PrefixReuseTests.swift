@@ -61,12 +61,12 @@ struct PrefixReuseTests {
         let pass = try steps(.empty, [nil])
         for edge in fixture.candidates.all {
             let whole = try steps(Mask([edge]), [nil])
-            #expect(try steps(.empty, [edge]) == whole)
+            #expect(try steps(.empty, [Unit(edge)]) == whole)
             // A cut within a GELU has its five layers computed one by one.
             #expect(whole <= (model == "vit" ? pass + 4 : pass))
         }
         // Many expansions share the base pass; the late ones cost least.
-        let edges = fixture.candidates.representatives
+        let edges = fixture.candidates.representatives.map { Unit($0) }
         let apart = try edges.reduce(0) { try $0 + steps(.empty, [$1]) }
         let together = try steps(.empty, edges)
         #expect(together < apart * 7 / 8, "\(together) of \(apart)")

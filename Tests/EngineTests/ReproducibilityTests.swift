@@ -23,8 +23,8 @@ struct ReproducibilityTests {
         for _ in 0..<3 {
             let state = fixture.randomMask(Int.random(in: 0...2, using: &generator), using: &generator)
             let legal = fixture.candidates.expansions(of: state, in: fixture.graph)
-            let edges = [nil] + legal.shuffled(using: &generator).prefix(12).map { Edge?.some($0) }
-            var expected: [[Int]: [Edge?: Bits]] = [:]
+            let edges = [nil] + legal.shuffled(using: &generator).prefix(12).map(Unit?.some)
+            var expected: [[Int]: [Unit?: Bits]] = [:]
             for block in blocks {
                 let scores = try reference.evaluate(state: state, samples: block, expansions: edges)
                 for (edge, score) in zip(edges, scores) { expected[block, default: [:]][edge] = Bits(score) }
@@ -43,7 +43,7 @@ struct ReproducibilityTests {
     func freshNetwork() throws {
         let first = try ModelFixture("mobilenetv3-small")
         let second = try ModelFixture("mobilenetv3-small")
-        let edges: [Unit?] = [nil] + first.candidates.representatives
+        let edges: [Unit?] = [nil] + first.candidates.representatives.map { Unit($0) }
         // The second has met other blocks and shapes before.
         for size in [8, 1, 5, 2, 3, 4, 6, 7, 8, 2] {
             _ = try second.evaluator().evaluate(state: .empty, samples: Array(0..<size), expansions: [nil])
@@ -84,12 +84,12 @@ struct ReproducibilityTests {
         var generator = Seeded(21)
         for size in [0, 1, 2, 3] {
             let state = fixture.randomMask(size, using: &generator)
-            let legal = fixture.candidates.expansions(of: state, in: fixture.graph)
+            let legal = fixture.candidates.expansions(of: state, in: fixture.graph).map(\.edge)
                 .filter { fixture.candidates.equivalents[$0] != nil }
             for edge in legal.shuffled(using: &generator).prefix(20) {
                 let others = fixture.candidates.equivalents[edge] ?? []
                 let scores = try evaluator.evaluate(
-                    state: state, samples: [4, 2], expansions: ([edge] + others).map { $0.map { Unit($0) } }
+                    state: state, samples: [4, 2], expansions: ([edge] + others).map { Unit($0) }
                 ).map(Bits.init)
                 #expect(Set(scores).count == 1, "\(state): \(edge) and \(others): \(scores)")
             }

@@ -33,7 +33,7 @@ struct SizeProbingTests {
     private func probe(_ graph: Graph, _ shapes: [[Int]]) throws -> (sizes: [[Set<Int>]], unvaried: Int) {
         let network = try Network(graph)
         var probing = SizeProbing(graph, arrays: try shapes.map(array), limit: 1 << 20) { inputs in
-            try network.unkeptPlan(for: inputs).shapes
+            try network.unkeptProgram(for: inputs).shapes
         }
         try probing.search()
         let found = probing.probes

@@ -130,8 +130,8 @@ struct WinogradTests {
     }
 
     /// Conv(x) with a weight of some shape, a BatchNormalization that doubles, and Relu; for 4 × 32 × 16 × 16 numbers.
-    private func plan(weight: [Int], attributes: [AttributeProto] = [], isConstant: Bool = true) throws
-        -> Plan
+    private func model(weight: [Int], attributes: [AttributeProto] = [], isConstant: Bool = true) throws
+        -> Specialisation
     {
         let count = weight.reduce(1, *)
         let values = (0..<count).map { (index: Int) -> Float in Float(index * 7919 % 13) / 100 - 0.06 }
@@ -152,7 +152,8 @@ struct WinogradTests {
                     attributes: [AttributeProto(name: "epsilon", float: 0)]),
                 NodeProto("Relu", inputs: ["n"], outputs: ["y"]),
             ])
-        return try Network(graph).plan(for: [input()] + (isConstant ? [] : [Tensor(values, shape: weight)]))
+        return try Network(graph).specialisation(
+            for: [input()] + (isConstant ? [] : [Tensor(values, shape: weight)]))
     }
 
     private func input() throws -> Tensor {
@@ -163,23 +164,25 @@ struct WinogradTests {
     }
 
     @Test(
-        "is computed together with the normalization and the ReLU after it, unless an edge between them is removed"
+        "is fused with the normalization and the ReLU after it, unless an edge between them is removed"
     )
     func together() throws {
-        let plan = try plan(
+        let model = try model(
             weight: [16, 32, 3, 3], attributes: [AttributeProto(name: "pads", ints: [1, 1, 1, 1])])
         let (normalization, rectifier) = (Edge(node: 1, slot: 0), Edge(node: 2, slot: 0))
-        #expect(plan.steps.map { $0.folded?.joints } == [[], [normalization], [rectifier, normalization]])
-        #expect(plan.steps.map { $0.folded?.vertex } == [0, 0, 0])
-        let (x, output) = (try input(), plan.graph.outputs[0].value)
+        #expect(model.steps.map { $0.fused?.fusedEdges } == [[], [normalization], [rectifier, normalization]])
+        #expect(model.steps.map { $0.fused?.vertex } == [0, 0, 0])
+        let (x, output) = (try input(), model.graph.outputs[0].value)
         func values(_ mask: Mask) throws -> (values: [Float], steps: [Int]) {
-            let schedule = Schedule(plan: plan, mask: mask, wanted: [output])
-            var pass = Pass(plan: plan, inputs: [x])
-            try pass.compute(schedule.steps, cuts: schedule.cuts) { $0 == output }
-            return (try #require(pass[output]).elements(), schedule.steps)
+            let schedule = Schedule(model, mask: mask, wanted: [output])
+            var activations = Activations(model, inputs: [x])
+            try activations.compute(schedule) { $0 == output }
+            return (try #require(activations[output]).elements(), schedule.steps)
         }
-        // The plan's probe computes the layers one by one, by libtorch.
-        let exact: [Float] = try plan.probeOutputs[0].elements()
+        // Layer by layer, by libtorch.
+        var apart = Activations(model, inputs: [x])
+        try apart.compute([output], recording: Activations.Recording(gates: Gates()))
+        let exact: [Float] = try #require(apart[output]).elements()
         let found = try values(.empty)
         #expect(found.steps == [2])
         #expect(exact.contains { $0 > 1 } && exact.contains(0))
@@ -193,7 +196,7 @@ struct WinogradTests {
         func isOwn(_ weight: [Int], _ attributes: [AttributeProto] = [], isConstant: Bool = true) throws
             -> Bool
         {
-            try plan(weight: weight, attributes: attributes, isConstant: isConstant).steps[0].folded != nil
+            try model(weight: weight, attributes: attributes, isConstant: isConstant).steps[0].fused != nil
         }
         #expect(try isOwn([16, 32, 3, 3]))
         #expect(try isOwn([16, 32, 3, 3], [AttributeProto(name: "auto_pad", string: "SAME_LOWER")]))

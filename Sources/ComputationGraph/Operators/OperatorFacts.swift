@@ -153,6 +153,15 @@ enum ShapeSource: Sendable {
     case elements([Int])
     /// The elements of whatever it reads: it counts or chooses them.
     case data
+
+    /// Whether the elements in an input slot decide the shape.
+    func reads(_ slot: Int) -> Bool {
+        switch self {
+        case .inputShapes: false
+        case .elements(let slots): slots.contains(slot)
+        case .data: true
+        }
+    }
 }
 
 /// An input slot of a vertex, with what the file says of the others.

@@ -24,7 +24,7 @@ extension GateEvaluator {
         var rows: [[Double]] = []
         for gradient in gradients { rows.append(try row(of: gradient, in: block)) }
         return GateCurvature(
-            gradient: try gradients.map { try $0?.item(as: Double.self) }, matrix: symmetrised(rows))
+            gradient: settled(try gradients.map { try $0?.item(as: Double.self) }, without: 0), matrix: symmetrised(rows))
     }
 
     /// The Hessian times a vector of one number per edge, from two backward passes (Pearlmutter, "Fast exact
@@ -67,7 +67,7 @@ extension GateEvaluator {
                 for column in rows.indices { rows[row][column] += matrix[row][column] }
             }
         }
-        return GateCurvature(gradient: total, matrix: symmetrised(rows))
+        return GateCurvature(gradient: settled(total, without: 0), matrix: symmetrised(rows))
     }
 
     private func gaussNewton(of term: Int, in block: GatedBlock, _ weights: [Float]) throws

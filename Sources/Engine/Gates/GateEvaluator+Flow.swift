@@ -16,15 +16,13 @@ extension GateEvaluator {
     ///   different sizes are not to be compared.
     public func codingRates(samples: [Int]) throws -> [Double?] {
         let inputs = try inputs(samples)
-        let plan = try network.plan(for: inputs)
         let graph = network.graph
         let wanted = Dictionary(grouping: edges.indices, by: { edges[$0].node })
         var rates = [Double?](repeating: nil, count: edges.count)
-        var pass = GatedPass(
-            plan: plan, inputs: inputs, gates: try Gates(on: [], axes: [], samples: samples.count))
-        try pass.compute(
-            terms.outputs,
-            before: { step, values in
+        var activations = try activations(of: inputs)
+        try activations.compute(
+            terms.outputs, mask: state,
+            recording: Activations.Recording(gates: Gates()) { [self] step, values in
                 guard let positions = wanted[step.vertex] else { return }
                 var energy = 0.0
                 for (value, tensor) in zip(step.plain.inputs, values) {

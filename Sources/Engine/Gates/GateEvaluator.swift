@@ -26,24 +26,38 @@ public final class GateEvaluator {
     let axes: SampleAxes
     /// The edges that have gates, in the order of all results.
     public let edges: [Edge]
+    /// What is removed already.
+    let state: Mask
+    let means: Means
+    private var live: Set<Int>?
 
     /// - Parameters:
     ///   - dataset: the samples that blocks are made of.
     ///   - edges: candidates of the network's graph, without repetition.
+    ///   - state: what is removed already: gradients are those of the pruned model.
+    ///   - means: what slots read that the state replaces by means, by value index.
     /// - Throws: `EngineError` when the model does not run on the data, `GraphError` for an edge that is no candidate.
-    public init(_ network: Network, dataset: Dataset, loss: LossDescription, edges: [Edge]) throws {
+    public init(
+        _ network: Network, dataset: Dataset, loss: LossDescription, edges: [Edge], state: Mask = .empty,
+        means: [Int: NumpyArray] = [:]
+    ) throws {
         for edge in edges { try network.graph.requireCandidate(edge) }
         self.network = network
         self.dataset = dataset
         self.edges = edges
+        self.state = network.classes.canonical(state)
+        self.means = try Means(arrays: means)
         terms = try LossTerms(loss, graph: network.graph, dataset: dataset)
         axes = try SampleAxes(of: network, dataset: dataset)
     }
 
     /// Of a loss of the model's first output.
-    public convenience init(_ network: Network, dataset: Dataset, loss: Loss, edges: [Edge]) throws {
+    public convenience init(
+        _ network: Network, dataset: Dataset, loss: Loss, edges: [Edge], state: Mask = .empty
+    ) throws {
         try self.init(
-            network, dataset: dataset, loss: LossDescription(loss, of: network.graph), edges: edges)
+            network, dataset: dataset, loss: LossDescription(loss, of: network.graph), edges: edges,
+            state: state)
     }
 
     /// The samples' dimension of the value on each edge.
@@ -66,7 +80,8 @@ public final class GateEvaluator {
             let block = try block(samples, axes: edges.map { _ in nil })
             let loss = try block.weightedLoss(weights)
             let found = try derivatives(of: loss, withRespectTo: block.gates.leaves)
-            return GateGradients(totals: try found.map { try $0?.item(as: Double.self) }, perSample: nil)
+            let totals = try found.map { try $0?.item(as: Double.self) }
+            return GateGradients(totals: settled(totals, without: 0), perSample: nil)
         }
         var columns = [[Double]?](repeating: [], count: edges.count)
         for (sample, weight) in zip(samples, weights) {
@@ -84,7 +99,15 @@ public final class GateEvaluator {
         let columns = try derivatives(of: loss, withRespectTo: block.gates.leaves).map { gradient in
             try gradient?.elements(as: Double.self)
         }
-        return GateGradients(totals: GateEvaluator.totals(columns, weights), perSample: columns)
+        let known = settled(columns, without: samples.map { _ in 0 })
+        return GateGradients(totals: GateEvaluator.totals(known, weights), perSample: known)
+    }
+
+    /// Gradients, where those of edges into layers that the state leaves unused are `zero`: nothing depends on them.
+    func settled<Gradient>(_ gradients: [Gradient?], without zero: Gradient) -> [Gradient?] {
+        zip(edges, gradients).map { edge, gradient in
+            gradient ?? (live.map { !$0.contains(edge.node) } == true ? zero : nil)
+        }
     }
 
     private static func totals(_ columns: [[Double]?], _ weights: [Float]) -> [Double?] {
@@ -99,11 +122,21 @@ public final class GateEvaluator {
     func block(_ samples: [Int], axes: [Int?]) throws -> GatedBlock {
         let inputs = try inputs(samples)
         let gates = try Gates(on: edges, axes: axes, samples: samples.count)
+        let start = try activations(of: inputs)
+        if live == nil && !state.isEmpty {
+            let schedule = Schedule(start.model, mask: state, wanted: terms.outputs, isFused: false)
+            live = Set(schedule.steps.map { start.model.steps[$0].vertex })
+        }
         return try GatedBlock(
-            plan: network.plan(for: inputs), inputs: inputs, gates: gates, terms: terms,
+            start, gates: gates, state: state, terms: terms,
             compared: terms.block(samples) {
                 try network.values(terms.outputs, of: inputs, mask: .empty)
             })
+    }
+
+    /// Nothing computed yet.
+    func activations(of inputs: [Tensor]) throws -> Activations {
+        Activations(try network.specialisation(for: inputs), inputs: inputs, means: means)
     }
 
     /// One tensor per model input.
@@ -120,17 +153,20 @@ struct GatedBlock {
     private let terms: LossTerms
     private let compared: LossTerms.Block
 
-    init(plan: Plan, inputs: [Tensor], gates: Gates, terms: LossTerms, compared: LossTerms.Block) throws {
+    init(
+        _ start: Activations, gates: Gates, state: Mask, terms: LossTerms, compared: LossTerms.Block
+    ) throws {
         self.gates = gates
         self.terms = terms
         self.compared = compared
         (outputs, losses) = try TorchRuntime.withGradients {
-            var pass = GatedPass(plan: plan, inputs: inputs, gates: gates)
-            try pass.compute(terms.outputs)
+            var activations = start
+            try activations.compute(
+                terms.outputs, mask: state, recording: Activations.Recording(gates: gates))
             let outputs = try terms.outputs.map { value in
-                guard let output = pass[value] else {
+                guard let output = activations[value] else {
                     throw EngineError.data(
-                        "the model's output '\(plan.graph.values[value].name)' was not computed")
+                        "the model's output '\(start.model.graph.values[value].name)' was not computed")
                 }
                 return output
             }

@@ -6,18 +6,22 @@ internal import Torch
 /// Scores of edges by the weights alone: no labels, and of the data nothing but its shapes.
 public struct WeightSaliency {
     private let network: Network
-    private let plan: Plan
+    private let model: Specialisation
     private let inputs: [Tensor]
+    private let state: Mask
 
-    /// - Parameter dataset: tells the shapes of the inputs.
+    /// - Parameters:
+    ///   - dataset: tells the shapes of the inputs.
+    ///   - state: what is removed already.
     /// - Throws: `EngineError` when the model does not run on the data.
-    public init(_ network: Network, dataset: Dataset) throws {
+    public init(_ network: Network, dataset: Dataset, state: Mask = .empty) throws {
         self.network = network
+        self.state = network.classes.canonical(state)
         let samples = network.graph.fixedSamples(dataset) ?? 1
         inputs = try network.graph.inputs.map {
             try Tensor(dataset.gather((0..<samples).map { $0 % dataset.samples }, from: $0.name))
         }
-        plan = try network.plan(for: inputs)
+        model = try network.specialisation(for: inputs)
     }
 
     /// The magnitude of each edge: the L2 norm of the weights that feed it.
@@ -32,7 +36,7 @@ public struct WeightSaliency {
             if weights.isEmpty { weights = reading(edge.node) }
             return try weights.sorted().reduce(0.0) { sum, value in
                 if let known = squares[value] { return sum + known }
-                let elements = try plan.constants[value]?.elements(as: Double.self) ?? []
+                let elements = try model.constants[value]?.elements(as: Double.self) ?? []
                 let square = elements.reduce(0) { $0 + $1 * $1 }
                 squares[value] = square
                 return sum + square
@@ -45,7 +49,7 @@ public struct WeightSaliency {
         let vertex = network.graph.vertices[index]
         guard vertex.facts.hasWeights else { return [] }
         return vertex.inputs.compactMap { $0 }.filter { value in
-            plan.constants[value].map { $0.scalarType.isFloatingPoint && $0.rank >= 2 } ?? false
+            model.constants[value].map { $0.scalarType.isFloatingPoint && $0.rank >= 2 } ?? false
         }
     }
 
@@ -116,15 +120,15 @@ extension WeightSaliency {
             try Tensor.filled(
                 1, shape: input.shape, type: input.scalarType.isFloatingPoint ? type : input.scalarType)
         }
-        let positive = try Plan(graph: graph, weights: weights, inputs: ones)
+        let positive = try Specialisation(graph: graph, weights: weights, inputs: ones, fuses: false)
         let gates = try Gates(on: edges, axes: edges.map { _ in nil }, samples: 1, type: type)
         let total = try TorchRuntime.withGradients {
-            var pass = GatedPass(plan: positive, inputs: ones, gates: gates)
+            var activations = Activations(positive, inputs: ones)
             let wanted = graph.outputs.map(\.value)
-            try pass.compute(wanted)
+            try activations.compute(wanted, mask: state, recording: Activations.Recording(gates: gates))
             var total: Tensor?
             for output in wanted {
-                guard let tensor = pass[output], tensor.scalarType.isFloatingPoint else { continue }
+                guard let tensor = activations[output], tensor.scalarType.isFloatingPoint else { continue }
                 let sum = try tensor.summed(over: Array(0..<tensor.rank))
                 total = try total.map { try $0 + sum } ?? sum
             }

@@ -17,8 +17,8 @@ typealias OperatorBuilder = (OperatorContext) throws -> Kernel
 struct OperatorContext {
     /// The vertex, with its node's attributes, opset version and number of inputs and outputs.
     let vertex: Vertex
-    /// For every input slot, the tensor when it is known before any data is (initialisers, folded constants).
-    let constants: [Tensor?]
+    /// For every input slot, the tensor when it is known before any data is (initialisers, and what follows from them).
+    let constants: KnownInputs
     /// For every input slot, the element type in the model, where it is known; the engine may hold another.
     var inputTypes: [ElementType?] = []
 

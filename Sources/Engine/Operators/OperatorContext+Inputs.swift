@@ -13,7 +13,7 @@ extension OperatorContext {
 
     /// A reader of the integers in `slot`: a constant is read once, here; anything else on every run.
     func integers(in slot: Int) throws -> IntegerReader {
-        if let constant = optional(constants, slot) {
+        if let constant = constants[slot] {
             let values = try constant.elements(as: Int.self)
             return { _ in values }
         }
@@ -25,7 +25,7 @@ extension OperatorContext {
 
     /// A reader of the real numbers in `slot`, in double precision. For arguments such as scales, never for data.
     func reals(in slot: Int) throws -> ([Tensor?]) throws -> [Double]? {
-        if let constant = optional(constants, slot) {
+        if let constant = constants[slot] {
             let values = try constant.elements(as: Double.self)
             return { _ in values }
         }

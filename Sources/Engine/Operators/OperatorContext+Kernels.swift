@@ -5,7 +5,7 @@ internal import Torch
 /// What most builders do with attributes and inputs.
 extension OperatorContext {
     /// The tensor in a slot, when it is known before any data is.
-    func constant(_ slot: Int) -> Tensor? { slot < constants.count ? constants[slot] : nil }
+    func constant(_ slot: Int) -> Tensor? { constants[slot] }
 
     /// The element type that the model gives an input slot.
     func inputType(_ slot: Int) -> ElementType? { slot < inputTypes.count ? inputTypes[slot] : nil }

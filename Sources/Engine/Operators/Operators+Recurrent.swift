@@ -21,12 +21,12 @@ extension Operators {
         let size = try context.node.int("hidden_size", default: nil)
         let hasBias = context.vertex.inputs.count > 3 && context.vertex.inputs[3] != nil
         var prepared: [Tensor]?
-        if layer.torchOperation != nil, let w = context.optional(context.constants, 1),
-            let r = context.optional(context.constants, 2),
-            !hasBias || context.optional(context.constants, 3) != nil
+        if layer.torchOperation != nil, let w = context.constant(1),
+            let r = context.constant(2),
+            !hasBias || context.constant(3) != nil
         {
-            try requireShapes(w, r, context.optional(context.constants, 3), layer, size)
-            prepared = try layer.torchWeights(w, r, context.optional(context.constants, 3))
+            try requireShapes(w, r, context.constant(3), layer, size)
+            prepared = try layer.torchWeights(w, r, context.constant(3))
         }
         return { [prepared] inputs in
             let given = try context.required(inputs, 0)

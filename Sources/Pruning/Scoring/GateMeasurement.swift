@@ -17,20 +17,25 @@ struct GateMeasurement {
     /// ∂²L/∂z_e∂z_f or its approximation; empty unless asked for.
     private(set) var matrix: [[Double]]
     /// The edges whose influence their gradients do not show, and why.
-    private(set) var gaps: [GradientGap] = []
+    private(set) var gaps: [NonDifferentiablePath] = []
 
-    /// - Parameter blocks: the samples to measure on, block by block; all of them unless given.
+    private let state: Mask
+
+    /// - Parameters:
+    ///   - state: what is removed already: derivatives are those of the pruned model.
+    ///   - blocks: the samples to measure on, block by block; all of them unless given.
     /// - Throws: `EngineError` or libtorch's error where an operator has no derivative at all.
     init(
-        _ workload: Workload, edges: [Edge], curvature: Curvature = .none, wantsSquares: Bool = false,
+        _ workload: Workload, edges: [Edge], at state: Mask = .empty, curvature: Curvature = .none, wantsSquares: Bool = false,
         blocks: [[Int]]? = nil, interruption: Interruption? = nil, observer: (any PruneObserver)? = nil
     ) throws {
         self.edges = edges
+        self.state = state
         gradients = edges.map { _ in 0 }
         squares = wantsSquares ? edges.map { _ in 0 } : nil
         matrix = curvature == .none ? [] : edges.map { _ in edges.map { _ in 0 } }
         let gates = try GateEvaluator(
-            workload.network, dataset: workload.dataset, loss: workload.loss, edges: edges)
+            workload.network, dataset: workload.dataset, loss: workload.loss, edges: edges, state: state)
         let evaluator = try workload.evaluator()
         let division = workload.division
         let blocks = blocks ?? BlockList(naturalOrder: division.sharding).samples
@@ -77,7 +82,7 @@ struct GateMeasurement {
     ) throws {
         guard !gaps.isEmpty else { return }
         let scores = try evaluator.evaluate(
-            state: .empty, samples: samples, expansions: [nil] + gaps.map { Unit($0.edge) })
+            state: state, samples: samples, expansions: [nil] + gaps.map { Unit($0.edge) })
         for (gap, pruned) in zip(gaps, scores.dropFirst()) {
             guard let position = edges.firstIndex(of: gap.edge) else { continue }
             let slopes = zip(scores[0].losses, pruned.losses).map { Double($0) - Double($1) }

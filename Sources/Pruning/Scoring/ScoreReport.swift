@@ -42,7 +42,9 @@ public struct ScoreReport: Encodable, Sendable {
     public let lossFunction: String
     /// Samples that were measured.
     public let samples: Int
-    /// The unpruned model.
+    /// What was removed beforehand; `nil` where nothing was.
+    public let removed: [NamedEdge]?
+    /// The model that edges are removed from.
     public let base: Evaluation.Measured
     /// In canonical order of edges.
     public let scores: [Entry]
@@ -65,9 +67,13 @@ public struct ScoreReport: Encodable, Sendable {
         observer: (any PruneObserver)? = nil
     ) async throws {
         let graph = workload.graph
-        let edges = try Candidates(of: graph, selection: options.candidates, costs: workload.costs)
-            .representatives
-        let unpruned = try await workload.measure(.empty, observer: observer)
+        for unit in options.state.units { try graph.requireCandidate(unit) }
+        let candidates = try Candidates(of: graph, selection: options.candidates, costs: workload.costs)
+        let edges =
+            options.state.isEmpty
+            ? candidates.representatives : candidates.expansions(of: options.state, in: graph).compactMap(\.plainEdge)
+        removed = options.state.isEmpty ? nil : options.state.units.map { NamedEdge($0.edge, in: graph) }
+        let unpruned = try await workload.measure(options.state, observer: observer)
         guard unpruned.loss.isFinite else {
             throw SearchError.baseNotFinite(samples: unpruned.nonFiniteLosses)
         }
@@ -76,7 +82,7 @@ public struct ScoreReport: Encodable, Sendable {
         var exact = [State?](repeating: nil, count: edges.count)
         if options.measuresExactly {
             exact = try await workload.exactSingles(
-                of: edges, objective: options.objective, base: unpruned, interruption: interruption,
+                of: edges, at: options.state, objective: options.objective, base: unpruned, interruption: interruption,
                 observer: observer)
         }
         criterion = used
@@ -122,7 +128,7 @@ public struct ScoreReport: Encodable, Sendable {
         while true {
             do {
                 let found = try workload.scores(
-                    of: edges, by: criterion, objective: options.objective, seed: options.seed,
+                    of: edges, at: options.state, by: criterion, objective: options.objective, seed: options.seed,
                     interruption: interruption, observer: observer)
                 warnings += found.gaps.map { "\($0): its measured change stands in for the gradient" }
                 for (edge, value) in zip(edges, found.values) where value == nil {

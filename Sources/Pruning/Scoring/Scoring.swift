@@ -12,6 +12,8 @@ public struct ScoreOptions: Sendable, Hashable {
     public var candidates: CandidateSelection
     /// What the Taylor criteria and the exact order make small.
     public var objective: Objective
+    /// What is removed before anything is scored.
+    public var state: Mask
     /// Seeds the criterion `random`.
     public var seed: UInt64
     /// Whether every candidate's exact change is measured too.
@@ -20,11 +22,12 @@ public struct ScoreOptions: Sendable, Hashable {
     /// Options as the command line gives them.
     public init(
         criterion: Criterion, candidates: CandidateSelection = .branches, objective: Objective = .absolute,
-        seed: UInt64 = 0, measuresExactly: Bool = false
+        state: Mask = .empty, seed: UInt64 = 0, measuresExactly: Bool = false
     ) {
         self.criterion = criterion
         self.candidates = candidates
         self.objective = objective
+        self.state = state
         self.seed = seed
         self.measuresExactly = measuresExactly
     }
@@ -37,15 +40,16 @@ struct Scores {
     var changes: [Double?]?
     /// The second derivatives that were used.
     var matrix: [[Double]] = []
-    var gaps: [GradientGap] = []
+    var gaps: [NonDifferentiablePath] = []
 }
 
 extension Workload {
     /// The scores of `edges` by one criterion.
     ///
+    /// - Parameter state: what is removed already: scores are those of the pruned model.
     /// - Throws: `EngineError`, or libtorch's error where an operator lacks a derivative that the criterion needs.
     func scores(
-        of edges: [Edge], by criterion: Criterion, objective: Objective, seed: UInt64,
+        of edges: [Edge], at state: Mask = .empty, by criterion: Criterion, objective: Objective, seed: UInt64,
         interruption: Interruption?, observer: (any PruneObserver)? = nil
     ) throws -> Scores {
         func predicted(
@@ -66,26 +70,27 @@ extension Workload {
         switch criterion {
         case .taylor1:
             return predicted(
-                try GateMeasurement(self, edges: edges, interruption: interruption, observer: observer)
+                try GateMeasurement(
+                    self, edges: edges, at: state, interruption: interruption, observer: observer)
             ) { _ in 0 }
         case .taylor2, .taylor2Full, .gaussNewton:
             let measured = try GateMeasurement(
-                self, edges: edges, curvature: criterion == .gaussNewton ? .gaussNewton : .hessian,
+                self, edges: edges, at: state, curvature: criterion == .gaussNewton ? .gaussNewton : .hessian,
                 interruption: interruption, observer: observer)
             let rowSums: ((Int) -> Double)? =
                 criterion == .taylor2Full ? { measured.matrix[$0].reduce(0, +) } : nil
             return predicted(measured, { measured.matrix[$0][$0] }, share: rowSums)
         case .fisher:
             let measured = try GateMeasurement(
-                self, edges: edges, wantsSquares: true, interruption: interruption, observer: observer)
+                self, edges: edges, at: state, wantsSquares: true, interruption: interruption, observer: observer)
             let values = (measured.squares ?? []).map { $0.isFinite ? $0 / 2 : nil }
             return Scores(values: values, changes: values, gaps: measured.gaps)
-        case .flow: return Scores(values: try codingRates(of: edges, interruption: interruption))
+        case .flow: return Scores(values: try codingRates(of: edges, at: state, interruption: interruption))
         case .magnitude:
-            let norms = try WeightSaliency(network, dataset: dataset).magnitudes(of: edges)
+            let norms = try WeightSaliency(network, dataset: dataset, state: state).magnitudes(of: edges)
             return Scores(values: norms.map { $0.isFinite ? $0 : nil })
         case .synflow:
-            return Scores(values: try WeightSaliency(network, dataset: dataset).synapticFlow(of: edges))
+            return Scores(values: try WeightSaliency(network, dataset: dataset, state: state).synapticFlow(of: edges))
         case .random:
             var random = SplitMix64(seed: seed)
             return Scores(values: edges.map { _ in Double.random(in: 0..<1, using: &random) })
@@ -93,8 +98,8 @@ extension Workload {
     }
 
     /// Coding rates, averaged over the blocks by their number of samples.
-    private func codingRates(of edges: [Edge], interruption: Interruption?) throws -> [Double?] {
-        let gates = try GateEvaluator(network, dataset: dataset, loss: loss, edges: edges)
+    private func codingRates(of edges: [Edge], at state: Mask, interruption: Interruption?) throws -> [Double?] {
+        let gates = try GateEvaluator(network, dataset: dataset, loss: loss, edges: edges, state: state)
         var sums = [Double?](repeating: 0, count: edges.count)
         for samples in BlockList(naturalOrder: division.sharding).samples {
             try interruption?.check()
@@ -106,9 +111,9 @@ extension Workload {
         return sums.map { $0.map { $0 / Double(dataset.samples) } }
     }
 
-    /// The exact state of each edge's removal; `nil` where a loss is no finite number.
+    /// The exact state of each edge's removal from `state`; `nil` where a loss is no finite number.
     func exactSingles(
-        of edges: [Edge], objective: Objective, base: State, interruption: Interruption?,
+        of edges: [Edge], at state: Mask = .empty, objective: Objective, base: State, interruption: Interruption?,
         observer: (any PruneObserver)? = nil
     ) async throws -> [State?] {
         let work = CountedWork(
@@ -120,12 +125,12 @@ extension Workload {
             try interruption?.check()
         })
         let expansions = edges.map { edge in
-            let variant = Variant(Mask([Unit(edge)]))
+            let variant = Variant(state.removing(Unit(edge)))
             return Expansion(
                 parent: 0, unit: Unit(edge), variant: variant, cost: costs.cost(of: variant.mask))
         }
         let level = Level(
-            number: 1, parents: [FrontierState(unmeasured: Variant(.empty), division)], expansions: expansions,
+            number: 1, parents: [FrontierState(unmeasured: Variant(state), division)], expansions: expansions,
             keep: expansions.count, baseLoss: base.loss, objective: objective)
         let outcome = try await local.run(LevelRace(level, division: division, usesBounds: false)).outcome()
         let found = Dictionary(outcome.best.compactMap { state in state.unit.map { ($0, state) } }) {

@@ -11,7 +11,7 @@ extension GateTests {
         /// The mean loss of the vision transformer (all its layers are smooth) with its gates set to `gates`.
         private struct DoubleModel {
             let evaluator: GateEvaluator
-            let plan: Plan
+            let model: Specialisation
             let inputs: [Tensor]
             let samples: [Int]
 
@@ -20,7 +20,7 @@ extension GateTests {
                 self.samples = Array(0..<samples)
                 let graph = evaluator.network.graph
                 inputs = try evaluator.inputs(self.samples).map { try $0.converted(to: .float64) }
-                plan = try Plan(
+                model = try Specialisation(
                     graph: graph,
                     weights: graph.values.map { value in
                         try value.constant.map {
@@ -31,18 +31,18 @@ extension GateTests {
                     }, inputs: inputs)
             }
 
-            func block(_ gates: [Double]) throws -> GatedBlock {
+            func block(_ gates: [Double], under state: Mask = .empty) throws -> GatedBlock {
                 try GatedBlock(
-                    plan: plan, inputs: inputs,
+                    Activations(model, inputs: inputs),
                     gates: Gates(
                         on: evaluator.edges, axes: evaluator.edges.map { _ in nil }, samples: samples.count,
                         values: gates,
-                        type: .float64), terms: evaluator.terms,
+                        type: .float64), state: state, terms: evaluator.terms,
                     compared: evaluator.terms.block(samples) { [] })
             }
 
-            func loss(_ gates: [Double]) throws -> Double {
-                try block(gates).losses.elements(as: Double.self).reduce(0, +) / Double(samples.count)
+            func loss(_ gates: [Double], under state: Mask = .empty) throws -> Double {
+                try block(gates, under: state).losses.elements(as: Double.self).reduce(0, +) / Double(samples.count)
             }
         }
 
@@ -75,18 +75,53 @@ extension GateTests {
             #expect(distance(chosen.map { found.matrix[$0][$0] } + [found.matrix[0][7]], curvatures) < 1e-4)
         }
 
+        /// The gradients are those of the model that is left: differences of its loss say the same.
+        @Test func gradientsOfAPrunedModelAgreeWithFiniteDifferences() throws {
+            let reference = try GateReference.named("digits-vit")
+            let model = try DoubleModel(reference, samples: 8)
+            let network = model.evaluator.network
+            let edges = model.evaluator.edges
+            let candidates = try Candidates(of: network.graph, selection: .branches)
+            let state = Mask([Unit(edges[3]), Unit(edges[edges.count - 4])])
+            let left = candidates.expansions(of: state, in: network.graph).map(\.edge).filter(edges.contains)
+            #expect(left.count > 10)
+            let pruned = try GateEvaluator(
+                network, dataset: model.evaluator.dataset, loss: .crossEntropy, edges: left, state: state)
+            let weights = model.samples.map { _ in 1 / Float(model.samples.count) }
+            let found = try pruned.hessian(samples: model.samples, weights: weights)
+            let step = 1e-3
+            let chosen = [0, 5, left.count - 1]
+            func loss(_ edge: Edge, _ move: Double) throws -> Double {
+                var gates = edges.map { _ in 1.0 }
+                if let index = edges.firstIndex(of: edge) { gates[index] += move * step }
+                return try model.loss(gates, under: state)
+            }
+            var (slopes, curvatures): ([Double], [Double]) = ([], [])
+            for index in chosen {
+                let (down, center, up) = (
+                    try loss(left[index], -1), try loss(left[index], 0), try loss(left[index], 1)
+                )
+                slopes.append((up - down) / (2 * step))
+                curvatures.append((up - 2 * center + down) / (step * step))
+            }
+            #expect(distance(chosen.map { found.gradient[$0] ?? .nan }, slopes) < 1e-4)
+            #expect(distance(chosen.map { found.matrix[$0][$0] }, curvatures) < 1e-4)
+            // They are not those of the whole model.
+            let whole = try model.evaluator.gradients(samples: model.samples, weights: weights)
+            let same = left.map { edge in edges.firstIndex(of: edge).flatMap { whole.totals[$0] } ?? .nan }
+            #expect(distance(found.gradient.map { $0 ?? .nan }, same) > 1e-2)
+        }
+
         @Test func openGatesChangeNoBitOfTheOutputs() throws {
             for name in GateReference.names {
                 let reference = try GateReference.named(name)
                 let evaluator = try GateReference.evaluator(name, reference)
                 let samples = Array(0..<8)
                 let inputs = try evaluator.inputs(samples)
-                var pass = try GatedPass(
-                    plan: evaluator.network.plan(for: inputs), inputs: inputs,
-                    gates: Gates(on: [], axes: [], samples: samples.count))
+                var activations = try evaluator.activations(of: inputs)
                 let output = evaluator.network.graph.outputs[0].value
-                try pass.compute([output])
-                let plain = try #require(pass[output])
+                try activations.compute([output], recording: Activations.Recording(gates: Gates()))
+                let plain = try #require(activations[output])
                 let gated = try evaluator.block(samples, axes: evaluator.edgeAxes).outputs[0]
                 #expect(try plain.bytes() == gated.bytes())
             }

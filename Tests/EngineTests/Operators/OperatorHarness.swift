@@ -28,11 +28,12 @@ struct OneNode {
             outputs: (0..<outputs).map { inputs.count + $0 }, captured: [])
         let context = OperatorContext(
             vertex: vertex,
-            constants: inputs.enumerated().map { constants.contains($0.offset) ? $0.element : nil })
+            constants: KnownInputs(
+                inputs.enumerated().map { constants.contains($0.offset) ? $0.element : nil }))
         guard let builder = Operators.builder(domain: "", operation: operation) else {
             throw EngineError.unsupported(index: 0, name: vertex.name, operation: operation)
         }
-        return try Plan.compute(vertex, builder(context), inputs).compactMap { $0 }
+        return try Program.compute(vertex, builder(context), inputs).compactMap { $0 }
     }
 }
 

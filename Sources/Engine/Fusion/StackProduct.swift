@@ -9,7 +9,7 @@ internal import Torch
 /// together again, cost nothing. A mask that removes an edge between the layers has them computed one by one.
 struct StackProduct {
     /// How the last of the layers is computed together with the product.
-    let form: Plan.Form
+    let form: Specialisation.Form
 
     /// The product that `last` is, or that it alone scales or transposes.
     init?(endingIn last: Vertex, _ pattern: Pattern) {
@@ -26,7 +26,7 @@ struct StackProduct {
                 let scale = last.operation == "Mul" ? Double(factor) : 1 / Double(factor)
                 guard scale.isNormal else { continue }
                 self.init(
-                    product, pattern, scale: scale, joints: [Edge(node: last.index, slot: slot)])
+                    product, pattern, scale: scale, fusedEdges: [Edge(node: last.index, slot: slot)])
                 return
             }
             return nil
@@ -38,14 +38,14 @@ struct StackProduct {
             swapped.swapAt(order.count - 3, order.count - 2)
             guard order == swapped else { return nil }
             self.init(
-                product, pattern, isSwapped: true, joints: [Edge(node: last.index, slot: 0)])
+                product, pattern, isSwapped: true, fusedEdges: [Edge(node: last.index, slot: 0)])
         default:
             return nil
         }
     }
 
     private init?(
-        _ product: Vertex, _ pattern: Pattern, scale: Double = 1, isSwapped: Bool = false, joints: [Edge] = []
+        _ product: Vertex, _ pattern: Pattern, scale: Double = 1, isSwapped: Bool = false, fusedEdges: [Edge] = []
     ) {
         guard product.inputs.count == 2, let left = product.inputs[0], let right = product.inputs[1],
             let rows = pattern.shapes[left], let columns = pattern.shapes[right], rows.count >= 3,
@@ -53,12 +53,12 @@ struct StackProduct {
             ![left, right].contains(where: { pattern.graph.values[$0].hasDynamicShape }),
             !isSwapped || rows.count >= 4
         else { return nil }
-        form = Plan.Form(
+        form = Specialisation.Form(
             vertex: product.index,
             kernel: { inputs in
                 guard let left = inputs[0], let right = inputs[1] else { return [nil] }
                 return [try multiplyStacks(.tensor(left), .tensor(right), .double(scale), .bool(isSwapped))]
-            }, inputs: product.inputs, joints: joints)
+            }, inputs: product.inputs, fusedEdges: fusedEdges)
     }
 }
 

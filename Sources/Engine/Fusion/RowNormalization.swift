@@ -6,7 +6,7 @@ internal import Torch
 /// fast as libtorch's, and not recorded for gradients.
 struct RowNormalization {
     /// How the vertex is computed.
-    let form: Plan.Form
+    let form: Specialisation.Form
 
     /// `nil` where the vertex is something else, or gives out mean and deviation as well.
     init?(_ vertex: Vertex, _ pattern: Pattern) throws {
@@ -19,7 +19,7 @@ struct RowNormalization {
             [scale, bias].allSatisfy({ $0.shape == shape.suffix(1) })
         else { return nil }
         let epsilon = Double(try vertex.node.float("epsilon", default: 1e-5))
-        form = Plan.Form(
+        form = Specialisation.Form(
             vertex: vertex.index,
             kernel: { inputs in
                 guard let x = inputs[0] else { return [nil] }

@@ -9,14 +9,14 @@ internal import Torch
 /// one by one. The vertex that opset 20 has for it is computed by the same kernel.
 struct Gelu {
     /// How the last of the layers is computed together with the others.
-    let form: Plan.Form
+    let form: Specialisation.Form
 
     /// The GELU whose last layer is `last`; `nil` where it is none, or something else reads what lies between.
     init?(endingIn last: Vertex, _ pattern: Pattern) throws {
         if last.operation == "Gelu", last.node.domain.isEmpty, let x = last.inputs[0],
             try last.node.string("approximate", default: "none") == "none"
         {
-            self.init(last, x: x, joints: [])
+            self.init(last, x: x, fusedEdges: [])
             return
         }
         guard last.operation == "Mul" else { return nil }
@@ -28,7 +28,7 @@ struct Gelu {
                 else { continue }
                 self.init(
                     last, x: error.input,
-                    joints: error.joints + [whole.edge]
+                    fusedEdges: error.fusedEdges + [whole.edge]
                         + [0, 1].map { Edge(node: inner.index, slot: $0) })
                 return
             }
@@ -42,25 +42,25 @@ struct Gelu {
             else { continue }
             self.init(
                 last, x: error.input,
-                joints: error.joints + [product.edge] + [0, 1].map { Edge(node: last.index, slot: $0) })
+                fusedEdges: error.fusedEdges + [product.edge] + [0, 1].map { Edge(node: last.index, slot: $0) })
             return
         }
         return nil
     }
 
-    private init(_ last: Vertex, x: Int, joints: [Edge]) {
-        form = Plan.Form(
+    private init(_ last: Vertex, x: Int, fusedEdges: [Edge]) {
+        form = Specialisation.Form(
             vertex: last.index,
             kernel: { inputs in
                 guard let x = inputs[0] else { return [nil] }
                 return [try gelu(.tensor(x))]
-            }, inputs: [x], joints: joints)
+            }, inputs: [x], fusedEdges: fusedEdges)
     }
 }
 
 extension Pattern {
     /// x and the edges up from it, where a value is 1 + erf(x/√2).
-    fileprivate func error(_ value: Int) -> (input: Int, joints: [Edge])? {
+    fileprivate func error(_ value: Int) -> (input: Int, fusedEdges: [Edge])? {
         guard let sum = producer(value, "Add"), let one = products(sum, withConstant: 1).first,
             let erf = producer(one.value, "Erf"), let scaled = erf.inputs[0]
         else { return nil }

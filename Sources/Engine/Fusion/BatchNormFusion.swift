@@ -5,20 +5,20 @@ internal import Torch
 /// A batch normalization taken into the convolution before it: γ(w∗x + b − μ)/√(σ² + ε) + β is a convolution too.
 ///
 /// Exporters mostly do this; models that were not exported for inference come with the two layers apart.
-/// Which of the two forms is computed follows from the mask alone (`Schedule.form`), so an expansion's bits do not
-/// depend on where its pass started.
-struct BatchNormFolding {
+/// Which of the two forms is computed follows from the mask alone (`Cuts.form`), so an expansion's bits do not depend on
+/// where its activations come from.
+struct BatchNormFusion {
     /// The convolution's vertex.
     let convolution: Int
     /// Its weight with every output channel scaled, and its new bias.
     let weight: Tensor
     let bias: Tensor
 
-    /// The foldings of a graph, by the normalization's vertex.
+    /// Those of a graph, by the normalization's vertex.
     ///
     /// - Parameter weights: the tensor of every initialiser, by value index.
-    static func all(in graph: Graph, weights: [Tensor?]) throws -> [Int: BatchNormFolding] {
-        var all: [Int: BatchNormFolding] = [:]
+    static func all(in graph: Graph, weights: [Tensor?]) throws -> [Int: BatchNormFusion] {
+        var all: [Int: BatchNormFusion] = [:]
         let outputs = Set(graph.outputs.map(\.value))
         let captured = Set(graph.vertices.flatMap(\.captured))
         for vertex in graph.vertices where vertex.operation == "BatchNormalization" {
@@ -26,7 +26,7 @@ struct BatchNormFolding {
                 !outputs.contains(input), !captured.contains(input),
                 let producer = graph.values[input].producer
             else { continue }
-            all[vertex.index] = try BatchNormFolding(of: vertex, into: graph.vertices[producer], weights)
+            all[vertex.index] = try BatchNormFusion(of: vertex, into: graph.vertices[producer], weights)
         }
         return all
     }
@@ -49,7 +49,7 @@ struct BatchNormFolding {
         let hasBias = convolution.inputs.count > 2 && convolution.inputs[2] != nil
         let offset = constant(convolution, 2)
         guard !hasBias || offset?.shape == [weight.shape[0]] else { return nil }
-        // In double precision: the folded layer rounds once where the two layers round twice.
+        // In double precision: the fused layer rounds once where the two layers round twice.
         let epsilon = Double(try normalization.node.float("epsilon", default: 1e-5))
         let deviation = try squareRoot(.tensor(variance.converted(to: .float64) + epsilon))
         let factor = try scale.converted(to: .float64) / deviation
@@ -63,10 +63,10 @@ struct BatchNormFolding {
         bias = try (difference * factor + shift.converted(to: .float64)).converted(to: .float32)
     }
 
-    /// The folded layer.
+    /// The fused layer.
     ///
     /// - Parameter normalization: the layer after the convolution.
-    func form(in normalization: Vertex, _ pattern: Pattern) throws -> Plan.Form {
+    func form(in normalization: Vertex, _ pattern: Pattern) throws -> Specialisation.Form {
         let vertex = pattern.graph.vertices[convolution]
         guard let builder = Operators.builder(domain: vertex.node.domain, operation: vertex.operation) else {
             throw EngineError.unsupported(
@@ -74,9 +74,9 @@ struct BatchNormFolding {
         }
         let kernel = try builder(OperatorContext(vertex: vertex, constants: [nil, weight, bias]))
         let (weight, bias) = (weight, bias)
-        return Plan.Form(
+        return Specialisation.Form(
             vertex: vertex.index, kernel: { try kernel([$0[0], weight, bias]) }, inputs: [vertex.inputs[0]],
-            joints: [Edge(node: normalization.index, slot: 0)])
+            fusedEdges: [Edge(node: normalization.index, slot: 0)])
     }
 }
 

@@ -38,7 +38,7 @@ private let weights: [Float] = [0.5, -0.3, 0.8, -0.6, 0.1, 0.4, 0.7, -0.9, 0.2, 
 private let ones = [Float](repeating: 1, count: 4)
 
 extension GateTests {
-    @Suite struct GradientGapTests {
+    @Suite struct NonDifferentiablePathTests {
         /// The edges into node 0 and the two into the Add at the end.
         private let edges = [Edge(node: 0, slot: 0), Edge(node: 1, slot: 0), Edge(node: 1, slot: 1)]
 

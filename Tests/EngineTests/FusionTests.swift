@@ -28,8 +28,8 @@ struct Together: Sendable, CustomTestStringConvertible {
     ]
 }
 
-@Suite("Layers that are computed together")
-struct TogetherTests {
+@Suite("Layers that are fused")
+struct FusionTests {
     private func inputs(_ fixture: ModelFixture) throws -> [Tensor] {
         try fixture.graph.inputs.map { try Tensor(fixture.dataset.gather([0, 1, 2], from: $0.name)) }
     }
@@ -37,11 +37,11 @@ struct TogetherTests {
     /// The values of some tensors under a mask.
     private func values(_ wanted: [Int], _ mask: Mask, _ fixture: ModelFixture) throws -> [[Float]] {
         let inputs = try inputs(fixture)
-        let plan = try fixture.network.plan(for: inputs)
-        let schedule = Schedule(plan: plan, mask: mask, wanted: wanted)
-        var pass = Pass(plan: plan, inputs: inputs)
-        try pass.compute(schedule.steps, cuts: schedule.cuts) { wanted.contains($0) }
-        return try wanted.map { try #require(pass[$0]).elements() }
+        let model = try fixture.network.specialisation(for: inputs)
+        let schedule = Schedule(model, mask: mask, wanted: wanted)
+        var activations = Activations(model, inputs: inputs)
+        try activations.compute(schedule) { wanted.contains($0) }
+        return try wanted.map { try #require(activations[$0]).elements() }
     }
 
     /// The vertex after the first MatMul that is followed by such an operator, and whose operands pass the test.
@@ -63,17 +63,17 @@ struct TogetherTests {
     func together(_ counts: Together) throws {
         let fixture = try ModelFixture(counts.model)
         let inputs = try inputs(fixture)
-        let plan = try fixture.network.plan(for: inputs)
+        let model = try fixture.network.specialisation(for: inputs)
         let output = fixture.graph.outputs[0].value
-        let folded = Schedule(plan: plan, mask: .empty, wanted: [output])
-        let plain = Schedule(plan: plan, mask: .empty, wanted: [output], isFolded: false)
+        let fused = Schedule(model, mask: .empty, wanted: [output])
+        let plain = Schedule(model, mask: .empty, wanted: [output], isFused: false)
         #expect(
-            plain.steps.count - folded.steps.count
+            plain.steps.count - fused.steps.count
                 == counts.linear + counts.scaled + counts.transposed + 4 * counts.gelu)
         let values = try values([output], .empty, fixture)[0]
         // Layer by layer, as for gradients.
-        var apart = try GatedPass(plan: plan, inputs: inputs, gates: Gates(on: [], axes: [], samples: 3))
-        try apart.compute([output])
+        var apart = Activations(model, inputs: inputs)
+        try apart.compute([output], recording: Activations.Recording(gates: Gates()))
         let expected: [Float] = try #require(apart[output]).elements()
         let largest = expected.map(abs).max() ?? 0
         for (left, right) in zip(values, expected) { #expect(abs(left - right) <= 1e-5 * largest) }
@@ -114,8 +114,8 @@ struct TogetherTests {
     func between() throws {
         let fixture = try ModelFixture("bert")
         let (product, scaled, slot) = try #require(pair("Mul", fixture, weighted: false))
-        let plan = try fixture.network.plan(for: inputs(fixture))
-        let factor: [Float] = try #require(plan.constants[scaled.inputs[1 - slot] ?? 0]).elements()
+        let model = try fixture.network.specialisation(for: inputs(fixture))
+        let factor: [Float] = try #require(model.constants[scaled.inputs[1 - slot] ?? 0]).elements()
         let found = try values([product.outputs[0] ?? 0, scaled.outputs[0] ?? 0], .empty, fixture)
         let largest = found[1].map(abs).max() ?? 0
         for (whole, part) in zip(found[0], found[1]) {

@@ -6,7 +6,7 @@ import Torch
 @testable import Engine
 
 @Suite("A batch normalization after a convolution")
-struct FoldingTests {
+struct NormalizationFusionTests {
     /// The only fixture whose exporter left normalizations behind convolutions.
     private let fixture: ModelFixture
     private let inputs: [Tensor]
@@ -19,21 +19,21 @@ struct FoldingTests {
     }
 
     /// The output under a mask, and the number of steps that it takes.
-    private func output(_ mask: Mask, _ plan: Plan) throws -> (values: [Float], steps: Int) {
+    private func output(_ mask: Mask, _ model: Specialisation) throws -> (values: [Float], steps: Int) {
         let output = fixture.graph.outputs[0].value
-        let schedule = Schedule(plan: plan, mask: mask, wanted: [output])
-        var pass = Pass(plan: plan, inputs: inputs)
-        try pass.compute(schedule.steps, cuts: schedule.cuts) { $0 == output }
-        return (try #require(pass[output]).elements(), schedule.steps.count)
+        let schedule = Schedule(model, mask: mask, wanted: [output])
+        var activations = Activations(model, inputs: inputs)
+        try activations.compute(schedule) { $0 == output }
+        return (try #require(activations[output]).elements(), schedule.steps.count)
     }
 
     private func expectAlike(_ mask: Mask, savedSteps: Int? = nil) throws {
-        let folded = try output(mask, fixture.network.plan(for: inputs))
+        let fused = try output(mask, fixture.network.specialisation(for: inputs))
         let weights = try fixture.graph.values.map { try $0.constant.map { try Tensor($0) } }
-        let apart = try output(mask, Plan(graph: fixture.graph, weights: weights, inputs: inputs))
-        if let savedSteps { #expect(apart.steps - folded.steps == savedSteps) }
+        let apart = try output(mask, Specialisation(graph: fixture.graph, weights: weights, inputs: inputs))
+        if let savedSteps { #expect(apart.steps - fused.steps == savedSteps) }
         let largest = apart.values.map(abs).max() ?? 0
-        for (left, right) in zip(folded.values, apart.values) { #expect(abs(left - right) <= 5e-6 * largest) }
+        for (left, right) in zip(fused.values, apart.values) { #expect(abs(left - right) <= 5e-6 * largest) }
     }
 
     /// 31 of its normalizations follow a convolution that nothing else reads, by the onnx package's count.

@@ -1,7 +1,7 @@
 internal import ComputationGraph
 
-/// What passes take, as far as it matters for the choice between two ways to the same values.
-struct Efforts {
+/// What computing vertices takes, as far as it matters for the choice between two ways to the same values.
+struct ComputeCost {
     private let ofVertex: [Int]
     private var dependingOn: [Int: Int] = [:]
 
@@ -12,7 +12,7 @@ struct Efforts {
         let costs = CostModel(graph: graph, shapes: shapes, samples: 1)
         ofVertex = graph.vertices.map { vertex in
             let elements = vertex.outputs.compactMap { $0.flatMap { shapes[$0] }?.reduce(1, *) }.reduce(0, +)
-            return costs.flops(of: vertex.index) + Efforts.operationsPerElement * elements
+            return costs.flops(of: vertex.index) + ComputeCost.operationsPerElement * elements
         }
     }
 
@@ -37,20 +37,14 @@ struct Efforts {
     }
 }
 
-extension Plan {
-    /// What a vertex takes, in operations.
-    func effort(of vertex: Int) -> Int { efforts.of(vertex) }
-
+extension Specialisation {
     /// What depends on the vertices that a unit's edges enter, themselves included, at the earliest of them.
     func extent(of unit: Unit) -> Int {
-        graph.edges(of: unit).reduce(0) { max($0, extent(of: $1)) }
+        graph.edges(of: unit).reduce(0) { max($0, program.cost.dependingOn($1.node, in: graph)) }
     }
 
-    /// What depends on the vertex that an edge enters, itself included.
-    func extent(of edge: Edge) -> Int { efforts.dependingOn(edge.node, in: graph) }
-
-    /// What a pass under one mask takes at least if it starts from a pass under another: all that depends on the earliest
-    /// edge that only one of them removes. `nil` where that is more than `limit`.
+    /// What computing under one mask takes at least if it starts from activations under another: all that depends on the
+    /// earliest unit that only one of them removes. `nil` where that is more than `limit`.
     func distance(_ left: Mask, _ right: Mask, within limit: Int) -> Int? {
         var distance = 0
         for (units, other) in [(left.units, right), (right.units, left)] {

@@ -1,16 +1,16 @@
 internal import ComputationGraph
 internal import Torch
 
-/// What the search for layers that are computed together looks things up in.
+/// What the search for layers to fuse looks things up in.
 struct Pattern {
     let graph: Graph
     /// The tensors that are known before any data, by value.
     let constants: [Tensor?]
-    /// The shape of every value computed so far.
+    /// The shape of every value.
     let shapes: [[Int]?]
     /// The normalizations that convolutions take in, by vertex.
-    var foldings: [Int: BatchNormFolding] = [:]
-    let transformed: TransformedWeights
+    let normalizations: [Int: BatchNormFusion]
+    let fused: FusedWeights
 
     /// The vertex of kind `operation` that computes a value which one other vertex alone reads.
     func producer(_ value: Int, _ operation: String) -> Vertex? {

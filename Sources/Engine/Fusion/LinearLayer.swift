@@ -7,7 +7,7 @@ internal import Torch
 /// that removes the edge between the two has them computed one by one.
 struct LinearLayer {
     /// How the addition is computed together with the product.
-    let form: Plan.Form
+    let form: Specialisation.Form
 
     /// The layer whose addition is `addition`; `nil` where it is none, or something else reads the product.
     init?(endingIn addition: Vertex, _ pattern: Pattern) {
@@ -20,14 +20,14 @@ struct LinearLayer {
                 bias.shape[0] == weight.shape[1]
             else { continue }
             let columns = weight.shape[1]
-            form = Plan.Form(
+            form = Specialisation.Form(
                 vertex: product.index,
                 kernel: { inputs in
                     guard let x = inputs[0] else { return [nil] }
                     let rows = try x.reshaped([x.count / max(weight.shape[0], 1), weight.shape[0]])
                     let result = try addProduct(.tensor(bias), .tensor(rows), .tensor(weight))
                     return [try x.rank == 2 ? result : result.reshaped(x.shape.dropLast() + [columns])]
-                }, inputs: [x], joints: [Edge(node: addition.index, slot: slot)])
+                }, inputs: [x], fusedEdges: [Edge(node: addition.index, slot: slot)])
             return
         }
         return nil

@@ -12,35 +12,35 @@ internal import Torch
 /// computed one by one.
 struct WinogradConvolution {
     /// How the last of the layers is computed together with the others.
-    let form: Plan.Form
+    let form: Specialisation.Form
 
     /// The convolution that ends in `last`; `nil` where it is none, or would not gain by it.
     init?(endingIn last: Vertex, _ pattern: Pattern) throws {
-        var joints: [Edge] = []
+        var fusedEdges: [Edge] = []
         var layer = last
         let isRectified = last.operation == "Relu" && last.node.domain.isEmpty
         if isRectified {
             guard let input = last.inputs[0],
                 let before = pattern.producer(input, "Conv") ?? pattern.producer(input, "BatchNormalization")
             else { return nil }
-            joints.append(Edge(node: last.index, slot: 0))
+            fusedEdges.append(Edge(node: last.index, slot: 0))
             layer = before
         }
-        let folding = pattern.foldings[layer.index]
-        if let folding {
-            joints.append(Edge(node: layer.index, slot: 0))
-            layer = pattern.graph.vertices[folding.convolution]
+        let fusion = pattern.normalizations[layer.index]
+        if let fusion {
+            fusedEdges.append(Edge(node: layer.index, slot: 0))
+            layer = pattern.graph.vertices[fusion.convolution]
         }
         guard layer.operation == "Conv", layer.node.domain.isEmpty, let x = layer.inputs[0],
-            let weight = folding?.weight ?? pattern.initializer(layer, 1),
-            folding != nil || layer.inputs.count < 3 || layer.inputs[2] == nil
+            let weight = fusion?.weight ?? pattern.initializer(layer, 1),
+            fusion != nil || layer.inputs.count < 3 || layer.inputs[2] == nil
                 || pattern.constant(layer, 2)?.scalarType == .float32,
             !pattern.graph.values[x].hasDynamicShape, let shape = pattern.shapes[x],
             let padding = try WinogradConvolution.padding(layer, over: shape, weight: weight),
-            let transformed = try pattern.transformed(weight)
+            let transformed = try pattern.fused.transformed(weight)
         else { return nil }
-        let bias = folding?.bias ?? pattern.constant(layer, 2)
-        form = Plan.Form(
+        let bias = fusion?.bias ?? pattern.constant(layer, 2)
+        form = Specialisation.Form(
             vertex: layer.index,
             kernel: { inputs in
                 guard let x = inputs[0] else { return [nil] }
@@ -49,7 +49,7 @@ struct WinogradConvolution {
                         .tensor(x), .tensor(weight), .tensor(transformed), .optional(bias), .ints(padding),
                         .bool(isRectified))
                 ]
-            }, inputs: [x], joints: joints)
+            }, inputs: [x], fusedEdges: fusedEdges)
     }
 
     /// The zeros around the input (top, left, bottom, right), where the convolution is one that gains.

@@ -2,86 +2,83 @@ internal import ComputationGraph
 internal import ONNX
 internal import Torch
 
-/// The model prepared for inputs of certain shapes.
+/// The model prepared for inputs of certain shapes. It knows no weights.
 ///
-/// Everything that depends on shapes alone (most of what exporters write around Reshape and Expand) is computed
-/// once, here; removing edges never changes a shape. What remains is a list of steps with their kernels.
-final class Plan {
-    /// A kernel and what it reads: through the input slots of `vertex`, which a mask may remove.
-    struct Form {
+/// Everything that depends on shapes alone (most of what exporters write around Reshape and Expand) is computed once, here;
+/// removing edges never changes a shape, and neither do other parameters. What depends on parameters alone is a parameter
+/// step, computed once per version of the parameters; what depends on data is a step, computed for every block.
+/// `Specialisation` makes it ready to run.
+final class Program {
+    /// One vertex that has to be computed.
+    struct Step {
         let vertex: Int
-        let kernel: Kernel
-        let inputs: [Int?]
-        /// The edges between the vertices that are computed together: none of them may be removed.
-        var joints: [Edge] = []
+        /// Its kernel; `nil` where the builder looked at the elements of a parameter, so that every version has its own.
+        let kernel: Kernel?
         /// How it is computed into the memory of one of its inputs, if it can be.
-        var inPlace: InPlaceForm?
-    }
-
-    /// One vertex that has to be computed for every block. By reference: passes go through the steps all the time.
-    final class Step {
-        let vertex: Int
-        /// The vertex by itself.
-        let plain: Form
-        /// The vertex together with some before it, or by a kernel without derivatives.
-        let folded: Form?
-        let outputs: [Int?]
-        /// Whether the vertex adds its two operands without broadcasting, so that a removed one can be passed over.
+        let inPlace: InPlaceForm?
+        /// Whether the vertex adds its two operands without broadcasting, so that one that reads zeros can be passed over.
         let isPlainAddition: Bool
-
-        init(vertex: Int, plain: Form, folded: Form?, outputs: [Int?], isPlainAddition: Bool) {
-            (self.vertex, self.plain, self.folded) = (vertex, plain, folded)
-            (self.outputs, self.isPlainAddition) = (outputs, isPlainAddition)
-        }
+        /// Whether it gives the same for inputs of any shapes.
+        let isShapeFree: Bool
     }
 
     let graph: Graph
-    /// The shapes of the model inputs that the plan was made for, in the order of `graph.inputs`.
+    /// The shapes of the model inputs that the program was made for, in the order of `graph.inputs`.
     let inputShapes: [[Int]]
-    /// In topological order.
+    /// The vertices that depend on data, in topological order.
     let steps: [Step]
-    /// For every vertex, its position in `steps`; `nil` when it is constant.
-    let stepOfVertex: [Int?]
-    /// Values that are the same for every block.
+    /// The vertices that depend on parameters and not on data, in topological order.
+    let parameterSteps: [Step]
+    /// Values that are the same for every block and every version of the parameters.
     let constants: [Tensor?]
     /// The shape of every value that the model computes.
     let shapes: [[Int]?]
-    /// The outputs of the unpruned model on the inputs that the plan was made with.
-    let probeOutputs: [Tensor]
-    /// What its vertices take.
-    var efforts: Efforts
+    /// The element type of every value that the model computes: float32 for all floating-point ones, unless the model is
+    /// computed in double precision.
+    let scalarTypes: [ScalarType?]
+    /// What computing its vertices costs.
+    var cost: ComputeCost
+    /// The outputs of the unpruned model on the inputs that the program was made with, until they are taken.
+    private var probeOutputs: [Tensor]
 
     /// Prepares `graph` by running it once, unmasked, on `inputs`.
     ///
     /// - Parameters:
     ///   - weights: the tensor of every initialiser, by value index.
-    ///   - foldings: the normalizations that convolutions take in, by vertex.
-    ///   - transformed: weights that other plans of the network have transformed already.
+    ///   - parameters: which of them are parameters.
     ///   - inputs: one tensor per model input, in the order of `graph.inputs`.
-    ///   - fuses: whether layers may be computed together.
     /// - Throws: `EngineError` that names the first node that is not supported or does not fit.
-    init(
-        graph: Graph, weights: [Tensor?], foldings: [Int: BatchNormFolding] = [:],
-        transformed: TransformedWeights = TransformedWeights(), inputs: [Tensor], fuses: Bool = true
-    ) throws {
+    init(graph: Graph, weights: [Tensor?], parameters: Set<Int>, inputs: [Tensor]) throws {
         self.graph = graph
         inputShapes = inputs.map(\.shape)
-        var constants = weights
+        // What is known before any data, with the parameters and what follows from them.
+        var known = weights
+        var isParameter = weights.indices.map { parameters.contains($0) }
+        var isShapeFree = weights.map { $0 != nil }
         var values = weights
         var shapes = weights.map { $0?.shape }
+        var scalarTypes = weights.map { $0?.scalarType }
         for (port, tensor) in zip(graph.inputs, inputs) {
             values[port.value] = tensor
             shapes[port.value] = tensor.shape
+            scalarTypes[port.value] = tensor.scalarType
         }
         var pending = graph.consumers.map(\.count)
-        var steps: [Step] = []
-        var stepOfVertex = [Int?](repeating: nil, count: graph.vertices.count)
+        var (steps, parameterSteps): ([Step], [Step]) = ([], [])
         let pinned = Set(graph.outputs.map(\.value))
         for index in graph.order {
             let vertex = graph.vertices[index]
-            let kernel = try Plan.kernel(of: vertex, in: graph, constants: constants)
-            let results = try Plan.compute(vertex, kernel, vertex.inputs.map { $0.flatMap { values[$0] } })
-            var isConstant = true
+            let reads = vertex.inputs.compactMap { $0 } + vertex.captured
+            let readsElements = !["Shape", "Size"].contains(vertex.operation)
+            let readsParameters = readsElements && reads.contains { isParameter[$0] }
+            let constants = KnownInputs(
+                vertex.inputs.map { $0.flatMap { known[$0] } },
+                watching: readsParameters
+                    ? vertex.inputs.indices.filter { vertex.inputs[$0].map { isParameter[$0] } ?? false } : [])
+            let kernel = try Program.kernel(of: vertex, in: graph, constants: constants)
+            let results = try Program.compute(vertex, kernel, vertex.inputs.map { $0.flatMap { values[$0] } })
+            var dependsOnData = false
+            let isFree = reads.allSatisfy { isShapeFree[$0] }
             for (position, output) in vertex.outputs.enumerated() {
                 guard let output else { continue }
                 guard position < results.count, let tensor = results[position] else {
@@ -90,51 +87,52 @@ final class Plan {
                         index: index, name: vertex.name, operation: vertex.operation,
                         reason: "output \(position) is not computed")
                 }
-                guard Plan.isPlausible(tensor.shape) else {
+                guard Program.isPlausible(tensor.shape) else {
                     throw EngineError.node(
                         index: index, name: vertex.name, operation: vertex.operation,
                         reason: "output \(position) has the absurd shape \(tensor.shape)")
                 }
                 shapes[output] = tensor.shape
+                scalarTypes[output] = tensor.scalarType
                 values[output] = tensor
+                isShapeFree[output] = isFree
                 if graph.values[output].dependsOnData || graph.values[output].hasDynamicShape {
-                    isConstant = false
+                    dependsOnData = true
                 } else {
-                    constants[output] = tensor
+                    known[output] = tensor
+                    isParameter[output] = readsParameters
                 }
             }
-            if !isConstant {
-                stepOfVertex[index] = steps.count
-                steps.append(
-                    Step(
-                        vertex: index,
-                        plain: Form(
-                            vertex: index, kernel: kernel, inputs: vertex.inputs,
-                            inPlace: InPlaceForm(of: vertex, shapes: shapes)),
-                        folded: fuses
-                            ? try Form(
-                                endingIn: vertex,
-                                Pattern(
-                                    graph: graph, constants: constants, shapes: shapes, foldings: foldings,
-                                    transformed: transformed)) : nil,
-                        outputs: vertex.outputs,
-                        isPlainAddition: Plan.isPlainAddition(vertex, shapes: shapes)))
+            if dependsOnData || readsParameters {
+                let step = Step(
+                    vertex: index, kernel: constants.wereWatchedRead ? nil : kernel,
+                    inPlace: dependsOnData ? InPlaceForm(of: vertex, shapes: shapes) : nil,
+                    isPlainAddition: dependsOnData && Program.isPlainAddition(vertex, shapes: shapes),
+                    isShapeFree: isFree)
+                if dependsOnData { steps.append(step) } else { parameterSteps.append(step) }
             }
             // Free what nobody reads any more.
             for input in vertex.inputs {
                 guard let input else { continue }
                 pending[input] -= 1
-                if pending[input] == 0 && !pinned.contains(input) && constants[input] == nil {
+                if pending[input] == 0 && !pinned.contains(input) && known[input] == nil {
                     values[input] = nil
                 }
             }
         }
         self.steps = steps
-        self.stepOfVertex = stepOfVertex
-        self.constants = constants
+        self.parameterSteps = parameterSteps
+        constants = known.indices.map { isParameter[$0] ? nil : known[$0] }
         self.shapes = shapes
-        efforts = Efforts(graph: graph, shapes: shapes)
+        self.scalarTypes = scalarTypes
+        cost = ComputeCost(graph: graph, shapes: shapes)
         probeOutputs = graph.outputs.compactMap { values[$0.value] }
+    }
+
+    /// Hands out the outputs of the run that the program was made by; they are not kept.
+    func takeProbeOutputs() -> [Tensor] {
+        defer { probeOutputs = [] }
+        return probeOutputs
     }
 
     /// Whether a shape has at most 2^40 elements. An expanded value takes no memory of its own, so its elements could
@@ -150,7 +148,7 @@ final class Plan {
     }
 
     /// Makes the kernel of a vertex.
-    private static func kernel(of vertex: Vertex, in graph: Graph, constants: [Tensor?]) throws -> Kernel {
+    static func kernel(of vertex: Vertex, in graph: Graph, constants: KnownInputs) throws -> Kernel {
         guard let builder = Operators.builder(domain: vertex.node.domain, operation: vertex.operation) else {
             let domain = vertex.node.domain.isEmpty ? "" : vertex.node.domain + "."
             throw EngineError.unsupported(
@@ -163,7 +161,7 @@ final class Plan {
                 operation: "\(vertex.operation) of operator set \(vertex.version)")
         }
         let context = OperatorContext(
-            vertex: vertex, constants: vertex.inputs.map { $0.flatMap { constants[$0] } },
+            vertex: vertex, constants: constants,
             inputTypes: vertex.inputs.map { $0.map { graph.values[$0].elementType } })
         do { return try builder(context) } catch { throw EngineError.stopped(vertex, by: error) }
     }
@@ -183,10 +181,12 @@ final class Plan {
         return shapes[left] == shapes[output] && shapes[right] == shapes[output]
     }
 
-    /// The bytes that the values of all steps take together: what a base pass keeps at most.
+    /// The bytes that the values of all steps take together: what the activations of a block are at most.
     var activationBytes: Int {
         steps.reduce(0) { sum, step in
-            sum + step.outputs.reduce(0) { $0 + ($1.flatMap { shapes[$0] }?.reduce(4, *) ?? 0) }
+            sum + graph.vertices[step.vertex].outputs.reduce(0) { sum, output in
+                sum + (output.flatMap { shapes[$0] }?.reduce(4, *) ?? 0)
+            }
         }
     }
 }

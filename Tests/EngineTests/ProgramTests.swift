@@ -6,20 +6,20 @@ import Torch
 
 @testable import Engine
 
-@Suite("A plan")
-struct PlanTests {
+@Suite("A program")
+struct ProgramTests {
     @Test("is made once for each set of input shapes")
     func reuse() throws {
         let fixture = try ModelFixture("resnet18")
         func inputs(_ samples: [Int]) throws -> [Tensor] {
             try fixture.graph.inputs.map { try Tensor(fixture.dataset.gather(samples, from: $0.name)) }
         }
-        let first = try fixture.network.plan(for: inputs([0, 1]))
-        #expect(try fixture.network.plan(for: inputs([4, 2])) === first)
-        let other = try fixture.network.plan(for: inputs([4]))
+        let first = try fixture.network.specialisation(for: inputs([0, 1]))
+        #expect(try fixture.network.specialisation(for: inputs([4, 2])) === first)
+        let other = try fixture.network.specialisation(for: inputs([4]))
         #expect(other !== first)
-        #expect(other.inputShapes == [[1, 3, 32, 32]])
-        #expect(try fixture.network.plan(for: inputs([7, 7])) === first)
+        #expect(other.program.inputShapes == [[1, 3, 32, 32]])
+        #expect(try fixture.network.specialisation(for: inputs([7, 7])) === first)
     }
 
     /// What exporters write around Reshape is computed once: none of it is left among the steps.
@@ -29,9 +29,9 @@ struct PlanTests {
         let inputs = try fixture.graph.inputs.map {
             try Tensor(fixture.dataset.gather([0, 1], from: $0.name))
         }
-        let plan = try fixture.network.plan(for: inputs)
-        #expect(plan.steps.count < fixture.graph.vertices.count)
-        for step in plan.steps {
+        let program = try fixture.network.specialisation(for: inputs).program
+        #expect(program.steps.count < fixture.graph.vertices.count)
+        for step in program.steps {
             let vertex = fixture.graph.vertices[step.vertex]
             #expect(vertex.operation != "Shape" && vertex.operation != "ConstantOfShape", "\(vertex.name)")
             #expect(
@@ -94,7 +94,7 @@ struct PlanTests {
         let edges = try Candidates(of: graph, selection: .all).all
         #expect(edges.count >= 6)
         for block in [[0, 1], [2, 3], [3, 0]] {
-            let together = try evaluator.evaluate(state: .empty, samples: block, expansions: edges).map(
+            let together = try evaluator.evaluate(state: .empty, samples: block, expansions: edges.map { Unit($0) }).map(
                 Bits.init)
             for (edge, scores) in zip(edges, together) {
                 #expect(

@@ -2,7 +2,7 @@ public import ComputationGraph
 internal import Torch
 
 /// An edge whose influence on the loss its gate gradient does not show.
-public struct GradientGap: Sendable, Hashable, CustomStringConvertible {
+public struct NonDifferentiablePath: Sendable, Hashable, CustomStringConvertible {
     /// The edge.
     public let edge: Edge
     /// The vertex where the gradient ends, with its name and operator; `nil` when it could not be found.
@@ -22,18 +22,18 @@ extension GateEvaluator {
     ///   - curvatures: the diagonal of the block's second derivatives, where there are any.
     ///   - samples: the block; its first sample is run again where a gradient is missing, to find out where it ends.
     public func gaps(in totals: [Double?], curvatures: [Double]? = nil, samples: [Int]) throws
-        -> [GradientGap]
+        -> [NonDifferentiablePath]
     {
-        var gaps: [GradientGap] = []
+        var gaps: [NonDifferentiablePath] = []
         for (index, (edge, total)) in zip(edges, totals).enumerated() {
             if total == nil {
                 let vertex = try lastRecordedReader(of: edge, sample: samples[0])
                 gaps.append(gap(edge, vertex))
             } else if let total, !total.isFinite {
-                gaps.append(GradientGap(edge: edge, vertex: nil, reason: "its gate gradient is not finite"))
+                gaps.append(NonDifferentiablePath(edge: edge, vertex: nil, reason: "its gate gradient is not finite"))
             } else if let curvatures, !curvatures[index].isFinite {
                 gaps.append(
-                    GradientGap(edge: edge, vertex: nil, reason: "its second derivative is not finite"))
+                    NonDifferentiablePath(edge: edge, vertex: nil, reason: "its second derivative is not finite"))
             } else if total == 0, let vertex = barrier(after: edge) {
                 gaps.append(gap(edge, vertex))
             }
@@ -41,10 +41,10 @@ extension GateEvaluator {
         return gaps
     }
 
-    private func gap(_ edge: Edge, _ index: Int?) -> GradientGap {
-        guard let index else { return GradientGap(edge: edge, vertex: nil, reason: "no gradient reaches it") }
+    private func gap(_ edge: Edge, _ index: Int?) -> NonDifferentiablePath {
+        guard let index else { return NonDifferentiablePath(edge: edge, vertex: nil, reason: "no gradient reaches it") }
         let vertex = network.graph.vertices[index]
-        return GradientGap(
+        return NonDifferentiablePath(
             edge: edge, vertex: index,
             reason: "node \(index) (\(vertex.name), \(vertex.operation)) passes no gradient")
     }
@@ -54,6 +54,7 @@ extension GateEvaluator {
     private func barrier(after edge: Edge) -> Int? {
         let graph = network.graph
         let outputs = Set(graph.outputs.map(\.value))
+        let cuts = Cuts(state, in: graph)
         var seen: Set<Int> = [edge.node]
         var frontier = [edge.node]
         var first: Int?
@@ -65,7 +66,8 @@ extension GateEvaluator {
             for output in graph.vertices[index].outputs {
                 guard let output else { continue }
                 if outputs.contains(output) { return nil }
-                for reader in graph.consumers[output] where seen.insert(reader.node).inserted {
+                for reader in graph.consumers[output]
+                where !cuts.contains(reader.node, reader.slot) && seen.insert(reader.node).inserted {
                     frontier.append(reader.node)
                 }
             }
@@ -78,19 +80,20 @@ extension GateEvaluator {
     private func lastRecordedReader(of edge: Edge, sample: Int) throws -> Int? {
         let fixed = network.graph.fixedSamples(dataset) ?? 1
         let inputs = try inputs(Array(repeating: sample, count: fixed))
-        let plan = try network.plan(for: inputs)
         let gates = try Gates(on: [edge], axes: [nil], samples: fixed)
         var found: Int?
         try TorchRuntime.withGradients {
-            var pass = GatedPass(plan: plan, inputs: inputs, gates: gates)
+            var activations = try activations(of: inputs)
             var reads = false
-            try pass.compute(
-                terms.outputs,
-                before: { _, inputs in reads = try inputs.contains { try $0?.isRecorded ?? false } },
-                after: { step, outputs in
-                    let gives = try outputs.contains { try $0?.isRecorded ?? false }
-                    if reads && !gives && found == nil { found = step.vertex }
-                })
+            try activations.compute(
+                terms.outputs, mask: state,
+                recording: Activations.Recording(
+                    gates: gates,
+                    before: { _, inputs in reads = try inputs.contains { try $0?.isRecorded ?? false } },
+                    after: { step, outputs in
+                        let gives = try outputs.contains { try $0?.isRecorded ?? false }
+                        if reads && !gives && found == nil { found = step.vertex }
+                    }))
         }
         return found
     }
