@@ -6,65 +6,14 @@ internal import Search
 
 /// What `evaluate` measured.
 public struct Evaluation: Encodable, Sendable {
-    /// The measurements of one model.
-    public struct Measured: Encodable, Sendable {
-        /// `nil` when a sample's loss is no finite number.
-        public let loss: Double?
-        /// The share of the counted labels that are predicted; `nil` without labels.
-        public let accuracy: Double?
-        /// Elements of the parameters that are left.
-        public let parameters: Int
-        /// Floating-point operations for one sample.
-        public let flops: Int
-        /// Samples whose loss is no finite number.
-        public let nonFiniteLosses: Int
-
-        /// A loss or an accuracy that there is not is null, so that every key is always there.
-        public func encode(to encoder: any Encoder) throws {
-            var container = encoder.container(keyedBy: CodingKeys.self)
-            try container.encode(loss, forKey: .loss)
-            try container.encode(accuracy, forKey: .accuracy)
-            try container.encode(parameters, forKey: .parameters)
-            try container.encode(flops, forKey: .flops)
-            try container.encode(nonFiniteLosses, forKey: .nonFiniteLosses)
-        }
-
-        private enum CodingKeys: CodingKey { case loss, accuracy, parameters, flops, nonFiniteLosses }
-
-        /// Loss and accuracy in a few words.
-        public var brief: String {
-            "loss " + (loss.map { "\($0)" } ?? "not finite") + (accuracy.map { ", accuracy \($0)" } ?? "")
-        }
-
-        init(_ state: State, labels: LabelCounts?) {
-            loss = state.loss.isFinite ? state.loss : nil
-            accuracy = state.correct.flatMap { labels?.accuracy(correct: $0) }
-            parameters = state.cost.parameters
-            flops = state.cost.flops
-            nonFiniteLosses = state.nonFiniteLosses
-        }
-    }
-
-    /// The loss without the removed edges; `nil` when it is not finite.
-    public let loss: Double?
-    /// The loss minus the unpruned model's.
-    public let lossChange: Double?
-    /// The share of the counted labels that are predicted; `nil` without labels.
-    public let accuracy: Double?
-    /// Elements of the parameters that are left.
-    public let parameters: Int
-    /// Floating-point operations for one sample.
-    public let flops: Int
-    /// Samples whose loss is no finite number.
-    public let nonFiniteLosses: Int
+    /// The model without the removed edges.
+    public let pruned: MeasuredState
+    /// The unpruned model.
+    public let base: MeasuredState
     /// Samples that were measured.
     public let samples: Int
     /// The loss's name.
     public let lossFunction: String
-    /// The removed edges, as `NODE:SLOT`.
-    public let removed: [String]
-    /// The unpruned model.
-    public let base: Measured
     /// Which outputs were measured, and on what scale.
     public let measured: LossReport
 
@@ -82,36 +31,29 @@ public struct Evaluation: Encodable, Sendable {
         of mask: Mask, comparedWith unpruned: State, in workload: Workload,
         observer: (any PruneObserver)? = nil
     ) async throws {
-        let labels = workload.countedLabels
-        let pruned = mask.isEmpty ? unpruned : try await workload.measure(mask, observer: observer)
-        let reference = Measured(unpruned, labels: labels)
-        let measured = Measured(pruned, labels: labels)
-        base = reference
-        loss = measured.loss
-        lossChange = measured.loss.flatMap { pruned in reference.loss.map { pruned - $0 } }
-        accuracy = measured.accuracy
-        parameters = measured.parameters
-        flops = measured.flops
-        nonFiniteLosses = measured.nonFiniteLosses
+        let state = mask.isEmpty ? unpruned : try await workload.measure(mask, observer: observer)
+        let report = workload.lossReport(of: mask)
+        func measured(_ state: State) -> MeasuredState {
+            MeasuredState(
+                state, baseLoss: unpruned.loss, countedLabels: workload.countedLabels, report: report)
+        }
+        pruned = measured(state)
+        base = measured(unpruned)
         samples = workload.dataset.samples
         lossFunction = workload.loss.name
-        removed = mask.units.map(\.description)
-        self.measured = workload.lossReport(of: mask)
+        self.measured = report
     }
 
     /// The same keys as those of `base`, and what was removed.
     public func encode(to encoder: any Encoder) throws {
-        try Measured(
-            loss: loss, accuracy: accuracy, parameters: parameters, flops: flops,
-            nonFiniteLosses: nonFiniteLosses
-        ).encode(to: encoder)
+        try MeasuredState.FixedForm(pruned).encode(to: encoder)
         var container = encoder.container(keyedBy: CodingKeys.self)
-        try container.encode(lossChange, forKey: .lossChange)
+        try container.encode(pruned.lossChange.isFinite ? pruned.lossChange : nil, forKey: .lossChange)
         try container.encode(samples, forKey: .samples)
         try container.encode(lossFunction, forKey: .lossFunction)
-        try container.encode(removed, forKey: .removed)
-        try container.encode(base, forKey: .base)
-        try container.encode(measured.relative(loss), forKey: .relativeLoss)
+        try container.encode(pruned.removed.map(\.description), forKey: .removed)
+        try container.encode(MeasuredState.FixedForm(base), forKey: .base)
+        try container.encode(pruned.relativeLoss, forKey: .relativeLoss)
         try container.encode(measured.constantPredictorLoss, forKey: .constantPredictorLoss)
         try container.encode(measured.outputs, forKey: .measuredOutputs)
         try container.encodeIfPresent(measured.positionWeights, forKey: .positionWeights)
@@ -125,31 +67,16 @@ public struct Evaluation: Encodable, Sendable {
 
     /// The result in a few lines.
     public var text: String {
-        func line(_ name: String, _ measured: Measured) -> String {
-            let relative = self.measured.relativeText(measured.loss)
+        func line(_ name: String, _ state: MeasuredState) -> String {
             let loss =
-                measured.loss.map { "\($0)\(relative)" } ?? "not finite (\(measured.nonFiniteLosses) samples)"
-            let accuracy = measured.accuracy.map { ", accuracy \($0)" } ?? ""
+                state.measurement.finiteLoss.map { "\($0)\(measured.relativeText($0))" }
+                ?? "not finite (\(state.nonFiniteLosses) samples)"
+            let accuracy = state.accuracy.map { ", accuracy \($0)" } ?? ""
             return
-                "\(name): loss \(loss)\(accuracy), \(measured.parameters) parameters, \(measured.flops) FLOPs\n"
+                "\(name): loss \(loss)\(accuracy), \(state.cost.parameters) parameters, \(state.cost.flops) FLOPs\n"
         }
-        var text = "\(lossFunction) on \(samples) samples\n" + measured.text + line("unpruned", base)
-        if !removed.isEmpty {
-            let measured = Measured(
-                loss: loss, accuracy: accuracy, parameters: parameters, flops: flops,
-                nonFiniteLosses: nonFiniteLosses)
-            text += line("without " + removed.joined(separator: " "), measured)
-        }
-        return text
-    }
-}
-
-extension Evaluation.Measured {
-    fileprivate init(loss: Double?, accuracy: Double?, parameters: Int, flops: Int, nonFiniteLosses: Int) {
-        self.loss = loss
-        self.accuracy = accuracy
-        self.parameters = parameters
-        self.flops = flops
-        self.nonFiniteLosses = nonFiniteLosses
+        let removed = pruned.removed.map(\.description)
+        return "\(lossFunction) on \(samples) samples\n" + measured.text + line("unpruned", base)
+            + (removed.isEmpty ? "" : line("without " + removed.joined(separator: " "), pruned))
     }
 }

@@ -7,9 +7,9 @@ internal import Search
 /// Measures masks on data that a search never sees, each once. What comes out never chooses anything.
 struct HeldOut {
     /// The data as they were named.
-    let data: String
+    private let data: String
     private let workload: Workload
-    private var known: [Mask: State] = [:]
+    private var known: [Mask: MeasuredState.Measurement] = [:]
 
     /// Loads the data, which is measured by the same loss as the search's.
     ///
@@ -22,27 +22,15 @@ struct HeldOut {
         self.workload = try Workload(model: model, options: options, measuring: workload.loss)
     }
 
-    /// The number of samples.
-    var samples: Int { workload.dataset.samples }
-
-    mutating func measure(_ mask: Mask) async throws -> State {
+    /// What a mask's model gives on the data.
+    mutating func measured(_ mask: Mask) async throws -> MeasuredState.Measurement {
         if let found = known[mask] { return found }
-        let state = try await workload.measure(mask)
-        known[mask] = state
-        return state
+        let measurement = MeasuredState.Measurement(
+            try await workload.measure(mask), countedLabels: workload.countedLabels)
+        known[mask] = measurement
+        return measurement
     }
 
-    /// The loss and accuracy of a mask.
-    mutating func measured(_ mask: Mask) async throws -> Evaluation.Measured {
-        Evaluation.Measured(try await measure(mask), labels: workload.countedLabels)
-    }
-
-    /// All that was measured, for a run's summary.
-    var summary: HeldOutSummary {
-        HeldOutSummary(
-            data: data, samples: samples,
-            measurements: known.mapValues {
-                HeldOutSummary.Measurement($0, countedLabels: workload.countedLabels)
-            })
-    }
+    /// The data, as a run's summary names them.
+    var summary: HeldOutData { HeldOutData(data: data, samples: workload.dataset.samples) }
 }

@@ -1,5 +1,6 @@
 public import ComputationGraph
 internal import Engine
+internal import Report
 public import Search
 internal import Work
 
@@ -35,7 +36,7 @@ extension Workload {
     /// - Throws: `NonFiniteError` when it is not finite where the unpruned model is; `MaterialisingError`, which is a defect.
     public func writePruned(_ mask: Mask, measured: Evaluation? = nil, to path: String) throws {
         try graph.checkRemovable(mask)
-        if let measured, measured.nonFiniteLosses > measured.base.nonFiniteLosses {
+        if let measured, measured.pruned.nonFiniteLosses > measured.base.nonFiniteLosses {
             throw NonFiniteError(subject: "the loss")
         }
         try MaterialisedModel(mask, workload: self).write(to: path)

@@ -1,18 +1,15 @@
 public import Report
-public import Search
 
-/// Sees a run's progress, e.g. to show it.
+/// Sees what happens, e.g. to show it.
 public protocol PruneObserver: AnyObject, Sendable {
-    /// A level begins, or another task of it is done.
-    func advanced(_ progress: LevelProgress)
+    /// Something happened in a run.
+    ///
+    /// - Parameters:
+    ///   - record: the run's record, which has taken in the event: what is said of it follows from that.
+    ///   - time: when it was, by the record's clock.
+    func observed(_ event: RunEvent, in record: RunRecord, at time: Duration)
     /// Other work than a level goes on, e.g. gradients are computed.
     func working(_ progress: ProgressLine)
-    /// A level is over.
-    ///
-    /// - Parameter heldOut: the best state on held-out data; `nil` where there are none.
-    func finished(level: Int, outcome: LevelOutcome, baseLoss: Double, heldOut: Evaluation.Measured?)
-    /// Something worth a line, e.g. a worker that was replaced.
-    func noted(_ message: String)
 }
 
 extension PruneObserver {
@@ -38,34 +35,4 @@ struct CountedWork {
                 label: label, unit: unit, done: done, total: total,
                 elapsed: (ContinuousClock.now - start) / .seconds(1)))
     }
-}
-
-/// How far a level is.
-public struct LevelProgress: Sendable {
-    /// The number of removals.
-    public let level: Int
-    /// Expansions that are still in the race, and all of them.
-    public let running: Int
-    /// All expansions of the level.
-    public let expansions: Int
-    /// Block evaluations done, and the most that the level can take.
-    public let evaluations: Int
-    /// The most block evaluations that the level can take.
-    public let most: Int
-    /// The best objective value so far.
-    public let best: Double?
-    private let race: LevelRace
-
-    /// The progress of a race.
-    public init(_ race: LevelRace) {
-        level = race.level.number
-        (running, expansions) = race.progress
-        evaluations = race.workSoFar.blockEvaluations
-        most = race.workSoFar.bruteForceBlockEvaluations
-        best = race.bestSoFar
-        self.race = race
-    }
-
-    /// The block evaluations that are likely left, by what has been dropped so far; worked out when it is asked for.
-    public var likelyLeft: Int { race.likelyEvaluationsLeft }
 }

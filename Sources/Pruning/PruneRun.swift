@@ -16,8 +16,6 @@ public final class PruneRun {
     private let problem: SearchProblem
     private let journal: RunJournal
     private let interruption: Interruption
-    private let observer: any PruneObserver
-    private let clock = ContinuousClock()
     private let board: StatusBoard
     /// What this machine computes on the reference block.
     private let proof: [UInt8]
@@ -40,12 +38,13 @@ public final class PruneRun {
     public init(_ options: PruneOptions, interruption: Interruption, observer: any PruneObserver) throws {
         self.options = options
         self.interruption = interruption
-        self.observer = observer
-        board = StatusBoard(model: options.model, data: options.measurement.data)
+        let board = StatusBoard(
+            model: options.model, data: options.measurement.data, observer: observer)
+        self.board = board
         if let output = options.output { try OutputFile.checkWritable(output) }
         try OutputFile.checkFolder(options.folder)
         workload = try Workload(model: options.model, options: options.measurement)
-        for note in workload.notes { observer.noted(note) }
+        for note in workload.notes { board.note(note) }
         if let data = options.validation {
             heldOut = try HeldOut(data, model: options.model, like: workload)
         }
@@ -56,7 +55,7 @@ public final class PruneRun {
         if options.search.maximumAccuracyDrop != nil, problem.countedLabels == nil {
             throw SearchError.noAccuracy
         }
-        try PruneRun.checkReach(problem, options) { observer.noted($0) }
+        try PruneRun.checkReach(problem, options) { board.note($0) }
         let identity = try RunIdentity(
             modelPath: options.model,
             modelSHA256: ContentHash.hexadecimal(ContentHash.digest(ofModel: workload.graph.model.path)),
@@ -71,7 +70,7 @@ public final class PruneRun {
         let others = try journal.check(
             Numerics(digest: proof, machine: Workload.machine), allowsOthers: options.allowsMixedNumerics)
         for machine in others {
-            observer.noted(
+            board.note(
                 "warning: results of this run differ in the last bits from this machine's: \(machine)")
         }
     }
@@ -100,7 +99,7 @@ public final class PruneRun {
 
     /// Waits for room on the disk, and says so.
     private var room: DiskFullRetry {
-        DiskFullRetry(interruption: interruption, board: board) { [observer] in observer.noted($0) }
+        DiskFullRetry(interruption: interruption, board: board) { [board] in board.note($0) }
     }
 
     /// Does `body`, which writes a result, as often as the disk is full.
@@ -112,22 +111,28 @@ public final class PruneRun {
     ///
     /// - Throws: `Interrupted` when the user stops the run; everything measured until then is kept.
     public func perform() async throws -> Result {
-        let start = clock.now
+        board.record(
+            .began(
+                RunSetup(
+                    settings: options.search, loss: workload.loss.name, division: workload.division,
+                    countedLabels: workload.countedLabels, heldOut: heldOut?.summary)))
         var metrics: MetricsServer?
         if let address = options.metrics {
             metrics = try await MetricsServer(address: address, board: board)
-            observer.noted("metrics at http://\(address)/metrics")
+            board.note("metrics at http://\(address)/metrics")
         }
         defer { metrics?.stop() }
         let (found, attendance) = try await search()
         try await measureHeldOut(found)
-        let seconds = (clock.now - start) / .seconds(1)
-        let summary = RunSummary(
-            result: found, graph: workload.graph, division: workload.division, settings: options.search,
-            loss: workload.loss.name, measured: workload.lossReport(of: found.path.last?.mask ?? .empty),
-            countedLabels: workload.countedLabels, seconds: seconds,
-            workers: attendance.workers, mixedNumerics: try journal.machines(otherThan: proof),
-            validation: heldOut?.summary, blockNames: blockNames(of: found.path.compactMap(\.unit)))
+        let end = board.time
+        board.record(
+            .ended(
+                RunEnding(
+                    found, graph: workload.graph, blockNames: blockNames(of: found.path.compactMap(\.unit)),
+                    report: workload.lossReport(of: found.path.last?.mask ?? .empty),
+                    workers: attendance.workers, mixedNumerics: try journal.machines(otherThan: proof))),
+            at: end)
+        guard let summary = board.summary else { throw SearchError.baseNotMeasured }
         try room.retrying { try JSONOutput.write(summary, to: options.folder + "/summary.json") }
         try room.retrying {
             try TextOutput.write(SummaryText(summary).plain, to: options.folder + "/summary.txt")
@@ -136,7 +141,8 @@ public final class PruneRun {
             try TextOutput.write(PathCSV(summary).description, to: options.folder + "/path.csv")
         }
         try room.retrying {
-            try journal.complete(RunOutcome(path: found.path, seconds: seconds, workers: attendance.workers))
+            try journal.complete(
+                RunOutcome(path: found.path, seconds: summary.seconds, workers: attendance.workers))
         }
         // What was found is kept by now: a model that fails its check does not lose the search.
         let path = try write(found)
@@ -149,7 +155,7 @@ public final class PruneRun {
             outcome.best.count > 1, let last = outcome.best.last, let unit = last.unit,
             budget.isMet(by: last.cost, base: workload.costs.cost(of: .empty))
         else { return }
-        observer.noted("  removing \(unit) instead reaches \(budget), loss \(last.loss)")
+        board.note("  removing \(unit) instead reaches \(budget), loss \(last.loss)")
     }
 
     /// The modules that go with edges, where the file tells.
@@ -161,16 +167,13 @@ public final class PruneRun {
     }
 
     private func search() async throws -> (SearchResult, EvaluationBackend.WorkerCount) {
-        var baseLoss = 0.0
-        let (observer, interruption, board) = (observer, interruption, board)
+        let (interruption, board) = (interruption, board)
         var backend = EvaluationBackend(
             workers: options.workers, remote: options.remote, proof: proof, logger: options.logger,
-            interruption: interruption, noted: { observer.noted($0) }, board: board
+            interruption: interruption, noted: { board.note($0) }, board: board
         ) { source in
             guard let race = source as? LevelRace else { return }
-            let progress = LevelProgress(race)
-            board.advanced(progress)
-            observer.advanced(progress)
+            board.record(.advanced(LevelProgress(race)))
             try interruption.check()
         }
         backend.postMortem = options.folder + "/post-mortem.log"
@@ -181,15 +184,12 @@ public final class PruneRun {
                 self.problem, settings: self.options.search, runner: runner, surrogate: surrogate,
                 isAlive: self.workload.vetting()
             ).run { level, outcome in
-                if level == 0, let base = outcome.best.first { baseLoss = base.loss }
                 try self.room.retrying {
                     try self.journal.finish(
                         stage: level, outcome: outcome.best.map(StateRecord.init), notes: LevelNotes(outcome))
                 }
-                board.finished(level: level, outcome: outcome)
-                var held: Evaluation.Measured?
-                if let best = outcome.best.first { held = try await self.heldOut?.measured(best.mask) }
-                self.observer.finished(level: level, outcome: outcome, baseLoss: baseLoss, heldOut: held)
+                board.record(.levelFinished(level: level, states: outcome.best, work: outcome.work))
+                if let best = outcome.best.first { try await self.measureHeldOut(best, level: level) }
                 self.noteReached(outcome)
             }
         }
@@ -200,8 +200,16 @@ public final class PruneRun {
         guard heldOut != nil else { return }
         for state in found.path {
             try interruption.check()
-            _ = try await heldOut?.measure(state.mask)
+            try await measureHeldOut(state, level: nil)
         }
+    }
+
+    /// Measures a state on held-out data, where there are any.
+    ///
+    /// - Parameter level: the level whose best state it is.
+    private func measureHeldOut(_ state: State, level: Int?) async throws {
+        guard let measurement = try await heldOut?.measured(state.mask) else { return }
+        board.record(.heldOutMeasured(state.variant, measurement, level: level))
     }
 
     /// Writes the models of the steps that were asked for beside the last one's.
@@ -209,7 +217,7 @@ public final class PruneRun {
         var files: [String] = []
         for step in Set(options.exportSteps).sorted() {
             guard step <= found.path.count else {
-                observer.noted(
+                board.note(
                     "warning: --export-step \(step): the path ends at step \(found.path.count)")
                 continue
             }
@@ -239,7 +247,7 @@ public final class PruneRun {
         }
         return try workload.surrogateModel(
             of: problem.candidates.representatives, for: purpose, interruption: interruption
-        ) { warning in observer.noted("warning: " + warning) }
+        ) { warning in board.note("warning: " + warning) }
     }
 
     /// Below that, estimates from gradients save less than they cost.
@@ -251,7 +259,7 @@ public final class PruneRun {
         guard state.nonFiniteLosses <= found.base.nonFiniteLosses else {
             throw NonFiniteError(subject: "the loss")
         }
-        for warning in try workload.sizeWarnings() { observer.noted("warning: " + warning) }
+        for warning in try workload.sizeWarnings() { board.note("warning: " + warning) }
         let inFolder = options.folder + "/pruned.onnx"
         let model = try MaterialisedModel(state.mask, workload: workload)
         try room.retrying { try model.write(to: inFolder) }

@@ -1,3 +1,5 @@
+internal import ComputationGraph
+
 /// The path as comma-separated values (RFC 4180): step 0 is the full model; doubles have all their digits.
 public struct PathCSV: Sendable, CustomStringConvertible {
     private let summary: RunSummary
@@ -11,23 +13,23 @@ public struct PathCSV: Sendable, CustomStringConvertible {
             [
                 "step", "node", "slot", "consumer", "tensor", "loss", "lossChange", "accuracy", "parameters",
                 "flops",
-            ] + (summary.validation == nil ? [] : ["validationLoss", "validationAccuracy"])
+            ] + (summary.setup.heldOut == nil ? [] : ["validationLoss", "validationAccuracy"])
         let base = ["0", "", "", "", ""] + cells(summary.base)
         let steps = summary.path.map { step in
             ["\(step.step)", "\(step.edge.node)", "\(step.edge.slot)", step.edge.consumer, step.edge.tensor]
-                + cells(step.measurement)
+                + cells(step.state)
         }
         return ([titles, base] + steps).map { $0.map(PathCSV.quoted).joined(separator: ",") + "\r\n" }
             .joined()
     }
 
-    private func cells(_ measurement: RunSummary.Measurement) -> [String] {
+    private func cells(_ state: MeasuredState) -> [String] {
         let measured = [
-            "\(measurement.loss)", "\(measurement.lossChange)", measurement.accuracy.map { "\($0)" } ?? "",
-            "\(measurement.parameters)", "\(measurement.flops)",
+            "\(state.loss)", "\(state.lossChange)", state.accuracy.map { "\($0)" } ?? "",
+            "\(state.cost.parameters)", "\(state.cost.flops)",
         ]
-        guard summary.validation != nil else { return measured }
-        let heldOut = measurement.validation
+        guard summary.setup.heldOut != nil else { return measured }
+        let heldOut = state.heldOut
         return measured + [
             heldOut.map { "\($0.loss)" } ?? "", heldOut?.accuracy.map { "\($0)" } ?? "",
         ]

@@ -22,7 +22,7 @@ public struct SummaryText: Sendable {
     private func render(
         title: (String) -> String, heading: (String) -> String, table: (TextTable) -> String
     ) -> String {
-        var text = title("\(summary.settings.strategy) pruning by exact loss (\(summary.loss))") + "\n"
+        var text = title("\(summary.setup.settings.strategy) pruning by exact loss (\(summary.setup.loss))") + "\n"
         text += conditions + "\n" + missedBudget
         text += summary.measured?.text ?? ""
         text += heading("Path") + table(pathTable)
@@ -35,18 +35,18 @@ public struct SummaryText: Sendable {
     }
 
     private var conditions: String {
-        let shards = summary.shards == 1 ? "1 shard" : "\(summary.shards) shards"
+        let shards = summary.setup.shards == 1 ? "1 shard" : "\(summary.setup.shards) shards"
         let workers = summary.workers == 1 ? "1 worker" : "\(summary.workers) workers"
-        return "\(NumberText.grouped(summary.samples)) samples in blocks of \(summary.blockSize), \(shards), "
+        return "\(NumberText.grouped(summary.setup.samples)) samples in blocks of \(summary.setup.blockSize), \(shards), "
             + "\(workers), \(NumberText.duration(summary.seconds))"
-            + (summary.validation.map {
+            + (summary.setup.heldOut.map {
                 "\nheld out: \(NumberText.grouped($0.samples)) samples of \($0.data), which never chose anything"
             } ?? "")
     }
 
     /// That a budget was missed, and why, where it was.
     private var missedBudget: String {
-        guard summary.missesBudget, let budget = summary.settings.until, let reached = summary.reachedShare
+        guard summary.missesBudget, let budget = summary.setup.settings.until, let reached = summary.reachedShare
         else { return "" }
         let reason =
             switch summary.end {
@@ -70,22 +70,22 @@ public struct SummaryText: Sendable {
 
     private var measured: [String] {
         ["loss", "change", "accuracy", "parameters", "of all", "FLOPs", "of all"]
-            + (summary.validation == nil ? [] : ["held-out loss", "held-out accuracy"])
+            + (summary.setup.heldOut == nil ? [] : ["held-out loss", "held-out accuracy"])
     }
 
-    private func cells(_ measurement: RunSummary.Measurement) -> [String] {
-        [
-            NumberText.significant(measurement.loss), NumberText.change(measurement.lossChange),
-            NumberText.percent(measurement.accuracy), NumberText.grouped(measurement.parameters),
-            NumberText.share(measurement.parameters, of: summary.base.parameters),
-            NumberText.grouped(measurement.flops),
-            NumberText.share(measurement.flops, of: summary.base.flops),
+    private func cells(_ state: MeasuredState) -> [String] {
+        let (cost, whole) = (state.cost, summary.base.cost)
+        return [
+            NumberText.significant(state.loss), NumberText.change(state.lossChange),
+            NumberText.percent(state.accuracy), NumberText.grouped(cost.parameters),
+            NumberText.share(cost.parameters, of: whole.parameters), NumberText.grouped(cost.flops),
+            NumberText.share(cost.flops, of: whole.flops),
         ]
-            + (summary.validation == nil
+            + (summary.setup.heldOut == nil
                 ? []
                 : [
-                    measurement.validation.map { NumberText.significant($0.loss) } ?? "",
-                    NumberText.percent(measurement.validation?.accuracy),
+                    state.heldOut.map { NumberText.significant($0.loss) } ?? "",
+                    NumberText.percent(state.heldOut?.accuracy),
                 ])
     }
 
@@ -99,12 +99,12 @@ public struct SummaryText: Sendable {
             let named =
                 hasBlocks ? [step.edge.block ?? step.edge.consumer] : [step.edge.tensor, step.edge.consumer]
             table.append(
-                ["\(step.step)", "\(step.edge.node):\(step.edge.slot)"] + named + cells(step.measurement))
+                ["\(step.step)", "\(step.edge.node):\(step.edge.slot)"] + named + cells(step.state))
         }
         return table
     }
 
-    private func frontTable(_ front: [RunSummary.Measurement]) -> TextTable {
+    private func frontTable(_ front: [MeasuredState]) -> TextTable {
         var table = TextTable(["removals"] + measured + ["removed"])
         for point in front {
             table.append(

@@ -89,7 +89,7 @@ struct ScoreCommand: AsyncParsableCommand {
 
     private func text(_ report: ScoreReport) -> String {
         var text = "\(report.criterion.rawValue) on \(report.samples) samples, \(report.lossFunction)"
-        text += report.base.loss.map { ", loss of the full model \(digits($0))\n" } ?? "\n"
+        text += report.base.measurement.finiteLoss.map { ", loss of the full model \(digits($0))\n" } ?? "\n"
         var titles = ["rank", "edge", "score"]
         if report.scores.contains(where: { $0.predictedChange != nil }) { titles.append("predicted change") }
         if exact { titles += ["exact change", "exact rank"] }
@@ -112,7 +112,7 @@ struct ScoreCommand: AsyncParsableCommand {
         }
         text += table.description
         func value(_ loss: Double) -> Double {
-            report.objective.value(loss: loss, base: report.base.loss ?? 0)
+            report.objective.value(loss: loss, base: report.base.measurement.finiteLoss ?? 0)
         }
         guard exact else { return text }
         text += "\nSpearman \(report.spearman.map(digits) ?? "undefined"), "

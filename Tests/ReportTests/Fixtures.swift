@@ -2,6 +2,7 @@ import ComputationGraph
 import Datasets
 import Foundation
 import ONNX
+import Testing
 
 @testable import Report
 @testable import Search
@@ -43,7 +44,18 @@ func workCount(_ candidates: Int, _ done: Int, _ bruteForce: Int, _ clairvoyant:
     return work
 }
 
-/// A beam search of width 2 over 40 samples with 50 counted labels: base 0.5, then 0.75 and 1.0, then 0.1 + 0.2.
+/// A beam search of width 2 over 40 samples with 50 counted labels, in 2 shards and blocks of 8.
+func sampleSetup(labels: Int? = 50, heldOut: HeldOutData? = nil) throws -> RunSetup {
+    RunSetup(
+        settings: SearchSettings(strategy: .beam(width: 2), steps: 2, until: Budget("flops=0.5")),
+        loss: "cross-entropy",
+        division: SampleDivision(
+            sharding: try Sharding(samples: 40, shards: 2, blockSize: 8),
+            weights: [Float](repeating: 1, count: 40)),
+        countedLabels: labels.map { LabelCounts(perSample: [$0]) }, heldOut: heldOut)
+}
+
+/// The summary of such a search: base 0.5, then 0.75 and 1.0, then 0.1 + 0.2.
 func sampleSummary(labels: Int? = 50, last: Double = 0.1 + 0.2, nonFinite: Int = 0, mixed: [String] = [])
     throws -> RunSummary
 {
@@ -56,16 +68,18 @@ func sampleSummary(labels: Int? = 50, last: Double = 0.1 + 0.2, nonFinite: Int =
     let end = state(
         [first, second], loss: last, correct: correct(45), parameters: 1000, flops: 500_000,
         nonFinite: nonFinite)
+    let levels = [[base], [best, other], [end]]
+    let works = [workCount(1, 5, 5, 5, 5), workCount(3, 10, 15, 8, 4), workCount(3, 5, 20, 4, 2)]
     let result = SearchResult(
-        base: base, path: [best, end], levels: [[best, other], [end]],
-        work: [workCount(1, 5, 5, 5, 5), workCount(3, 10, 15, 8, 4), workCount(3, 5, 20, 4, 2)])
-    let division = SampleDivision(
-        sharding: try Sharding(samples: 40, shards: 2, blockSize: 8),
-        weights: [Float](repeating: 1, count: 40))
-    return RunSummary(
-        result: result, graph: try sampleGraph(), division: division,
-        settings: SearchSettings(strategy: .beam(width: 2), steps: 2, until: Budget("flops=0.5")),
-        loss: "cross-entropy", countedLabels: labels.map { LabelCounts(perSample: [$0]) }, seconds: 65.25,
-        workers: 4,
-        mixedNumerics: mixed)
+        base: base, path: [best, end], levels: Array(levels.dropFirst()), work: works)
+
+    var record = RunRecord(version: "1", model: "a.onnx", data: "d.npz")
+    record.reduce(.began(try sampleSetup(labels: labels)), at: .seconds(10))
+    for (number, (states, work)) in zip(levels, works).enumerated() {
+        record.reduce(.levelFinished(level: number, states: states, work: work), at: .seconds(20))
+    }
+    record.reduce(
+        .ended(RunEnding(result, graph: try sampleGraph(), workers: 4, mixedNumerics: mixed)),
+        at: .seconds(75.25))
+    return try #require(record.summary)
 }

@@ -1,3 +1,4 @@
+internal import ComputationGraph
 internal import Foundation
 internal import Report
 internal import Search
@@ -11,9 +12,9 @@ extension Comparison {
     public func html(model: String, data: String) -> String {
         var page = HTMLPage(title: "Pruning strategies on \(model)")
         page.paragraph(
-            "\(lossFunction) on \(samples) samples of \(data). The unpruned model: loss \(Self.decimal(base.loss))"
+            "\(lossFunction) on \(samples) samples of \(data). The unpruned model: loss \(Self.decimal(base.measurement.finiteLoss))"
                 + (base.accuracy.map { ", accuracy \(Self.share($0))" } ?? "")
-                + ", \(base.parameters) parameters, \(base.flops) FLOPs a sample.")
+                + ", \(base.cost.parameters) parameters, \(base.cost.flops) FLOPs a sample.")
         let caption =
             "Each marker is a removal; every strategy starts from the unpruned model at 100 %. Rings mark the Pareto front: "
             + "no other state of any strategy has both a lower loss and fewer FLOPs. Point at a marker to see what was "
@@ -22,9 +23,9 @@ extension Comparison {
         let loss = "loss (\(lossFunction))"
         page.heading("Loss")
         page.chart(
-            chart(flops, loss, { $0.flops }, { $0.loss }, showsFront: true), caption: caption)
+            chart(flops, loss, { $0.flops }, { $0.finiteLoss }, showsFront: true), caption: caption)
         page.chart(
-            chart("parameters left, % of the unpruned model's", loss, { $0.parameters }, { $0.loss }),
+            chart("parameters left, % of the unpruned model's", loss, { $0.parameters }, { $0.finiteLoss }),
             caption: "The same states by their parameters.")
         if base.accuracy != nil {
             page.heading("Accuracy")
@@ -32,11 +33,11 @@ extension Comparison {
                 chart(flops, "accuracy, % of the labels", { $0.flops }, { $0.accuracy.map { $0 * 100 } }),
                 caption: "On the data that the search saw.")
         }
-        if let held = baseValidation {
+        if let held = base.heldOut {
             page.heading("Held-out data")
             page.chart(
-                chart(flops, "held-out " + loss, { $0.flops }, { $0.loss }, heldOut: true),
-                caption: "What the search never saw. The unpruned model: loss \(Self.decimal(held.loss)).")
+                chart(flops, "held-out " + loss, { $0.flops }, { $0.finiteLoss }, heldOut: true),
+                caption: "What the search never saw. The unpruned model: loss \(Self.decimal(held.finiteLoss)).")
         }
         page.heading("Levels")
         page.table(levelTitles, rows: levelRows)
@@ -59,51 +60,52 @@ extension Comparison {
     }
 
     private func chart(
-        _ x: String, _ y: String, _ cost: (Evaluation.Measured) -> Int,
-        _ value: (Evaluation.Measured) -> Double?, heldOut: Bool = false, showsFront: Bool = false
+        _ x: String, _ y: String, _ cost: (Cost) -> Int,
+        _ value: (MeasuredState.Measurement) -> Double?, heldOut: Bool = false, showsFront: Bool = false
     ) -> LineChart {
-        let whole = Double(max(1, cost(base)))
-        let front = !showsFront ? [] : Set(paretoFront.map { "\($0.0.strategy) \($0.1.step)" })
-        let series = strategies.enumerated().map { index, entry in
-            let start = (heldOut ? baseValidation : base).flatMap(value).map {
-                [LineChart.Point(x: 100, y: $0, note: "unpruned: \($0)")]
-            }
-            let points = entry.path.compactMap { step -> LineChart.Point? in
-                guard let y = (heldOut ? step.validation : step.measured).flatMap(value) else { return nil }
+        func shown(_ state: MeasuredState) -> Double? {
+            (heldOut ? state.heldOut : state.measurement).flatMap(value)
+        }
+        let whole = Double(max(1, cost(base.cost)))
+        let front = !showsFront ? [] : Set(paretoFront.map { "\($0.entry.strategy) \($0.step)" })
+        let unpruned = shown(base)
+        let series = strategies.enumerated().map { number, entry in
+            let start = unpruned.map { [LineChart.Point(x: 100, y: $0, note: "unpruned: \($0)")] }
+            let points = entry.path.enumerated().compactMap { index, state -> LineChart.Point? in
+                guard let y = shown(state) else { return nil }
+                let removed = state.removed.map(\.description).joined(separator: " ")
                 return LineChart.Point(
-                    x: Double(cost(step.measured)) / whole * 100, y: y,
-                    note:
-                        "\(entry.strategy), step \(step.step): \(y), removed \(step.removed.joined(separator: " "))",
-                    isOnFront: front.contains("\(entry.strategy) \(step.step)"))
+                    x: Double(cost(state.cost)) / whole * 100, y: y,
+                    note: "\(entry.strategy), step \(index + 1): \(y), removed \(removed)",
+                    isOnFront: front.contains("\(entry.strategy) \(index + 1)"))
             }
             let isRandom = entry.strategy.hasPrefix("random")
             return LineChart.Series(
-                name: entry.strategy, points: (start ?? []) + points, number: index, isFaint: isRandom)
+                name: entry.strategy, points: (start ?? []) + points, number: number, isFaint: isRandom)
         }
-        let unpruned = (heldOut ? baseValidation : base).flatMap(value).map { ($0, "unpruned") }
-        return LineChart(series, x: x, y: y, reference: unpruned)
+        return LineChart(series, x: x, y: y, reference: unpruned.map { ($0, "unpruned") })
     }
 
     private var levelTitles: [String] {
         ["step", "strategy", "loss", "accuracy", "parameters", "FLOPs", "parameters left", "FLOPs left"]
-            + (baseValidation == nil ? [] : ["held-out loss", "held-out accuracy"]) + ["removed"]
+            + (base.heldOut == nil ? [] : ["held-out loss", "held-out accuracy"]) + ["removed"]
     }
 
     private var levelRows: [[String]] {
         (1...max(1, strategies.map(\.path.count).max() ?? 1)).flatMap { number in
             strategies.filter { $0.path.count >= number }.map { entry in
-                let step = entry.path[number - 1]
-                func cells(_ measured: Evaluation.Measured?) -> [String] {
-                    [Self.decimal(measured?.loss), measured?.accuracy.map(Self.share) ?? ""]
+                let state = entry.path[number - 1]
+                func cells(_ measurement: MeasuredState.Measurement?) -> [String] {
+                    [Self.decimal(measurement?.finiteLoss), measurement?.accuracy.map(Self.share) ?? ""]
                 }
-                return ["\(number)", entry.strategy] + cells(step.measured)
+                return ["\(number)", entry.strategy] + cells(state.measurement)
                     + [
-                        "\(step.measured.parameters)", "\(step.measured.flops)",
-                        share(step.measured.parameters, base.parameters),
-                        share(step.measured.flops, base.flops),
+                        "\(state.cost.parameters)", "\(state.cost.flops)",
+                        share(state.cost.parameters, base.cost.parameters),
+                        share(state.cost.flops, base.cost.flops),
                     ]
-                    + (baseValidation == nil ? [] : cells(step.validation))
-                    + [step.removed.joined(separator: " ")]
+                    + (base.heldOut == nil ? [] : cells(state.heldOut))
+                    + [state.removed.map(\.description).joined(separator: " ")]
             }
         }
     }

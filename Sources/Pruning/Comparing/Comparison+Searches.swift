@@ -2,6 +2,7 @@ internal import ComputationGraph
 internal import Datasets
 internal import Engine
 internal import Logging
+internal import Report
 internal import Search
 
 /// The searches that are compared.
@@ -17,7 +18,7 @@ extension Comparison {
     /// Searches with one strategy after the other, on the same workers and with the same results.
     static func search(
         _ strategies: [Strategy], _ problem: SearchProblem, _ workload: Workload, _ settings: SearchSettings,
-        _ backend: EvaluationBackend, observer: any PruneObserver
+        _ backend: EvaluationBackend, _ board: StatusBoard
     ) async throws -> [Run] {
         let shared = SharedResults()
         let clock = ContinuousClock()
@@ -25,18 +26,22 @@ extension Comparison {
         let (runs, _) = try await backend.evaluate(workload, journal: shared) { runner in
             var runs: [Run] = []
             for (number, strategy) in strategies.enumerated() {
-                observer.noted("== \(strategy) (\(number + 1) of \(strategies.count))")
+                board.note("== \(strategy) (\(number + 1) of \(strategies.count))")
                 var settings = settings
                 settings.strategy = strategy
+                board.record(
+                    .began(
+                        RunSetup(
+                            settings: settings, loss: workload.loss.name, division: workload.division,
+                            countedLabels: workload.countedLabels)))
                 let before = shared.evaluations
                 let start = clock.now
-                var baseLoss = 0.0
                 let result = try await Search(
                     problem, settings: settings, runner: runner, shared: shared, isAlive: isAlive
                 ).run {
                     level, outcome in
-                    if level == 0, let base = outcome.best.first { baseLoss = base.loss }
-                    observer.finished(level: level, outcome: outcome, baseLoss: baseLoss, heldOut: nil)
+                    board.record(
+                        .levelFinished(level: level, states: outcome.best, work: outcome.work))
                 }
                 runs.append(
                     Run(

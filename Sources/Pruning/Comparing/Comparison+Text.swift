@@ -1,3 +1,4 @@
+internal import ComputationGraph
 internal import Foundation
 internal import Report
 internal import Search
@@ -5,17 +6,17 @@ internal import Search
 extension Comparison {
     /// The table for people: for each level, every strategy.
     public var text: String {
-        var text = "\(lossFunction) on \(samples) samples; unpruned: loss \(Self.number(base.loss))"
+        var text = "\(lossFunction) on \(samples) samples; unpruned: loss \(Self.number(base.measurement.finiteLoss))"
         text += base.accuracy.map { ", accuracy \(Self.percent($0))" } ?? ""
-        text += baseValidation.map { ", held-out loss \(Self.number($0.loss))" } ?? ""
+        text += base.heldOut.map { ", held-out loss \(Self.number($0.finiteLoss))" } ?? ""
         var titles = ["step", "strategy", "loss", "accuracy", "parameters", "FLOPs"]
-        if baseValidation != nil { titles += ["held-out loss", "held-out accuracy"] }
+        if base.heldOut != nil { titles += ["held-out loss", "held-out accuracy"] }
         var levels = TextTable(titles)
         for step in 1...max(1, strategies.map(\.path.count).max() ?? 1) {
             for entry in strategies where entry.path.count >= step {
                 levels.append(
                     ["\(step)", entry.strategy]
-                        + Self.cells(entry.path[step - 1], withHeldOut: baseValidation != nil))
+                        + Self.cells(entry.path[step - 1], withHeldOut: base.heldOut != nil))
             }
         }
         var work = TextTable(["strategy", "block evaluations", "of brute force", "new", "seconds"])
@@ -28,11 +29,10 @@ extension Comparison {
             ])
         }
         var front = TextTable(["parameters", "FLOPs", "loss", "strategy", "step"])
-        for (entry, step) in paretoFront {
+        for (entry, step, state) in paretoFront {
             front.append([
-                "\(step.measured.parameters)", "\(step.measured.flops)", Self.number(step.measured.loss),
-                entry.strategy,
-                "\(step.step)",
+                "\(state.cost.parameters)", "\(state.cost.flops)",
+                Self.number(state.measurement.finiteLoss), entry.strategy, "\(step)",
             ])
         }
         text += "\n\n" + levels.description + "\nWork\n" + work.description
@@ -48,15 +48,15 @@ extension Comparison {
                 + "block_evaluations,new_block_evaluations,seconds"
         ]
         for entry in strategies {
-            for step in entry.path {
-                let fields: [String] = [
-                    entry.strategy, "\(step.step)", step.removed.joined(separator: " "),
-                    step.measured.loss.map { "\($0)" } ?? "", step.measured.accuracy.map { "\($0)" } ?? "",
-                    "\(step.measured.parameters)", "\(step.measured.flops)",
-                    step.validation?.loss.map { "\($0)" } ?? "",
-                    step.validation?.accuracy.map { "\($0)" } ?? "",
-                    "\(entry.work.blockEvaluations)", "\(entry.newBlockEvaluations)", "\(entry.seconds)",
-                ]
+            for (index, state) in entry.path.enumerated() {
+                let measured = [state.measurement.finiteLoss, state.accuracy]
+                let heldOut = [state.heldOut?.finiteLoss, state.heldOut?.accuracy]
+                let fields: [String] =
+                    [entry.strategy, "\(index + 1)", state.removed.map(\.description).joined(separator: " ")]
+                    + measured.map { $0.map { "\($0)" } ?? "" }
+                    + ["\(state.cost.parameters)", "\(state.cost.flops)"]
+                    + heldOut.map { $0.map { "\($0)" } ?? "" }
+                    + ["\(entry.work.blockEvaluations)", "\(entry.newBlockEvaluations)", "\(entry.seconds)"]
                 lines.append(fields.joined(separator: ","))
             }
         }
@@ -64,25 +64,27 @@ extension Comparison {
     }
 
     /// The steps of all strategies that no other beats in both loss and FLOPs, most expensive first.
-    var paretoFront: [(Entry, Step)] {
-        let all = strategies.flatMap { entry in entry.path.map { (entry, $0) } }
-            .compactMap { entry, step in step.measured.loss.map { (entry, step, $0) } }
-            .sorted { ($0.1.measured.flops, $0.2) < ($1.1.measured.flops, $1.2) }
-        var front: [(Entry, Step)] = []
+    var paretoFront: [(entry: Entry, step: Int, state: MeasuredState)] {
+        let all = strategies.flatMap { entry in
+            entry.path.enumerated().map { (entry: entry, step: $0.offset + 1, state: $0.element) }
+        }
+        .filter { $0.state.loss.isFinite }
+        .sorted { ($0.state.cost.flops, $0.state.loss) < ($1.state.cost.flops, $1.state.loss) }
+        var front: [(entry: Entry, step: Int, state: MeasuredState)] = []
         var lowest = Double.infinity
-        for (entry, step, loss) in all where loss < lowest {
-            front.append((entry, step))
-            lowest = loss
+        for step in all where step.state.loss < lowest {
+            front.append(step)
+            lowest = step.state.loss
         }
         return front.reversed()
     }
 
-    private static func cells(_ step: Step, withHeldOut: Bool) -> [String] {
-        func measured(_ measured: Evaluation.Measured?) -> [String] {
-            [number(measured?.loss), measured?.accuracy.map(percent) ?? ""]
+    private static func cells(_ state: MeasuredState, withHeldOut: Bool) -> [String] {
+        func cells(_ measurement: MeasuredState.Measurement?) -> [String] {
+            [number(measurement?.finiteLoss), measurement?.accuracy.map(percent) ?? ""]
         }
-        let cells = measured(step.measured) + ["\(step.measured.parameters)", "\(step.measured.flops)"]
-        return withHeldOut ? cells + measured(step.validation) : cells
+        let seen = cells(state.measurement) + ["\(state.cost.parameters)", "\(state.cost.flops)"]
+        return withHeldOut ? seen + cells(state.heldOut) : seen
     }
 
     private static func number(_ value: Double?) -> String {

@@ -2,6 +2,7 @@ public import ComputationGraph
 internal import Datasets
 internal import Engine
 public import Logging
+public import Report
 public import Search
 
 /// What `compare` is asked to do.
@@ -47,25 +48,13 @@ public struct CompareOptions: Sendable {
 }
 
 /// Strategies side by side: on one model, the same data and the same workers.
-public struct Comparison: Encodable, Sendable {
-    /// A step of one strategy's path.
-    public struct Step: Encodable, Sendable {
-        /// The number of removals.
-        public let step: Int
-        /// The removed edges, `NODE:SLOT`.
-        public let removed: [String]
-        /// What was measured on the data that the search saw.
-        public let measured: Evaluation.Measured
-        /// The same on held-out data.
-        public let validation: Evaluation.Measured?
-    }
-
+public struct Comparison: Sendable {
     /// One strategy's path and work.
-    public struct Entry: Encodable, Sendable {
+    public struct Entry: Sendable {
         /// The strategy's name.
         public let strategy: String
-        /// From the first removal on.
-        public let path: [Step]
+        /// The states from the first removal on.
+        public let path: [MeasuredState]
         /// The work that it takes alone.
         public let work: WorkCount
         /// The block evaluations that no strategy before it had done already.
@@ -75,9 +64,7 @@ public struct Comparison: Encodable, Sendable {
     }
 
     /// The unpruned model.
-    public let base: Evaluation.Measured
-    /// The unpruned model on held-out data.
-    public let baseValidation: Evaluation.Measured?
+    public let base: MeasuredState
     /// The loss's name.
     public let lossFunction: String
     /// The number of samples.
@@ -94,7 +81,9 @@ public struct Comparison: Encodable, Sendable {
         _ options: CompareOptions, interruption: Interruption, observer: any PruneObserver
     ) async throws {
         let workload = try Workload(model: options.model, options: options.measurement)
-        for note in workload.notes { observer.noted(note) }
+        let board = StatusBoard(
+            model: options.model, data: options.measurement.data, observer: observer)
+        for note in workload.notes { board.note(note) }
         var held = try options.validation.map { try HeldOut($0, model: options.model, like: workload) }
         let candidates = try workload.candidates(options.candidates)
         let problem = SearchProblem(
@@ -103,31 +92,31 @@ public struct Comparison: Encodable, Sendable {
             options, workload, candidates, interruption, observer: observer)
         let backend = EvaluationBackend(
             workers: options.workers, remote: options.remote, logger: options.logger,
-            interruption: interruption, noted: { observer.noted($0) }
+            interruption: interruption, noted: { board.note($0) }, board: board
         ) { source in
             guard let race = source as? LevelRace else { return }
-            observer.advanced(LevelProgress(race))
+            board.record(.advanced(LevelProgress(race)))
             try interruption.check()
         }
         let runs = try await Comparison.search(
-            strategies, problem, workload, options.search, backend, observer: observer)
+            strategies, problem, workload, options.search, backend, board)
         guard let base = runs.first?.result.base else {
             throw InputError("there is no strategy to compare")
         }
-        let labels = workload.countedLabels
         let states = runs.reduce(0) { $0 + $1.result.path.count }
         let progress = CountedWork("held-out data", unit: "states", total: states, observer: observer)
+        func measured(_ state: State) async throws -> MeasuredState {
+            MeasuredState(
+                state, baseLoss: base.loss, countedLabels: workload.countedLabels,
+                heldOut: try await held?.measured(state.mask))
+        }
         var entries: [Entry] = []
         for run in runs {
-            var path: [Step] = []
+            var path: [MeasuredState] = []
             for (index, state) in run.result.path.enumerated() {
                 try interruption.check()
                 if held != nil { progress.advanced(to: entries.reduce(index) { $0 + $1.path.count }) }
-                path.append(
-                    Step(
-                        step: index + 1, removed: state.mask.units.map(\.description),
-                        measured: Evaluation.Measured(state, labels: labels),
-                        validation: try await held?.measured(state.mask)))
+                path.append(try await measured(state))
             }
             entries.append(
                 Entry(
@@ -138,7 +127,45 @@ public struct Comparison: Encodable, Sendable {
         self.warnings = warnings
         lossFunction = workload.loss.name
         samples = workload.dataset.samples
-        self.base = Evaluation.Measured(base, labels: labels)
-        baseValidation = try await held?.measured(.empty)
+        self.base = try await measured(base)
+    }
+}
+
+// MARK: JSON
+
+extension Comparison: Encodable {
+    private enum Key: CodingKey { case base, baseValidation, lossFunction, samples, strategies, warnings }
+
+    /// Writes the documented keys.
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: Key.self)
+        try container.encode(MeasuredState.FixedForm(base), forKey: .base)
+        try container.encodeIfPresent(MeasuredState.FixedForm(heldOutOf: base), forKey: .baseValidation)
+        try container.encode(lossFunction, forKey: .lossFunction)
+        try container.encode(samples, forKey: .samples)
+        try container.encode(strategies, forKey: .strategies)
+        try container.encode(warnings, forKey: .warnings)
+    }
+}
+
+extension Comparison.Entry: Encodable {
+    private enum Key: CodingKey { case strategy, path, work, newBlockEvaluations, seconds }
+    private enum StepKey: CodingKey { case step, removed, measured, validation }
+
+    /// Writes the documented keys.
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: Key.self)
+        try container.encode(strategy, forKey: .strategy)
+        var steps = container.nestedUnkeyedContainer(forKey: .path)
+        for (index, state) in path.enumerated() {
+            var step = steps.nestedContainer(keyedBy: StepKey.self)
+            try step.encode(index + 1, forKey: .step)
+            try step.encode(state.removed.map(\.description), forKey: .removed)
+            try step.encode(MeasuredState.FixedForm(state), forKey: .measured)
+            try step.encodeIfPresent(MeasuredState.FixedForm(heldOutOf: state), forKey: .validation)
+        }
+        try container.encode(work, forKey: .work)
+        try container.encode(newBlockEvaluations, forKey: .newBlockEvaluations)
+        try container.encode(seconds, forKey: .seconds)
     }
 }

@@ -45,7 +45,7 @@ public struct ScoreReport: Encodable, Sendable {
     /// What was removed beforehand; `nil` where nothing was.
     public let removed: [NamedEdge]?
     /// The model that edges are removed from.
-    public let base: Evaluation.Measured
+    public let base: MeasuredState.FixedForm
     /// In canonical order of edges.
     public let scores: [Entry]
     /// The matrix of second derivatives, in the order of `scores`; `nil` where none was used.
@@ -90,7 +90,8 @@ public struct ScoreReport: Encodable, Sendable {
         objective = options.objective
         lossFunction = workload.loss.name
         samples = workload.dataset.samples
-        base = Evaluation.Measured(unpruned, labels: workload.countedLabels)
+        base = MeasuredState.FixedForm(
+            MeasuredState(unpruned, baseLoss: unpruned.loss, countedLabels: workload.countedLabels))
         let entries = edges.indices.map { index in
             let loss = exact[index].flatMap { $0.loss.isFinite ? $0.loss : nil }
             return Entry(
