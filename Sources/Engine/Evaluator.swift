@@ -53,7 +53,21 @@ public final class Evaluator {
     /// - Throws: `EngineError` for arrays that have no tensor form.
     public func use(means: [Int: NumpyArray]) throws {
         self.means = try Means(arrays: means)
+        meansName = nil
         reuse.forgetActivations()
+    }
+
+    /// What `use(means:named:)` was last given, by its content's hash.
+    private var meansName: [UInt8]?
+
+    /// Makes sure that the means of this name are in use.
+    ///
+    /// - Parameter load: gives them where others are in use.
+    public func useMeans(named name: [UInt8], load: () throws -> ValueMeans) throws {
+        guard meansName != name else { return }
+        try use(
+            means: load().means.mapValues { try NumpyArray(shape: $0.shape, values: $0.elements) })
+        meansName = name
     }
 
     /// The losses of `samples` for each of `expansions` of `state`.

@@ -82,8 +82,14 @@ public struct Evaluation: Encodable, Sendable {
         of mask: Mask, comparedWith unpruned: State, in workload: Workload,
         observer: (any PruneObserver)? = nil
     ) async throws {
-        let labels = workload.countedLabels
         let pruned = mask.isEmpty ? unpruned : try await workload.measure(mask, observer: observer)
+        self.init(of: pruned, comparedWith: unpruned, in: workload)
+    }
+
+    /// What is known of a state, beside the unpruned model.
+    init(of pruned: State, comparedWith unpruned: State, in workload: Workload) {
+        let labels = workload.countedLabels
+        let mask = pruned.mask
         let reference = Measured(unpruned, labels: labels)
         let measured = Measured(pruned, labels: labels)
         base = reference

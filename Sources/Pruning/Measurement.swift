@@ -9,7 +9,7 @@ extension Workload {
     /// - Parameter observer: told how far it is.
     /// - Throws: `GraphError` when the mask names no candidate or cuts an output off.
     public func measure(_ mask: Mask, observer: (any PruneObserver)? = nil) async throws -> State {
-        try graph.checkRemovable(mask)
+        try checkRemovable(mask)
         let work = CountedWork(
             mask.isEmpty ? "measuring the unpruned model" : "measuring the pruned model", unit: "blocks",
             total: BlockList(naturalOrder: division.sharding).ids.count, observer: observer)
@@ -34,7 +34,7 @@ extension Workload {
     /// - Parameter measured: what was measured of it, if anything was.
     /// - Throws: `NonFiniteError` when it is not finite where the unpruned model is; `MaterialisingError`, which is a defect.
     public func writePruned(_ mask: Mask, measured: Evaluation? = nil, to path: String) throws {
-        try graph.checkRemovable(mask)
+        try checkRemovable(mask)
         if let measured, measured.nonFiniteLosses > measured.base.nonFiniteLosses {
             throw NonFiniteError(subject: "the loss")
         }

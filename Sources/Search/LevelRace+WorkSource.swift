@@ -54,7 +54,7 @@ extension LevelRace: WorkSource {
         let register = register ?? ExpansionRegister(level)
         self.register = register
         guard let (parent, place) = register.find(given.state, given.block),
-            level.parents[parent].blocks.samples[place] == given.samples
+            level.parents[parent].blocks.samples[place] == given.samples, given.means == means
         else { return .none }
         var expansions: [Int] = []
         var scores: [SampleScores] = []
@@ -100,7 +100,8 @@ extension LevelRace: WorkSource {
         let block = level.parents[task.parent].blocks.ids[task.place]
         return WorkItem(
             key: WorkKey(kind: kind, stage: stage, payload: payloads.payload(task, in: level)),
-            hints: LossItem.hints(task.reuseHints), shard: block.shard, locality: LevelRace.locality(of: block),
+            hints: LossItem.hints(task.reuseHints), shard: block.shard, contents: means.map { [$0] } ?? [],
+            locality: LevelRace.locality(of: block),
             // One pass for the state, and at most one for each expansion.
             cost: WorkCost(scale: "losses", amount: Double(task.expansions.count + 1)),
             pieces: task.expansions.map { $0 * stride + task.place })

@@ -12,6 +12,8 @@ public struct SearchProblem: Sendable {
     public let costs: CostModel
     /// The samples, in shards and blocks.
     public let division: SampleDivision
+    /// The table of means that removed slots may read; `nil` for none.
+    public var means: ContentID?
     /// The labels that count towards the accuracy; `nil` where there are none.
     public let countedLabels: LabelCounts?
 
@@ -193,7 +195,8 @@ public struct Search {
 
     /// The best expansions of a level.
     func evaluate(_ level: Level, usesBounds: Bool) async throws -> LevelOutcome {
-        var race = LevelRace(level, division: problem.division, usesBounds: usesBounds)
+        var race = LevelRace(
+            level, division: problem.division, usesBounds: usesBounds, means: problem.means)
         shared?.fill(&race)
         return try await runner.run(race).outcome()
     }

@@ -158,11 +158,11 @@ struct Activations {
         switch source {
         case .value(let other): return self[other]
         case .zero: return try zeros(for: own)
-        case .mean:
+        case .mean(let value):
             let graph = model.graph
             let shape = graph.values[own].hasDynamicShape ? self[own]?.shape : model.shapes[own]
             guard let shape else { return nil }
-            return try means(own, shape: shape, name: graph.values[own].name)
+            return try means(value, shape: shape, name: graph.values[value].name)
         }
     }
 

@@ -69,7 +69,7 @@ final class Program {
         for index in graph.order {
             let vertex = graph.vertices[index]
             let reads = vertex.inputs.compactMap { $0 } + vertex.captured
-            let readsElements = !["Shape", "Size"].contains(vertex.operation)
+            let readsElements = !vertex.facts.readsOnlyShape
             let readsParameters = readsElements && reads.contains { isParameter[$0] }
             let constants = KnownInputs(
                 vertex.inputs.map { $0.flatMap { known[$0] } },
