@@ -133,7 +133,8 @@ public struct Candidates: Sendable {
                 }
             }
             guard let costs, let base else { return unit }
-            guard let assessment = costs.assessment(of: Mask([unit])), assessment.constantOutputs.isEmpty else {
+            guard let assessment = costs.assessment(of: Mask([unit])), assessment.constantOutputs.isEmpty
+            else {
                 return nil
             }
             let saved = base.flops - assessment.cost.flops
@@ -255,7 +256,8 @@ extension Graph {
         guard let possible = layer(vertex, replacement: unit.replacement, costs: costs) else {
             throw .unknownUnit(
                 unit,
-                reason: "node \(vertex.index) (\(vertex.name)) does not compute one floating-point value that depends "
+                reason:
+                    "node \(vertex.index) (\(vertex.name)) does not compute one floating-point value that depends "
                     + "on a model input and is no output of the model")
         }
         guard possible.edge == unit.edge else {
@@ -264,7 +266,9 @@ extension Graph {
         guard costs == nil || possible.replacement == unit.replacement else {
             throw .unknownUnit(
                 unit,
-                reason: "the input of node \(vertex.index) (\(vertex.name)) has not the shape and type of its output")
+                reason:
+                    "the input of node \(vertex.index) (\(vertex.name)) has not the shape and type of its output"
+            )
         }
     }
 

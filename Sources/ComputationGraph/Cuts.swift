@@ -47,7 +47,9 @@ public struct Cuts: Sendable {
     }
 
     /// Whether input `slot` of vertex `node` is removed.
-    public func contains(_ node: Int, _ slot: Int) -> Bool { slots[node]?.contains { $0.slot == slot } ?? false }
+    public func contains(_ node: Int, _ slot: Int) -> Bool {
+        slots[node]?.contains { $0.slot == slot } ?? false
+    }
 
     /// What input `slot` of vertex `node` reads instead; `nil` where it reads its own value.
     public func source(_ node: Int, _ slot: Int) -> Source? { slots[node]?.first { $0.slot == slot }?.source }

@@ -84,7 +84,11 @@ struct FinitenessRisk {
                 let read = cuts.value(read: slot, of: vertex)
                 risky = risky || (read.map { isRisky[$0] } ?? false)
                 if let source, source != .zero {
-                    if case .value(let other) = source { operandSigns.append(signs[other]) } else { operandSigns.append(.any) }
+                    if case .value(let other) = source {
+                        operandSigns.append(signs[other])
+                    } else {
+                        operandSigns.append(.any)
+                    }
                 } else if isCut[slot] {
                     operandSigns.append(.nonNegative)
                 } else if graph.values[value].dependsOnData {

@@ -28,7 +28,8 @@ public struct ValueMeans: Hashable, Sendable {
     func constant(_ value: Int, _ type: ElementType, rank: Int?) throws(GraphError) -> Constant {
         guard let mean = means[value] else { return Constant(type, rank: rank ?? 0) }
         guard rank == nil || mean.shape.count == rank else {
-            throw .notWritable(reason: "the mean of a value has the shape \(mean.shape), and the value \(rank ?? 0) axes")
+            throw .notWritable(
+                reason: "the mean of a value has the shape \(mean.shape), and the value \(rank ?? 0) axes")
         }
         return Constant(type, shape: mean.shape, mean.elements.map(Double.init))
     }

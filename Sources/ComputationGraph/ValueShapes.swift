@@ -81,7 +81,8 @@ public struct ValueShapes: Sendable {
     /// The axes of a value whose size is not the same in every run; all of them where runs do not tell.
     package func variableAxes(of value: Int) -> Set<Int> {
         guard let extents = extents(of: value) else {
-            let rank = (probes.first?.shapes).flatMap { $0.indices.contains(value) ? $0[value]?.count : nil } ?? 16
+            let rank =
+                (probes.first?.shapes).flatMap { $0.indices.contains(value) ? $0[value]?.count : nil } ?? 16
             return Set(0..<rank)
         }
         return Set(extents.indices.filter { extents[$0].fixed == nil })

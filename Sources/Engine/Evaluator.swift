@@ -131,7 +131,8 @@ public final class Evaluator {
         -> [SampleScores]
     {
         try evaluate(
-            state: state, samples: samples, expansions: expansions, reuseHints: contenders, stage: state.count)
+            state: state, samples: samples, expansions: expansions, reuseHints: contenders, stage: state.count
+        )
     }
 
     /// Any values of a block under a mask, as they are when every layer around them is computed as in a search.
@@ -143,7 +144,8 @@ public final class Evaluator {
     /// - Throws: `EngineError` for a value that the mask leaves uncomputed, or that names the node that failed.
     package func values(_ wanted: [Int], state: Mask, samples: [Int]) throws -> [Tensor] {
         try network.values(
-            wanted, of: network.inputs(samples, of: dataset), mask: state, parameters: parameters, means: means)
+            wanted, of: network.inputs(samples, of: dataset), mask: state, parameters: parameters,
+            means: means)
     }
 
     /// The sums of values over the samples of a block, in double precision.

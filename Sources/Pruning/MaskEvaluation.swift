@@ -131,7 +131,8 @@ public struct MaskEvaluation: Encodable, Sendable {
                 (source as? MaskListSource)?.progress ?? (source as? StatisticsSource)?.progress ?? (0, 0)
             observer.working(
                 ProgressLine(
-                    label: source is MaskListSource ? "masks" : "means over the data", unit: "block evaluations",
+                    label: source is MaskListSource ? "masks" : "means over the data",
+                    unit: "block evaluations",
                     done: done, total: total, elapsed: (ContinuousClock.now - start) / .seconds(1)))
             try interruption.check()
         }

@@ -34,7 +34,9 @@ struct MaskList {
         }
         self.path = path
         lines = texts.enumerated().map { index, text in
-            Line(number: index + 1, text: MaskList.shortened(text), mask: MaskList.mask(in: text).map { $0.replacing(with: replacement) })
+            Line(
+                number: index + 1, text: MaskList.shortened(text),
+                mask: MaskList.mask(in: text).map { $0.replacing(with: replacement) })
         }
     }
 
@@ -65,7 +67,9 @@ extension Mask {
         guard replacement != .zero else { return self }
         return Mask(
             units.map { unit in
-                guard unit.replacement == .zero, unit.kind == .layer || replacement == .mean else { return unit }
+                guard unit.replacement == .zero, unit.kind == .layer || replacement == .mean else {
+                    return unit
+                }
                 return Unit(unit.kind, root: unit.root, replacement: replacement)
             })
     }

@@ -20,7 +20,8 @@ extension Workload {
         let variant = Variant(mask)
         let level = Level(
             number: 0, parents: [FrontierState(unmeasured: variant, division)],
-            expansions: [Expansion(parent: 0, unit: nil, variant: variant, cost: costs.cost(of: mask))], keep: 1,
+            expansions: [Expansion(parent: 0, unit: nil, variant: variant, cost: costs.cost(of: mask))],
+            keep: 1,
             baseLoss: 0, objective: .signed)
         let outcome = try await local.run(LevelRace(level, division: division, usesBounds: false)).outcome()
         guard let state = outcome.best.first else { throw SearchError.baseNotMeasured }

@@ -80,7 +80,8 @@ extension Workload {
         for block in 0..<outer {
             for position in 0..<shape[axis] {
                 for offset in 0..<inner {
-                    result[block * inner + offset] += elements[(block * shape[axis] + position) * inner + offset]
+                    result[block * inner + offset] +=
+                        elements[(block * shape[axis] + position) * inner + offset]
                 }
             }
         }

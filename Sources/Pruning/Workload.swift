@@ -151,7 +151,9 @@ public struct Workload {
     /// The candidates that a selection names, at least one.
     ///
     /// - Throws: `InputError` when there is nothing to search; `GraphError` for a pattern that matches nothing.
-    func candidates(_ selection: CandidateSelection, units: UnitSelection = UnitSelection()) throws -> Candidates {
+    func candidates(_ selection: CandidateSelection, units: UnitSelection = UnitSelection()) throws
+        -> Candidates
+    {
         let candidates = try Candidates(of: graph, selection: selection, units: units, costs: costs)
         guard !candidates.units.isEmpty else {
             let reason =

@@ -17,7 +17,8 @@ extension LevelRace: WorkSource {
     /// The next item, or `nil` when everything that is likely needed is out.
     public mutating func next(for worker: WorkerView) -> WorkItem? {
         nextTask(
-            sharing: worker.sharing, admits: worker.holds, suits: { worker.prefers(LevelRace.locality(of: $0)) }
+            sharing: worker.sharing, admits: worker.holds,
+            suits: { worker.prefers(LevelRace.locality(of: $0)) }
         ).map { item(of: $0) }
     }
 
@@ -33,7 +34,8 @@ extension LevelRace: WorkSource {
     public mutating func fold(_ item: WorkItem, _ result: [UInt8]) -> Bool {
         let task = task(of: item)
         let samples = level.parents[task.parent].blocks.samples[task.place].count
-        guard let scores = try? LossItem.scores(in: result, expansions: task.expansions.count, samples: samples)
+        guard
+            let scores = try? LossItem.scores(in: result, expansions: task.expansions.count, samples: samples)
         else { return false }
         let before = dropCount
         fold(task, scores)
@@ -110,7 +112,8 @@ extension LevelRace: WorkSource {
     private func task(of item: WorkItem) -> RaceTask {
         let expansions = item.pieces.map { $0 / stride }
         return RaceTask(
-            expansions: expansions, parent: level.expansions[expansions[0]].parent, place: item.pieces[0] % stride)
+            expansions: expansions, parent: level.expansions[expansions[0]].parent,
+            place: item.pieces[0] % stride)
     }
 }
 

@@ -153,7 +153,8 @@ public struct LevelRace: Sendable {
             return
         }
         let value = level.objective.value(loss: sum / division.totalWeight, base: level.baseLoss)
-        let rank = Rank(objective: value, price: expansion.price, cost: expansion.cost, mask: expansion.variant.mask)
+        let rank = Rank(
+            objective: value, price: expansion.price, cost: expansion.cost, mask: expansion.variant.mask)
         let place = bestValues.firstIndex { rank < $0 } ?? bestValues.count
         bestValues.insert(rank, at: place)
         bestEntrants.insert(index, at: place)

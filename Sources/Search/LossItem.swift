@@ -57,7 +57,8 @@ public struct LossItem: Sendable, Hashable {
         let block = BlockID(shard: try reader.number(), index: try reader.number())
         let samples = try reader.numbers()
         let count = try reader.number()
-        guard !samples.isEmpty, samples.count <= LossItem.largestCount, (1...LossItem.largestCount).contains(count)
+        guard !samples.isEmpty, samples.count <= LossItem.largestCount,
+            (1...LossItem.largestCount).contains(count)
         else { throw WorkMismatch("has \(samples.count) samples and \(count) expansions") }
         var units: [Unit?] = []
         for _ in 0..<count {
@@ -90,7 +91,8 @@ public struct LossItem: Sendable, Hashable {
     ///
     /// - Throws: `WorkMismatch`.
     public static func check(_ result: [UInt8], expansions: Int, samples: Int) throws(WorkMismatch) {
-        guard let flag = result.first, flag <= 1, result.count == 1 + expansions * samples * (flag == 1 ? 8 : 4)
+        guard let flag = result.first, flag <= 1,
+            result.count == 1 + expansions * samples * (flag == 1 ? 8 : 4)
         else {
             throw WorkMismatch("has a wrong shape: \(expansions) times \(samples) losses were asked for")
         }
@@ -107,7 +109,9 @@ public struct LossItem: Sendable, Hashable {
         let hasCorrect = try reader.byte() == 1
         var scores: [SampleScores] = []
         scores.reserveCapacity(expansions)
-        for _ in 0..<expansions { scores.append(SampleScores(losses: try reader.floats(samples), correct: [])) }
+        for _ in 0..<expansions {
+            scores.append(SampleScores(losses: try reader.floats(samples), correct: []))
+        }
         if hasCorrect {
             for place in 0..<expansions { scores[place].correct = try reader.numbers32(samples) }
         }
@@ -167,7 +171,9 @@ struct LossPayloads: Sendable {
         return writer.bytes
     }
 
-    fileprivate static func payload(head: [UInt8], block: BlockID, samples: [Int], units: [[UInt8]]) -> [UInt8] {
+    fileprivate static func payload(head: [UInt8], block: BlockID, samples: [Int], units: [[UInt8]])
+        -> [UInt8]
+    {
         var writer = ByteWriter(
             capacity: head.count + 16 + 4 * samples.count + units.reduce(0) { $0 + $1.count })
         writer.write(raw: head)

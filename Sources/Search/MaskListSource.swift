@@ -69,7 +69,8 @@ public struct MaskListSource: WorkSource {
         let (index, place) = piece.quotientAndRemainder(dividingBy: blocks.ids.count)
         let block = blocks.ids[place]
         let payload = LossItem(
-            state: Variant(masks[index]), means: means, block: block, samples: blocks.samples[place], units: [nil]
+            state: Variant(masks[index]), means: means, block: block, samples: blocks.samples[place],
+            units: [nil]
         ).payload
         return WorkItem(
             key: WorkKey(kind: kind, stage: stage, payload: payload), shard: block.shard,
@@ -135,7 +136,9 @@ public struct MaskListSource: WorkSource {
             blocks.samples[place] == given.samples
         else { return .none }
         for (variant, score) in zip(given.variants, all) {
-            guard variant == Variant(variant.mask), let index = masks.firstIndex(of: variant.mask) else { continue }
+            guard variant == Variant(variant.mask), let index = masks.firstIndex(of: variant.mask) else {
+                continue
+            }
             return .part(item(index * blocks.ids.count + place), result: LossItem.result([score]))
         }
         return .none

@@ -92,7 +92,8 @@ public struct Search {
     ///   do not, the path ends before it. It must be a pure function of the mask.
     public init(
         _ problem: SearchProblem, settings: SearchSettings, runner: any WorkRunner,
-        shared: SharedResults? = nil, surrogate: SurrogateModel? = nil, isAlive: @escaping (Mask) throws -> Bool = { _ in true }
+        shared: SharedResults? = nil, surrogate: SurrogateModel? = nil,
+        isAlive: @escaping (Mask) throws -> Bool = { _ in true }
     ) {
         self.isAlive = isAlive
         self.problem = problem
@@ -214,7 +215,8 @@ public struct Search {
         guard let measured = outcome.best.first else { throw SearchError.baseNotMeasured }
         // The full model is where changes are counted from.
         let base = State(
-            variant: measured.variant, unit: nil, loss: measured.loss, objective: 0, correct: measured.correct,
+            variant: measured.variant, unit: nil, loss: measured.loss, objective: 0,
+            correct: measured.correct,
             sampleLosses: measured.sampleLosses, cost: measured.cost)
         guard base.loss.isFinite else { throw SearchError.baseNotFinite(samples: base.nonFiniteLosses) }
         return (base, LevelOutcome(best: [base], work: outcome.work, dropped: [], likely: []))
@@ -284,7 +286,8 @@ extension Strategy {
 extension State {
     fileprivate func forgettingSamples() -> State {
         State(
-            variant: variant, unit: unit, loss: loss, objective: objective, correct: correct, sampleLosses: [],
+            variant: variant, unit: unit, loss: loss, objective: objective, correct: correct,
+            sampleLosses: [],
             cost: cost, price: price,
             nonFiniteLosses: nonFiniteLosses)
     }

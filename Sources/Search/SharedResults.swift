@@ -64,7 +64,8 @@ public final class SharedResults: WorkJournal, Sendable {
                 let key = Place(variant: expansion.variant, means: race.means, block: block)
                 let known = contents.withLock { $0.measured[key] }
                 guard let known, known.samples == samples else { continue }
-                race.fold(RaceTask(expansions: [index], parent: expansion.parent, place: place), [known.scores])
+                race.fold(
+                    RaceTask(expansions: [index], parent: expansion.parent, place: place), [known.scores])
             }
         }
     }

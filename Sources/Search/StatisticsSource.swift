@@ -176,7 +176,8 @@ public struct StatisticsSource: WorkSource {
     public func check(_ result: [UInt8], of item: WorkItem) throws(WorkMismatch) {
         let group = item.pieces[0] % groups.count
         let sums = try StatisticsItem.sums(in: result, values: groups[group].count)
-        let known = stride(from: group, to: results.count, by: groups.count).lazy.compactMap { results[$0] }.first
+        let known = stride(from: group, to: results.count, by: groups.count).lazy.compactMap { results[$0] }
+            .first
         guard known.map({ $0.map(\.shape) == sums.map(\.shape) }) ?? true else {
             throw WorkMismatch("has other shapes than the sums of other blocks")
         }

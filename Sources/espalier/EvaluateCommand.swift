@@ -57,7 +57,8 @@ struct EvaluateCommand: AsyncParsableCommand {
             try json.checkWritable()
             if let output, list == nil { try OutputFile.checkWritable(output) }
             var loaded = try Workload(
-                model: workload.model, options: workload.measurement(workers: usesWorkers ? max(workers, 1) : 0))
+                model: workload.model,
+                options: workload.measurement(workers: usesWorkers ? max(workers, 1) : 0))
             for note in loaded.notes { StandardError.write("espalier: \(note)\n") }
             if let list { return try await evaluate(list, in: loaded) }
             let progress = ProgressDisplay()
@@ -83,7 +84,8 @@ struct EvaluateCommand: AsyncParsableCommand {
         if usesWorkers { return try finish(await onWorkers(list, loaded), list) }
         let progress = ListProgress()
         let results = try await MaskEvaluation.all(
-            ofMasksIn: list, replacement: replacing.replace, in: loaded, writingTo: output, interruption: Leaving.interruption()
+            ofMasksIn: list, replacement: replacing.replace, in: loaded, writingTo: output,
+            interruption: Leaving.interruption()
         ) { result, line in
             progress.clear()
             if let error = result.error {

@@ -69,7 +69,8 @@ struct GeluTests {
             inputs: [ValueInfoProto(name: "x", .float32, shape: [nil, 1024])],
             outputs: [ValueInfoProto(name: "y", .float32, shape: [nil, 1024])],
             initializers: [
-                TensorProto("half", scalar: 0.5), TensorProto("three", scalar: 3), TensorProto("one", scalar: 1),
+                TensorProto("half", scalar: 0.5), TensorProto("three", scalar: 3),
+                TensorProto("one", scalar: 1),
                 TensorProto("c", scalar: 0.044715), TensorProto("root", scalar: 0.7978846),
             ],
             nodes: [

@@ -15,7 +15,9 @@ extension Graph {
     ///     symbolic dimensions (one run if there is none).
     /// - Throws: `GraphError` for a mask that leaves an output without a model input, or for constants that cannot
     ///   be written; `ModelError` for an attribute of the wrong type.
-    public func materialise(_ mask: Mask, shapes: ValueShapes, means: ValueMeans = ValueMeans()) throws -> ModelProto {
+    public func materialise(_ mask: Mask, shapes: ValueShapes, means: ValueMeans = ValueMeans()) throws
+        -> ModelProto
+    {
         for unit in mask.units where unit.replacement == .mean {
             for case let value? in edges(of: unit).map(value(on:)) where means.means[value] == nil {
                 throw GraphError.notWritable(reason: "the mean of '\(values[value].name)' is not known")

@@ -62,7 +62,8 @@ struct Rewriter {
     ///   - originals: what other rewritings of the graph have decoded already.
     ///   - names: the names that the graph itself has.
     init(
-        _ graph: Graph, _ mask: Mask, _ shapes: ValueShapes, means: ValueMeans = ValueMeans(), originals: OriginalConstants? = nil,
+        _ graph: Graph, _ mask: Mask, _ shapes: ValueShapes, means: ValueMeans = ValueMeans(),
+        originals: OriginalConstants? = nil,
         names: UniqueNames? = nil, writesWeights: Bool = true
     ) {
         self.graph = graph
@@ -146,7 +147,9 @@ struct Rewriter {
         return operands
     }
 
-    private mutating func constantForm(_ constant: Constant, _ value: Int, _ extents: [Extent]?) throws -> Form {
+    private mutating func constantForm(_ constant: Constant, _ value: Int, _ extents: [Extent]?) throws
+        -> Form
+    {
         extents == nil ? .tensor(try expanded(constant, toShapeOf: reference(value))) : .uniform(constant)
     }
 

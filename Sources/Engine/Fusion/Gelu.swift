@@ -46,7 +46,8 @@ struct Gelu {
             else { continue }
             self.init(
                 last, x: error.input,
-                fusedEdges: error.fusedEdges + [product.edge] + [0, 1].map { Edge(node: last.index, slot: $0) })
+                fusedEdges: error.fusedEdges + [product.edge]
+                    + [0, 1].map { Edge(node: last.index, slot: $0) })
             return
         }
         return nil
@@ -90,7 +91,9 @@ extension Pattern {
             return (
                 product.value,
                 [product.edge, one.edge, factor.edge, term.edge, Edge(node: tanh.index, slot: 0)]
-                    + [last, inner].flatMap { [Edge(node: $0.index, slot: 0), Edge(node: $0.index, slot: 1)] }
+                    + [last, inner].flatMap {
+                        [Edge(node: $0.index, slot: 0), Edge(node: $0.index, slot: 1)]
+                    }
                     + [Edge(node: power.index, slot: 0)]
             )
         }

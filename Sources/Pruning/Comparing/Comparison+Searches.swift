@@ -79,7 +79,10 @@ extension Comparison {
                     let (first, second) = (left.1 ?? .infinity, right.1 ?? .infinity)
                     return first != second ? first < second : left.0 < right.0
                 }
-                strategies.append(.ranked(name: criterion.rawValue, units: order.map { Unit($0.0, replacement: options.units.edgeReplacement) }))
+                strategies.append(
+                    .ranked(
+                        name: criterion.rawValue,
+                        units: order.map { Unit($0.0, replacement: options.units.edgeReplacement) }))
             }
         }
         return (strategies, warnings)
