@@ -22,6 +22,7 @@ public struct MaskListSource: WorkSource {
 
     /// The stage of the losses of the unpruned model: there is no search.
     public let stage = 1
+    /// `losses`.
     public var kind: WorkKind { LossItem.kind }
 
     /// - Parameter means: the table of means that removed slots may read.

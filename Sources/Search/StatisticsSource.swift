@@ -120,6 +120,7 @@ public struct StatisticsSource: WorkSource {
 
     /// Before a search.
     public let stage = 0
+    /// `statistics`.
     public var kind: WorkKind { StatisticsItem.kind }
 
     /// - Parameters:

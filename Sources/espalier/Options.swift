@@ -159,6 +159,7 @@ struct ByteCount: ExpressibleByArgument, CustomStringConvertible {
 // Edges and units are read as they are written: NODE:SLOT.
 extension Edge: ExpressibleByArgument {}
 extension ComputationGraph.Unit: ExpressibleByArgument {
+    /// Reads the text form.
     public init?(argument: String) { self.init(argument as String) }
 }
 
