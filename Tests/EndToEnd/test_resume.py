@@ -145,6 +145,8 @@ def test_only_one_search_works_in_a_folder():
         try:
             while not results(folder / "run"):
                 assert first.poll() is None, first.stderr.read().decode()
+            # It must not end before the other one has looked.
+            os.kill(first.pid, signal.SIGSTOP)
             refused([*SEARCH, "--run", "run", "--resume"], folder, "run", str(first.pid))
         finally:
             first.kill()
