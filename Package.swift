@@ -38,7 +38,9 @@ let fuzzTargets: [Target] =
         return [
             .executableTarget(
                 name: "espalier-fuzz",
-                dependencies: ["ONNX", "ComputationGraph", "Datasets", "Search", "Coordination", "Journal", "Work"],
+                dependencies: [
+                    "ONNX", "ComputationGraph", "Datasets", "Search", "Coordination", "Journal", "Work",
+                ],
                 path: "Tests/Fuzz", swiftSettings: swiftSettings,
                 linkerSettings: [.unsafeFlags([library]), .linkedLibrary("stdc++"), .linkedLibrary("m")])
         ]
@@ -122,7 +124,8 @@ let package = Package(
         .target(
             name: "Pruning",
             dependencies: [
-                "Cluster", "Computations", "Coordination", "Report", "Engine", "Search", "Journal", "Datasets",
+                "Cluster", "Computations", "Coordination", "Report", "Engine", "Search", "Journal",
+                "Datasets",
                 "ComputationGraph", "ONNX", "Files", "Work",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "FlyingFox", package: "FlyingFox"),
@@ -154,7 +157,8 @@ let package = Package(
         .executableTarget(
             name: "espalier-load",
             dependencies: [
-                "Cluster", "Coordination", "Search", "Journal", "Datasets", "ComputationGraph", "Work", "ZeroMQ",
+                "Cluster", "Coordination", "Search", "Journal", "Datasets", "ComputationGraph", "Work",
+                "ZeroMQ",
                 .product(name: "Logging", package: "swift-log"),
             ], path: "Tests/Load", swiftSettings: swiftSettings),
 
@@ -190,7 +194,9 @@ let package = Package(
             swiftSettings: swiftSettings),
         .testTarget(
             name: "ClusterTests",
-            dependencies: ["Cluster", "Coordination", "Search", "ComputationGraph", "Datasets", "Work", "ZeroMQ"],
+            dependencies: [
+                "Cluster", "Coordination", "Search", "ComputationGraph", "Datasets", "Work", "ZeroMQ",
+            ],
             swiftSettings: swiftSettings),
     ] + fuzzTargets,
     swiftLanguageModes: [.v6],

@@ -8,8 +8,6 @@
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/api/include/torch/version.h>
 
-#include <malloc.h>
-
 #include <climits>
 #include <cstring>
 #include <mutex>
@@ -154,15 +152,6 @@ const char *ct_config(void) {
 void ct_set_threads(int32_t count) {
     guarded([&] { at::set_num_threads(count); });
 }
-
-void ct_keep_freed_memory(void) {
-    // glibc: no separate mappings, one arena for all threads, and nothing handed back before 1 GiB lies free.
-    mallopt(M_MMAP_MAX, 0);
-    mallopt(M_ARENA_MAX, 1);
-    mallopt(M_TRIM_THRESHOLD, 1 << 30);
-}
-
-void ct_release_freed_memory(void) { malloc_trim(0); }
 
 void ct_set_gradients(bool enabled) { gradients_enabled = enabled; }
 bool ct_gradients(void) { return gradients_enabled; }

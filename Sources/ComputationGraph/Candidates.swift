@@ -21,12 +21,31 @@ extension CandidateSelection {
     fileprivate var isGiven: Bool { if case .edges = self { true } else { false } }
 }
 
+/// What kinds of units a search removes, and what removed slices read.
+public struct UnitSelection: Sendable, Hashable, Codable {
+    /// The kinds.
+    public var kinds: Set<Unit.Kind>
+    /// What removed slices read. Edges cannot be bypassed, nor can layers that change the shape: they read zeros then.
+    public var replacement: Replacement
+
+    /// Edges that read zeros, unless told otherwise.
+    public init(kinds: Set<Unit.Kind> = [.edge], replacement: Replacement = .zero) {
+        self.kinds = kinds
+        self.replacement = replacement
+    }
+
+    /// What a removed edge reads.
+    public var edgeReplacement: Replacement { replacement == .mean ? .mean : .zero }
+}
+
 /// The candidates of a graph, with equivalent ones gathered into classes.
 public struct Candidates: Sendable {
     /// One edge per class, in canonical order: what the search tries.
     public let representatives: [Edge]
     /// The other members of each representative's class, in canonical order. Removing one of them computes the same.
     public let equivalents: [Edge: [Edge]]
+    /// What the search tries, in canonical order: the representatives with what they read instead, and layers.
+    public let units: [Unit]
 
     /// All candidates, representatives and equivalents, in canonical order.
     public var all: [Edge] { (representatives + equivalents.values.joined()).sorted() }
@@ -37,8 +56,22 @@ public struct Candidates: Sendable {
     ///   candidates; without it, what follows from the file alone.
     /// - Throws: `GraphError` when the selection names an edge that is no candidate, a pattern that is no regular
     ///   expression, or nothing at all.
-    public init(of graph: Graph, selection: CandidateSelection, costs: CostModel? = nil) throws {
-        let selected = try Candidates.edges(of: graph, selection: selection, costs: costs)
+    public init(
+        of graph: Graph, selection: CandidateSelection, units: UnitSelection = UnitSelection(),
+        costs: CostModel? = nil
+    ) throws {
+        let layers =
+            units.kinds.contains(.layer)
+            ? try Candidates.layers(of: graph, selection, replacement: units.replacement, costs: costs) : []
+        var selected: [Edge] = []
+        if units.kinds.contains(.edge) {
+            do { selected = try Candidates.edges(of: graph, selection: selection, costs: costs) } catch {
+                // A pattern may match layers alone.
+                guard case GraphError.nothingMatches = error, !layers.isEmpty else { throw error }
+            }
+        } else if case .matching(let pattern) = selection, layers.isEmpty {
+            throw GraphError.nothingMatches(pattern)
+        }
         let classes = EquivalenceClasses(of: graph)
         var representatives: [Edge] = []
         var equivalents: [Edge: [Edge]] = [:]
@@ -62,10 +95,55 @@ public struct Candidates: Sendable {
         }
         self.representatives = representatives
         self.equivalents = equivalents
+        // A layer that goes with one of the edges is no second candidate.
+        var known = Set(representatives.map { classes.canonical(Unit($0)) })
+        let others = layers.filter { known.insert(classes.canonical($0)).inserted }
+        self.units = (representatives.map { Unit($0, replacement: units.edgeReplacement) } + others).sorted()
     }
 
-    /// What the search tries, in canonical order.
-    public var units: [Unit] { representatives.map { Unit($0) } }
+    /// The share of all operations whose saving makes a candidate of a layer without weights.
+    private static let leastShare = 0.001
+
+    /// Layers whose output may be replaced: one value that depends on the data and is no output of the model. Of `blocks`
+    /// and patterns, those whose removal saves something.
+    private static func layers(
+        of graph: Graph, _ selection: CandidateSelection, replacement: Replacement, costs: CostModel?
+    ) throws -> [Unit] {
+        var expression: Regex<AnyRegexOutput>?
+        switch selection {
+        case .edges: return []
+        case .matching(let pattern):
+            do { expression = try Regex(pattern) } catch {
+                throw GraphError.badPattern(pattern, reason: "\(error)")
+            }
+        case .all, .branches, .blocks: break
+        }
+        let liveness = Liveness(of: graph, under: .empty)
+        let base = costs?.cost(of: .empty)
+        return graph.vertices.compactMap { vertex in
+            guard liveness.isLive[vertex.index], selection == .all || vertex.facts.role.isLayer,
+                let unit = graph.layer(vertex, replacement: replacement, costs: costs),
+                Liveness(of: graph, under: Mask([unit])).isConnected
+            else { return nil }
+            if let expression {
+                let names = [vertex.name, vertex.operation, unit.description]
+                let isNamed = ModulePath(of: vertex.node)?.description.wholeMatch(of: expression) != nil
+                guard isNamed || names.contains(where: { $0.firstMatch(of: expression) != nil }) else {
+                    return nil
+                }
+            }
+            guard let costs, let base else { return unit }
+            guard let assessment = costs.assessment(of: Mask([unit])), assessment.constantOutputs.isEmpty
+            else {
+                return nil
+            }
+            let saved = base.flops - assessment.cost.flops
+            let isWorthwhile =
+                base.parameters > assessment.cost.parameters
+                || Double(saved) >= leastShare * Double(base.flops) && saved > 0
+            return selection == .all || isWorthwhile ? unit : nil
+        }
+    }
 
     /// The expansions of `mask`: units that it does not remove, of vertices that are live under it, and whose removal keeps
     /// every output depending on a model input.
@@ -140,10 +218,59 @@ extension Graph {
         Blocks(of: self, among: candidates, costs: costs).all
     }
 
+    /// The unit of a layer, with the replacement that it can have; `nil` where it has none: where it computes several
+    /// values, no floating-point value that depends on the data, or an output of the model.
+    ///
+    /// - Parameter costs: tells whether a layer's input has the shape of its output.
+    func layer(_ vertex: Vertex, replacement: Replacement, costs: CostModel?) -> Unit? {
+        let written = vertex.outputs.compactMap { $0 }.filter { isPinned[$0] || !consumers[$0].isEmpty }
+        guard written.count == 1, let output = written.first, output == vertex.outputs.first ?? nil,
+            !isPinned[output], values[output].dependsOnData, values[output].elementType.isFloatingPoint,
+            let slot = vertex.inputs.firstIndex(where: { input in
+                input.map { values[$0].dependsOnData && values[$0].elementType.isFloatingPoint } ?? false
+            }), let input = vertex.inputs[slot]
+        else { return nil }
+        let canBypass =
+            replacement == .bypass && values[input].elementType == values[output].elementType
+            && costs?.haveEqualShapes(input, output) ?? false
+        return .layer(
+            at: Edge(node: vertex.index, slot: slot),
+            replacement: replacement == .mean ? .mean : canBypass ? .bypass : .zero)
+    }
+
     /// Checks that `unit` exists and may be removed.
     ///
+    /// - Parameter costs: tells whether a bypassed layer's input has the shape of its output.
     /// - Throws: `GraphError` that says what is wrong with it.
-    public func requireCandidate(_ unit: Unit) throws(GraphError) { try requireCandidate(unit.edge) }
+    public func requireCandidate(_ unit: Unit, costs: CostModel? = nil) throws(GraphError) {
+        try requireCandidate(unit.edge)
+        guard unit.root.range == nil else {
+            throw .unknownUnit(unit, reason: "parts of a value cannot be removed yet, only all of it")
+        }
+        switch (unit.kind, unit.replacement) {
+        case (.edge, .bypass): throw .unknownUnit(unit, reason: "only a layer can be bypassed, not an edge")
+        case (.edge, _): return
+        case (.layer, _): break
+        }
+        let vertex = vertices[unit.edge.node]
+        guard let possible = layer(vertex, replacement: unit.replacement, costs: costs) else {
+            throw .unknownUnit(
+                unit,
+                reason:
+                    "node \(vertex.index) (\(vertex.name)) does not compute one floating-point value that depends "
+                    + "on a model input and is no output of the model")
+        }
+        guard possible.edge == unit.edge else {
+            throw .unknownUnit(unit, reason: "this layer is written \(possible)")
+        }
+        guard costs == nil || possible.replacement == unit.replacement else {
+            throw .unknownUnit(
+                unit,
+                reason:
+                    "the input of node \(vertex.index) (\(vertex.name)) has not the shape and type of its output"
+            )
+        }
+    }
 
     /// Checks that `edge` exists and may be removed.
     ///

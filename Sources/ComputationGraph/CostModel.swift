@@ -27,6 +27,7 @@ public final class CostModel: Sendable {
     private struct Drafting: Sendable {
         let shapes: ValueShapes
         let shared: SharedRewriting
+        var means = ValueMeans()
     }
 
     /// The costs of files that are written with `shapes`.
@@ -54,6 +55,22 @@ public final class CostModel: Sendable {
         drafting = nil
     }
 
+    /// The same model, now that the means are known that masks put in the place of values.
+    public init(_ other: CostModel, means: ValueMeans) {
+        graph = other.graph
+        tally = other.tally
+        vertexOperations = other.vertexOperations
+        var drafting = other.drafting
+        drafting?.means = means
+        self.drafting = drafting
+    }
+
+    /// Whether two values have the same shape at every size of the model, as far as runs tell.
+    func haveEqualShapes(_ left: Int, _ right: Int) -> Bool {
+        guard let shapes = drafting?.shapes, let one = shapes.extents(of: left) else { return false }
+        return one == shapes.extents(of: right)
+    }
+
     /// Operations of one vertex, for one sample.
     public func flops(of vertex: Int) -> Int { vertexOperations[vertex] }
 
@@ -72,7 +89,8 @@ public final class CostModel: Sendable {
         }
         return drafting.shared.withLock { originals, names in
             var rewriter = Rewriter(
-                graph, mask, drafting.shapes, originals: originals, names: names, writesWeights: false)
+                graph, mask, drafting.shapes, means: drafting.means, originals: originals, names: names,
+                writesWeights: false)
             guard (try? rewriter.rewriteAll()) != nil else { return nil }
             var cleanup = Cleanup(rewriter)
             guard let draft = try? cleanup.draft() else { return nil }

@@ -6,8 +6,8 @@ public struct Cuts: Sendable {
     public enum Source: Hashable, Sendable {
         /// Zeros of the value's shape.
         case zero
-        /// The mean of the slot's own value.
-        case mean
+        /// The mean of a value over the calibration data: of the slot's own, or of what a bypassed layer reads.
+        case mean(Int)
         /// Another value of the same shape.
         case value(Int)
     }
@@ -20,28 +20,26 @@ public struct Cuts: Sendable {
     /// comes first. What a bypassed layer lets through is what its own slot reads under the mask.
     public init(_ mask: Mask, in graph: Graph) {
         for unit in mask.units where unit.kind == .edge {
-            let source: Source = unit.replacement == .mean ? .mean : .zero
-            cut(unit.edge, source)
+            cut(unit.edge, Self.constant(unit.replacement, at: unit.edge, in: graph))
         }
         guard mask.units.contains(where: { $0.kind == .layer }) else { return }
         let layers = mask.units.filter { $0.kind == .layer }
         // In the order of computation, so that what one layer lets through is known when the next one asks.
         let place = Dictionary(uniqueKeysWithValues: graph.order.enumerated().map { ($1, $0) })
         for unit in layers.sorted(by: { (place[$0.edge.node] ?? 0, $0) < (place[$1.edge.node] ?? 0, $1) }) {
-            let source: Source
-            switch unit.replacement {
-            case .zero: source = .zero
-            case .mean: source = .mean
-            case .bypass:
-                source =
-                    self.source(unit.edge.node, unit.edge.slot) ?? graph.value(on: unit.edge).map { .value($0) }
-                    ?? .zero
-            }
             for edge in graph.readers(ofVertex: unit.edge.node) where !contains(edge.node, edge.slot) {
-                // The mean of what comes into a bypassed layer is no mean of the slot's own value.
-                cut(edge, source)
+                guard unit.replacement == .bypass else {
+                    cut(edge, Self.constant(unit.replacement, at: edge, in: graph))
+                    continue
+                }
+                let passed = graph.value(on: unit.edge).map { Source.value($0) } ?? .zero
+                cut(edge, source(unit.edge.node, unit.edge.slot) ?? passed)
             }
         }
+    }
+
+    private static func constant(_ replacement: Replacement, at edge: Edge, in graph: Graph) -> Source {
+        replacement == .mean ? graph.value(on: edge).map { .mean($0) } ?? .zero : .zero
     }
 
     private mutating func cut(_ edge: Edge, _ source: Source) {
@@ -49,7 +47,9 @@ public struct Cuts: Sendable {
     }
 
     /// Whether input `slot` of vertex `node` is removed.
-    public func contains(_ node: Int, _ slot: Int) -> Bool { slots[node]?.contains { $0.slot == slot } ?? false }
+    public func contains(_ node: Int, _ slot: Int) -> Bool {
+        slots[node]?.contains { $0.slot == slot } ?? false
+    }
 
     /// What input `slot` of vertex `node` reads instead; `nil` where it reads its own value.
     public func source(_ node: Int, _ slot: Int) -> Source? { slots[node]?.first { $0.slot == slot }?.source }

@@ -23,7 +23,11 @@ public struct EquivalenceClasses: Sendable {
     }
 
     /// The unit that stands for the class of `unit` when nothing else is removed.
-    public func canonical(_ unit: Unit) -> Unit { unit.plainEdge.map { Unit(last(of: $0)) } ?? unit }
+    ///
+    /// What a layer computes and a single edge reads is removed with that edge.
+    public func canonical(_ unit: Unit) -> Unit {
+        edge(of: unit).map { Unit(last(of: $0)) } ?? unit
+    }
 
     /// The mask that removes the last edge of each class that `mask` removes an edge of: of all masks that compute the
     /// same function, the one that leaves least to compute.
@@ -31,17 +35,25 @@ public struct EquivalenceClasses: Sendable {
     /// Zeros stop before a product whose other factor another removed edge may have made infinite or NaN.
     public func canonical(_ mask: Mask) -> Mask {
         guard hasHazards, mask.count > 1,
-            mask.units.contains(where: { $0.plainEdge.map(meetsOtherFactor) ?? false })
+            mask.units.contains(where: { edge(of: $0).map(meetsOtherFactor) ?? false })
         else {
             return Mask(mask.units.map(canonical(_:)))
         }
         let (risk, cuts) = (FinitenessRisk(graph, mask), Cuts(mask, in: graph))
         return Mask(
             mask.units.map { unit in
-                guard var current = unit.plainEdge else { return unit }
+                guard var current = edge(of: unit) else { return unit }
                 while let next = next(after: current), !meetsRisk(current, risk, cuts) { current = next }
                 return Unit(current)
             })
+    }
+
+    /// The first edge that a unit stands for, where it stands for one that reads zeros.
+    private func edge(of unit: Unit) -> Edge? {
+        if let edge = unit.plainEdge { return edge }
+        guard unit.kind == .layer, unit.replacement == .zero else { return nil }
+        let readers = graph.readers(ofVertex: unit.edge.node)
+        return readers.count == 1 ? readers[0] : nil
     }
 
     /// Whether the chain from `edge` on passes a layer with another operand that depends on the data.

@@ -76,11 +76,20 @@ struct FinitenessRisk {
                     changes.append(false)
                     continue
                 }
-                isCut.append(cuts.contains(index, slot))
-                changes.append(isCut[slot] || isAffected[value])
+                // Only zeros are certain; a mean or a layer's input is whatever it is.
+                let source = cuts.source(index, slot)
+                isCut.append(source == .zero)
+                changes.append(source != nil || isAffected[value])
                 affected = affected || changes[slot]
-                risky = risky || isRisky[value] && !isCut[slot]
-                if isCut[slot] {
+                let read = cuts.value(read: slot, of: vertex)
+                risky = risky || (read.map { isRisky[$0] } ?? false)
+                if let source, source != .zero {
+                    if case .value(let other) = source {
+                        operandSigns.append(signs[other])
+                    } else {
+                        operandSigns.append(.any)
+                    }
+                } else if isCut[slot] {
                     operandSigns.append(.nonNegative)
                 } else if graph.values[value].dependsOnData {
                     operandSigns.append(signs[value])

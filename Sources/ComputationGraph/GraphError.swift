@@ -2,6 +2,10 @@
 public enum GraphError: Error, Sendable, CustomStringConvertible {
     /// An edge that does not exist or may not be removed.
     case unknownEdge(Edge, reason: String)
+    /// A unit that does not exist or may not be removed in this way.
+    case unknownUnit(Unit, reason: String)
+    /// A mask for which no file can be written.
+    case notWritable(reason: String)
     /// A candidate pattern that is no regular expression.
     case badPattern(String, reason: String)
     /// A candidate pattern that matches no candidate.
@@ -15,6 +19,8 @@ public enum GraphError: Error, Sendable, CustomStringConvertible {
     public var description: String {
         switch self {
         case .unknownEdge(let edge, let reason): "edge \(edge) cannot be removed: \(reason)"
+        case .unknownUnit(let unit, let reason): "\(unit) cannot be removed: \(reason)"
+        case .notWritable(let reason): "no file can be written: \(reason)"
         case .badPattern(let pattern, let reason): "'\(pattern)' is no regular expression: \(reason)"
         case .nothingMatches(let pattern): "no candidate edge matches '\(pattern)'"
         case .disconnected(let mask): "removing \(mask) would leave an output that depends on no model input"

@@ -72,6 +72,22 @@ public struct ValueShapes: Sendable {
         return first.indices.map { axis in Extent(sizes: shapes.map { $0[axis] }) }
     }
 
+    /// The number of elements of a value in the first run; `nil` where it does not tell.
+    package func activationSizes(_ value: Int) -> Int? {
+        guard let shapes = probes.first?.shapes, shapes.indices.contains(value) else { return nil }
+        return shapes[value]?.reduce(1, *)
+    }
+
+    /// The axes of a value whose size is not the same in every run; all of them where runs do not tell.
+    package func variableAxes(of value: Int) -> Set<Int> {
+        guard let extents = extents(of: value) else {
+            let rank =
+                (probes.first?.shapes).flatMap { $0.indices.contains(value) ? $0[value]?.count : nil } ?? 16
+            return Set(0..<rank)
+        }
+        return Set(extents.indices.filter { extents[$0].fixed == nil })
+    }
+
     /// An axis whose size is `size` in every run.
     func fixed(_ size: Int) -> Extent { Extent(sizes: probes.map { _ in size }) }
 }

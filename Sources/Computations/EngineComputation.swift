@@ -53,7 +53,8 @@ public struct EngineComputation: Computation {
         whole = try EngineComputation.wholeData(run, inputs, contents, usesPaths: usesPaths).map {
             [network] in
             let plan = try MemoryPlan(
-                budget: budget, network: network, dataset: $0, samples: Array(run.sharding.naturalBlocks(of: 0)[0]))
+                budget: budget, network: network, dataset: $0,
+                samples: Array(run.sharding.naturalBlocks(of: 0)[0]))
             return try Evaluator(network, dataset: $0, loss: loss, keptBytes: plan.kept)
         }
         if let reference = run.reference, let contents {
@@ -84,7 +85,8 @@ public struct EngineComputation: Computation {
         // Every shard that the worker may come to hold has its part.
         let block = run.sharding.naturalBlocks(of: shard)[0].count
         let plan = try MemoryPlan(
-            budget: budget, network: network, dataset: dataset, samples: Array(0..<min(block, dataset.samples)))
+            budget: budget, network: network, dataset: dataset,
+            samples: Array(0..<min(block, dataset.samples)))
         held[shard] = try Evaluator(
             network, dataset: dataset, loss: loss, keptBytes: plan.kept / max(1, run.sharding.shards))
     }

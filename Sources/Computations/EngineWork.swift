@@ -20,6 +20,7 @@ public enum EngineWork {
     private static func performer(of kind: WorkKind) -> (any Performer.Type)? {
         switch kind {
         case LossItem.kind: LossPerformer.self
+        case StatisticsItem.kind: StatisticsPerformer.self
         default: nil
         }
     }
@@ -48,6 +49,9 @@ private enum LossPerformer: EngineWork.Performer {
     ) throws -> [UInt8] {
         let item = try LossItem(payload: key.payload)
         let (evaluator, samples) = try data(item.block.shard, item.samples)
+        if let means = item.means {
+            try evaluator.useMeans(named: means.sha256) { try MeansTable.decode(contents.bytes(of: means)) }
+        }
         return LossItem.result(
             try evaluator.evaluate(
                 state: item.state.mask, samples: samples, expansions: item.units,

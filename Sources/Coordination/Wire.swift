@@ -142,7 +142,8 @@ public struct Wire: Sendable {
         guard order.hints.count <= limits.payloadBytes, order.contents.count <= limits.itemContents else {
             throw .invalid(
                 message: "task", field: "hints",
-                problem: "\(order.hints.count) bytes of hints and \(order.contents.count) contents are more than "
+                problem:
+                    "\(order.hints.count) bytes of hints and \(order.contents.count) contents are more than "
                     + "may be sent")
         }
         let key = try encoded(order.key, "task")

@@ -53,7 +53,21 @@ public final class Evaluator {
     /// - Throws: `EngineError` for arrays that have no tensor form.
     public func use(means: [Int: NumpyArray]) throws {
         self.means = try Means(arrays: means)
+        meansName = nil
         reuse.forgetActivations()
+    }
+
+    /// What `use(means:named:)` was last given, by its content's hash.
+    private var meansName: [UInt8]?
+
+    /// Makes sure that the means of this name are in use.
+    ///
+    /// - Parameter load: gives them where others are in use.
+    public func useMeans(named name: [UInt8], load: () throws -> ValueMeans) throws {
+        guard meansName != name else { return }
+        try use(
+            means: load().means.mapValues { try NumpyArray(shape: $0.shape, values: $0.elements) })
+        meansName = name
     }
 
     /// The losses of `samples` for each of `expansions` of `state`.
@@ -117,7 +131,8 @@ public final class Evaluator {
         -> [SampleScores]
     {
         try evaluate(
-            state: state, samples: samples, expansions: expansions, reuseHints: contenders, stage: state.count)
+            state: state, samples: samples, expansions: expansions, reuseHints: contenders, stage: state.count
+        )
     }
 
     /// Any values of a block under a mask, as they are when every layer around them is computed as in a search.
@@ -129,7 +144,8 @@ public final class Evaluator {
     /// - Throws: `EngineError` for a value that the mask leaves uncomputed, or that names the node that failed.
     package func values(_ wanted: [Int], state: Mask, samples: [Int]) throws -> [Tensor] {
         try network.values(
-            wanted, of: network.inputs(samples, of: dataset), mask: state, parameters: parameters, means: means)
+            wanted, of: network.inputs(samples, of: dataset), mask: state, parameters: parameters,
+            means: means)
     }
 
     /// The sums of values over the samples of a block, in double precision.

@@ -17,7 +17,8 @@ extension RunJournal {
                 let payload: Data = try row.required("payload", file: file)
                 let result: Data = try row.required("result", file: file)
                 let key = WorkKey(
-                    kind: WorkKind(try row.required("kind", file: file)), stage: stage, payload: Array(payload))
+                    kind: WorkKind(try row.required("kind", file: file)), stage: stage,
+                    payload: Array(payload))
                 let sum: Data = try row.required("checksum", file: file)
                 guard sum == RowChecksum.of(key, payload: payload, result: result) else {
                     throw JournalError.damagedRow(

@@ -34,7 +34,9 @@ extension RunJournal {
             let (outcome, notes) = (try StoredJSON.encode(outcome), try StoredJSON.encode(notes))
             try database.execute(
                 sql: "INSERT INTO stages (number, outcome, notes, checksum) VALUES (?, ?, ?, ?)",
-                arguments: [stage, outcome, notes, RowChecksum.of(stage: stage, outcome: outcome, notes: notes)])
+                arguments: [
+                    stage, outcome, notes, RowChecksum.of(stage: stage, outcome: outcome, notes: notes),
+                ])
         }
     }
 
@@ -59,7 +61,9 @@ extension RunJournal {
         let outcome: String = try row.required("outcome", file: file)
         let sum: Data = try row.required("checksum", file: file)
         guard
-            sum == RowChecksum.of(stage: number, outcome: outcome, notes: try row.required("notes", file: file))
+            sum
+                == RowChecksum.of(
+                    stage: number, outcome: outcome, notes: try row.required("notes", file: file))
         else { throw JournalError.damagedRow(file: file, table: "stages", id: Int64(number)) }
         return try StoredJSON.decode(Outcome.self, from: outcome, column: "outcome", file: file)
     }

@@ -31,8 +31,13 @@ public struct Evaluation: Encodable, Sendable {
         of mask: Mask, comparedWith unpruned: State, in workload: Workload,
         observer: (any PruneObserver)? = nil
     ) async throws {
-        let state = mask.isEmpty ? unpruned : try await workload.measure(mask, observer: observer)
-        let report = workload.lossReport(of: mask)
+        let pruned = mask.isEmpty ? unpruned : try await workload.measure(mask, observer: observer)
+        self.init(of: pruned, comparedWith: unpruned, in: workload)
+    }
+
+    /// What is known of a state, beside the unpruned model.
+    init(of state: State, comparedWith unpruned: State, in workload: Workload) {
+        let report = workload.lossReport(of: state.mask)
         func measured(_ state: State) -> MeasuredState {
             MeasuredState(
                 state, baseLoss: unpruned.loss, countedLabels: workload.countedLabels, report: report)

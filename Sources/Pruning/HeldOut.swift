@@ -8,7 +8,7 @@ internal import Search
 struct HeldOut {
     /// The data as they were named.
     private let data: String
-    private let workload: Workload
+    private var workload: Workload
     private var known: [Mask: MeasuredState.Measurement] = [:]
 
     /// Loads the data, which is measured by the same loss as the search's.
@@ -21,6 +21,9 @@ struct HeldOut {
         self.data = data
         self.workload = try Workload(model: model, options: options, measuring: workload.loss)
     }
+
+    /// Takes the calibration data's means into use.
+    mutating func use(_ means: ValueMeans) { workload.use(means) }
 
     /// What a mask's model gives on the data.
     mutating func measured(_ mask: Mask) async throws -> MeasuredState.Measurement {

@@ -1,4 +1,4 @@
-internal import ComputationGraph
+public import ComputationGraph
 internal import FoundationEssentials
 
 /// Masks in a text file: one per line, edges separated by blanks; an empty line is the unpruned model.
@@ -18,7 +18,7 @@ struct MaskList {
     /// Reads a list.
     ///
     /// - Throws: `InputError` when there is no such file, or nothing in it. What is wrong with a line stands in the line.
-    init(contentsOf path: String) throws(InputError) {
+    init(contentsOf path: String, replacement: Replacement = .zero) throws(InputError) {
         var isFolder = false
         guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else {
             throw InputError("cannot read the list of masks \(path): there is no such file")
@@ -34,9 +34,14 @@ struct MaskList {
         }
         self.path = path
         lines = texts.enumerated().map { index, text in
-            Line(number: index + 1, text: MaskList.shortened(text), mask: MaskList.mask(in: text))
+            Line(
+                number: index + 1, text: MaskList.shortened(text),
+                mask: MaskList.mask(in: text).map { $0.replacing(with: replacement) })
         }
     }
+
+    /// The masks of the lines that have one.
+    var masks: [Mask] { lines.compactMap { try? $0.mask.get() } }
 
     private static func mask(in text: Substring) -> Result<Mask, InputError> {
         var units: [Unit] = []
@@ -53,5 +58,19 @@ struct MaskList {
     /// Text that fits into a message, whatever stands in the file.
     private static func shortened(_ text: Substring) -> String {
         text.count <= 80 ? String(text) : text.prefix(77) + "..."
+    }
+}
+
+extension Mask {
+    /// The mask with another replacement where units say nothing of theirs.
+    public func replacing(with replacement: Replacement) -> Mask {
+        guard replacement != .zero else { return self }
+        return Mask(
+            units.map { unit in
+                guard unit.replacement == .zero, unit.kind == .layer || replacement == .mean else {
+                    return unit
+                }
+                return Unit(unit.kind, root: unit.root, replacement: replacement)
+            })
     }
 }

@@ -25,7 +25,8 @@ struct MaterialisedCheck {
         let block = Array(workload.division.sharding.naturalBlocks(of: 0)[0])
         var inputs: [String: NumpyArray] = [:]
         for name in dataset.inputNames { inputs[name] = try dataset.gather(block, from: name) }
-        let masked = try network.run(inputs, mask: mask)
+        let means = try workload.meanArrays
+        let masked = try network.run(inputs, mask: mask, means: means)
         if masked.contains(where: { $0.1.firstNonFiniteIndex() != nil }) {
             let unpruned = try network.run(inputs)
             for ((name, left), (_, right)) in zip(unpruned, masked) {
@@ -41,7 +42,8 @@ struct MaterialisedCheck {
                 let resized = zip(knowledge.arrays, shapes).map { $0.resized(to: $1) }
                 let inputs = Dictionary(uniqueKeysWithValues: zip(names, resized))
                 // At a size that the model does not take there is nothing to compare with.
-                guard let outputs = try? network.run(inputs, mask: mask, keepsProgram: false) else { continue }
+                let outputs = try? network.run(inputs, mask: mask, means: means, keepsProgram: false)
+                guard let outputs else { continue }
                 network.releaseFreeMemory()
                 samples.append(Sample(inputs: inputs, outputs: outputs, isOtherSize: true))
                 break

@@ -29,7 +29,7 @@ struct MaterialisedModel {
     }
 
     private static func file(_ mask: Mask, _ shapes: ValueShapes, workload: Workload) throws -> ModelFile {
-        let proto = try workload.graph.materialise(mask, shapes: shapes)
+        let proto = try workload.graph.materialise(mask, shapes: shapes, means: workload.means)
         let file = ModelFile(unchecked: proto, name: "the pruned model")
         try file.check()
         return file

@@ -10,7 +10,7 @@ extension Workload {
     /// - Parameter observer: told how far it is.
     /// - Throws: `GraphError` when the mask names no candidate or cuts an output off.
     public func measure(_ mask: Mask, observer: (any PruneObserver)? = nil) async throws -> State {
-        try graph.checkRemovable(mask)
+        try checkRemovable(mask)
         let work = CountedWork(
             mask.isEmpty ? "measuring the unpruned model" : "measuring the pruned model", unit: "blocks",
             total: BlockList(naturalOrder: division.sharding).ids.count, observer: observer)
@@ -21,7 +21,8 @@ extension Workload {
         let variant = Variant(mask)
         let level = Level(
             number: 0, parents: [FrontierState(unmeasured: variant, division)],
-            expansions: [Expansion(parent: 0, unit: nil, variant: variant, cost: costs.cost(of: mask))], keep: 1,
+            expansions: [Expansion(parent: 0, unit: nil, variant: variant, cost: costs.cost(of: mask))],
+            keep: 1,
             baseLoss: 0, objective: .signed)
         let outcome = try await local.run(LevelRace(level, division: division, usesBounds: false)).outcome()
         guard let state = outcome.best.first else { throw SearchError.baseNotMeasured }
@@ -35,7 +36,7 @@ extension Workload {
     /// - Parameter measured: what was measured of it, if anything was.
     /// - Throws: `NonFiniteError` when it is not finite where the unpruned model is; `MaterialisingError`, which is a defect.
     public func writePruned(_ mask: Mask, measured: Evaluation? = nil, to path: String) throws {
-        try graph.checkRemovable(mask)
+        try checkRemovable(mask)
         if let measured, measured.pruned.nonFiniteLosses > measured.base.nonFiniteLosses {
             throw NonFiniteError(subject: "the loss")
         }

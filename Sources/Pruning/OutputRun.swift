@@ -39,6 +39,9 @@ public enum OutputRun {
     ) throws -> WrittenOutputs {
         let graph = try ModelSource.graph(model)
         try graph.checkRemovable(mask)
+        if let unit = mask.units.first(where: { $0.replacement == .mean }) {
+            throw InputError("\(unit): means over calibration data are for evaluate and prune")
+        }
         let dataset = try Dataset(
             contentsOf: ModelSource.dataPath(data), of: graph, axes: axes, limit: samples)
         let network = try Network(graph)

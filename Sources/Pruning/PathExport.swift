@@ -54,8 +54,12 @@ public struct PathExport: Encodable, Sendable {
         let state = number == 0 ? base : path[number - 1]
         let mask = state?.mask ?? .empty
         let source = try PathExport.source(model, identity, folder: folder)
-        let workload = try Workload(
+        var workload = try Workload(
             model: source, options: PathExport.measurement(data, identity, folder: folder))
+        if mask.units.contains(where: { $0.replacement == .mean }) {
+            let records = try journal.records(ofStage: 0)
+            workload.use(workload.means(from: try StatisticsSource.totals(of: records)))
+        }
         try workload.writePruned(mask, to: output)
 
         run = folder

@@ -10,6 +10,8 @@ public struct PruneOptions: Sendable {
     public var measurement: MeasurementOptions
     /// Which edges may be removed.
     public var candidates: CandidateSelection
+    /// What kinds of units those are, and what they read instead.
+    public var units = UnitSelection()
     /// How to search, and when to stop.
     public var search: SearchSettings
     /// Whether to go as far as it goes when a budget cannot be reached.

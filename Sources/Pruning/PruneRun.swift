@@ -11,9 +11,9 @@ internal import Work
 /// One `prune`: searches, keeps every result, writes the pruned model and checks it.
 public final class PruneRun {
     private let options: PruneOptions
-    private let workload: Workload
+    private var workload: Workload
     private var heldOut: HeldOut?
-    private let problem: SearchProblem
+    private var problem: SearchProblem
     private let journal: RunJournal
     private let interruption: Interruption
     private let board: StatusBoard
@@ -48,7 +48,7 @@ public final class PruneRun {
         if let data = options.validation {
             heldOut = try HeldOut(data, model: options.model, like: workload)
         }
-        let candidates = try workload.candidates(options.candidates)
+        let candidates = try workload.candidates(options.candidates, units: options.units)
         problem = SearchProblem(
             graph: workload.graph, candidates: candidates, costs: workload.costs, division: workload.division,
             countedLabels: options.search.maximumAccuracyDrop == nil ? nil : workload.countedLabels)
@@ -167,17 +167,27 @@ public final class PruneRun {
     }
 
     private func search() async throws -> (SearchResult, EvaluationBackend.WorkerCount) {
-        let (interruption, board) = (interruption, board)
+        let (observer, interruption, board) = (board.observer, interruption, board)
+        let start = ContinuousClock.now
         var backend = EvaluationBackend(
             workers: options.workers, remote: options.remote, proof: proof, logger: options.logger,
             interruption: interruption, noted: { board.note($0) }, board: board
         ) { source in
+            if let statistics = source as? StatisticsSource {
+                let (done, total) = statistics.progress
+                observer?.working(
+                    ProgressLine(
+                        label: "means over the data", unit: "blocks", done: done, total: total,
+                        elapsed: (ContinuousClock.now - start) / .seconds(1)))
+                return try interruption.check()
+            }
             guard let race = source as? LevelRace else { return }
             board.record(.advanced(LevelProgress(race)))
             try interruption.check()
         }
         backend.postMortem = options.folder + "/post-mortem.log"
         return try await backend.evaluate(workload, journal: journal) { runner in
+            try await self.measureMeans(on: runner)
             // Workers load model and data meanwhile.
             let surrogate = try self.surrogate()
             return try await Search(
@@ -193,6 +203,17 @@ public final class PruneRun {
                 self.noteReached(outcome)
             }
         }
+    }
+
+    /// Measures the means that candidates read, if any do, and gives them to whoever computes.
+    private func measureMeans(on runner: any WorkRunner) async throws {
+        guard let source = workload.statistics(for: problem.candidates.units) else { return }
+        workload.use(workload.means(from: try await runner.run(source).totals()))
+        heldOut?.use(workload.means)
+        problem = SearchProblem(
+            graph: problem.graph, candidates: problem.candidates, costs: workload.costs,
+            division: problem.division, countedLabels: problem.countedLabels)
+        problem.means = try await runner.provide(workload.meansTable)
     }
 
     /// Measures the states of the path on held-out data: the best of a level need not be on it.

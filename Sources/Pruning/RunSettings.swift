@@ -7,6 +7,9 @@ internal import Search
 struct RunSettings: Encodable {
     let search: SearchSettings
     let candidates: CandidateSelection
+    /// Left out for edges that read zeros, which is what older programs did.
+    let units: [String]?
+    let replacement: Replacement?
     let loss: String
     let samples: Int
     let shards: Int
@@ -15,6 +18,9 @@ struct RunSettings: Encodable {
     init(_ options: PruneOptions, _ workload: Workload) throws {
         search = options.search
         candidates = options.candidates
+        let isUsual = options.units == UnitSelection()
+        units = isUsual ? nil : options.units.kinds.map(\.rawValue).sorted()
+        replacement = isUsual ? nil : options.units.replacement
         loss = try workload.loss.text(for: workload.graph)
         samples = workload.division.sharding.samples
         shards = workload.division.sharding.shards

@@ -29,7 +29,8 @@ extension Workload {
     ///   - warn: told once of everything that is missing.
     /// - Returns: `nil` where there are no gradients at all: the search goes on without.
     func surrogateModel(
-        of edges: [Edge], at state: Mask = .empty, for purpose: SurrogatePurpose, interruption: Interruption? = nil,
+        of edges: [Edge], at state: Mask = .empty, for purpose: SurrogatePurpose,
+        interruption: Interruption? = nil,
         warn: (String) -> Void
     ) throws -> SurrogateModel? {
         let all = BlockList(naturalOrder: division.sharding).samples
@@ -51,7 +52,8 @@ extension Workload {
             let few = isFixed ? blocks[0] : Array(blocks[0].prefix(Workload.curvatureSamples))
             do {
                 let second = try GateMeasurement(
-                    self, edges: edges, at: state, curvature: .hessian, blocks: [few], interruption: interruption)
+                    self, edges: edges, at: state, curvature: .hessian, blocks: [few],
+                    interruption: interruption)
                 hessian = second.matrix.map { $0.map { $0.isFinite ? $0 : 0 } }
             } catch let error as Interrupted { throw error } catch {
                 missing.append("no second derivatives, for an operator has none: \(error)")

@@ -14,11 +14,12 @@ extension Workload {
         let count = min(Workload.vettedSamples, dataset.samples)
         let fixed = graph.fixedSamples(dataset) ?? 1
         guard fixed == 1, count > 1 else { return { _ in true } }
+        let means = try meanArrays
         func outputs(_ mask: Mask) throws -> [[[Float]]] {
             try (0..<count).map { sample in
                 var inputs: [String: NumpyArray] = [:]
                 for port in graph.inputs { inputs[port.name] = try dataset.gather([sample], from: port.name) }
-                return try network.run(inputs, mask: mask).map {
+                return try network.run(inputs, mask: mask, means: means).map {
                     $0.1.elementType.isFloatingPoint ? try $0.1.floats() : []
                 }
             }

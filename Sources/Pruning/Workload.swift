@@ -63,7 +63,9 @@ public struct Workload {
     /// How the sizes of all values follow from those of the inputs.
     let valueShapes: ValueShapes
     /// What each mask costs.
-    public let costs: CostModel
+    public internal(set) var costs: CostModel
+    /// What removed slots read that masks replace by means; none until they are measured.
+    public internal(set) var means = ValueMeans()
     /// The data file.
     public let dataPath: String
     /// The options that it was made with.
@@ -122,7 +124,11 @@ public struct Workload {
 
     /// An evaluator of this workload in this process.
     public func evaluator() throws -> Evaluator {
-        try Evaluator(network, dataset: dataset, loss: loss, keptBytes: memory.kept)
+        let evaluator = try Evaluator(network, dataset: dataset, loss: loss, keptBytes: memory.kept)
+        if !means.means.isEmpty {
+            try evaluator.useMeans(named: ContentHash.content(of: meansTable).sha256) { means }
+        }
+        return evaluator
     }
 
     /// A runner that computes this workload's items in this process.
@@ -145,9 +151,11 @@ public struct Workload {
     /// The candidates that a selection names, at least one.
     ///
     /// - Throws: `InputError` when there is nothing to search; `GraphError` for a pattern that matches nothing.
-    func candidates(_ selection: CandidateSelection) throws -> Candidates {
-        let candidates = try Candidates(of: graph, selection: selection, costs: costs)
-        guard !candidates.representatives.isEmpty else {
+    func candidates(_ selection: CandidateSelection, units: UnitSelection = UnitSelection()) throws
+        -> Candidates
+    {
+        let candidates = try Candidates(of: graph, selection: selection, units: units, costs: costs)
+        guard !candidates.units.isEmpty else {
             let reason =
                 switch selection {
                 case .blocks:

@@ -153,7 +153,9 @@ extension LevelRace {
     mutating func giveBack(_ task: RaceTask) {
         for index in task.expansions {
             let before = inFlightCount(index)
-            entrants[index].takeBack(task.place, shard: level.parents[task.parent].blocks.ids[task.place].shard, forecasts[task.parent])
+            entrants[index].takeBack(
+                task.place, shard: level.parents[task.parent].blocks.ids[task.place].shard,
+                forecasts[task.parent])
             inFlight += inFlightCount(index) - before
             refresh(index)
         }

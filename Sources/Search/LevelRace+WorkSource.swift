@@ -17,7 +17,8 @@ extension LevelRace: WorkSource {
     /// The next item, or `nil` when everything that is likely needed is out.
     public mutating func next(for worker: WorkerView) -> WorkItem? {
         nextTask(
-            sharing: worker.sharing, admits: worker.holds, suits: { worker.prefers(LevelRace.locality(of: $0)) }
+            sharing: worker.sharing, admits: worker.holds,
+            suits: { worker.prefers(LevelRace.locality(of: $0)) }
         ).map { item(of: $0) }
     }
 
@@ -33,7 +34,8 @@ extension LevelRace: WorkSource {
     public mutating func fold(_ item: WorkItem, _ result: [UInt8]) -> Bool {
         let task = task(of: item)
         let samples = level.parents[task.parent].blocks.samples[task.place].count
-        guard let scores = try? LossItem.scores(in: result, expansions: task.expansions.count, samples: samples)
+        guard
+            let scores = try? LossItem.scores(in: result, expansions: task.expansions.count, samples: samples)
         else { return false }
         let before = dropCount
         fold(task, scores)
@@ -54,7 +56,7 @@ extension LevelRace: WorkSource {
         let register = register ?? ExpansionRegister(level)
         self.register = register
         guard let (parent, place) = register.find(given.state, given.block),
-            level.parents[parent].blocks.samples[place] == given.samples
+            level.parents[parent].blocks.samples[place] == given.samples, given.means == means
         else { return .none }
         var expansions: [Int] = []
         var scores: [SampleScores] = []
@@ -100,7 +102,8 @@ extension LevelRace: WorkSource {
         let block = level.parents[task.parent].blocks.ids[task.place]
         return WorkItem(
             key: WorkKey(kind: kind, stage: stage, payload: payloads.payload(task, in: level)),
-            hints: LossItem.hints(task.reuseHints), shard: block.shard, locality: LevelRace.locality(of: block),
+            hints: LossItem.hints(task.reuseHints), shard: block.shard, contents: means.map { [$0] } ?? [],
+            locality: LevelRace.locality(of: block),
             // One pass for the state, and at most one for each expansion.
             cost: WorkCost(scale: "losses", amount: Double(task.expansions.count + 1)),
             pieces: task.expansions.map { $0 * stride + task.place })
@@ -109,7 +112,8 @@ extension LevelRace: WorkSource {
     private func task(of item: WorkItem) -> RaceTask {
         let expansions = item.pieces.map { $0 / stride }
         return RaceTask(
-            expansions: expansions, parent: level.expansions[expansions[0]].parent, place: item.pieces[0] % stride)
+            expansions: expansions, parent: level.expansions[expansions[0]].parent,
+            place: item.pieces[0] % stride)
     }
 }
 

@@ -1,6 +1,6 @@
 internal import ComputationGraph
 internal import Datasets
-internal import Work
+public import Work
 
 /// The race of a level's expansions for the best `keep` places. Pure: tasks out, scores in.
 ///
@@ -17,6 +17,7 @@ public struct LevelRace: Sendable {
     public let level: Level
     let division: SampleDivision
     let usesBounds: Bool
+    let means: ContentID?
     var entrants: [ExpansionState]
     /// For every parent, the order in which its blocks are visited, and what is expected of them.
     let visits: [VisitOrder]
@@ -44,8 +45,12 @@ public struct LevelRace: Sendable {
     /// A race that nothing is known of.
     ///
     /// - Parameter usesBounds: whether hopeless expansions are dropped; `false` evaluates everything.
-    public init(_ level: Level, division: SampleDivision, usesBounds: Bool = true) {
+    /// - Parameter means: the table of means that removed slots may read.
+    public init(
+        _ level: Level, division: SampleDivision, usesBounds: Bool = true, means: ContentID? = nil
+    ) {
         self.level = level
+        self.means = means
         self.division = division
         self.usesBounds = usesBounds
         let shards = division.sharding.shards
@@ -58,7 +63,7 @@ public struct LevelRace: Sendable {
                 expansion, estimate: estimate.flatMap { $0.isFinite ? $0 : nil },
                 visits: visits[expansion.parent], forecast: forecasts[expansion.parent])
         }
-        payloads = LossPayloads(level)
+        payloads = LossPayloads(level, means: means)
         self.visits = visits
         self.forecasts = forecasts
         running = Array(level.expansions.indices)
@@ -148,7 +153,8 @@ public struct LevelRace: Sendable {
             return
         }
         let value = level.objective.value(loss: sum / division.totalWeight, base: level.baseLoss)
-        let rank = Rank(objective: value, price: expansion.price, cost: expansion.cost, mask: expansion.variant.mask)
+        let rank = Rank(
+            objective: value, price: expansion.price, cost: expansion.cost, mask: expansion.variant.mask)
         let place = bestValues.firstIndex { rank < $0 } ?? bestValues.count
         bestValues.insert(rank, at: place)
         bestEntrants.insert(index, at: place)

@@ -24,7 +24,9 @@ struct LossExtrapolation: Sendable {
         let mean = total / Double(max(1, finite.count))
         parent = finite
         parentTotal = total
-        spread = finite.map { mean > 0 ? (1 - LossExtrapolation.evenPart) * $0 / mean + LossExtrapolation.evenPart : 1 }
+        spread = finite.map {
+            mean > 0 ? (1 - LossExtrapolation.evenPart) * $0 / mean + LossExtrapolation.evenPart : 1
+        }
     }
 
     /// What is known, or in flight, of an expansion: how much of the parent's loss and of the spread that is.

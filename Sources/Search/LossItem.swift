@@ -4,8 +4,9 @@ public import Work
 
 /// The losses of a state's expansions on a block of samples: what a level's work is made of.
 ///
-/// The payload is a version, the state's text, the block's shard and place, its samples, and the text of each expansion's
-/// unit, which is empty for the state itself. The result has a byte that says whether labels are counted, then the losses,
+/// The payload is a version, the state's text, the hash and size of the table of means that removed slots may read (a size of 0
+/// for none), the block's shard and place, its samples, and the text of each expansion's unit, which is empty for the state
+/// itself. The result has a byte that says whether labels are counted, then the losses,
 /// float32 [expansions, samples], and the correct predictions, uint32 of the same shape.
 public struct LossItem: Sendable, Hashable {
     /// The kind of the work.
@@ -16,6 +17,8 @@ public struct LossItem: Sendable, Hashable {
 
     /// The state.
     public let state: Variant
+    /// The table of means that removed slots may read (``MeansTable``); `nil` for none.
+    public let means: ContentID?
     /// The block.
     public let block: BlockID
     /// The block's samples, indices into the whole data set.
@@ -24,8 +27,11 @@ public struct LossItem: Sendable, Hashable {
     public let units: [Unit?]
 
     /// Losses of some expansions of `state`.
-    public init(state: Variant, block: BlockID, samples: [Int], units: [Unit?]) {
+    public init(
+        state: Variant, means: ContentID? = nil, block: BlockID, samples: [Int], units: [Unit?]
+    ) {
         self.state = state
+        self.means = means
         self.block = block
         self.samples = samples
         self.units = units
@@ -34,7 +40,7 @@ public struct LossItem: Sendable, Hashable {
     /// The canonical bytes.
     public var payload: [UInt8] {
         LossPayloads.payload(
-            head: LossPayloads.head(of: state), block: block, samples: samples,
+            head: LossPayloads.head(of: state, means), block: block, samples: samples,
             units: units.map(LossPayloads.bytes(of:)))
     }
 
@@ -45,10 +51,14 @@ public struct LossItem: Sendable, Hashable {
         var reader = ByteReader(payload)
         guard try reader.byte() == LossItem.version else { throw WorkMismatch("is of another version") }
         guard let state = Variant(try reader.text()) else { throw WorkMismatch("names a state that is none") }
+        var means: ContentID?
+        let size = try reader.number()
+        if size > 0 { means = ContentID(sha256: try reader.raw(32), size: size) }
         let block = BlockID(shard: try reader.number(), index: try reader.number())
         let samples = try reader.numbers()
         let count = try reader.number()
-        guard !samples.isEmpty, samples.count <= LossItem.largestCount, (1...LossItem.largestCount).contains(count)
+        guard !samples.isEmpty, samples.count <= LossItem.largestCount,
+            (1...LossItem.largestCount).contains(count)
         else { throw WorkMismatch("has \(samples.count) samples and \(count) expansions") }
         var units: [Unit?] = []
         for _ in 0..<count {
@@ -58,7 +68,7 @@ public struct LossItem: Sendable, Hashable {
             units.append(unit)
         }
         try reader.finish()
-        self.init(state: state, block: block, samples: samples, units: units)
+        self.init(state: state, means: means, block: block, samples: samples, units: units)
     }
 
     /// The variants whose losses are wanted, one per expansion.
@@ -81,7 +91,8 @@ public struct LossItem: Sendable, Hashable {
     ///
     /// - Throws: `WorkMismatch`.
     public static func check(_ result: [UInt8], expansions: Int, samples: Int) throws(WorkMismatch) {
-        guard let flag = result.first, flag <= 1, result.count == 1 + expansions * samples * (flag == 1 ? 8 : 4)
+        guard let flag = result.first, flag <= 1,
+            result.count == 1 + expansions * samples * (flag == 1 ? 8 : 4)
         else {
             throw WorkMismatch("has a wrong shape: \(expansions) times \(samples) losses were asked for")
         }
@@ -98,7 +109,9 @@ public struct LossItem: Sendable, Hashable {
         let hasCorrect = try reader.byte() == 1
         var scores: [SampleScores] = []
         scores.reserveCapacity(expansions)
-        for _ in 0..<expansions { scores.append(SampleScores(losses: try reader.floats(samples), correct: [])) }
+        for _ in 0..<expansions {
+            scores.append(SampleScores(losses: try reader.floats(samples), correct: []))
+        }
         if hasCorrect {
             for place in 0..<expansions { scores[place].correct = try reader.numbers32(samples) }
         }
@@ -130,8 +143,8 @@ struct LossPayloads: Sendable {
     /// By expansion, the unit.
     private let units: [[UInt8]]
 
-    init(_ level: Level) {
-        heads = level.parents.map { LossPayloads.head(of: $0.variant) }
+    init(_ level: Level, means: ContentID?) {
+        heads = level.parents.map { LossPayloads.head(of: $0.variant, means) }
         units = level.expansions.map { LossPayloads.bytes(of: $0.unit) }
     }
 
@@ -143,10 +156,12 @@ struct LossPayloads: Sendable {
             units: task.expansions.map { units[$0] })
     }
 
-    fileprivate static func head(of state: Variant) -> [UInt8] {
+    fileprivate static func head(of state: Variant, _ means: ContentID?) -> [UInt8] {
         var writer = ByteWriter()
         writer.write(LossItem.version)
         writer.write(state.description)
+        writer.write(means?.size ?? 0)
+        if let means { writer.write(raw: means.sha256) }
         return writer.bytes
     }
 
@@ -156,7 +171,9 @@ struct LossPayloads: Sendable {
         return writer.bytes
     }
 
-    fileprivate static func payload(head: [UInt8], block: BlockID, samples: [Int], units: [[UInt8]]) -> [UInt8] {
+    fileprivate static func payload(head: [UInt8], block: BlockID, samples: [Int], units: [[UInt8]])
+        -> [UInt8]
+    {
         var writer = ByteWriter(
             capacity: head.count + 16 + 4 * samples.count + units.reduce(0) { $0 + $1.count })
         writer.write(raw: head)

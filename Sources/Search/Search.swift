@@ -12,6 +12,8 @@ public struct SearchProblem: Sendable {
     public let costs: CostModel
     /// The samples, in shards and blocks.
     public let division: SampleDivision
+    /// The table of means that removed slots may read; `nil` for none.
+    public var means: ContentID?
     /// The labels that count towards the accuracy; `nil` where there are none.
     public let countedLabels: LabelCounts?
 
@@ -90,7 +92,8 @@ public struct Search {
     ///   do not, the path ends before it. It must be a pure function of the mask.
     public init(
         _ problem: SearchProblem, settings: SearchSettings, runner: any WorkRunner,
-        shared: SharedResults? = nil, surrogate: SurrogateModel? = nil, isAlive: @escaping (Mask) throws -> Bool = { _ in true }
+        shared: SharedResults? = nil, surrogate: SurrogateModel? = nil,
+        isAlive: @escaping (Mask) throws -> Bool = { _ in true }
     ) {
         self.isAlive = isAlive
         self.problem = problem
@@ -193,7 +196,8 @@ public struct Search {
 
     /// The best expansions of a level.
     func evaluate(_ level: Level, usesBounds: Bool) async throws -> LevelOutcome {
-        var race = LevelRace(level, division: problem.division, usesBounds: usesBounds)
+        var race = LevelRace(
+            level, division: problem.division, usesBounds: usesBounds, means: problem.means)
         shared?.fill(&race)
         return try await runner.run(race).outcome()
     }
@@ -211,7 +215,8 @@ public struct Search {
         guard let measured = outcome.best.first else { throw SearchError.baseNotMeasured }
         // The full model is where changes are counted from.
         let base = State(
-            variant: measured.variant, unit: nil, loss: measured.loss, objective: 0, correct: measured.correct,
+            variant: measured.variant, unit: nil, loss: measured.loss, objective: 0,
+            correct: measured.correct,
             sampleLosses: measured.sampleLosses, cost: measured.cost)
         guard base.loss.isFinite else { throw SearchError.baseNotFinite(samples: base.nonFiniteLosses) }
         return (base, LevelOutcome(best: [base], work: outcome.work, dropped: [], likely: []))
@@ -281,7 +286,8 @@ extension Strategy {
 extension State {
     fileprivate func forgettingSamples() -> State {
         State(
-            variant: variant, unit: unit, loss: loss, objective: objective, correct: correct, sampleLosses: [],
+            variant: variant, unit: unit, loss: loss, objective: objective, correct: correct,
+            sampleLosses: [],
             cost: cost, price: price,
             nonFiniteLosses: nonFiniteLosses)
     }

@@ -11,6 +11,7 @@ public import Work
 public final class SharedResults: WorkJournal, Sendable {
     private struct Place: Hashable {
         let variant: Variant
+        let means: ContentID?
         let block: BlockID
     }
 
@@ -43,7 +44,7 @@ public final class SharedResults: WorkJournal, Sendable {
                 in: record.result, expansions: item.units.count, samples: item.samples.count)
             contents.withLock { contents in
                 for (variant, scores) in zip(item.variants, scores) {
-                    let place = Place(variant: variant, block: item.block)
+                    let place = Place(variant: variant, means: item.means, block: item.block)
                     if contents.measured[place]?.samples == item.samples { continue }
                     contents.measured[place] = Measured(samples: item.samples, scores: scores)
                     contents.count += 1
@@ -60,9 +61,11 @@ public final class SharedResults: WorkJournal, Sendable {
         for (index, expansion) in race.level.expansions.enumerated() {
             let blocks = race.level.parents[expansion.parent].blocks
             for (place, (block, samples)) in zip(blocks.ids, blocks.samples).enumerated() {
-                let known = contents.withLock { $0.measured[Place(variant: expansion.variant, block: block)] }
+                let key = Place(variant: expansion.variant, means: race.means, block: block)
+                let known = contents.withLock { $0.measured[key] }
                 guard let known, known.samples == samples else { continue }
-                race.fold(RaceTask(expansions: [index], parent: expansion.parent, place: place), [known.scores])
+                race.fold(
+                    RaceTask(expansions: [index], parent: expansion.parent, place: place), [known.scores])
             }
         }
     }

@@ -12,19 +12,13 @@ public enum TorchRuntime {
         return line?.split(separator: " ").last.map(String.init) ?? "unknown instructions"
     }
 
-    /// Prepares the process for computing: one thread, and freed memory kept for the next tensor. Done
-    /// once; later calls change nothing.
-    ///
-    /// By default every large block is mapped anew, so a pass would spend much of its time on page faults.
+    /// Prepares the process for computing on one thread. Done once; later calls change nothing.
     public static func prepare() { _ = prepared }
 
     /// Hands freed memory back to the system: after blocks of unusual sizes, gaps would be left that no others fit into.
     public static func releaseFreedMemory() { ct_release_freed_memory() }
 
-    private static let prepared: Void = {
-        ct_set_threads(1)
-        ct_keep_freed_memory()
-    }()
+    private static let prepared: Void = ct_set_threads(1)
 
     /// The processor that the BLAS chose its kernels for, e.g. `SkylakeX`; empty where it does not say.
     public static var matrixKernels: String { String(cString: ct_matrix_kernels()) }

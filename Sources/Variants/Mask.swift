@@ -22,7 +22,9 @@ public struct Mask: Hashable, Sendable, LosslessStringConvertible {
 
     /// Reads the text form; `nil` when the text has another.
     public init?(_ description: String) {
-        guard description.hasPrefix("{"), description.hasSuffix("}"), description.count >= 2 else { return nil }
+        guard description.hasPrefix("{"), description.hasSuffix("}"), description.count >= 2 else {
+            return nil
+        }
         let inside = description.dropFirst().dropLast()
         guard !inside.isEmpty else {
             self = .empty

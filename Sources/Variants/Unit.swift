@@ -112,7 +112,8 @@ extension Unit: Codable {
         let text = try decoder.singleValueContainer().decode(String.self)
         guard let unit = Unit(text) else {
             throw DecodingError.dataCorrupted(
-                DecodingError.Context(codingPath: decoder.codingPath, debugDescription: "'\(text)' is no unit"))
+                DecodingError.Context(
+                    codingPath: decoder.codingPath, debugDescription: "'\(text)' is no unit"))
         }
         self = unit
     }

@@ -67,7 +67,9 @@ public struct Variant: Hashable, Sendable, LosslessStringConvertible {
             words.removeFirst()
         }
         if let word = words.first, word.hasPrefix("recover=") {
-            guard let named = Recovery(String(word.dropFirst("recover=".count))), named != .none else { return nil }
+            guard let named = Recovery(String(word.dropFirst("recover=".count))), named != .none else {
+                return nil
+            }
             recovery = named
             words.removeFirst()
         }

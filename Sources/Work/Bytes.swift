@@ -52,7 +52,9 @@ public struct ByteWriter: Sendable {
         #if _endian(little)
             numbers.withUnsafeBytes { bytes.append(contentsOf: $0) }
         #else
-            for number in numbers { withUnsafeBytes(of: number.littleEndian) { bytes.append(contentsOf: $0) } }
+            for number in numbers {
+                withUnsafeBytes(of: number.littleEndian) { bytes.append(contentsOf: $0) }
+            }
         #endif
     }
 }
@@ -75,7 +77,8 @@ public struct ByteReader: ~Copyable {
         return position
     }
 
-    private mutating func load<Number: FixedWidthInteger>(_ type: Number.Type) throws(WorkMismatch) -> Number {
+    private mutating func load<Number: FixedWidthInteger>(_ type: Number.Type) throws(WorkMismatch) -> Number
+    {
         let start = try take(MemoryLayout<Number>.size)
         return Number(
             littleEndian: bytes.withUnsafeBytes { $0.loadUnaligned(fromByteOffset: start, as: Number.self) })
@@ -122,7 +125,9 @@ public struct ByteReader: ~Copyable {
         #if _endian(little)
             return copy(count, from: start, as: Float.self)
         #else
-            return copy(count, from: start, as: UInt32.self).map { Float(bitPattern: UInt32(littleEndian: $0)) }
+            return copy(count, from: start, as: UInt32.self).map {
+                Float(bitPattern: UInt32(littleEndian: $0))
+            }
         #endif
     }
 
@@ -132,7 +137,9 @@ public struct ByteReader: ~Copyable {
         return copy(count, from: start, as: UInt64.self).map { Double(bitPattern: UInt64(littleEndian: $0)) }
     }
 
-    private func copy<Number: BitwiseCopyable>(_ count: Int, from start: Int, as type: Number.Type) -> [Number] {
+    private func copy<Number: BitwiseCopyable>(_ count: Int, from start: Int, as type: Number.Type)
+        -> [Number]
+    {
         [Number](unsafeUninitializedCapacity: count) { buffer, initialized in
             bytes.withUnsafeBytes {
                 UnsafeMutableRawBufferPointer(buffer).copyMemory(

@@ -45,7 +45,8 @@ public final class LocalRunner: WorkRunner {
     ///   - compute: the result of an item.
     public init(
         journal: (any WorkJournal)? = nil, progress: @escaping (any WorkSource) throws -> Void = { _ in },
-        name: @escaping ([UInt8]) -> ContentID, compute: @escaping (WorkItem, any ContentAccess) throws -> [UInt8]
+        name: @escaping ([UInt8]) -> ContentID,
+        compute: @escaping (WorkItem, any ContentAccess) throws -> [UInt8]
     ) {
         self.journal = journal
         self.progress = progress

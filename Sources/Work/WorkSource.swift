@@ -97,7 +97,8 @@ extension WorkSource {
     /// Takes up results of an earlier run. Those that do not belong here are passed over.
     public mutating func replay(_ records: some Sequence<WorkRecord>) {
         for record in records {
-            guard case .part(let item, let result) = adopt(record), (try? check(result, of: item)) != nil else {
+            guard case .part(let item, let result) = adopt(record), (try? check(result, of: item)) != nil
+            else {
                 continue
             }
             _ = fold(item, result)

@@ -45,7 +45,7 @@ struct CompareCommand: AsyncParsableCommand {
         try await reporting {
             try json.checkWritable()
             for path in [report, csv] { if let path { try OutputFile.checkWritable(path) } }
-            let options = CompareOptions(
+            var options = CompareOptions(
                 model: workload.model, measurement: try workload.measurement(workers: team.sharingWorkers),
                 validation: validation,
                 candidates: search.selection, contenders: try ComparedStrategy.list(strategies),
@@ -54,6 +54,7 @@ struct CompareCommand: AsyncParsableCommand {
                     per: search.pricedQuantity),
                 seeds: seeds, workers: team.localWorkers, remote: try team.cluster.remote(),
                 logger: log.logger("espalier"))
+            options.units = search.unitSelection
             let comparison = try await Comparison(
                 options, interruption: Leaving.interruption(), observer: ProgressDisplay())
             if let path = json.path { try JSONOutput.write(comparison, to: path) }

@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import ComputationGraph
 internal import Pruning
 internal import Report
 
@@ -9,12 +10,16 @@ struct EvaluateCommand: AsyncParsableCommand {
         discussion: """
               espalier evaluate example:digits-resnet --remove 5:0 --remove 31:0
 
+              espalier evaluate example:digits-resnet --remove 31:0 --replace mean
+              espalier evaluate example:digits-resnet --masks masks.txt --workers 4
+
             Without --remove, measures the unpruned model. With --masks, a line that is wrong is named and the others are \
             measured; the exit code is then 65.
             """)
 
     @OptionGroup var workload: WorkloadArguments
     @OptionGroup var removal: RemovalOptions
+    @OptionGroup var replacing: ReplaceOption
     @Option(
         name: .customLong("masks"),
         help: ArgumentHelp(
@@ -27,23 +32,40 @@ struct EvaluateCommand: AsyncParsableCommand {
             "Write the pruned model too; with --masks a folder, which gets 0.onnx, 1.onnx, and so on.",
             valueName: "file"))
     var output: String?
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "With --masks: worker processes on this machine; 0 measures in this process. The losses are the same.",
+            valueName: "N"))
+    var workers = 0
+    @OptionGroup(title: "Workers on other machines") var cluster: ClusterOptions
+    @OptionGroup var log: LogOption
     @OptionGroup var json: JSONOption
 
+    private var usesWorkers: Bool { workers > 0 || cluster.bind != nil }
+
     func validate() throws {
-        if list != nil && !removal.edges.isEmpty {
+        if list != nil && !removal.units.isEmpty {
             throw ValidationError("--remove and --masks exclude each other")
         }
+        if !(0...1024).contains(workers) { throw ValidationError("--workers must be between 0 and 1024") }
+        if usesWorkers, list == nil { throw ValidationError("--workers and --bind need --masks") }
     }
 
     func run() async throws {
         try await reporting {
             try json.checkWritable()
             if let output, list == nil { try OutputFile.checkWritable(output) }
-            let loaded = try Workload(model: workload.model, options: workload.measurement())
+            var loaded = try Workload(
+                model: workload.model,
+                options: workload.measurement(workers: usesWorkers ? max(workers, 1) : 0))
             for note in loaded.notes { StandardError.write("espalier: \(note)\n") }
             if let list { return try await evaluate(list, in: loaded) }
             let progress = ProgressDisplay()
-            let evaluation = try await Evaluation(of: removal.mask, in: loaded, observer: progress)
+            let mask = removal.mask.replacing(with: replacing.replace)
+            try loaded.checkRemovable(mask)
+            try await loaded.measureMeans(for: [mask])
+            let evaluation = try await Evaluation(of: mask, in: loaded, observer: progress)
             progress.clear()
             // What was measured is told before the model is made and checked.
             if let path = json.path { try JSONOutput.write(evaluation, to: path) }
@@ -52,16 +74,18 @@ struct EvaluateCommand: AsyncParsableCommand {
                 for warning in try loaded.sizeWarnings() {
                     StandardError.write("espalier: warning: \(warning)\n")
                 }
-                try loaded.writePruned(removal.mask, measured: evaluation, to: output)
+                try loaded.writePruned(mask, measured: evaluation, to: output)
             }
         }
     }
 
     /// Shows each result as it comes, and what is wrong with a line among them; then ends with 65.
     private func evaluate(_ list: String, in loaded: Workload) async throws {
+        if usesWorkers { return try finish(await onWorkers(list, loaded), list) }
         let progress = ListProgress()
         let results = try await MaskEvaluation.all(
-            ofMasksIn: list, in: loaded, writingTo: output, interruption: Leaving.interruption()
+            ofMasksIn: list, replacement: replacing.replace, in: loaded, writingTo: output,
+            interruption: Leaving.interruption()
         ) { result, line in
             progress.clear()
             if let error = result.error {
@@ -72,6 +96,28 @@ struct EvaluateCommand: AsyncParsableCommand {
             progress.show(line)
         }
         progress.clear()
+        try finish(results, list)
+    }
+
+    private func onWorkers(_ list: String, _ loaded: Workload) async throws -> [MaskEvaluation] {
+        let progress = ProgressDisplay()
+        defer { progress.clear() }
+        let results = try await MaskEvaluation.all(
+            ofMasksIn: list, replacement: replacing.replace, in: loaded, workers: workers,
+            remote: try cluster.remote(), writingTo: output, logger: log.logger("espalier"),
+            interruption: Leaving.interruption(), observer: progress)
+        progress.clear()
+        for result in results {
+            if let error = result.error {
+                StandardError.write("espalier: \(error)\n")
+            } else if let evaluation = result.evaluation, !json.takesStandardOutput {
+                print(evaluation.text, terminator: "")
+            }
+        }
+        return results
+    }
+
+    private func finish(_ results: [MaskEvaluation], _ list: String) throws {
         if let path = json.path { try JSONOutput.write(results, to: path) }
         let wrong = results.count { $0.error != nil }
         guard wrong == 0 else {

@@ -88,10 +88,12 @@ struct WorkloadArguments: ParsableArguments {
 struct RemovalOptions: ParsableArguments {
     @Option(
         name: .customLong("remove"),
-        help: ArgumentHelp("An edge to remove, NODE:SLOT; may be given several times.", valueName: "edge"))
-    var edges: [Edge] = []
+        help: ArgumentHelp(
+            "What to remove: an edge NODE:SLOT or a layer layer@NODE:SLOT, with what is read instead behind it (=mean, "
+                + "=bypass); may be given several times.", valueName: "unit"))
+    var units: [ComputationGraph.Unit] = []
 
-    var mask: Mask { Mask(edges) }
+    var mask: Mask { Mask(units) }
 }
 
 /// Where the machine-readable result goes.
@@ -154,8 +156,12 @@ struct ByteCount: ExpressibleByArgument, CustomStringConvertible {
     var defaultValueDescription: String { description }
 }
 
-// Edges are read as they are written: NODE:SLOT.
+// Edges and units are read as they are written: NODE:SLOT.
 extension Edge: ExpressibleByArgument {}
+extension ComputationGraph.Unit: ExpressibleByArgument {
+    /// Reads the text form.
+    public init?(argument: String) { self.init(argument as String) }
+}
 
 extension CandidateSelection {
     /// Reads `blocks`, `branches`, `all` or a regular expression.

@@ -109,7 +109,7 @@ struct PruneCommand: AsyncParsableCommand {
     func run() async throws {
         try await reporting {
             try json.checkWritable()
-            let options = PruneOptions(
+            var options = PruneOptions(
                 model: workload.model, measurement: try workload.measurement(workers: team.sharingWorkers),
                 candidates: search.selection, search: settings, isBestEffort: bestEffort,
                 workers: team.localWorkers, remote: try team.cluster.remote(), metrics: metrics,
@@ -117,6 +117,7 @@ struct PruneCommand: AsyncParsableCommand {
                 allowsMixedNumerics: team.cluster.allowMixedNumerics, output: output,
                 validation: validation, exportSteps: exportSteps, commandLine: CommandLine.arguments,
                 logger: log.logger("espalier"))
+            options.units = search.unitSelection
             let interruption = Leaving.interruption()
 
             let run = try PruneRun(options, interruption: interruption, observer: ProgressDisplay())

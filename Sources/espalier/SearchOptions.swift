@@ -1,5 +1,5 @@
 public import ArgumentParser
-internal import ComputationGraph
+public import ComputationGraph
 internal import Pruning
 public import Search
 
@@ -13,6 +13,13 @@ struct SearchOptions: ParsableArguments {
             all, or a regular expression on module names ('layer3.*'), node names and operators.
             """)
     var candidates = "blocks"
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "What may be removed: edges, layers, or edges,layers. Who reads a removed layer reads what --replace says.",
+            valueName: "kinds"))
+    var units = UnitKinds(kinds: [.edge])
+    @OptionGroup var replacing: ReplaceOption
     @Option(name: .long, help: ArgumentHelp("Stop after N removals.", valueName: "N"))
     var steps: Int?
     @Option(
@@ -51,9 +58,49 @@ struct SearchOptions: ParsableArguments {
         if let steps, steps < 1 { throw ValidationError("--steps must be at least 1") }
     }
 
+    /// The kinds of units, and what they read instead.
+    var unitSelection: UnitSelection { UnitSelection(kinds: units.kinds, replacement: replacing.replace) }
+
     /// The edges that may be removed.
     var selection: CandidateSelection { .init(argument: candidates) }
 }
+
+/// Kinds of units, separated by commas.
+struct UnitKinds: ExpressibleByArgument, CustomStringConvertible {
+    let kinds: Set<ComputationGraph.Unit.Kind>
+
+    init(kinds: Set<ComputationGraph.Unit.Kind>) { self.kinds = kinds }
+
+    init?(argument: String) {
+        let names: [String: ComputationGraph.Unit.Kind] = ["edges": .edge, "layers": .layer]
+        var kinds: Set<ComputationGraph.Unit.Kind> = []
+        for part in argument.split(separator: ",", omittingEmptySubsequences: false) {
+            guard let kind = names[String(part)] else { return nil }
+            kinds.insert(kind)
+        }
+        guard !kinds.isEmpty else { return nil }
+        self.kinds = kinds
+    }
+
+    var description: String {
+        [(ComputationGraph.Unit.Kind.edge, "edges"), (.layer, "layers")].filter { kinds.contains($0.0) }
+            .map(\.1).joined(separator: ",")
+    }
+    var defaultValueDescription: String { description }
+}
+
+/// What removed slots read.
+struct ReplaceOption: ParsableArguments {
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "What is read instead of what is removed: zero; mean, the value's mean over the data; or bypass, for layers: "
+                + "their input, where its shape is the output's (zeros where it is not, and for edges).",
+            valueName: "replacement"))
+    var replace = Replacement.zero
+}
+
+extension Replacement: ExpressibleByArgument {}
 
 extension Budget: ExpressibleByArgument {}
 extension Objective: ExpressibleByArgument {}

@@ -10,7 +10,7 @@ import Testing
         // The families: one description per operator, and one kernel.
         "ComputationGraph/Operators/", "Engine/Operators/",
         // Layers that are computed together are found by the operators that make them up.
-        "Engine/Folding/",
+        "Engine/Fusion/",
         // An output's form is found by the operators at the end of the model.
         "Engine/Losses/",
     ]

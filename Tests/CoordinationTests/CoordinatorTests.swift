@@ -172,7 +172,11 @@ import Testing
         _ = try bench.begin()
         _ = try bench.join(1)
         let words = try bench.result(1, 1, from: 1, samples: 3)
-        #expect(words == ["01: refused, its result of task 1 has a wrong shape: 1 times 4 losses were asked for", "close 01"])
+        #expect(
+            words == [
+                "01: refused, its result of task 1 has a wrong shape: 1 times 4 losses were asked for",
+                "close 01",
+            ])
         #expect(try bench.join(2).last == "02: task 2/1 block 0")
     }
 

@@ -44,14 +44,16 @@ struct SmallProblem {
                 let mask = state.mask.removing(edge)
                 guard seen.insert(mask).inserted else { continue }
                 let cost = Cost(
-                    parameters: 100 - mask.count, flops: 100 - mask.units.map(\.edge).reduce(0) { $0 + $1.slot })
+                    parameters: 100 - mask.count,
+                    flops: 100 - mask.units.map(\.edge).reduce(0) { $0 + $1.slot })
                 expansions.append(
                     Expansion(parent: index, unit: Unit(edge), variant: Variant(mask), cost: cost))
             }
         }
         let blocks = BlockList(hardestFirst: states[0], division)
         return Level(
-            number: number, parents: states.map { FrontierState($0, on: blocks, division) }, expansions: expansions,
+            number: number, parents: states.map { FrontierState($0, on: blocks, division) },
+            expansions: expansions,
             keep: keep, baseLoss: baseLoss, objective: .absolute)
     }
 

@@ -59,7 +59,10 @@ import Testing
         #expect(try bench.tell(handover(bench, samples: [3, 2, 1, 0])) == ["01: acknowledged 77/1"])
         #expect(
             try bench.tell(handover(bench, losses: 3))
-                == ["01: refused, what it hands over has a wrong shape: 1 times 4 losses were asked for", "close 01"])
+                == [
+                    "01: refused, what it hands over has a wrong shape: 1 times 4 losses were asked for",
+                    "close 01",
+                ])
     }
 
     @Test func aResultOfATaskThatSomebodyElseWasGivenIsRefused() throws {

@@ -26,7 +26,8 @@ import Testing
             parts: [
                 ModelPart(name: "a.onnx", content: content), ModelPart(name: "w/b.bin", content: content),
             ],
-            reference: Reference(content: content, key: lossKey(0, units: [nil, Unit(Edge(node: 3, slot: 1))])))
+            reference: Reference(
+                content: content, key: lossKey(0, units: [nil, Unit(Edge(node: 3, slot: 1))])))
         for message: CoordinatorMessage in [
             .welcome(run), .hold([]), .hold([ShardContent(shard: 1, content: content)]),
             .chunk(Chunk(sha256: hash, offset: 1 << 40, bytes: Data([1, 2, 3]))),

@@ -20,13 +20,16 @@ import Testing
                     process: 4711,
                     processor: "a processor")),
             .ready(shards: [0, 2, 1]), .alive(computed: 12), .cancelled(id),
-            .result(TaskResult(id: id, result: LossItem.result([SampleScores(losses: odd, correct: [])]), seconds: 0.25)),
+            .result(
+                TaskResult(
+                    id: id, result: LossItem.result([SampleScores(losses: odd, correct: [])]), seconds: 0.25)),
             .result(TaskResult(id: id, result: [], seconds: 0)),
             .failed(TaskFailure(id: id, reason: "node 3 (conv): no", isPermanent: true)),
             .goodbye(reason: "asked to", failed: false),
             .handover(
                 Handover(
-                    key: lossKey(7, state: Mask([Edge(node: 3, slot: 1)]), units: [nil, Unit(Edge(node: 1, slot: 0))]),
+                    key: lossKey(
+                        7, state: Mask([Edge(node: 3, slot: 1)]), units: [nil, Unit(Edge(node: 1, slot: 0))]),
                     result: TaskResult(id: id, result: lossResult([1, 2], [3, 4]), seconds: 1))),
         ]
         for message in messages { #expect(try wire.decodeWorkerMessage(wire.encode(message)) == message) }

@@ -1,14 +1,12 @@
 """Stops a search midway, and looks into the journal that it leaves."""
 
-import contextlib
 import functools
 import json
 import os
 import signal
-import sqlite3
-import struct
 import time
 
+from kept import alter_losses, counts as results, rows
 from program import espalier, example, scratch, start
 
 # Small blocks and no bounds: enough results that a stop lands between them.
@@ -34,34 +32,6 @@ def same_result(found):
 
 def second_level_is_under_way(counts):
     return counts.get(2, 0) >= 20
-
-
-def results(run):
-    """The number of kept results per level; empty before there is a journal."""
-    try:
-        with contextlib.closing(sqlite3.connect(f"file:{run}/journal.sqlite?mode=ro", uri=True, timeout=5)) as journal:
-            return dict(journal.execute("SELECT level, count(*) FROM results GROUP BY level"))
-    except sqlite3.OperationalError:
-        return {}
-
-
-def rows(run):
-    """Every kept result, by what it is the result of."""
-    with contextlib.closing(sqlite3.connect(f"{run}/journal.sqlite")) as journal:
-        return {row[:5]: row[5:] for row in journal.execute(
-            "SELECT level, state, ifnull(edge, ''), shard, block, id, losses, correct FROM results")}
-
-
-def alter_losses(run, level, edge, value):
-    """Sets all kept losses of an expansion; returns how many blocks were kept."""
-    with contextlib.closing(sqlite3.connect(f"{run}/journal.sqlite")) as journal, journal:
-        kept = list(journal.execute(
-            "SELECT id, losses FROM results WHERE level = ? AND edge = ?", (level, edge)))
-        for identifier, losses in kept:
-            journal.execute(
-                "UPDATE results SET losses = ? WHERE id = ?",
-                (struct.pack("<f", value) * (len(losses) // 4), identifier))
-    return len(kept)
 
 
 def stopped(arguments, run, when, number, folder, seconds=120, temporary=None):

@@ -1,16 +1,15 @@
 """A search that is stopped, however it is stopped, goes on where it was and ends with the same result."""
 
-import contextlib
 import json
 import os
 import shutil
 import signal
-import sqlite3
 import unittest
 import unittest.mock
 
 from interrupted import (
     SEARCH, alter_losses, results, rows, same_result, second_level_is_under_way, stopped, undisturbed)
+from kept import journal
 from processes import status
 from program import edge_of, espalier, example, scratch, start, text_of
 
@@ -146,6 +145,8 @@ def test_only_one_search_works_in_a_folder():
         try:
             while not results(folder / "run"):
                 assert first.poll() is None, first.stderr.read().decode()
+            # It must not end before the other one has looked.
+            os.kill(first.pid, signal.SIGSTOP)
             refused([*SEARCH, "--run", "run", "--resume"], folder, "run", str(first.pid))
         finally:
             first.kill()
@@ -174,10 +175,10 @@ def stopped_midway(folder):
 
 
 def numerics(folder, change=None):
-    with contextlib.closing(sqlite3.connect(folder / "run/journal.sqlite")) as journal, journal:
+    with journal(folder / "run", "rw") as database:
         if change:
-            journal.execute(change)
-        return list(journal.execute("SELECT digest, machine FROM numerics"))
+            database.execute(change)
+        return list(database.execute("SELECT digest, machine FROM numerics"))
 
 
 def test_a_run_goes_on_where_other_bits_are_computed_only_if_that_is_allowed():
@@ -200,14 +201,44 @@ def test_a_run_goes_on_where_other_bits_are_computed_only_if_that_is_allowed():
         assert [name for _, name in numerics(folder)] == ["an abacus", machine]
 
 
-def test_a_journal_from_before_numerics_were_kept_goes_on():
+def damaged(search, folder, row):
+    """Fails unless the last line says which row is damaged, and what to do."""
+    answer = espalier(*search, folder=folder)
+    assert answer.code == 65, answer.errors
+    last = answer.errors.splitlines()[-1]
+    assert all(word in last for word in ("journal.sqlite", f"row {row} of the results is damaged", "DELETE FROM results")), last
+
+
+def test_a_flipped_bit_in_a_kept_result_is_told_by_its_row_and_can_be_taken_out():
     with scratch() as folder:
         stopped_midway(folder)
-        kept = numerics(folder)
-        with contextlib.closing(sqlite3.connect(folder / "run/journal.sqlite")) as journal, journal:
-            journal.execute("DROP TABLE numerics")
+        search = [*SEARCH, "--run", "run", "--resume"]
+        for column in ("payload", "result"):
+            with journal(folder / "run", "rw") as database:
+                row, whole = database.execute(
+                    f"SELECT id, {column} FROM results WHERE stage = 2 ORDER BY id LIMIT 1").fetchone()
+                flipped = bytearray(whole)
+                flipped[len(flipped) // 2] ^= 1
+                database.execute(f"UPDATE results SET {column} = ? WHERE id = ?", (bytes(flipped), row))
+            damaged(search, folder, row)
+            with journal(folder / "run", "rw") as database:
+                database.execute(f"UPDATE results SET {column} = ? WHERE id = ?", (whole, row))
+        with journal(folder / "run", "rw") as database:
+            database.execute("UPDATE results SET result = zeroblob(length(result)) WHERE id = ?", (row,))
+        damaged(search, folder, row)
+        # What the message says to do.
+        with journal(folder / "run", "rw") as database:
+            database.execute("DELETE FROM results WHERE id = ?", (row,))
         same_result(resumed(folder))
-        assert numerics(folder) == kept
+
+
+def test_a_journal_of_an_older_version_is_refused_as_such():
+    with scratch() as folder:
+        stopped_midway(folder)
+        with journal(folder / "run", "rw") as database:
+            database.execute("PRAGMA user_version = 2")
+        answer = espalier(*SEARCH, "--run", "run", "--resume", folder=folder)
+        assert answer.code == 65 and "older version" in answer.errors and "damaged" not in answer.errors, answer.errors
 
 
 def test_a_run_that_was_begun_with_other_kernels_is_refused():

@@ -12,7 +12,9 @@ struct PrefixReuseTests {
         let evaluator = try fixture.evaluator()
         let samples = [5, 0, 3]
         let edges = fixture.candidates.all
-        let together = try evaluator.evaluate(state: .empty, samples: samples, expansions: [nil] + edges.map { Unit($0) }).map(
+        let together = try evaluator.evaluate(
+            state: .empty, samples: samples, expansions: [nil] + edges.map { Unit($0) }
+        ).map(
             Bits.init)
         #expect(
             together[0] == Bits(try evaluator.evaluate(state: .empty, samples: samples, expansions: [nil])[0])
@@ -41,7 +43,8 @@ struct PrefixReuseTests {
             let whole = Bits(try evaluator.evaluate(state: mask, samples: samples, expansions: [nil])[0])
             for edge in mask.edges {
                 let state = Mask(mask.edges.filter { $0 != edge })
-                let scores = try evaluator.evaluate(state: state, samples: samples, expansions: [Unit(edge)])[0]
+                let scores = try evaluator.evaluate(state: state, samples: samples, expansions: [Unit(edge)])[
+                    0]
                 #expect(Bits(scores) == whole, "\(mask) by \(edge)")
             }
         }

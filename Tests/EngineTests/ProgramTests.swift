@@ -94,7 +94,9 @@ struct ProgramTests {
         let edges = try Candidates(of: graph, selection: .all).all
         #expect(edges.count >= 6)
         for block in [[0, 1], [2, 3], [3, 0]] {
-            let together = try evaluator.evaluate(state: .empty, samples: block, expansions: edges.map { Unit($0) }).map(
+            let together = try evaluator.evaluate(
+                state: .empty, samples: block, expansions: edges.map { Unit($0) }
+            ).map(
                 Bits.init)
             for (edge, scores) in zip(edges, together) {
                 #expect(

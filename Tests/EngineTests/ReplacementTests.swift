@@ -115,7 +115,9 @@ struct ReplacementTests {
         let values = edges.compactMap { graph.value(on: $0) }
         try evaluator.use(
             means: Dictionary(
-                zip(values, evaluator.sums(of: values, state: .empty, samples: [0, 1, 2, 3]).map { try $0.mean })
+                zip(
+                    values,
+                    evaluator.sums(of: values, state: .empty, samples: [0, 1, 2, 3]).map { try $0.mean })
             ) { first, _ in first })
         let units =
             edges.map { Unit($0, replacement: .mean) }
@@ -167,7 +169,8 @@ struct ReplacementTests {
         var proto = graph.model.model
         let (input, output) = (proto.graph.node[edge.node].input[0], proto.graph.node[edge.node].output[0])
         for node in proto.graph.node.indices {
-            for slot in proto.graph.node[node].input.indices where proto.graph.node[node].input[slot] == output {
+            for slot in proto.graph.node[node].input.indices
+            where proto.graph.node[node].input[slot] == output {
                 proto.graph.node[node].input[slot] = input
             }
         }
@@ -187,7 +190,8 @@ struct ReplacementTests {
                     TensorProto(name: name, try TensorData(floats: mean.floats(), shape: mean.shape)))
                 nodes.append(
                     NodeProto(
-                        "Mul", inputs: [node.input[edge.slot], "zero of the test"], outputs: [name + " zero"]))
+                        "Mul", inputs: [node.input[edge.slot], "zero of the test"], outputs: [name + " zero"])
+                )
                 nodes.append(NodeProto("Add", inputs: [name + " zero", name], outputs: [name + " read"]))
                 node.input[edge.slot] = name + " read"
             }

@@ -170,7 +170,8 @@ struct WinogradTests {
         let model = try model(
             weight: [16, 32, 3, 3], attributes: [AttributeProto(name: "pads", ints: [1, 1, 1, 1])])
         let (normalization, rectifier) = (Edge(node: 1, slot: 0), Edge(node: 2, slot: 0))
-        #expect(model.steps.map { $0.fused?.fusedEdges } == [[], [normalization], [rectifier, normalization]])
+        #expect(
+            model.steps.map { $0.fused?.fusedEdges } == [[], [normalization], [rectifier, normalization]])
         #expect(model.steps.map { $0.fused?.vertex } == [0, 0, 0])
         let (x, output) = (try input(), model.graph.outputs[0].value)
         func values(_ mask: Mask) throws -> (values: [Float], steps: [Int]) {

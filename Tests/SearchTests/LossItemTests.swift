@@ -60,7 +60,8 @@ struct LossItemTests {
             units: [nil, Unit(Edge(node: 3, slot: 1))])
         #expect(
             item.payload == [1]  // the version
-                + [2, 0, 0, 0] + Array("{}".utf8) + [2, 0, 0, 0] + [2, 1, 0, 0]
+                + [2, 0, 0, 0] + Array("{}".utf8) + [0, 0, 0, 0]  // no means
+                + [2, 0, 0, 0] + [2, 1, 0, 0]
                 + [1, 0, 0, 0, 7, 0, 0, 0]  // one sample
                 + [2, 0, 0, 0] + [0, 0, 0, 0] + [3, 0, 0, 0] + Array("3:1".utf8))
     }
@@ -90,6 +91,7 @@ struct LossItemTests {
             var writer = ByteWriter()
             writer.write(version)
             writer.write(state)
+            writer.write(0)
             writer.write(first.shard)
             writer.write(first.index)
             writer.write(samples)

@@ -70,12 +70,36 @@ public struct SimulatedProblem: Sendable {
     }
 
     /// The kinds of work that its run consists of.
-    var kinds: [any SimulatedKind] { [SimulatedLosses(problem: self)] }
+    var kinds: [any SimulatedKind] { [SimulatedLosses(problem: self), SimulatedStatistics(problem: self)] }
 
     /// What the run comes to, as text: the same to the bit whoever does the work.
     func outcome(on runner: any WorkRunner) async throws -> [String] {
-        let result = try await Search(problem, settings: settings, runner: runner).run()
-        return result.fingerprint
+        // Every run has the search; every other one the other sources that runs have before and beside it.
+        guard seed.isMultiple(of: 2) else { return try await searched(on: runner) }
+        let blocks = BlockList(naturalOrder: problem.division.sharding)
+        let statistics = try await runner.run(StatisticsSource(groups: [[0, 1], [2]], blocks: blocks))
+        var lines = statistics.totals().sorted { $0.key < $1.key }.map {
+            "\($0.key) \($0.value.sums.map(\.bitPattern)) \($0.value.count)"
+        }
+        lines += try await searched(on: runner)
+        return lines
+    }
+
+    /// What a list of masks comes to; measured instead of a search in a third of the worlds.
+    private func listed(on runner: any WorkRunner) async throws -> [String] {
+        let masks = [Mask.empty] + problem.candidates.units.prefix(4).map { Mask([$0]) }
+        let source = try await runner.run(MaskListSource(masks, division: problem.division))
+        return masks.indices.map { index in
+            guard let state = source.state(ofMask: index, cost: Cost(parameters: 0, flops: 0)) else {
+                return "?"
+            }
+            return "\(state.mask) \(state.loss.bitPattern) \(state.correct ?? -1)"
+        }
+    }
+
+    private func searched(on runner: any WorkRunner) async throws -> [String] {
+        if seed % 3 == 2 { return try await listed(on: runner) }
+        return try await Search(problem, settings: settings, runner: runner).run().fingerprint
     }
 
     /// What the run comes to in one process, item by item.

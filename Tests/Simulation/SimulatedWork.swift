@@ -1,6 +1,7 @@
 internal import ComputationGraph
 internal import Search
 internal import Work
+internal import Datasets
 
 /// The smallest part that work consists of: what is kept of it is never computed again.
 public struct WorkAtom: Hashable, Sendable {
@@ -48,5 +49,36 @@ struct SimulatedLosses: SimulatedKind {
     func result(of key: WorkKey) -> [UInt8] {
         let item = item(key)
         return LossItem.result(item.variants.map { problem.scores(of: $0.mask, item.samples) })
+    }
+}
+
+/// Sums out of a hash instead of a model's values.
+struct SimulatedStatistics: SimulatedKind {
+    let problem: SimulatedProblem
+    var kind: WorkKind { StatisticsItem.kind }
+
+    private func item(_ key: WorkKey) -> StatisticsItem {
+        guard let item = try? StatisticsItem(payload: key.payload) else {
+            preconditionFailure("no statistics: \(key)")
+        }
+        return item
+    }
+
+    func shard(of key: WorkKey) -> Int? { item(key).block.shard }
+
+    func atoms(of key: WorkKey) -> [WorkAtom] {
+        let item = item(key)
+        return [WorkAtom(key, "\(item.state) \(item.values) \(item.block.shard)/\(item.block.index)")]
+    }
+
+    func result(of key: WorkKey) -> [UInt8] {
+        let item = item(key)
+        return StatisticsItem.result(
+            item.values.map { value in
+                // Losses of some mask will do as numbers: of very different sizes in every other problem.
+                let numbers = problem.scores(of: Mask([Edge(node: value, slot: 1)]), item.samples).losses
+                let sum = numbers.reduce(0.0) { $0 + ($1.isFinite ? Double($1) : 0) }
+                return PartialSum(shape: [1, 2], sums: [sum, -sum / 3], count: item.samples.count)
+            })
     }
 }

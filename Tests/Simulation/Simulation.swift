@@ -57,7 +57,9 @@ public struct Simulation {
     private func outcome(in simulator: Simulator) async throws -> [String] {
         let runner = SimulatedRunner(simulator)
         while true {
-            do { return try await problem.outcome(on: runner) } catch is Simulator.Crash { try simulator.restartCoordinator() }
+            do { return try await problem.outcome(on: runner) } catch is Simulator.Crash {
+                try simulator.restartCoordinator()
+            }
         }
     }
 }

@@ -5,12 +5,12 @@ import json
 import os
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 import urllib.request
 
 from disturbed import free_port, own_processes
+from kept import journal, rows
 from processes import eventually
 from program import command, environment, espalier, example
 
@@ -127,14 +127,9 @@ class SearchRun:
 
     def compared(self):
         """Results that both runs kept, and how many of them differ. The one with bounds keeps fewer."""
-        with contextlib.closing(sqlite3.connect(self.folder / "alone/journal.sqlite")) as journal:
-            journal.execute("ATTACH ? AS soaked", (str(self.folder / "run/journal.sqlite"),))
-            compared, others = journal.execute("""
-                SELECT count(*), total(a.losses IS NOT b.losses OR a.correct IS NOT b.correct)
-                FROM main.results AS a CROSS JOIN soaked.results AS b
-                ON b.level = a.level AND b.state = a.state AND ifnull(b.edge, '') = ifnull(a.edge, '')
-                AND b.shard = a.shard AND b.block = a.block""").fetchone()
-        return compared, int(others)
+        alone, soaked = rows(self.folder / "alone"), rows(self.folder / "run")
+        common = alone.keys() & soaked.keys()
+        return len(common), sum(alone[key][1:] != soaked[key][1:] for key in common)
 
     def problems(self):
         """What is wrong besides."""
@@ -153,7 +148,7 @@ class SearchRun:
 
 def levels(run):
     """The finished levels of a run: their states, losses included, and their work."""
-    with contextlib.closing(sqlite3.connect(run / "journal.sqlite")) as journal:
+    with journal(run) as database:
         return {
-            number: {"states": json.loads(states), "work": json.loads(work)} for number, states, work in journal.execute(
-                "SELECT number, states, work FROM levels WHERE states IS NOT NULL")}
+            number: {"states": json.loads(outcome), "work": json.loads(notes)["work"]}
+            for number, outcome, notes in database.execute("SELECT number, outcome, notes FROM stages")}

@@ -57,8 +57,6 @@ const char *ct_config(void);
 
 // Compute threads of this process, for operators and for BLAS.
 void ct_set_threads(int32_t count);
-// Keeps freed memory in this process: large blocks are reused instead of mapped, and faulted in, anew.
-void ct_keep_freed_memory(void);
 // Hands free pages back to the system, also those between blocks in use.
 void ct_release_freed_memory(void);
 // The processor that the BLAS chose its kernels for; empty where it does not say.

@@ -10,14 +10,22 @@ extension Graph {
     ///
     /// - Parameters:
     ///   - mask: the removed edges.
+    ///   - means: what slots read whose values are replaced by their means.
     ///   - shapes: the shapes of all values of this graph, unmasked, in two or more runs with different sizes of the
     ///     symbolic dimensions (one run if there is none).
     /// - Throws: `GraphError` for a mask that leaves an output without a model input, or for constants that cannot
     ///   be written; `ModelError` for an attribute of the wrong type.
-    public func materialise(_ mask: Mask, shapes: ValueShapes) throws -> ModelProto {
+    public func materialise(_ mask: Mask, shapes: ValueShapes, means: ValueMeans = ValueMeans()) throws
+        -> ModelProto
+    {
+        for unit in mask.units where unit.replacement == .mean {
+            for case let value? in edges(of: unit).map(value(on:)) where means.means[value] == nil {
+                throw GraphError.notWritable(reason: "the mean of '\(values[value].name)' is not known")
+            }
+        }
         for unit in mask.units { try requireCandidate(unit) }
         guard Liveness(of: self, under: mask).isConnected else { throw GraphError.disconnected(mask) }
-        var rewriter = Rewriter(self, mask, shapes)
+        var rewriter = Rewriter(self, mask, shapes, means: means)
         try rewriter.rewriteAll()
         var cleanup = Cleanup(rewriter)
         return try cleanup.model()

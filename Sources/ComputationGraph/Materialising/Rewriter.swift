@@ -9,6 +9,8 @@ struct Rewriter {
     let graph: Graph
     let shapes: ValueShapes
     let cuts: Cuts
+    /// What slots read whose values are replaced by their means.
+    let means: ValueMeans
     let liveness: Liveness
     let originals: OriginalConstants
     /// What the mask may have made infinite or NaN; `nil` for one removed edge, which cannot spoil the factor of its own
@@ -60,12 +62,14 @@ struct Rewriter {
     ///   - originals: what other rewritings of the graph have decoded already.
     ///   - names: the names that the graph itself has.
     init(
-        _ graph: Graph, _ mask: Mask, _ shapes: ValueShapes, originals: OriginalConstants? = nil,
+        _ graph: Graph, _ mask: Mask, _ shapes: ValueShapes, means: ValueMeans = ValueMeans(),
+        originals: OriginalConstants? = nil,
         names: UniqueNames? = nil, writesWeights: Bool = true
     ) {
         self.graph = graph
         self.shapes = shapes
         self.writesWeights = writesWeights
+        self.means = means
         cuts = Cuts(mask, in: graph)
         liveness = Liveness(of: graph, under: mask)
         self.originals = originals ?? OriginalConstants(graph, shapes)
@@ -125,17 +129,28 @@ struct Rewriter {
             var operand = Operand(
                 value: value, isCut: isCut, form: .tensor(graph.values[value].name), extents: extents,
                 elementType: type)
-            if isCut {
-                let zero = Constant(type, rank: extents?.count ?? 0)
-                operand.form =
-                    extents == nil
-                    ? .tensor(try expanded(zero, toShapeOf: reference(value))) : .uniform(zero)
-            } else if let form = forms[value] {
-                operand.form = form
+            switch cuts.source(vertex.index, slot) {
+            case nil: if let form = forms[value] { operand.form = form }
+            case .value(let other)?:
+                // Of the same shape: the form of one is a form of the other.
+                operand = Operand(
+                    value: other, isCut: false, form: forms[other] ?? .tensor(graph.values[other].name),
+                    extents: extents, elementType: type)
+            case .zero?:
+                operand.form = try constantForm(Constant(type, rank: extents?.count ?? 0), value, extents)
+            case .mean(let averaged)?:
+                operand.form = try constantForm(
+                    means.constant(averaged, type, rank: extents?.count), value, extents)
             }
             operands.append(operand)
         }
         return operands
+    }
+
+    private mutating func constantForm(_ constant: Constant, _ value: Int, _ extents: [Extent]?) throws
+        -> Form
+    {
+        extents == nil ? .tensor(try expanded(constant, toShapeOf: reference(value))) : .uniform(constant)
     }
 
     /// The tensor that an operand with a plain form is in.

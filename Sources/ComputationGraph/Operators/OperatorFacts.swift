@@ -16,7 +16,7 @@ package final class OperatorFacts: Sendable {
     /// What the shapes of the outputs follow from.
     let shape: ShapeSource
     /// Whether of its inputs it reads the shapes alone, not the elements.
-    let readsOnlyShape: Bool
+    package let readsOnlyShape: Bool
     /// Whether its output lists the sizes of its input.
     let listsSizes: Bool
     /// Whether the node stores its output itself.

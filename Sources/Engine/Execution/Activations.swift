@@ -101,7 +101,9 @@ struct Activations {
                 for slot in slots { inputs[slot] = isSkipped ? nil : try replacement(form, slot, cuts) }
                 if let gates = recording?.gates {
                     for (slot, input) in inputs.enumerated() where !slots.contains(slot) {
-                        inputs[slot] = try input.map { try gates($0, on: Edge(node: form.vertex, slot: slot)) }
+                        inputs[slot] = try input.map {
+                            try gates($0, on: Edge(node: form.vertex, slot: slot))
+                        }
                     }
                 }
                 try recording?.before(step, inputs)
@@ -158,11 +160,11 @@ struct Activations {
         switch source {
         case .value(let other): return self[other]
         case .zero: return try zeros(for: own)
-        case .mean:
+        case .mean(let value):
             let graph = model.graph
             let shape = graph.values[own].hasDynamicShape ? self[own]?.shape : model.shapes[own]
             guard let shape else { return nil }
-            return try means(own, shape: shape, name: graph.values[own].name)
+            return try means(value, shape: shape, name: graph.values[value].name)
         }
     }
 
@@ -173,7 +175,8 @@ struct Activations {
         }
         guard let shape = model.shapes[value] else { return nil }
         let zero =
-            model.program.scalarTypes[value] == .float64 ? try Tensor(scalar: 0.0) : try Tensor(scalar: Float(0))
+            model.program.scalarTypes[value] == .float64
+            ? try Tensor(scalar: 0.0) : try Tensor(scalar: Float(0))
         return try expand(.tensor(zero), .ints(shape))
     }
 }

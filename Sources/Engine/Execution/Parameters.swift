@@ -40,7 +40,8 @@ public final class Parameters {
             }
             tensors[value] = own.isChannelsLast && !own.isContiguous ? try tensor.channelsLast() : tensor
         }
-        return Parameters(tensors, version: version, fused: FusedWeights(fusesNormalizations: fused.fusesNormalizations))
+        return Parameters(
+            tensors, version: version, fused: FusedWeights(fusesNormalizations: fused.fusesNormalizations))
     }
 
     /// The tensor of a parameter; `nil` for any other value.

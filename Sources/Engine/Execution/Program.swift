@@ -69,12 +69,13 @@ final class Program {
         for index in graph.order {
             let vertex = graph.vertices[index]
             let reads = vertex.inputs.compactMap { $0 } + vertex.captured
-            let readsElements = !["Shape", "Size"].contains(vertex.operation)
+            let readsElements = !vertex.facts.readsOnlyShape
             let readsParameters = readsElements && reads.contains { isParameter[$0] }
             let constants = KnownInputs(
                 vertex.inputs.map { $0.flatMap { known[$0] } },
                 watching: readsParameters
-                    ? vertex.inputs.indices.filter { vertex.inputs[$0].map { isParameter[$0] } ?? false } : [])
+                    ? vertex.inputs.indices.filter { vertex.inputs[$0].map { isParameter[$0] } ?? false } : []
+            )
             let kernel = try Program.kernel(of: vertex, in: graph, constants: constants)
             let results = try Program.compute(vertex, kernel, vertex.inputs.map { $0.flatMap { values[$0] } })
             var dependsOnData = false
@@ -184,9 +185,10 @@ final class Program {
     /// The bytes that the values of all steps take together: what the activations of a block are at most.
     var activationBytes: Int {
         steps.reduce(0) { sum, step in
-            sum + graph.vertices[step.vertex].outputs.reduce(0) { sum, output in
-                sum + (output.flatMap { shapes[$0] }?.reduce(4, *) ?? 0)
-            }
+            sum
+                + graph.vertices[step.vertex].outputs.reduce(0) { sum, output in
+                    sum + (output.flatMap { shapes[$0] }?.reduce(4, *) ?? 0)
+                }
         }
     }
 }

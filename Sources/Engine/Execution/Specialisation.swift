@@ -88,7 +88,8 @@ final class Specialisation {
             return Step(
                 vertex: step.vertex,
                 plain: Form(
-                    vertex: step.vertex, kernel: try kernel(step), inputs: vertex.inputs, inPlace: step.inPlace),
+                    vertex: step.vertex, kernel: try kernel(step), inputs: vertex.inputs,
+                    inPlace: step.inPlace),
                 fused: try pattern.flatMap { try Form(endingIn: vertex, $0) },
                 outputs: vertex.outputs, isPlainAddition: step.isPlainAddition)
         }

@@ -2,11 +2,11 @@ internal import ComputationGraph
 internal import ONNX
 internal import Torch
 
-/// The five layers that GELU is exported as, x/2 · (1 + erf(x/√2)), computed as one.
+/// The layers that GELU is exported as, computed as one: x/2 · (1 + erf(x/√2)), or x/2 · (1 + tanh(√(2/π)(x + 0.044715 x³))).
 ///
 /// Hendrycks and Gimpel, "Gaussian Error Linear Units", 2016. Exporters write it out before opset 20; five passes over
-/// the widest activation of a transformer become one. A mask that removes an edge between the five has them computed
-/// one by one. The vertex that opset 20 has for it is computed by the same kernel.
+/// the widest activation of a transformer become one, or eight of the approximation. A mask that removes an edge between the
+/// layers has them computed one by one. The vertex that opset 20 has for it is computed by the same kernel.
 struct Gelu {
     /// How the last of the layers is computed together with the others.
     let form: Specialisation.Form
@@ -20,6 +20,10 @@ struct Gelu {
             return
         }
         guard last.operation == "Mul" else { return nil }
+        if let (x, edges) = pattern.approximateGelu(endingIn: last) {
+            self.init(last, x: x, fusedEdges: edges, isApproximate: true)
+            return
+        }
         // x · (1 + erf(…)) · ½, x · ½ · (1 + erf(…)), or x · (½ · (1 + erf(…))).
         for whole in pattern.products(last, withConstant: 0.5) {
             guard let inner = pattern.producer(whole.value, "Mul") else { continue }
@@ -42,23 +46,60 @@ struct Gelu {
             else { continue }
             self.init(
                 last, x: error.input,
-                fusedEdges: error.fusedEdges + [product.edge] + [0, 1].map { Edge(node: last.index, slot: $0) })
+                fusedEdges: error.fusedEdges + [product.edge]
+                    + [0, 1].map { Edge(node: last.index, slot: $0) })
             return
         }
         return nil
     }
 
-    private init(_ last: Vertex, x: Int, fusedEdges: [Edge]) {
+    private init(_ last: Vertex, x: Int, fusedEdges: [Edge], isApproximate: Bool = false) {
         form = Specialisation.Form(
             vertex: last.index,
             kernel: { inputs in
                 guard let x = inputs[0] else { return [nil] }
-                return [try gelu(.tensor(x))]
+                return [
+                    try isApproximate ? approximateGelu(.tensor(x), .string("tanh")) : gelu(.tensor(x))
+                ]
             }, inputs: [x], fusedEdges: fusedEdges)
     }
 }
 
 extension Pattern {
+    /// As few elements stay in the processor's cache from layer to layer, and gain little by fusing.
+    private static let fewestElements = 1 << 18
+
+    /// x and the edges up from it, where a vertex computes x/2 · (1 + tanh(√(2/π)(x + 0.044715 x³))).
+    fileprivate func approximateGelu(endingIn last: Vertex) -> (input: Int, fusedEdges: [Edge])? {
+        guard last.inputs.count == 2 else { return nil }
+        for (slot, other) in [(0, 1), (1, 0)] {
+            guard let half = last.inputs[slot].flatMap({ producer($0, "Mul") }),
+                let product = products(half, withConstant: 0.5).first,
+                let sum = last.inputs[other].flatMap({ producer($0, "Add") }),
+                let one = products(sum, withConstant: 1).first, let tanh = producer(one.value, "Tanh"),
+                let scaled = tanh.inputs[0].flatMap({ producer($0, "Mul") }),
+                let factor = products(scaled, withConstant: (2 / Float.pi).squareRoot()).first,
+                let inner = producer(factor.value, "Add"), inner.inputs.count == 2,
+                let straight = [0, 1].first(where: { inner.inputs[$0] == product.value }),
+                let cubic = inner.inputs[1 - straight].flatMap({ producer($0, "Mul") }),
+                let term = products(cubic, withConstant: 0.044715).first,
+                let power = producer(term.value, "Pow"), power.inputs[0] == product.value,
+                let exponent = power.inputs[1], isNumber(exponent, 3),
+                (shapes[product.value]?.reduce(1, *) ?? 0) >= Pattern.fewestElements,
+                shapes[product.value] == last.outputs[0].flatMap({ shapes[$0] })
+            else { continue }
+            return (
+                product.value,
+                [product.edge, one.edge, factor.edge, term.edge, Edge(node: tanh.index, slot: 0)]
+                    + [last, inner].flatMap {
+                        [Edge(node: $0.index, slot: 0), Edge(node: $0.index, slot: 1)]
+                    }
+                    + [Edge(node: power.index, slot: 0)]
+            )
+        }
+        return nil
+    }
+
     /// x and the edges up from it, where a value is 1 + erf(x/√2).
     fileprivate func error(_ value: Int) -> (input: Int, fusedEdges: [Edge])? {
         guard let sum = producer(value, "Add"), let one = products(sum, withConstant: 1).first,
@@ -80,3 +121,4 @@ extension Pattern {
 }
 
 private let gelu = Operation("espalier::gelu")
+private let approximateGelu = Operation("aten::gelu")

@@ -45,7 +45,8 @@ struct StackProduct {
     }
 
     private init?(
-        _ product: Vertex, _ pattern: Pattern, scale: Double = 1, isSwapped: Bool = false, fusedEdges: [Edge] = []
+        _ product: Vertex, _ pattern: Pattern, scale: Double = 1, isSwapped: Bool = false,
+        fusedEdges: [Edge] = []
     ) {
         guard product.inputs.count == 2, let left = product.inputs[0], let right = product.inputs[1],
             let rows = pattern.shapes[left], let columns = pattern.shapes[right], rows.count >= 3,

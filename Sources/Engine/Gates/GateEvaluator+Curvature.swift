@@ -24,7 +24,8 @@ extension GateEvaluator {
         var rows: [[Double]] = []
         for gradient in gradients { rows.append(try row(of: gradient, in: block)) }
         return GateCurvature(
-            gradient: settled(try gradients.map { try $0?.item(as: Double.self) }, without: 0), matrix: symmetrised(rows))
+            gradient: settled(try gradients.map { try $0?.item(as: Double.self) }, without: 0),
+            matrix: symmetrised(rows))
     }
 
     /// The Hessian times a vector of one number per edge, from two backward passes (Pearlmutter, "Fast exact

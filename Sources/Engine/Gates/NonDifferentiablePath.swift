@@ -30,10 +30,12 @@ extension GateEvaluator {
                 let vertex = try lastRecordedReader(of: edge, sample: samples[0])
                 gaps.append(gap(edge, vertex))
             } else if let total, !total.isFinite {
-                gaps.append(NonDifferentiablePath(edge: edge, vertex: nil, reason: "its gate gradient is not finite"))
+                gaps.append(
+                    NonDifferentiablePath(edge: edge, vertex: nil, reason: "its gate gradient is not finite"))
             } else if let curvatures, !curvatures[index].isFinite {
                 gaps.append(
-                    NonDifferentiablePath(edge: edge, vertex: nil, reason: "its second derivative is not finite"))
+                    NonDifferentiablePath(
+                        edge: edge, vertex: nil, reason: "its second derivative is not finite"))
             } else if total == 0, let vertex = barrier(after: edge) {
                 gaps.append(gap(edge, vertex))
             }
@@ -42,7 +44,9 @@ extension GateEvaluator {
     }
 
     private func gap(_ edge: Edge, _ index: Int?) -> NonDifferentiablePath {
-        guard let index else { return NonDifferentiablePath(edge: edge, vertex: nil, reason: "no gradient reaches it") }
+        guard let index else {
+            return NonDifferentiablePath(edge: edge, vertex: nil, reason: "no gradient reaches it")
+        }
         let vertex = network.graph.vertices[index]
         return NonDifferentiablePath(
             edge: edge, vertex: index,

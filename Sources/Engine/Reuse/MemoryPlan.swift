@@ -63,7 +63,8 @@ public struct MemoryPlan: Sendable, Hashable {
     /// The memory of this machine, or of the control group that the process is confined to.
     public static let machineBytes: Int = {
         let physical = sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE))
-        let limits = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"].compactMap { path in
+        let limits = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"].compactMap {
+            path in
             (try? String(contentsOfFile: path, encoding: .utf8)).flatMap {
                 Int($0.prefix { !$0.isWhitespace })
             }

@@ -4,6 +4,7 @@ internal import Engine
 internal import Logging
 internal import Report
 internal import Search
+internal import Work
 
 /// The searches that are compared.
 extension Comparison {
@@ -17,13 +18,20 @@ extension Comparison {
 
     /// Searches with one strategy after the other, on the same workers and with the same results.
     static func search(
-        _ strategies: [Strategy], _ problem: SearchProblem, _ workload: Workload, _ settings: SearchSettings,
-        _ backend: EvaluationBackend, _ board: StatusBoard
+        _ strategies: [Strategy], _ problem: inout SearchProblem, _ workload: inout Workload,
+        _ settings: SearchSettings, _ backend: EvaluationBackend, _ board: StatusBoard
     ) async throws -> [Run] {
         let shared = SharedResults()
         let clock = ContinuousClock()
-        let isAlive = try workload.vetting()
         let (runs, _) = try await backend.evaluate(workload, journal: shared) { runner in
+            if let source = workload.statistics(for: problem.candidates.units) {
+                workload.use(workload.means(from: try await runner.run(source).totals()))
+                problem = SearchProblem(
+                    graph: problem.graph, candidates: problem.candidates, costs: workload.costs,
+                    division: problem.division, countedLabels: problem.countedLabels)
+                problem.means = try await runner.provide(workload.meansTable)
+            }
+            let isAlive = try workload.vetting()
             var runs: [Run] = []
             for (number, strategy) in strategies.enumerated() {
                 board.note("== \(strategy) (\(number + 1) of \(strategies.count))")
@@ -75,7 +83,10 @@ extension Comparison {
                     let (first, second) = (left.1 ?? .infinity, right.1 ?? .infinity)
                     return first != second ? first < second : left.0 < right.0
                 }
-                strategies.append(.ranked(name: criterion.rawValue, units: order.map { Unit($0.0) }))
+                strategies.append(
+                    .ranked(
+                        name: criterion.rawValue,
+                        units: order.map { Unit($0.0, replacement: options.units.edgeReplacement) }))
             }
         }
         return (strategies, warnings)

@@ -15,6 +15,8 @@ public struct CompareOptions: Sendable {
     public var validation: String?
     /// What may be removed.
     public var candidates: CandidateSelection
+    /// What kinds of units those are, and what they read instead.
+    public var units = UnitSelection()
     /// Who competes, in the order of the report.
     public var contenders: [ComparedStrategy]
     /// Objective and stops; the strategy is each contender's.
@@ -80,13 +82,13 @@ public struct Comparison: Sendable {
     public init(
         _ options: CompareOptions, interruption: Interruption, observer: any PruneObserver
     ) async throws {
-        let workload = try Workload(model: options.model, options: options.measurement)
+        var workload = try Workload(model: options.model, options: options.measurement)
         let board = StatusBoard(
             model: options.model, data: options.measurement.data, observer: observer)
         for note in workload.notes { board.note(note) }
         var held = try options.validation.map { try HeldOut($0, model: options.model, like: workload) }
-        let candidates = try workload.candidates(options.candidates)
-        let problem = SearchProblem(
+        let candidates = try workload.candidates(options.candidates, units: options.units)
+        var problem = SearchProblem(
             graph: workload.graph, candidates: candidates, costs: workload.costs, division: workload.division)
         let (strategies, warnings) = try Comparison.strategies(
             options, workload, candidates, interruption, observer: observer)
@@ -99,7 +101,8 @@ public struct Comparison: Sendable {
             try interruption.check()
         }
         let runs = try await Comparison.search(
-            strategies, problem, workload, options.search, backend, board)
+            strategies, &problem, &workload, options.search, backend, board)
+        held?.use(workload.means)
         guard let base = runs.first?.result.base else {
             throw InputError("there is no strategy to compare")
         }

@@ -26,7 +26,8 @@ struct GateMeasurement {
     ///   - blocks: the samples to measure on, block by block; all of them unless given.
     /// - Throws: `EngineError` or libtorch's error where an operator has no derivative at all.
     init(
-        _ workload: Workload, edges: [Edge], at state: Mask = .empty, curvature: Curvature = .none, wantsSquares: Bool = false,
+        _ workload: Workload, edges: [Edge], at state: Mask = .empty, curvature: Curvature = .none,
+        wantsSquares: Bool = false,
         blocks: [[Int]]? = nil, interruption: Interruption? = nil, observer: (any PruneObserver)? = nil
     ) throws {
         self.edges = edges

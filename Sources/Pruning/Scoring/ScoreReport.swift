@@ -71,7 +71,8 @@ public struct ScoreReport: Encodable, Sendable {
         let candidates = try Candidates(of: graph, selection: options.candidates, costs: workload.costs)
         let edges =
             options.state.isEmpty
-            ? candidates.representatives : candidates.expansions(of: options.state, in: graph).compactMap(\.plainEdge)
+            ? candidates.representatives
+            : candidates.expansions(of: options.state, in: graph).compactMap(\.plainEdge)
         removed = options.state.isEmpty ? nil : options.state.units.map { NamedEdge($0.edge, in: graph) }
         let unpruned = try await workload.measure(options.state, observer: observer)
         guard unpruned.loss.isFinite else {
@@ -82,7 +83,8 @@ public struct ScoreReport: Encodable, Sendable {
         var exact = [State?](repeating: nil, count: edges.count)
         if options.measuresExactly {
             exact = try await workload.exactSingles(
-                of: edges, at: options.state, objective: options.objective, base: unpruned, interruption: interruption,
+                of: edges, at: options.state, objective: options.objective, base: unpruned,
+                interruption: interruption,
                 observer: observer)
         }
         criterion = used
@@ -129,7 +131,8 @@ public struct ScoreReport: Encodable, Sendable {
         while true {
             do {
                 let found = try workload.scores(
-                    of: edges, at: options.state, by: criterion, objective: options.objective, seed: options.seed,
+                    of: edges, at: options.state, by: criterion, objective: options.objective,
+                    seed: options.seed,
                     interruption: interruption, observer: observer)
                 warnings += found.gaps.map { "\($0): its measured change stands in for the gradient" }
                 for (edge, value) in zip(edges, found.values) where value == nil {

@@ -49,7 +49,8 @@ extension Workload {
     /// - Parameter state: what is removed already: scores are those of the pruned model.
     /// - Throws: `EngineError`, or libtorch's error where an operator lacks a derivative that the criterion needs.
     func scores(
-        of edges: [Edge], at state: Mask = .empty, by criterion: Criterion, objective: Objective, seed: UInt64,
+        of edges: [Edge], at state: Mask = .empty, by criterion: Criterion, objective: Objective,
+        seed: UInt64,
         interruption: Interruption?, observer: (any PruneObserver)? = nil
     ) throws -> Scores {
         func predicted(
@@ -82,7 +83,8 @@ extension Workload {
             return predicted(measured, { measured.matrix[$0][$0] }, share: rowSums)
         case .fisher:
             let measured = try GateMeasurement(
-                self, edges: edges, at: state, wantsSquares: true, interruption: interruption, observer: observer)
+                self, edges: edges, at: state, wantsSquares: true, interruption: interruption,
+                observer: observer)
             let values = (measured.squares ?? []).map { $0.isFinite ? $0 / 2 : nil }
             return Scores(values: values, changes: values, gaps: measured.gaps)
         case .flow: return Scores(values: try codingRates(of: edges, at: state, interruption: interruption))
@@ -90,7 +92,8 @@ extension Workload {
             let norms = try WeightSaliency(network, dataset: dataset, state: state).magnitudes(of: edges)
             return Scores(values: norms.map { $0.isFinite ? $0 : nil })
         case .synflow:
-            return Scores(values: try WeightSaliency(network, dataset: dataset, state: state).synapticFlow(of: edges))
+            return Scores(
+                values: try WeightSaliency(network, dataset: dataset, state: state).synapticFlow(of: edges))
         case .random:
             var random = SplitMix64(seed: seed)
             return Scores(values: edges.map { _ in Double.random(in: 0..<1, using: &random) })
@@ -98,7 +101,9 @@ extension Workload {
     }
 
     /// Coding rates, averaged over the blocks by their number of samples.
-    private func codingRates(of edges: [Edge], at state: Mask, interruption: Interruption?) throws -> [Double?] {
+    private func codingRates(of edges: [Edge], at state: Mask, interruption: Interruption?) throws
+        -> [Double?]
+    {
         let gates = try GateEvaluator(network, dataset: dataset, loss: loss, edges: edges, state: state)
         var sums = [Double?](repeating: 0, count: edges.count)
         for samples in BlockList(naturalOrder: division.sharding).samples {
@@ -113,7 +118,8 @@ extension Workload {
 
     /// The exact state of each edge's removal from `state`; `nil` where a loss is no finite number.
     func exactSingles(
-        of edges: [Edge], at state: Mask = .empty, objective: Objective, base: State, interruption: Interruption?,
+        of edges: [Edge], at state: Mask = .empty, objective: Objective, base: State,
+        interruption: Interruption?,
         observer: (any PruneObserver)? = nil
     ) async throws -> [State?] {
         let work = CountedWork(

@@ -11,7 +11,7 @@ public final class StatusBoard: Sendable {
     }
 
     private let contents: Mutex<Contents>
-    private let observer: (any PruneObserver)?
+    let observer: (any PruneObserver)?
     private let start = ContinuousClock.now
     /// The most workers that are listed one by one; all are counted.
     private static let listedWorkers = 1000

@@ -42,7 +42,8 @@ extension GateTests {
             }
 
             func loss(_ gates: [Double], under state: Mask = .empty) throws -> Double {
-                try block(gates, under: state).losses.elements(as: Double.self).reduce(0, +) / Double(samples.count)
+                try block(gates, under: state).losses.elements(as: Double.self).reduce(0, +)
+                    / Double(samples.count)
             }
         }
 

@@ -107,7 +107,8 @@ extension GateTests {
                 loss: .crossEntropy)
             let edges = reference.edges.compactMap(Edge.init)
             let scores = try evaluator.evaluate(
-                state: .empty, samples: Array(0..<reference.samples), expansions: [nil] + edges.map { Unit($0) })
+                state: .empty, samples: Array(0..<reference.samples),
+                expansions: [nil] + edges.map { Unit($0) })
             let means = scores.map { $0.losses.reduce(0) { $0 + Double($1) } / Double(reference.samples) }
             #expect(distance(means.dropFirst().map { $0 - means[0] }, reference.changes) < tolerance)
         }

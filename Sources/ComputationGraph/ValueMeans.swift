@@ -1,0 +1,36 @@
+internal import ONNX
+
+/// The means of values over the calibration data: what removed slots may read.
+public struct ValueMeans: Hashable, Sendable {
+    /// A mean: a small tensor that stands for a value by broadcasting.
+    public struct Mean: Hashable, Sendable {
+        /// The shape of the value with a 1 along the samples, and along every axis whose size may vary.
+        public let shape: [Int]
+        /// In C order.
+        public let elements: [Float]
+
+        /// A mean of this shape.
+        public init(shape: [Int], elements: [Float]) {
+            self.shape = shape
+            self.elements = elements
+        }
+    }
+
+    /// By value index.
+    public let means: [Int: Mean]
+
+    /// The means of some values.
+    public init(_ means: [Int: Mean] = [:]) { self.means = means }
+
+    /// A mean as a constant of the value's rank; zeros where it is not known yet, which is as good for costs as can be told.
+    ///
+    /// - Throws: `GraphError` for a mean that no constant of this rank can stand for.
+    func constant(_ value: Int, _ type: ElementType, rank: Int?) throws(GraphError) -> Constant {
+        guard let mean = means[value] else { return Constant(type, rank: rank ?? 0) }
+        guard rank == nil || mean.shape.count == rank else {
+            throw .notWritable(
+                reason: "the mean of a value has the shape \(mean.shape), and the value \(rank ?? 0) axes")
+        }
+        return Constant(type, shape: mean.shape, mean.elements.map(Double.init))
+    }
+}

@@ -1,0 +1,105 @@
+internal import Cluster
+public import ComputationGraph
+internal import Datasets
+internal import Engine
+internal import Search
+internal import Work
+
+/// What removed slots read that masks replace by means over the calibration data.
+extension Workload {
+    /// The most elements of values whose sums come back in one result.
+    private static let largestGroup = 1 << 20
+
+    /// Takes means into use: masks may replace values by them from now on, and cost what files with them cost.
+    mutating func use(_ means: ValueMeans) {
+        self.means = means
+        costs = CostModel(costs, means: means)
+    }
+
+    /// The means' bytes as workers are given them.
+    var meansTable: [UInt8] { MeansTable.encode(means) }
+
+    /// The means that `masks` need of the unpruned model, measured in this process.
+    ///
+    /// - Throws: `EngineError` that names the node that failed.
+    public mutating func measureMeans(for masks: [Mask]) async throws {
+        guard let source = statistics(for: masks.flatMap(\.units)) else { return }
+        use(means(from: try await runner().run(source).totals()))
+    }
+
+    /// The work whose outcome is the means that `units` need; `nil` where they need none.
+    func statistics(for units: [Unit]) -> StatisticsSource? {
+        let values = values(readBy: units)
+        guard !values.isEmpty else { return nil }
+        let shapes = valueShapes.activationSizes
+        var groups: [[Int]] = []
+        var size = 0
+        for value in values {
+            let own = shapes(value) ?? Workload.largestGroup
+            if groups.isEmpty || size + own > Workload.largestGroup {
+                groups.append([])
+                size = 0
+            }
+            groups[groups.count - 1].append(value)
+            size += own
+        }
+        return StatisticsSource(groups: groups, blocks: BlockList(naturalOrder: division.sharding))
+    }
+
+    /// The values whose means units read, ascending.
+    private func values(readBy units: [Unit]) -> [Int] {
+        let replaced = units.filter { $0.replacement == .mean }
+        // A bypassed layer lets through what its own slot reads, which may be a mean.
+        let roots = units.filter { $0.kind == .layer }.map(\.edge)
+        let edges = replaced.flatMap { graph.edges(of: $0) } + (replaced.isEmpty ? [] : roots)
+        return Set(edges.compactMap { graph.value(on: $0) }).sorted()
+    }
+
+    /// The means from sums over all samples.
+    ///
+    /// Along an axis whose size may vary, e.g. positions of a text, the mean is taken too: a file has to run at every size.
+    func means(from totals: [Int: PartialSum]) -> ValueMeans {
+        ValueMeans(
+            Dictionary(
+                uniqueKeysWithValues: totals.map { value, sum in
+                    var means = sum.sums.map { $0 / Double(max(1, sum.count)) }
+                    var shape = sum.shape
+                    let varies = valueShapes.variableAxes(of: value)
+                    for axis in shape.indices where shape[axis] > 1 && varies.contains(axis) {
+                        means = Workload.averaged(means, shape, axis: axis)
+                        shape[axis] = 1
+                    }
+                    return (value, ValueMeans.Mean(shape: shape, elements: means.map { Float($0) }))
+                }))
+    }
+
+    private static func averaged(_ elements: [Double], _ shape: [Int], axis: Int) -> [Double] {
+        let inner = shape[(axis + 1)...].reduce(1, *)
+        let outer = shape[..<axis].reduce(1, *)
+        var result = [Double](repeating: 0, count: outer * inner)
+        for block in 0..<outer {
+            for position in 0..<shape[axis] {
+                for offset in 0..<inner {
+                    result[block * inner + offset] +=
+                        elements[(block * shape[axis] + position) * inner + offset]
+                }
+            }
+        }
+        return result.map { $0 / Double(shape[axis]) }
+    }
+
+    /// The means as the engine takes them.
+    var meanArrays: [Int: NumpyArray] {
+        get throws {
+            try means.means.mapValues { try NumpyArray(shape: $0.shape, values: $0.elements) }
+        }
+    }
+
+    /// Checks that every unit of `mask` may be removed, and that together they leave every output its input.
+    ///
+    /// - Throws: `GraphError` that names the unit.
+    public func checkRemovable(_ mask: Mask) throws(GraphError) {
+        for unit in mask.units { try graph.requireCandidate(unit, costs: costs) }
+        guard Liveness(of: graph, under: mask).isConnected else { throw .disconnected(mask) }
+    }
+}
