@@ -38,7 +38,8 @@ public struct MeasuredState: Sendable, Hashable {
 
         /// Loss and accuracy in a few words.
         public var brief: String {
-            "loss " + (finiteLoss.map { "\($0)" } ?? "not finite") + (accuracy.map { ", accuracy \($0)" } ?? "")
+            "loss " + (finiteLoss.map { "\($0)" } ?? "not finite")
+                + (accuracy.map { ", accuracy \($0)" } ?? "")
         }
     }
 

@@ -97,7 +97,8 @@ public struct RunRecord: Sendable {
         for index in levels.indices { levels[index].scale(by: ending.report) }
         summary = RunSummary(
             setup: setup, base: base.scaled(by: ending.report), levels: levels, ending: ending,
-            seconds: (time - (began ?? .zero)) / .seconds(1)) { measured($0, report: ending.report) }
+            seconds: (time - (began ?? .zero)) / .seconds(1)
+        ) { measured($0, report: ending.report) }
     }
 
     // MARK: Status

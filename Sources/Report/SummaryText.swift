@@ -22,7 +22,8 @@ public struct SummaryText: Sendable {
     private func render(
         title: (String) -> String, heading: (String) -> String, table: (TextTable) -> String
     ) -> String {
-        var text = title("\(summary.setup.settings.strategy) pruning by exact loss (\(summary.setup.loss))") + "\n"
+        var text =
+            title("\(summary.setup.settings.strategy) pruning by exact loss (\(summary.setup.loss))") + "\n"
         text += conditions + "\n" + missedBudget
         text += summary.measured?.text ?? ""
         text += heading("Path") + table(pathTable)
@@ -37,7 +38,8 @@ public struct SummaryText: Sendable {
     private var conditions: String {
         let shards = summary.setup.shards == 1 ? "1 shard" : "\(summary.setup.shards) shards"
         let workers = summary.workers == 1 ? "1 worker" : "\(summary.workers) workers"
-        return "\(NumberText.grouped(summary.setup.samples)) samples in blocks of \(summary.setup.blockSize), \(shards), "
+        return
+            "\(NumberText.grouped(summary.setup.samples)) samples in blocks of \(summary.setup.blockSize), \(shards), "
             + "\(workers), \(NumberText.duration(summary.seconds))"
             + (summary.setup.heldOut.map {
                 "\nheld out: \(NumberText.grouped($0.samples)) samples of \($0.data), which never chose anything"
@@ -46,7 +48,8 @@ public struct SummaryText: Sendable {
 
     /// That a budget was missed, and why, where it was.
     private var missedBudget: String {
-        guard summary.missesBudget, let budget = summary.setup.settings.until, let reached = summary.reachedShare
+        guard summary.missesBudget, let budget = summary.setup.settings.until,
+            let reached = summary.reachedShare
         else { return "" }
         let reason =
             switch summary.end {

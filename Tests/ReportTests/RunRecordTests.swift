@@ -29,7 +29,8 @@ struct RunRecordTests {
 
     /// A race of a level; the first of its expansions removes `unit`.
     private func progress(
-        _ level: Int, from unit: Edge? = nil, _ evaluations: Int, of most: Int, likely: Int = 0, tasks: Int = 1,
+        _ level: Int, from unit: Edge? = nil, _ evaluations: Int, of most: Int, likely: Int = 0,
+        tasks: Int = 1,
         running: Int = 1, of expansions: Int = 1, best: Double? = nil
     ) -> RunEvent {
         .advanced(
@@ -44,7 +45,8 @@ struct RunRecordTests {
     @Test("tells rate and time left of a level from what was computed since it was first seen")
     func rate() throws {
         let record = record([
-            (0, try began()), (2, progress(0, 5, of: 105, likely: 40)), (4, progress(0, 45, of: 105, likely: 30)),
+            (0, try began()), (2, progress(0, 5, of: 105, likely: 40)),
+            (4, progress(0, 45, of: 105, likely: 30)),
         ])
         // 40 in the 2 s since the first results: 20/s. 60 are left at most, 30 likely.
         let status = record.status(at: .seconds(4))
@@ -56,7 +58,8 @@ struct RunRecordTests {
         #expect(status.level?.likelyBlockEvaluationsLeft == 30)
         #expect(
             record.progress(at: .seconds(4))
-                == "measuring the unpruned model: 45 of about 75 block evaluations (60.0%), 20.0/s, about 1.5 s left")
+                == "measuring the unpruned model: 45 of about 75 block evaluations (60.0%), 20.0/s, about 1.5 s left"
+        )
         // Nothing came in the next 2 s: 40 in 4 s.
         #expect(record.status(at: .seconds(6)).rate == 10)
     }
@@ -64,7 +67,8 @@ struct RunRecordTests {
     @Test("gives no rate before half a second is measured")
     func shortRate() throws {
         let record = record([
-            (0, try began()), (1, progress(1, 4, of: 100, likely: 90)), (1.5, progress(1, 50, of: 100, likely: 40)),
+            (0, try began()), (1, progress(1, 4, of: 100, likely: 90)),
+            (1.5, progress(1, 50, of: 100, likely: 40)),
         ])
         #expect(record.status(at: .seconds(1.5)).rate == nil)
         #expect(record.status(at: .seconds(1.5)).levelSecondsLeft == nil)
@@ -76,7 +80,8 @@ struct RunRecordTests {
     @Test("counts an estimate down by what was done since, and renews it after half a second")
     func estimate() throws {
         var record = record([
-            (0, try began()), (1, progress(1, 10, of: 100, likely: 60)), (1.4, progress(1, 30, of: 100, likely: 1)),
+            (0, try began()), (1, progress(1, 10, of: 100, likely: 60)),
+            (1.4, progress(1, 30, of: 100, likely: 1)),
         ])
         // 60 − (30 − 10); the 1 is not asked for yet.
         #expect(record.status(at: .seconds(1.4)).level?.likelyBlockEvaluationsLeft == 40)
@@ -126,9 +131,15 @@ struct RunRecordTests {
         var record = record([
             (0, try began()), (1, .levelFinished(level: 0, states: [base], work: workCount(1, 5, 5, 5, 1))),
             (1, progress(1, from: Self.first, 10, of: 30, likely: 5, running: 2, of: 3, best: 0.25)),
-            (2, progress(1, from: Self.first, 20, of: 30, likely: 0, tasks: 2, running: 0, of: 3, best: 0.125)),
+            (
+                2,
+                progress(1, from: Self.first, 20, of: 30, likely: 0, tasks: 2, running: 0, of: 3, best: 0.125)
+            ),
             (2, progress(1, from: Self.second, 0, of: 50, likely: 30, tasks: 0, running: 5, of: 5)),
-            (4, progress(1, from: Self.second, 40, of: 50, likely: 6, tasks: 4, running: 1, of: 5, best: 0.5)),
+            (
+                4,
+                progress(1, from: Self.second, 40, of: 50, likely: 6, tasks: 4, running: 1, of: 5, best: 0.5)
+            ),
         ])
         // 3 and 5 expansions, of which 3 and 4 are decided; 20 and 40 evaluations. The first race takes no more than it took.
         let status = record.status(at: .seconds(4))
@@ -142,7 +153,8 @@ struct RunRecordTests {
         #expect(status.rate == 50.0 / 3)
         #expect(
             record.progress(at: .seconds(4))
-                == "step 1: 60 of about 66 block evaluations (90.9%), 16.7/s, about 0.4 s left; 7 of 8 candidates decided")
+                == "step 1: 60 of about 66 block evaluations (90.9%), 16.7/s, about 0.4 s left; 7 of 8 candidates decided"
+        )
 
         // The last 5 came with the end: 55 in 5 s.
         let work = workCount(8, 65, 80, 60, 9)
@@ -249,14 +261,19 @@ struct RunRecordTests {
         let record = record([
             (1, try began(heldOut: held)), (2, .levelFinished(level: 0, states: [base], work: works[0])),
             (3, .levelFinished(level: 1, states: [best, other], work: works[1])),
-            (3, .heldOutMeasured(best.variant, MeasuredState.Measurement(loss: 0.875, accuracy: 0.5), level: 1)),
+            (
+                3,
+                .heldOutMeasured(
+                    best.variant, MeasuredState.Measurement(loss: 0.875, accuracy: 0.5), level: 1)
+            ),
             // The last level shows that nothing better comes, and is not told as finished.
             (4, progress(2, from: Self.second, 3, of: 30)),
             (
                 6,
                 .ended(
                     RunEnding(
-                        result([[best, other]], works, end: .budget), graph: try sampleGraph(), report: report,
+                        result([[best, other]], works, end: .budget), graph: try sampleGraph(),
+                        report: report,
                         workers: 4, mixedNumerics: ["attic"]))
             ),
         ])

@@ -37,7 +37,8 @@ extension Comparison {
             page.heading("Held-out data")
             page.chart(
                 chart(flops, "held-out " + loss, { $0.flops }, { $0.finiteLoss }, heldOut: true),
-                caption: "What the search never saw. The unpruned model: loss \(Self.decimal(held.finiteLoss)).")
+                caption:
+                    "What the search never saw. The unpruned model: loss \(Self.decimal(held.finiteLoss)).")
         }
         page.heading("Levels")
         page.table(levelTitles, rows: levelRows)

@@ -6,7 +6,8 @@ internal import Search
 extension Comparison {
     /// The table for people: for each level, every strategy.
     public var text: String {
-        var text = "\(lossFunction) on \(samples) samples; unpruned: loss \(Self.number(base.measurement.finiteLoss))"
+        var text =
+            "\(lossFunction) on \(samples) samples; unpruned: loss \(Self.number(base.measurement.finiteLoss))"
         text += base.accuracy.map { ", accuracy \(Self.percent($0))" } ?? ""
         text += base.heldOut.map { ", held-out loss \(Self.number($0.finiteLoss))" } ?? ""
         var titles = ["step", "strategy", "loss", "accuracy", "parameters", "FLOPs"]
