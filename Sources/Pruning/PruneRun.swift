@@ -114,7 +114,8 @@ public final class PruneRun {
         board.record(
             .began(
                 RunSetup(
-                    settings: options.search, loss: workload.loss.name, division: workload.division,
+                    settings: options.search, units: options.units, loss: workload.loss.name,
+                    division: workload.division,
                     countedLabels: workload.countedLabels, heldOut: heldOut?.summary)))
         var metrics: MetricsServer?
         if let address = options.metrics {

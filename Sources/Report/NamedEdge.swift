@@ -16,6 +16,9 @@ public struct NamedEdge: Sendable, Hashable, Encodable {
     /// What is removed, where that is not the edge alone with zeros in its place.
     public let unit: String?
 
+    /// The unit's text: `NODE:SLOT` where it is the edge alone.
+    var name: String { unit ?? "\(node):\(slot)" }
+
     /// Looks up the names of the edge that names `unit`.
     public init(_ unit: Unit, in graph: Graph, block: String? = nil) {
         self.init(unit.edge, in: graph, block: block, unit: unit.plainEdge == nil ? unit.description : nil)

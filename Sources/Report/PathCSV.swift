@@ -14,10 +14,13 @@ public struct PathCSV: Sendable, CustomStringConvertible {
                 "step", "node", "slot", "consumer", "tensor", "loss", "lossChange", "accuracy", "parameters",
                 "flops",
             ] + (summary.setup.heldOut == nil ? [] : ["validationLoss", "validationAccuracy"])
-        let base = ["0", "", "", "", ""] + cells(summary.base)
+            + (summary.path.contains { $0.edge.unit != nil } ? ["unit"] : [])
+        // A column more where edge and slot do not say all.
+        let hasUnits = summary.path.contains { $0.edge.unit != nil }
+        let base = ["0", "", "", "", ""] + cells(summary.base) + (hasUnits ? [""] : [])
         let steps = summary.path.map { step in
             ["\(step.step)", "\(step.edge.node)", "\(step.edge.slot)", step.edge.consumer, step.edge.tensor]
-                + cells(step.state)
+                + cells(step.state) + (hasUnits ? [step.edge.name] : [])
         }
         return ([titles, base] + steps).map { $0.map(PathCSV.quoted).joined(separator: ",") + "\r\n" }
             .joined()

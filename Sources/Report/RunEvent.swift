@@ -35,6 +35,8 @@ public enum RunEvent: Sendable {
 public struct RunSetup: Sendable {
     /// What was asked for.
     public let settings: SearchSettings
+    /// What kinds of units could go, and what they read instead.
+    public let units: UnitSelection
     /// The loss function's name.
     public let loss: String
     /// Samples that the losses are averaged over.
@@ -50,10 +52,12 @@ public struct RunSetup: Sendable {
 
     /// The setup of a search over the samples of `division`.
     public init(
-        settings: SearchSettings, loss: String, division: SampleDivision, countedLabels: LabelCounts?,
+        settings: SearchSettings, units: UnitSelection = UnitSelection(), loss: String,
+        division: SampleDivision, countedLabels: LabelCounts?,
         heldOut: HeldOutData? = nil
     ) {
         self.settings = settings
+        self.units = units
         self.loss = loss
         samples = division.sharding.samples
         blockSize = division.sharding.blockSize

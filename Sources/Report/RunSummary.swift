@@ -196,6 +196,9 @@ private struct SettingsRecord: Encodable {
     let samples: Int
     let blockSize: Int
     let shards: Int
+    /// Left out for edges that read zeros.
+    let units: [String]?
+    let replace: Replacement?
 
     init(_ setup: RunSetup) {
         let settings = setup.settings
@@ -210,5 +213,8 @@ private struct SettingsRecord: Encodable {
         samples = setup.samples
         blockSize = setup.blockSize
         shards = setup.shards
+        let isUsual = setup.units == UnitSelection()
+        units = isUsual ? nil : setup.units.kinds.map { $0.rawValue + "s" }.sorted()
+        replace = isUsual ? nil : setup.units.replacement
     }
 }

@@ -102,7 +102,7 @@ public struct SummaryText: Sendable {
             let named =
                 hasBlocks ? [step.edge.block ?? step.edge.consumer] : [step.edge.tensor, step.edge.consumer]
             table.append(
-                ["\(step.step)", "\(step.edge.node):\(step.edge.slot)"] + named + cells(step.state))
+                ["\(step.step)", step.edge.name] + named + cells(step.state))
         }
         return table
     }
