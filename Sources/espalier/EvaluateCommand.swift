@@ -23,7 +23,7 @@ struct EvaluateCommand: AsyncParsableCommand {
     @Option(
         name: .customLong("masks"),
         help: ArgumentHelp(
-            "Measure many masks: a text file with one mask per line, its edges separated by blanks.",
+            "Measure many masks: a text file with one mask per line, its units (31:0, layer@12:0=bypass) separated by blanks.",
             valueName: "file"))
     var list: String?
     @Option(

@@ -53,7 +53,7 @@ struct ScoreCommand: AsyncParsableCommand {
     var criterion = Criterion.taylor1
     @Option(
         name: .long,
-        help: "Which edges to score: all, branches, or a regular expression on names and operators.")
+        help: "Which edges to score: blocks, branches, all, or a regular expression on names and operators.")
     var candidates = "blocks"
     @Option(
         name: .long,
@@ -89,7 +89,10 @@ struct ScoreCommand: AsyncParsableCommand {
 
     private func text(_ report: ScoreReport) -> String {
         var text = "\(report.criterion.rawValue) on \(report.samples) samples, \(report.lossFunction)"
-        text += report.base.measurement.finiteLoss.map { ", loss of the full model \(digits($0))\n" } ?? "\n"
+        text +=
+            report.base.measurement.finiteLoss.map {
+                ", loss of the \(report.removed == nil ? "full" : "pruned") model \(digits($0))\n"
+            } ?? "\n"
         var titles = ["rank", "edge", "score"]
         if report.scores.contains(where: { $0.predictedChange != nil }) { titles.append("predicted change") }
         if exact { titles += ["exact change", "exact rank"] }
