@@ -12,6 +12,8 @@ public final class CostModel: Sendable {
     private let tally: CostTally
     /// What masks are rewritten with; `nil` where no shapes are known that a file could be written from.
     private let drafting: Drafting?
+    /// The linear layers without a bias, which are given one when they are refitted; none where nothing is.
+    private let biasless: [(layer: LinearMap, cost: Cost)]
 
     /// What a mask costs, and what it makes of the model's outputs.
     public struct Assessment: Sendable, Hashable {
@@ -35,12 +37,22 @@ public final class CostModel: Sendable {
     /// - Parameters:
     ///   - shapes: the shapes of all values in a few runs; the sizes of the first run are those that count.
     ///   - samples: the samples in the first run.
-    public init(graph: Graph, shapes: ValueShapes, samples: Int) {
+    ///   - addsBiases: whether layers behind cuts are refitted, and given a bias where they have none.
+    public init(graph: Graph, shapes: ValueShapes, samples: Int, addsBiases: Bool = false) {
         self.graph = graph
         let first = shapes.probes.first?.shapes ?? []
         tally = CostTally(graph, samples: samples)
         vertexOperations = tally.operations(of: graph, shapes: first)
         drafting = Drafting(shapes: shapes, shared: SharedRewriting(graph, shapes))
+        biasless =
+            addsBiases
+            ? LinearMaps(of: graph).maps.filter { $0.bias == nil }.compactMap { layer in
+                guard let shape = first.indices.contains(layer.output) ? first[layer.output] : nil,
+                    shape.count > layer.channelAxisFromEnd
+                else { return nil }
+                let channels = shape[shape.count - 1 - layer.channelAxisFromEnd]
+                return (layer, Cost(parameters: channels, flops: shape.reduce(1, *) / max(samples, 1)))
+            } : []
     }
 
     /// The costs of what a mask leaves live, where shapes are known of one run alone or not at all: of the whole model they
@@ -53,6 +65,7 @@ public final class CostModel: Sendable {
         tally = CostTally(graph, samples: samples)
         vertexOperations = tally.operations(of: graph, shapes: shapes)
         drafting = nil
+        biasless = []
     }
 
     /// The same model, now that the means are known that masks put in the place of values.
@@ -60,6 +73,7 @@ public final class CostModel: Sendable {
         graph = other.graph
         tally = other.tally
         vertexOperations = other.vertexOperations
+        biasless = other.biasless
         var drafting = other.drafting
         drafting?.means = means
         self.drafting = drafting
@@ -95,10 +109,19 @@ public final class CostModel: Sendable {
             var cleanup = Cleanup(rewriter)
             guard let draft = try? cleanup.draft() else { return nil }
             return Assessment(
-                cost: tally.cost(of: draft), constantOutputs: draft.constantOutputs,
+                cost: withBiases(tally.cost(of: draft), under: mask), constantOutputs: draft.constantOutputs,
                 removedLayers: graph.vertices.indices.filter {
                     graph.vertices[$0].facts.role.isLayer && !draft.vertices.contains($0)
                 })
+        }
+    }
+
+    /// A cost with the biases that refitted layers are given.
+    private func withBiases(_ cost: Cost, under mask: Mask) -> Cost {
+        guard !biasless.isEmpty else { return cost }
+        let refitted = Set(graph.refitted(biasless.map(\.layer), under: mask).map(\.vertex))
+        return biasless.filter { refitted.contains($0.layer.vertex) }.reduce(cost) { sum, added in
+            Cost(parameters: sum.parameters + added.cost.parameters, flops: sum.flops + added.cost.flops)
         }
     }
 

@@ -52,6 +52,14 @@ private enum LossPerformer: EngineWork.Performer {
         if let means = item.means {
             try evaluator.useMeans(named: means.sha256) { try MeansTable.decode(contents.bytes(of: means)) }
         }
+        if let fitData = item.fitData {
+            try evaluator.useFitData(named: fitData.sha256) {
+                try evaluator.fitData(encoded: contents.bytes(of: fitData))
+            }
+            return LossItem.result(
+                try evaluator.evaluate(
+                    recovered: item.state, samples: samples, expansions: item.units))
+        }
         return LossItem.result(
             try evaluator.evaluate(
                 state: item.state.mask, samples: samples, expansions: item.units,

@@ -123,6 +123,14 @@ public struct LabelCounts: Sendable, Hashable {
         total = perSample.reduce(0, +)
     }
 
+    /// Without those of some samples.
+    public func excluding(_ samples: Set<Int>) -> LabelCounts {
+        samples.isEmpty
+            ? self
+            : LabelCounts(
+                perSample: perSample.enumerated().map { samples.contains($0.offset) ? 0 : $0.element })
+    }
+
     /// The share of the labels that are predicted, 0 to 1; `nil` where no label counts.
     public func accuracy(correct: Int) -> Double? {
         total > 0 ? Double(correct) / Double(total) : nil

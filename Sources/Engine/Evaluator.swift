@@ -7,14 +7,16 @@ package import Torch
 /// Stays with the thread that made it. The same block, state and expansion give the same bits every time, whatever
 /// was computed before.
 public final class Evaluator {
-    private let network: Network
-    private let dataset: Dataset
+    let network: Network
+    let dataset: Dataset
     private let terms: LossTerms
     /// The values that the loss reads.
     private let outputs: [Int]
     private let parameters: Parameters?
     private var sampleAxes: SampleAxes?
-    private var means = Means()
+    private(set) var means = Means()
+    /// The bytes that may be kept between tasks.
+    let keptBytes: Int
     private var reuse: ReusePlanner
     /// Steps computed so far, but for the unpruned model's own outputs: what prefix reuse saves shows here.
     private(set) var computedSteps = 0
@@ -35,6 +37,7 @@ public final class Evaluator {
         self.network = network
         self.dataset = dataset
         self.parameters = parameters
+        self.keptBytes = keptBytes
         terms = try LossTerms(loss, graph: network.graph, dataset: dataset)
         outputs = Set(terms.outputs).sorted()
         reuse = ReusePlanner(budget: keptBytes, outputs: outputs)
@@ -55,6 +58,7 @@ public final class Evaluator {
         self.means = try Means(arrays: means)
         meansName = nil
         reuse.forgetActivations()
+        network.recoveries?.forget()
     }
 
     /// What `use(means:named:)` was last given, by its content's hash.
@@ -163,6 +167,16 @@ public final class Evaluator {
                 of: tensor, samples: samples.count, axis: axes[value],
                 hasDynamicShape: graph.values[value].hasDynamicShape)
         }
+    }
+
+    /// The losses of `samples` under a mask with some version of the parameters.
+    func scores(_ samples: [Int], mask: Mask, parameters: Parameters?) throws -> SampleScores {
+        let block = reuse.block(of: samples)
+        let inputs = try network.inputs(samples, of: dataset)
+        let results = try network.values(
+            outputs, of: inputs, mask: mask, parameters: parameters, means: means)
+        return try terms.scores(
+            measured(results), against: compared(samples, on: block, inputs: inputs))
     }
 
     /// What each term is of, from the values that the loss reads.

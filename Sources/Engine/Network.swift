@@ -26,6 +26,9 @@ public final class Network {
     var knownSizes: [[[Int]]: SizeKnowledge] = [:]
     var sizeProbings: [[[Int]]: SizeProbing] = [:]
 
+    /// What was refitted on the fit data in use.
+    var recoveries: Recoveries?
+
     /// Loads the weights of `graph`.
     ///
     /// - Parameter fuses: whether convolutions take the normalizations after them in.

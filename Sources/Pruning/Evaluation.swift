@@ -16,6 +16,8 @@ public struct Evaluation: Encodable, Sendable {
     public let lossFunction: String
     /// Which outputs were measured, and on what scale.
     public let measured: LossReport
+    /// The data that layers were fitted on, in words; `nil` where nothing is recovered.
+    public let fitData: String?
 
     /// Measures the unpruned model and the mask.
     ///
@@ -32,19 +34,28 @@ public struct Evaluation: Encodable, Sendable {
         observer: (any PruneObserver)? = nil
     ) async throws {
         let pruned = mask.isEmpty ? unpruned : try await workload.measure(mask, observer: observer)
-        self.init(of: pruned, comparedWith: unpruned, in: workload)
+        let isRecovered = !mask.isEmpty && !pruned.variant.recovery.isNone
+        self.init(
+            of: pruned,
+            atCut: isRecovered ? try await workload.measure(Variant(mask), observer: observer) : nil,
+            comparedWith: unpruned, in: workload)
     }
 
     /// What is known of a state, beside the unpruned model.
-    init(of state: State, comparedWith unpruned: State, in workload: Workload) {
+    ///
+    /// - Parameter atCut: the same before its recovery; `nil` where nothing is recovered.
+    init(of state: State, atCut: State? = nil, comparedWith unpruned: State, in workload: Workload) {
         let report = workload.lossReport(of: state.mask)
         func measured(_ state: State) -> MeasuredState {
             MeasuredState(
                 state, baseLoss: unpruned.loss, countedLabels: workload.countedLabels, report: report)
         }
-        pruned = measured(state)
+        var pruned = measured(state)
+        pruned.atCut = atCut.map { MeasuredState.Measurement($0, countedLabels: workload.countedLabels) }
+        self.pruned = pruned
         base = measured(unpruned)
-        samples = workload.dataset.samples
+        samples = workload.division.measured
+        fitData = workload.fit?.origin
         lossFunction = workload.loss.name
         self.measured = report
     }
@@ -63,11 +74,17 @@ public struct Evaluation: Encodable, Sendable {
         try container.encode(measured.outputs, forKey: .measuredOutputs)
         try container.encodeIfPresent(measured.positionWeights, forKey: .positionWeights)
         try container.encode(measured.unmeasured, forKey: .unmeasuredOutputs)
+        if let fitData {
+            try container.encode(pruned.variant.recovery, forKey: .recovery)
+            try container.encode(fitData, forKey: .fitData)
+            try container.encode(pruned.atCut, forKey: .atCut)
+        }
     }
 
     private enum CodingKeys: CodingKey {
         case lossChange, samples, lossFunction, removed, base
         case relativeLoss, constantPredictorLoss, measuredOutputs, positionWeights, unmeasuredOutputs
+        case recovery, fitData, atCut
     }
 
     /// The result in a few lines.
@@ -81,7 +98,11 @@ public struct Evaluation: Encodable, Sendable {
                 "\(name): loss \(loss)\(accuracy), \(state.cost.parameters) parameters, \(state.cost.flops) FLOPs\n"
         }
         let removed = pruned.removed.map(\.description)
+        let recovered = pruned.atCut.map { atCut in
+            "at the cut: \(atCut.brief)\nrecovered by \(pruned.variant.recovery), fitted on \(fitData ?? "")\n"
+        }
         return "\(lossFunction) on \(samples) samples\n" + measured.text + line("unpruned", base)
+            + (recovered ?? "")
             + (removed.isEmpty ? "" : line("without " + removed.joined(separator: " "), pruned))
     }
 }

@@ -5,26 +5,38 @@ public import Search
 internal import Work
 
 extension Workload {
-    /// The exact loss of a mask, on the samples in their own order.
+    /// The exact loss of a mask, after the recovery that the options name, on the samples in their own order.
     ///
     /// - Parameter observer: told how far it is.
     /// - Throws: `GraphError` when the mask names no candidate or cuts an output off.
     public func measure(_ mask: Mask, observer: (any PruneObserver)? = nil) async throws -> State {
+        try await measure(variant(mask), observer: observer)
+    }
+
+    /// The exact loss of a variant, on the samples in their own order.
+    ///
+    /// - Parameter observer: told how far it is.
+    /// - Throws: `GraphError` when the mask names no candidate or cuts an output off.
+    func measure(_ variant: Variant, observer: (any PruneObserver)? = nil) async throws -> State {
+        let mask = variant.mask
         try checkRemovable(mask)
         let work = CountedWork(
             mask.isEmpty ? "measuring the unpruned model" : "measuring the pruned model", unit: "blocks",
-            total: BlockList(naturalOrder: division.sharding).ids.count, observer: observer)
+            total: BlockList(naturalOrder: division).ids.count, observer: observer)
         let local = try runner(progress: { source in
             guard let race = source as? LevelRace else { return }
             work.advanced(to: race.workSoFar.blockEvaluations)
         })
-        let variant = Variant(mask)
         let level = Level(
             number: 0, parents: [FrontierState(unmeasured: variant, division)],
             expansions: [Expansion(parent: 0, unit: nil, variant: variant, cost: costs.cost(of: mask))],
             keep: 1,
             baseLoss: 0, objective: .signed)
-        let outcome = try await local.run(LevelRace(level, division: division, usesBounds: false)).outcome()
+        let outcome = try await local.run(
+            LevelRace(
+                level, division: division, usesBounds: false,
+                fitData: variant.recovery.isNone || mask.isEmpty ? nil : fit?.content)
+        ).outcome()
         guard let state = outcome.best.first else { throw SearchError.baseNotMeasured }
         return state
     }
@@ -40,7 +52,7 @@ extension Workload {
         if let measured, measured.pruned.nonFiniteLosses > measured.base.nonFiniteLosses {
             throw NonFiniteError(subject: "the loss")
         }
-        try MaterialisedModel(mask, workload: self).write(to: path)
+        try MaterialisedModel(mask, workload: refitted(mask)).write(to: path)
     }
 }
 

@@ -33,7 +33,7 @@ extension Workload {
         interruption: Interruption? = nil,
         warn: (String) -> Void
     ) throws -> SurrogateModel? {
-        let all = BlockList(naturalOrder: division.sharding).samples
+        let all = BlockList(naturalOrder: division).samples
         let count = purpose == .ordering ? 1 : min(Workload.mostGradientBlocks, max(1, all.count / 8))
         // Spread over the data, which may be sorted in some way.
         let blocks = (0..<count).map { all[$0 * all.count / count] }

@@ -43,7 +43,7 @@ extension Workload {
             groups[groups.count - 1].append(value)
             size += own
         }
-        return StatisticsSource(groups: groups, blocks: BlockList(naturalOrder: division.sharding))
+        return StatisticsSource(groups: groups, blocks: BlockList(naturalOrder: division))
     }
 
     /// The values whose means units read, ascending.

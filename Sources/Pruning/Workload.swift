@@ -23,6 +23,8 @@ public struct MeasurementOptions: Sendable, Hashable {
     public var memory: Int?
     /// The processes that compute on this machine at the same time.
     public var processes: Int
+    /// What refits the weights before a mask is measured.
+    public var recovery = RecoveryOptions()
 
     /// Options with sensible defaults.
     public init(
@@ -47,11 +49,11 @@ public struct MeasurementOptions: Sendable, Hashable {
 /// A model, data, and how the one is measured on the other.
 public struct Workload {
     /// The model's graph.
-    public let graph: Graph
+    public internal(set) var graph: Graph
     /// The samples.
     public let dataset: Dataset
     /// The model, ready to run.
-    public let network: Network
+    public internal(set) var network: Network
     /// What is measured.
     public let loss: LossDescription
     /// What was decided of the loss, and is worth a line.
@@ -61,7 +63,7 @@ public struct Workload {
     /// The labels that count towards the accuracy; `nil` without labels.
     public let countedLabels: LabelCounts?
     /// How the sizes of all values follow from those of the inputs.
-    let valueShapes: ValueShapes
+    var valueShapes: ValueShapes
     /// What each mask costs.
     public internal(set) var costs: CostModel
     /// What removed slots read that masks replace by means; none until they are measured.
@@ -70,6 +72,8 @@ public struct Workload {
     public let dataPath: String
     /// The options that it was made with.
     public let options: MeasurementOptions
+    /// The samples that layers are refitted on; `nil` where nothing is recovered.
+    public let fit: FitSamples?
     /// How the memory of a process that computes is divided.
     let memory: MemoryPlan
     private let constants: ConstantLoss
@@ -99,24 +103,30 @@ public struct Workload {
                 )
             }
         }
+        fit = try FitSamples(
+            options.recovery, for: graph, dataset: dataset, network: network, data: options.data)
         let block = Array(sharding.naturalBlocks(of: 0)[0])
         memory = try MemoryPlan(
             budget: options.memoryBudget, network: network, dataset: dataset, samples: block)
         valueShapes = try network.valueShapes(for: dataset, memory: options.memoryBudget)
-        costs = CostModel(graph: graph, shapes: valueShapes, samples: min(fixed ?? 1, dataset.samples))
+        costs = CostModel(
+            graph: graph, shapes: valueShapes, samples: min(fixed ?? 1, dataset.samples),
+            addsBiases: options.recovery.recovery.rungs.contains(.leastSquares))
         let constants = ConstantPredictor(
             network, dataset: dataset, blockSize: size,
             weights: try dataset.weights?.floats() ?? [Float](repeating: 1, count: dataset.samples),
             limit: Workload.constantSamples(flops: costs.cost(of: .empty).flops))
         if let measured {
-            (loss, notes) = (measured, [])
+            (loss, notes) = (measured, fit?.notes ?? [])
         } else {
             let resolution = try LossResolution(
                 options.loss, network: network, dataset: dataset, block: block, constants: constants.losses)
-            (loss, notes) = (resolution.description, resolution.notes)
+            (loss, notes) = (resolution.description, resolution.notes + (fit?.notes ?? []))
         }
-        countedLabels = try loss.labelCounts(in: dataset)
-        division = SampleDivision(sharding: sharding, weights: try loss.weights(for: dataset))
+        let excluded = fit?.excluded ?? []
+        countedLabels = try loss.labelCounts(in: dataset).map { $0.excluding(excluded) }
+        division = SampleDivision(
+            sharding: sharding, weights: try loss.weights(for: dataset), excluding: excluded)
         self.constants = ConstantLoss(constants)
         // The loss is tried on the first block, so that labels and shapes that do not fit are found now.
         _ = try evaluator().evaluate(state: .empty, samples: block, expansions: [nil])
@@ -127,6 +137,9 @@ public struct Workload {
         let evaluator = try Evaluator(network, dataset: dataset, loss: loss, keptBytes: memory.kept)
         if !means.means.isEmpty {
             try evaluator.useMeans(named: ContentHash.content(of: meansTable).sha256) { means }
+        }
+        if let fit {
+            try evaluator.useFitData(named: fit.content.sha256) { try evaluator.fitData(encoded: fit.bytes) }
         }
         return evaluator
     }

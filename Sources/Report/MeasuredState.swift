@@ -57,6 +57,8 @@ public struct MeasuredState: Sendable, Hashable {
     public var relativeLoss: Double?
     /// What was measured on data that the search never sees; `nil` where there were none.
     public var heldOut: Measurement?
+    /// What was measured before the recovery; `nil` where nothing is recovered.
+    public var atCut: Measurement?
 
     /// A state of the search, with its accuracy and its change.
     ///
@@ -105,7 +107,7 @@ extension MeasuredState: Encodable {
     enum Key: String, CodingKey {
         case step, edge, samples, removed
         case loss, lossChange, accuracy, parameters, flops, finite, nonFiniteLosses, validation
-        case relativeLoss
+        case relativeLoss, atCut
     }
 
     /// Writes the removed units and the measured numbers; numbers that JSON lacks become null.
@@ -125,6 +127,7 @@ extension MeasuredState: Encodable {
         try container.encode(cost.flops, forKey: .flops)
         if !loss.isFinite { try container.encode(false, forKey: .finite) }
         try container.encodeIfPresent(heldOut, forKey: .validation)
+        try container.encodeIfPresent(atCut, forKey: .atCut)
         if nonFiniteLosses > 0 { try container.encode(nonFiniteLosses, forKey: .nonFiniteLosses) }
     }
 }

@@ -13,7 +13,7 @@ struct ExpansionState: Sendable {
 
     let expansion: Expansion
     /// What a surrogate predicts of the total; `nil` for no prediction.
-    private let estimate: Double?
+    let estimate: Double?
     private(set) var status: Status = .running
     /// Σ weight · loss of each block, canonical order; 0 for blocks that are not known.
     private var subtotals: CanonicalSum

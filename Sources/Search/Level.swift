@@ -12,7 +12,7 @@ public struct FrontierState: Sendable {
     /// A state before anything is known of it: the data's own order.
     public init(unmeasured variant: Variant = Variant(.empty), _ division: SampleDivision) {
         self.variant = variant
-        blocks = BlockList(naturalOrder: division.sharding)
+        blocks = BlockList(naturalOrder: division)
         subtotals = [Double](repeating: 0, count: blocks.ids.count)
     }
 
@@ -76,6 +76,8 @@ public struct Level: Sendable {
     public let acceptsNonFinite: Bool
     /// Whether no level comes after it, so that nothing need be kept for one.
     public let isLast: Bool
+    /// Whether any expansion is refitted before it is measured.
+    var isRecovered: Bool { expansions.contains { !$0.variant.recovery.isNone && !$0.variant.mask.isEmpty } }
 
     /// A level of the search.
     public init(

@@ -131,7 +131,7 @@ extension LevelRace {
         if chosen.count > LevelRace.largestTask { chosen.removeLast() }
     }
 
-    private mutating func handOut(_ expansions: [Int], _ block: Int, parent index: Int) -> RaceTask {
+    mutating func handOut(_ expansions: [Int], _ block: Int, parent index: Int) -> RaceTask {
         let hints = level.isLast ? [] : reuseHints(among: expansions)
         for expansion in expansions {
             entrants[expansion].handOut(block, forecasts[index])

@@ -12,11 +12,17 @@ extension LevelRace: WorkSource {
     public var independentItems: Int? { usesBounds ? blocksPerState : nil }
 
     /// An expansion and its state.
-    public var smallestCost: WorkCost { WorkCost(scale: "losses", amount: 2) }
+    public var smallestCost: WorkCost {
+        isRecovered
+            ? WorkCost(scale: "losses after recovery", amount: 1) : WorkCost(scale: "losses", amount: 2)
+    }
 
     /// The next item, or `nil` when everything that is likely needed is out.
     public mutating func next(for worker: WorkerView) -> WorkItem? {
-        nextTask(
+        if isRecovered {
+            return nextRecovered(admits: worker.holds, suits: worker.prefers).map { item(of: $0) }
+        }
+        return nextTask(
             sharing: worker.sharing, admits: worker.holds,
             suits: { worker.prefers(LevelRace.locality(of: $0)) }
         ).map { item(of: $0) }
@@ -56,7 +62,8 @@ extension LevelRace: WorkSource {
         let register = register ?? ExpansionRegister(level)
         self.register = register
         guard let (parent, place) = register.find(given.state, given.block),
-            level.parents[parent].blocks.samples[place] == given.samples, given.means == means
+            level.parents[parent].blocks.samples[place] == given.samples, given.means == means,
+            given.fitData == fitData
         else { return .none }
         var expansions: [Int] = []
         var scores: [SampleScores] = []
@@ -100,12 +107,16 @@ extension LevelRace: WorkSource {
 
     private func item(of task: RaceTask) -> WorkItem {
         let block = level.parents[task.parent].blocks.ids[task.place]
+        let lead = task.expansions[0]
         return WorkItem(
             key: WorkKey(kind: kind, stage: stage, payload: payloads.payload(task, in: level)),
-            hints: LossItem.hints(task.reuseHints), shard: block.shard, contents: means.map { [$0] } ?? [],
-            locality: LevelRace.locality(of: block),
+            hints: LossItem.hints(task.reuseHints), shard: block.shard,
+            contents: [means, fitData].compactMap { $0 },
+            locality: isRecovered ? locality(of: lead, shard: block.shard) : LevelRace.locality(of: block),
             // One pass for the state, and at most one for each expansion.
-            cost: WorkCost(scale: "losses", amount: Double(task.expansions.count + 1)),
+            cost: isRecovered
+                ? recoveredCost(of: lead)
+                : WorkCost(scale: "losses", amount: Double(task.expansions.count + 1)),
             pieces: task.expansions.map { $0 * stride + task.place })
     }
 

@@ -18,6 +18,7 @@ public struct LevelRace: Sendable {
     let division: SampleDivision
     let usesBounds: Bool
     let means: ContentID?
+    let fitData: ContentID?
     var entrants: [ExpansionState]
     /// For every parent, the order in which its blocks are visited, and what is expected of them.
     let visits: [VisitOrder]
@@ -46,11 +47,14 @@ public struct LevelRace: Sendable {
     ///
     /// - Parameter usesBounds: whether hopeless expansions are dropped; `false` evaluates everything.
     /// - Parameter means: the table of means that removed slots may read.
+    /// - Parameter fitData: the data that recoveries fit on.
     public init(
-        _ level: Level, division: SampleDivision, usesBounds: Bool = true, means: ContentID? = nil
+        _ level: Level, division: SampleDivision, usesBounds: Bool = true, means: ContentID? = nil,
+        fitData: ContentID? = nil
     ) {
         self.level = level
         self.means = means
+        self.fitData = fitData
         self.division = division
         self.usesBounds = usesBounds
         let shards = division.sharding.shards
@@ -63,7 +67,7 @@ public struct LevelRace: Sendable {
                 expansion, estimate: estimate.flatMap { $0.isFinite ? $0 : nil },
                 visits: visits[expansion.parent], forecast: forecasts[expansion.parent])
         }
-        payloads = LossPayloads(level, means: means)
+        payloads = LossPayloads(level, means: means, fitData: fitData)
         self.visits = visits
         self.forecasts = forecasts
         running = Array(level.expansions.indices)

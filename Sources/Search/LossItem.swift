@@ -5,7 +5,7 @@ public import Work
 /// The losses of a state's expansions on a block of samples: what a level's work is made of.
 ///
 /// The payload is a version, the state's text, the hash and size of the table of means that removed slots may read (a size of 0
-/// for none), the block's shard and place, its samples, and the text of each expansion's unit, which is empty for the state
+/// for none), the same of the fit data where the state is recovered, the block's shard and place, its samples, and the text of each expansion's unit, which is empty for the state
 /// itself. The result has a byte that says whether labels are counted, then the losses,
 /// float32 [expansions, samples], and the correct predictions, uint32 of the same shape.
 public struct LossItem: Sendable, Hashable {
@@ -19,6 +19,8 @@ public struct LossItem: Sendable, Hashable {
     public let state: Variant
     /// The table of means that removed slots may read (``MeansTable``); `nil` for none.
     public let means: ContentID?
+    /// The data that recoveries fit on; `nil` where nothing is recovered.
+    public let fitData: ContentID?
     /// The block.
     public let block: BlockID
     /// The block's samples, indices into the whole data set.
@@ -28,10 +30,12 @@ public struct LossItem: Sendable, Hashable {
 
     /// Losses of some expansions of `state`.
     public init(
-        state: Variant, means: ContentID? = nil, block: BlockID, samples: [Int], units: [Unit?]
+        state: Variant, means: ContentID? = nil, fitData: ContentID? = nil, block: BlockID, samples: [Int],
+        units: [Unit?]
     ) {
         self.state = state
         self.means = means
+        self.fitData = fitData
         self.block = block
         self.samples = samples
         self.units = units
@@ -40,7 +44,7 @@ public struct LossItem: Sendable, Hashable {
     /// The canonical bytes.
     public var payload: [UInt8] {
         LossPayloads.payload(
-            head: LossPayloads.head(of: state, means), block: block, samples: samples,
+            head: LossPayloads.head(of: state, means, fitData), block: block, samples: samples,
             units: units.map(LossPayloads.bytes(of:)))
     }
 
@@ -51,9 +55,8 @@ public struct LossItem: Sendable, Hashable {
         var reader = ByteReader(payload)
         guard try reader.byte() == LossItem.version else { throw WorkMismatch("is of another version") }
         guard let state = Variant(try reader.text()) else { throw WorkMismatch("names a state that is none") }
-        var means: ContentID?
-        let size = try reader.number()
-        if size > 0 { means = ContentID(sha256: try reader.raw(32), size: size) }
+        let means = try LossItem.content(&reader)
+        let fitData = state.recovery.isNone ? nil : try LossItem.content(&reader)
         let block = BlockID(shard: try reader.number(), index: try reader.number())
         let samples = try reader.numbers()
         let count = try reader.number()
@@ -68,7 +71,14 @@ public struct LossItem: Sendable, Hashable {
             units.append(unit)
         }
         try reader.finish()
-        self.init(state: state, means: means, block: block, samples: samples, units: units)
+        self.init(
+            state: state, means: means, fitData: fitData, block: block, samples: samples, units: units)
+    }
+
+    /// A content's size and hash; `nil` for a size of 0.
+    private static func content(_ reader: inout ByteReader) throws(WorkMismatch) -> ContentID? {
+        let size = try reader.number()
+        return size > 0 ? ContentID(sha256: try reader.raw(32), size: size) : nil
     }
 
     /// The variants whose losses are wanted, one per expansion.
@@ -143,8 +153,8 @@ struct LossPayloads: Sendable {
     /// By expansion, the unit.
     private let units: [[UInt8]]
 
-    init(_ level: Level, means: ContentID?) {
-        heads = level.parents.map { LossPayloads.head(of: $0.variant, means) }
+    init(_ level: Level, means: ContentID?, fitData: ContentID?) {
+        heads = level.parents.map { LossPayloads.head(of: $0.variant, means, fitData) }
         units = level.expansions.map { LossPayloads.bytes(of: $0.unit) }
     }
 
@@ -156,12 +166,14 @@ struct LossPayloads: Sendable {
             units: task.expansions.map { units[$0] })
     }
 
-    fileprivate static func head(of state: Variant, _ means: ContentID?) -> [UInt8] {
+    fileprivate static func head(of state: Variant, _ means: ContentID?, _ fitData: ContentID?) -> [UInt8] {
         var writer = ByteWriter()
         writer.write(LossItem.version)
         writer.write(state.description)
-        writer.write(means?.size ?? 0)
-        if let means { writer.write(raw: means.sha256) }
+        for content in state.recovery.isNone ? [means] : [means, fitData] {
+            writer.write(content?.size ?? 0)
+            if let content { writer.write(raw: content.sha256) }
+        }
         return writer.bytes
     }
 

@@ -30,7 +30,7 @@ public struct MaskListSource: WorkSource {
         self.masks = masks
         self.means = means
         self.division = division
-        blocks = BlockList(naturalOrder: division.sharding)
+        blocks = BlockList(naturalOrder: division)
         let count = masks.count * blocks.ids.count
         statuses = [Status](repeating: .open, count: count)
         scores = [SampleScores?](repeating: nil, count: count)

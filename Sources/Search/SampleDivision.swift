@@ -27,13 +27,22 @@ public struct BlockList: Sendable {
     public let samples: [[Int]]
 
     /// The blocks in the data's own order: for the state whose losses are not known yet.
-    public init(naturalOrder sharding: Sharding) {
+    public init(naturalOrder division: SampleDivision) {
+        self.init(division) { shard in
+            division.sharding.naturalBlocks(of: shard).flatMap { Array($0) }
+        }
+    }
+
+    /// - Parameter order: the samples of a shard, in the order in which blocks take them.
+    private init(_ division: SampleDivision, order: (Int) -> [Int]) {
         var ids: [BlockID] = []
         var samples: [[Int]] = []
-        for shard in 0..<sharding.shards {
-            for (index, block) in sharding.naturalBlocks(of: shard).enumerated() {
+        let size = min(division.sharding.blockSize, division.sharding.samples)
+        for shard in 0..<division.sharding.shards {
+            let own = order(shard).filter { !division.excluded.contains($0) }
+            for (index, start) in stride(from: 0, to: own.count, by: size).enumerated() {
                 ids.append(BlockID(shard: shard, index: index))
-                samples.append(Array(block))
+                samples.append(Array(own[start..<min(start + size, own.count)]))
             }
         }
         self.ids = ids
@@ -50,16 +59,7 @@ public struct BlockList: Sendable {
         let losses = zip(state.sampleLosses, division.weights).map { loss, weight in
             weight > 0 ? loss * weight : 0
         }
-        var ids: [BlockID] = []
-        var samples: [[Int]] = []
-        for shard in 0..<sharding.shards {
-            for (index, block) in sharding.blocks(of: shard, hardestFirst: losses).enumerated() {
-                ids.append(BlockID(shard: shard, index: index))
-                samples.append(block)
-            }
-        }
-        self.ids = ids
-        self.samples = samples
+        self.init(division) { sharding.blocks(of: $0, hardestFirst: losses).flatMap { $0 } }
     }
 }
 
@@ -71,13 +71,22 @@ public struct SampleDivision: Sendable {
     public let weights: [Float]
     /// Σ weights, in sample order.
     public let totalWeight: Double
+    /// Samples that are not measured, for layers are fitted on them.
+    public let excluded: Set<Int>
+    /// The number of samples that are measured.
+    public var measured: Int { sharding.samples - excluded.count }
 
-    /// - Parameter weights: one per sample, finite and not negative, not all 0.
-    public init(sharding: Sharding, weights: [Float]) {
+    /// - Parameters:
+    ///   - weights: one per sample, finite and not negative, not all 0.
+    ///   - excluded: samples that are not measured; their weights do not count.
+    public init(sharding: Sharding, weights: [Float], excluding excluded: Set<Int> = []) {
         precondition(weights.count == sharding.samples, "one weight per sample")
         self.sharding = sharding
-        self.weights = weights
-        totalWeight = weights.reduce(0) { $0 + Double($1) }
+        self.excluded = excluded
+        self.weights =
+            excluded.isEmpty
+            ? weights : weights.enumerated().map { excluded.contains($0.offset) ? 0 : $0.element }
+        totalWeight = self.weights.reduce(0) { $0 + Double($1) }
     }
 
     /// Σ weight · loss over a block, sample by sample; infinity when a counted loss is no number.

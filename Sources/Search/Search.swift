@@ -14,6 +14,8 @@ public struct SearchProblem: Sendable {
     public let division: SampleDivision
     /// The table of means that removed slots may read; `nil` for none.
     public var means: ContentID?
+    /// The data that recoveries fit on; `nil` where nothing is recovered.
+    public var fitData: ContentID?
     /// The labels that count towards the accuracy; `nil` where there are none.
     public let countedLabels: LabelCounts?
 
@@ -197,7 +199,8 @@ public struct Search {
     /// The best expansions of a level.
     func evaluate(_ level: Level, usesBounds: Bool) async throws -> LevelOutcome {
         var race = LevelRace(
-            level, division: problem.division, usesBounds: usesBounds, means: problem.means)
+            level, division: problem.division, usesBounds: usesBounds, means: problem.means,
+            fitData: level.isRecovered ? problem.fitData : nil)
         shared?.fill(&race)
         return try await runner.run(race).outcome()
     }

@@ -12,6 +12,7 @@ public final class SharedResults: WorkJournal, Sendable {
     private struct Place: Hashable {
         let variant: Variant
         let means: ContentID?
+        let fitData: ContentID?
         let block: BlockID
     }
 
@@ -44,7 +45,8 @@ public final class SharedResults: WorkJournal, Sendable {
                 in: record.result, expansions: item.units.count, samples: item.samples.count)
             contents.withLock { contents in
                 for (variant, scores) in zip(item.variants, scores) {
-                    let place = Place(variant: variant, means: item.means, block: item.block)
+                    let place = Place(
+                        variant: variant, means: item.means, fitData: item.fitData, block: item.block)
                     if contents.measured[place]?.samples == item.samples { continue }
                     contents.measured[place] = Measured(samples: item.samples, scores: scores)
                     contents.count += 1
@@ -61,7 +63,8 @@ public final class SharedResults: WorkJournal, Sendable {
         for (index, expansion) in race.level.expansions.enumerated() {
             let blocks = race.level.parents[expansion.parent].blocks
             for (place, (block, samples)) in zip(blocks.ids, blocks.samples).enumerated() {
-                let key = Place(variant: expansion.variant, means: race.means, block: block)
+                let key = Place(
+                    variant: expansion.variant, means: race.means, fitData: race.fitData, block: block)
                 let known = contents.withLock { $0.measured[key] }
                 guard let known, known.samples == samples else { continue }
                 race.fold(

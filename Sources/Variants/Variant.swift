@@ -7,24 +7,6 @@ public struct WeightsID: Hashable, Sendable {
     public init(sha256: [UInt8]) { self.sha256 = sha256 }
 }
 
-/// What refits or trains the weights for a mask before it is measured. What it makes is a pure function of the weights that a
-/// variant starts from, its mask, the data and the recovery.
-public struct Recovery: Hashable, Sendable, LosslessStringConvertible {
-    /// The text form, e.g. `none`.
-    public let description: String
-
-    /// Nothing: the weights stay as they are.
-    public static let none = Recovery(unchecked: "none")
-
-    private init(unchecked description: String) { self.description = description }
-
-    /// Reads the name of a recovery; `nil` for one that is not known.
-    public init?(_ description: String) {
-        guard description == Recovery.none.description else { return nil }
-        self = .none
-    }
-}
-
 /// What is measured: a mask, the weights that it starts from, and a recovery. Two variants are equal exactly when all three are.
 ///
 /// Written `{UNIT, …}`, then ` weights=HASH` unless the weights are the model's own, and ` recover=NAME` unless nothing is
@@ -67,7 +49,7 @@ public struct Variant: Hashable, Sendable, LosslessStringConvertible {
             words.removeFirst()
         }
         if let word = words.first, word.hasPrefix("recover=") {
-            guard let named = Recovery(String(word.dropFirst("recover=".count))), named != .none else {
+            guard let named = Recovery(String(word.dropFirst("recover=".count))), !named.isNone else {
                 return nil
             }
             recovery = named
@@ -80,7 +62,7 @@ public struct Variant: Hashable, Sendable, LosslessStringConvertible {
     /// The text form, which the initialiser reads.
     public var description: String {
         mask.description + (weights.map { " weights=" + $0.hexadecimal } ?? "")
-            + (recovery == .none ? "" : " recover=" + recovery.description)
+            + (recovery.isNone ? "" : " recover=" + recovery.description)
     }
 }
 

@@ -20,6 +20,7 @@ struct EvaluateCommand: AsyncParsableCommand {
     @OptionGroup var workload: WorkloadArguments
     @OptionGroup var removal: RemovalOptions
     @OptionGroup var replacing: ReplaceOption
+    @OptionGroup(title: "Recovery") var recovery: RecoveryArguments
     @Option(
         name: .customLong("masks"),
         help: ArgumentHelp(
@@ -42,6 +43,7 @@ struct EvaluateCommand: AsyncParsableCommand {
     @OptionGroup var log: LogOption
     @OptionGroup var json: JSONOption
 
+    private var replacement: Replacement { recovery.replacement(replacing.replace) }
     private var usesWorkers: Bool { workers > 0 || cluster.bind != nil }
 
     func validate() throws {
@@ -56,13 +58,13 @@ struct EvaluateCommand: AsyncParsableCommand {
         try await reporting {
             try json.checkWritable()
             if let output, list == nil { try OutputFile.checkWritable(output) }
-            var loaded = try Workload(
-                model: workload.model,
-                options: workload.measurement(workers: usesWorkers ? max(workers, 1) : 0))
+            var options = try workload.measurement(workers: usesWorkers ? max(workers, 1) : 0)
+            options.recovery = recovery.options
+            var loaded = try Workload(model: workload.model, options: options)
             for note in loaded.notes { StandardError.write("espalier: \(note)\n") }
             if let list { return try await evaluate(list, in: loaded) }
             let progress = ProgressDisplay()
-            let mask = removal.mask.replacing(with: replacing.replace)
+            let mask = removal.mask.replacing(with: replacement)
             try loaded.checkRemovable(mask)
             try await loaded.measureMeans(for: [mask])
             let evaluation = try await Evaluation(of: mask, in: loaded, observer: progress)
@@ -84,7 +86,7 @@ struct EvaluateCommand: AsyncParsableCommand {
         if usesWorkers { return try finish(await onWorkers(list, loaded), list) }
         let progress = ListProgress()
         let results = try await MaskEvaluation.all(
-            ofMasksIn: list, replacement: replacing.replace, in: loaded, writingTo: output,
+            ofMasksIn: list, replacement: replacement, in: loaded, writingTo: output,
             interruption: Leaving.interruption()
         ) { result, line in
             progress.clear()
@@ -103,7 +105,7 @@ struct EvaluateCommand: AsyncParsableCommand {
         let progress = ProgressDisplay()
         defer { progress.clear() }
         let results = try await MaskEvaluation.all(
-            ofMasksIn: list, replacement: replacing.replace, in: loaded, workers: workers,
+            ofMasksIn: list, replacement: replacement, in: loaded, workers: workers,
             remote: try cluster.remote(), writingTo: output, logger: log.logger("espalier"),
             interruption: Leaving.interruption(), observer: progress)
         progress.clear()

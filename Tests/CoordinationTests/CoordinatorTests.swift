@@ -104,7 +104,7 @@ import Testing
             cost: Cost(parameters: 2, flops: 2))
         let level = Level(
             number: 1,
-            parents: [FrontierState(state, on: BlockList(naturalOrder: division.sharding), division)],
+            parents: [FrontierState(state, on: BlockList(naturalOrder: division), division)],
             expansions: bench.problem.edges.map {
                 Expansion(
                     parent: 0, unit: Unit($0), variant: Variant(Mask([Unit($0)])),

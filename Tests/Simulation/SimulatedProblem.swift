@@ -76,7 +76,7 @@ public struct SimulatedProblem: Sendable {
     func outcome(on runner: any WorkRunner) async throws -> [String] {
         // Every run has the search; every other one the other sources that runs have before and beside it.
         guard seed.isMultiple(of: 2) else { return try await searched(on: runner) }
-        let blocks = BlockList(naturalOrder: problem.division.sharding)
+        let blocks = BlockList(naturalOrder: problem.division)
         let statistics = try await runner.run(StatisticsSource(groups: [[0, 1], [2]], blocks: blocks))
         var lines = statistics.totals().sorted { $0.key < $1.key }.map {
             "\($0.key) \($0.value.sums.map(\.bitPattern)) \($0.value.count)"

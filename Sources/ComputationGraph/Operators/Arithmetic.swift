@@ -50,13 +50,14 @@ extension OperatorFacts {
         spoils: (@Sendable (FinitenessRisk.Site) -> Bool)? = nil,
         sign: @escaping @Sendable (FinitenessRisk.Site) -> FinitenessRisk.Sign = { _ in .any },
         operations: @escaping @Sendable (FloatingPointOperations) -> Int = { $0.outputElements },
-        joinsBranches: Bool = false, evaluation: ConstantRule? = nil, neutral: [Simplification] = []
+        joinsBranches: Bool = false, affine: AffineForm? = nil, evaluation: ConstantRule? = nil,
+        neutral: [Simplification] = []
     ) -> OperatorFacts {
         OperatorFacts(
             outputType: outputType, broadcasts: true, sizes: broadcast, sizeElements: sizeElements,
             axes: alignedAxes,
             preservesZeros: preservesZeros, zeroOutput: zeroOutput, spoils: spoils, sign: sign,
-            operations: operations, joinsBranches: joinsBranches, evaluation: evaluation,
+            operations: operations, joinsBranches: joinsBranches, affine: affine, evaluation: evaluation,
             simplifications: neutral + [.carryingBroadcast, .broadcasting])
     }
 
@@ -82,15 +83,15 @@ extension OperatorFacts {
     // MARK: Sums
 
     private static let addition = elementwise(
-        sizeElements: sizes, zeroOutput: .all, sign: signOfSum, joinsBranches: true,
+        sizeElements: sizes, zeroOutput: .all, sign: signOfSum, joinsBranches: true, affine: .sum,
         evaluation: .variadic { $0.reduce(0, +) }, neutral: [withoutZeros])
 
     private static let sum = elementwise(
-        zeroOutput: .all, sign: signOfSum, joinsBranches: true, evaluation: .variadic { $0.reduce(0, +) },
-        neutral: [withoutZeros])
+        zeroOutput: .all, sign: signOfSum, joinsBranches: true, affine: .sum,
+        evaluation: .variadic { $0.reduce(0, +) }, neutral: [withoutZeros])
 
     private static let subtraction = elementwise(
-        sizeElements: sizes, zeroOutput: .all, evaluation: .binary { $0 - $1 },
+        sizeElements: sizes, zeroOutput: .all, affine: .difference, evaluation: .binary { $0 - $1 },
         neutral: [negation, .keeping { $0.isFilled(1, with: 0) ? $0.present[0] : nil }])
 
     private static let signOfSum: @Sendable (FinitenessRisk.Site) -> FinitenessRisk.Sign = {
@@ -119,6 +120,7 @@ extension OperatorFacts {
 
     private static let multiplication = elementwise(
         sizeElements: sizes, preservesZeros: everywhere, zeroOutput: .either, sign: signOfProduct,
+        affine: .product,
         evaluation: .first {
             // A zero factor decides the product whatever the other one is.
             if $0.hasZeroFactor { return $0.zero }
@@ -146,7 +148,8 @@ extension OperatorFacts {
         preservesZeros: { input in
             input.slot == 0 && input.constants(1).map { !$0.isEmpty && !$0.contains(0) } ?? false
         }, zeroOutput: .first, spoils: { $0.isChanged(1) && $0.sign(1) < .positive },
-        sign: { $0.least == .any ? .any : min($0.sign(0), $0.sign(1)) }, evaluation: .binary { $0 / $1 },
+        sign: { $0.least == .any ? .any : min($0.sign(0), $0.sign(1)) }, affine: .quotient,
+        evaluation: .binary { $0 / $1 },
         neutral: [withoutOne])
 
     /// x / 1 and x¹ are x.

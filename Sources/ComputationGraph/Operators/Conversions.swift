@@ -26,13 +26,13 @@ extension OperatorFacts {
             // Its mask has the sizes of its input too.
             sizes: { tracing, output in tracing.input(output.vertex, 0) }, axes: alignedFirst,
             preservesZeros: inFirst,
-            sign: signOfFirst, operations: free, isTraining: isTrainingDropout,
+            sign: signOfFirst, operations: free, isTraining: isTrainingDropout, affine: .identity,
             evaluation: .unary(readsFirst: true) { _ in { $0 } }, renaming: .when(isIdle),
             simplifications: [.carryingEveryAxis]),
         "Identity": OperatorFacts(
             sizes: likeFirst, sizeElements: elementsOfFirst, axes: alignedFirst, preservesZeros: inFirst,
             zeroOutput: .first,
-            sign: signOfFirst, operations: free,
+            sign: signOfFirst, operations: free, affine: .identity,
             evaluation: .first { try $0.convertedInteger() ?? $0.elementwise { _, _ in { $0[0] } } },
             renaming: .always),
     ]

@@ -8,13 +8,15 @@ extension OperatorFacts {
             sizes: convolvedSizes, derivedSize: .slidingWindow(weights: 1),
             axes: { try convolvedAxes($0, isTransposed: false) }, preservesZeros: withoutBias,
             operations: { 2 * $0.outputElements * kernelElements($0) + bias($0) }, role: .product,
-            hasWeights: true, evaluation: .first { try $0.convolution(isTransposed: false) },
+            hasWeights: true, linear: .convolution,
+            evaluation: .first { try $0.convolution(isTransposed: false) },
             simplifications: [.partial { try $0.rewriteConvolution($1, $2, $3) }, .onceForAllSamples]),
         "ConvTranspose": OperatorFacts(
             sizes: convolvedSizes, axes: { try convolvedAxes($0, isTransposed: true) },
             preservesZeros: withoutBias,
             operations: { 2 * $0.inputElements * kernelElements($0) + bias($0) }, role: .product,
-            hasWeights: true, evaluation: .first { try $0.convolution(isTransposed: true) },
+            hasWeights: true, linear: .transposedConvolution,
+            evaluation: .first { try $0.convolution(isTransposed: true) },
             simplifications: [
                 .partial { try $0.rewriteTransposedConvolution($1, $2, $3) }, .onceForAllSamples,
             ]),

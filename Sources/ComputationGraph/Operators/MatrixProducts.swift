@@ -17,7 +17,7 @@ extension OperatorFacts {
         "Gemm": OperatorFacts(
             sizes: gemmSizes, axes: gemmAxes, preservesZeros: { $0.slot < 2 && !$0.hasInput(2) },
             operations: gemmOperations,
-            role: .product, hasWeights: true, evaluation: .first { try $0.gemm() },
+            role: .product, hasWeights: true, linear: .gemm, evaluation: .first { try $0.gemm() },
             simplifications: [
                 .partial { try $0.rewriteGemm($1, $2, $3) },
                 .onceWhereSamplewise { _, vertex, _ in try vertex.node.int("transA", default: 0) == 0 },
@@ -25,7 +25,7 @@ extension OperatorFacts {
         "MatMul": OperatorFacts(
             sizes: productSizes, axes: productAxes, preservesZeros: everywhere, zeroOutput: .either,
             operations: { 2 * $0.outputElements * ($0.input(0)?.last ?? 0) }, role: .product,
-            hasWeights: true, evaluation: .first { try $0.product() },
+            hasWeights: true, linear: .product, evaluation: .first { try $0.product() },
             simplifications: [
                 .partial { try $0.rewriteMatMul($1, $2, $3) },
                 Simplification { try $0.rewriteProduct($1, $2) },

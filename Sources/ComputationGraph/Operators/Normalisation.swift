@@ -8,15 +8,16 @@ extension OperatorFacts {
             sizes: likeFirst, axes: normalisedChannels { _ in [] }, operations: { 2 * $0.outputElements },
             // No training step changes the running mean and variance.
             parameters: ParameterSlots(floatingPoint: 0..<3), role: .layer,
-            isTraining: isTrainingBatchNormalisation, evaluation: .first { try $0.batchNormalisation() },
+            isTraining: isTrainingBatchNormalisation, affine: .batchNormalisation, normalisation: .channels,
+            evaluation: .first { try $0.batchNormalisation() },
             simplifications: [
                 .carrying { $0.axis == 1 ? CarriedAxes(slots: [1, 0, 0, 0, 0], output: 1) : nil },
                 .onceForAllSamples,
             ]),
-        "GroupNormalization": normalising(sizes: likeFirst, axes: normalisedGroups),
+        "GroupNormalization": normalising(sizes: likeFirst, axes: normalisedGroups, normalisation: .channels),
         "Hardmax": OperatorFacts(axes: alongAxis),
         "InstanceNormalization": normalising(
-            sizes: likeFirst, axes: normalisedChannels { Array(2..<$0) },
+            sizes: likeFirst, axes: normalisedChannels { Array(2..<$0) }, normalisation: .channels,
             evaluation: .first { try $0.instanceNormalisation() },
             simplifications: [
                 .carrying { $0.axis == 1 ? CarriedAxes(slots: [1, 0, 0], output: 1) : nil },
@@ -26,7 +27,8 @@ extension OperatorFacts {
             sizes: likeFirst, axes: mixing { _, rank in rank > 1 ? [1] : nil },
             simplifications: [.onceForAllSamples]),
         "LayerNormalization": normalising(
-            sizes: likeFirst, axes: lastAxes, evaluation: .first { try $0.layerNormalisation() },
+            sizes: likeFirst, axes: lastAxes, normalisation: .lastAxes,
+            evaluation: .first { try $0.layerNormalisation() },
             simplifications: [
                 .carrying { try $0.same($0.axis < $0.resolved($0.vertex.node.int("axis", default: -1))) },
                 .onceWhereSamplewise { _, vertex, rank in
@@ -50,12 +52,12 @@ extension OperatorFacts {
 
     private static func normalising(
         sizes: SizeRule? = nil, axes: AxisRule? = nil,
-        spoils: (@Sendable (FinitenessRisk.Site) -> Bool)? = nil,
+        spoils: (@Sendable (FinitenessRisk.Site) -> Bool)? = nil, normalisation: NormalisationForm? = nil,
         evaluation: ConstantRule? = nil, simplifications: [Simplification] = []
     ) -> OperatorFacts {
         OperatorFacts(
             sizes: sizes, axes: axes, spoils: spoils, operations: { 5 * $0.outputElements }, role: .layer,
-            evaluation: evaluation, simplifications: simplifications)
+            normalisation: normalisation, evaluation: evaluation, simplifications: simplifications)
     }
 
     private static func softmax(

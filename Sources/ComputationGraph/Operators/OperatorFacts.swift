@@ -59,6 +59,15 @@ package final class OperatorFacts: Sendable {
     /// Whether a vertex behaves as in training, where a sample's result is random or depends on others in its batch.
     package let isTraining: @Sendable (Graph, Vertex) -> Bool
 
+    // MARK: Refitting
+
+    /// How its output is linear in a weight; `nil` where it is not.
+    package let linear: LinearForm?
+    /// What it does to one input where the others are constants; `nil` where that cannot be undone.
+    package let affine: AffineForm?
+    /// Where it has a scale and a shift of its own; `nil` where it has none.
+    package let normalisation: NormalisationForm?
+
     // MARK: Simplification
 
     /// The outputs for constant inputs; `nil` where they are not worked out.
@@ -81,6 +90,7 @@ package final class OperatorFacts: Sendable {
         operations: @escaping @Sendable (FloatingPointOperations) -> Int = { $0.outputElements },
         parameters: ParameterSlots = ParameterSlots(), role: LayerRole = .other, joinsBranches: Bool = false,
         hasWeights: Bool = false, isTraining: @escaping @Sendable (Graph, Vertex) -> Bool = { _, _ in false },
+        linear: LinearForm? = nil, affine: AffineForm? = nil, normalisation: NormalisationForm? = nil,
         evaluation: ConstantRule? = nil, renaming: Renaming = .never, simplifications: [Simplification] = []
     ) {
         (self.outputType, self.shape, self.readsOnlyShape) = (outputType, shape, readsOnlyShape)
@@ -91,6 +101,7 @@ package final class OperatorFacts: Sendable {
         (self.spoils, self.sign) = (spoils, sign)
         (self.operations, self.parameters, self.role) = (operations, parameters, role)
         (self.joinsBranches, self.hasWeights, self.isTraining) = (joinsBranches, hasWeights, isTraining)
+        (self.linear, self.affine, self.normalisation) = (linear, affine, normalisation)
         (self.evaluation, self.renaming, self.simplifications) = (evaluation, renaming, simplifications)
     }
 

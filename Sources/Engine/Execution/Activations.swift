@@ -72,56 +72,59 @@ struct Activations {
     mutating func compute(
         _ schedule: Schedule, keeping kept: (Int) -> Bool, recording: Recording? = nil
     ) throws {
-        let cuts = schedule.cuts
-        let graph = model.graph
-        var lastReader = [Int](repeating: -1, count: values.count)
+        let lastReader = schedule.lastReaders(in: model)
         for position in schedule.steps {
-            let form = schedule.form(of: model.steps[position])
-            for input in form.inputs { if let input { lastReader[input] = position } }
-            for slot in cuts[form.vertex] {
-                if case .value(let other)? = cuts.source(form.vertex, slot) { lastReader[other] = position }
-            }
+            try compute(
+                position, of: schedule, lastReader: lastReader, keeping: kept, recording: recording)
         }
-        for position in schedule.steps {
-            let step = model.steps[position]
-            let form = schedule.form(of: step)
-            let slots = cuts[form.vertex]
-            if slots.isEmpty, recording == nil,
-                let slot = form.inPlace?.slots.first(where: { slot in
-                    form.inputs[slot].map { lastReader[$0] == position && !kept($0) } ?? false
-                }), let result = try overwrite(slot, of: step)
-            {
-                store(step, [result])
-            } else {
-                // x + 0 is x.
-                let isSkipped =
-                    step.isPlainAddition && slots.count == 1
-                    && cuts.source(form.vertex, slots[0]) == .zero
-                var inputs = form.inputs.map { $0.flatMap { self[$0] } }
-                for slot in slots { inputs[slot] = isSkipped ? nil : try replacement(form, slot, cuts) }
-                if let gates = recording?.gates {
-                    for (slot, input) in inputs.enumerated() where !slots.contains(slot) {
-                        inputs[slot] = try input.map {
-                            try gates($0, on: Edge(node: form.vertex, slot: slot))
-                        }
-                    }
+    }
+
+    /// Computes one step of a schedule, whose earlier steps are computed.
+    ///
+    /// - Parameter lastReader: by value, the position of the last step that reads it (`Schedule.lastReaders`).
+    mutating func compute(
+        _ position: Int, of schedule: Schedule, lastReader: [Int], keeping kept: (Int) -> Bool,
+        recording: Recording? = nil
+    ) throws {
+        let cuts = schedule.cuts
+        let step = model.steps[position]
+        let form = schedule.form(of: step)
+        let slots = cuts[form.vertex]
+        if slots.isEmpty, recording == nil,
+            let slot = form.inPlace?.slots.first(where: { slot in
+                form.inputs[slot].map { lastReader[$0] == position && !kept($0) } ?? false
+            }), let result = try overwrite(slot, of: step)
+        {
+            store(step, [result])
+        } else {
+            // x + 0 is x.
+            let isSkipped =
+                step.isPlainAddition && slots.count == 1 && cuts.source(form.vertex, slots[0]) == .zero
+            var inputs = form.inputs.map { $0.flatMap { self[$0] } }
+            for slot in slots { inputs[slot] = isSkipped ? nil : try replacement(form, slot, cuts) }
+            if let gates = recording?.gates {
+                for (slot, input) in inputs.enumerated() where !slots.contains(slot) {
+                    inputs[slot] = try input.map { try gates($0, on: Edge(node: form.vertex, slot: slot)) }
                 }
-                try recording?.before(step, inputs)
-                let results =
-                    isSkipped
-                    ? [inputs[1 - slots[0]]]
-                    : try Program.compute(graph.vertices[form.vertex], form.kernel, inputs)
-                store(step, results)
-                try recording?.after(step, results)
             }
-            for input in form.inputs { free(input, after: position, lastReader, kept) }
-            for slot in slots {
-                if case .value(let other)? = cuts.source(form.vertex, slot) {
-                    free(other, after: position, lastReader, kept)
-                }
+            try recording?.before(step, inputs)
+            let results =
+                isSkipped
+                ? [inputs[1 - slots[0]]]
+                : try Program.compute(model.graph.vertices[form.vertex], form.kernel, inputs)
+            store(step, results)
+            try recording?.after(step, results)
+        }
+        for input in form.inputs { free(input, after: position, lastReader, kept) }
+        for slot in slots {
+            if case .value(let other)? = cuts.source(form.vertex, slot) {
+                free(other, after: position, lastReader, kept)
             }
         }
     }
+
+    /// Puts a tensor in the place of a value, be it computed or a parameter.
+    mutating func replace(_ value: Int, by tensor: Tensor) { values[value] = tensor }
 
     private mutating func free(
         _ value: Int?, after position: Int, _ lastReader: [Int], _ kept: (Int) -> Bool
@@ -154,8 +157,8 @@ struct Activations {
         }
     }
 
-    /// What a removed slot reads.
-    private func replacement(_ form: Specialisation.Form, _ slot: Int, _ cuts: Cuts) throws -> Tensor? {
+    /// What a removed slot reads; `nil` for a slot that reads its own value.
+    func replacement(_ form: Specialisation.Form, _ slot: Int, _ cuts: Cuts) throws -> Tensor? {
         guard let own = form.inputs[slot], let source = cuts.source(form.vertex, slot) else { return nil }
         switch source {
         case .value(let other): return self[other]

@@ -11,13 +11,19 @@ public final class Parameters {
     public let version: String
     /// By value index: the tensor of every parameter (`Graph.parameters`); `nil` for all other values.
     let tensors: [Tensor?]
+    /// By vertex, the biases of linear layers that have none in the model's file: one number per channel of the output.
+    let addedBiases: [Int: AddedBias]
     /// What fused layers make of them.
     let fused: FusedWeights
     private var derived: [Int: Tensor] = [:]
 
     /// - Parameter tensors: by value index, in the layout that the layers read fastest.
-    init(_ tensors: [Tensor?], version: String = "", fused: FusedWeights = FusedWeights()) {
+    init(
+        _ tensors: [Tensor?], addedBiases: [Int: AddedBias] = [:], version: String = "",
+        fused: FusedWeights = FusedWeights()
+    ) {
         self.tensors = tensors
+        self.addedBiases = addedBiases
         self.version = version
         self.fused = fused
     }
@@ -26,9 +32,12 @@ public final class Parameters {
     ///
     /// - Parameters:
     ///   - changed: by value index, tensors of the same shapes and types.
+    ///   - addedBiases: by vertex, biases of linear layers that had none.
     ///   - version: the content hash of all the parameters.
     /// - Throws: `EngineError` for a value that is no parameter, or a tensor of another shape or type.
-    package func replacing(_ changed: [Int: Tensor], version: String) throws -> Parameters {
+    package func replacing(
+        _ changed: [Int: Tensor], addingBiases addedBiases: [Int: AddedBias] = [:], version: String
+    ) throws -> Parameters {
         var tensors = tensors
         for (value, tensor) in changed {
             guard tensors.indices.contains(value), let own = tensors[value] else {
@@ -41,7 +50,8 @@ public final class Parameters {
             tensors[value] = own.isChannelsLast && !own.isContiguous ? try tensor.channelsLast() : tensor
         }
         return Parameters(
-            tensors, version: version, fused: FusedWeights(fusesNormalizations: fused.fusesNormalizations))
+            tensors, addedBiases: self.addedBiases.merging(addedBiases) { $1 }, version: version,
+            fused: FusedWeights(sharing: fused))
     }
 
     /// The tensor of a parameter; `nil` for any other value.
@@ -55,5 +65,19 @@ public final class Parameters {
         let results = try compute()
         for (value, result) in zip(values, results) { if let value, let result { derived[value] = result } }
         return results
+    }
+}
+
+/// The bias of a linear layer that has none in the model's file.
+package struct AddedBias {
+    /// One number per channel of the output.
+    package let flat: Tensor
+    /// The same, in a shape that broadcasts to the output.
+    let broadcast: Tensor
+
+    /// - Parameter channelAxisFromEnd: the place of the output's channels, counted from the last axis.
+    init(_ flat: Tensor, channelAxisFromEnd: Int) throws {
+        self.flat = flat
+        broadcast = try flat.reshaped([flat.count] + [Int](repeating: 1, count: channelAxisFromEnd))
     }
 }

@@ -33,6 +33,19 @@ struct Schedule {
         steps = live.reversed()
     }
 
+    /// By value, the position of the last step that reads it; −1 for none.
+    func lastReaders(in model: Specialisation) -> [Int] {
+        var lastReader = [Int](repeating: -1, count: model.graph.values.count)
+        for position in steps {
+            let form = form(of: model.steps[position])
+            for input in form.inputs { if let input { lastReader[input] = position } }
+            for slot in cuts[form.vertex] {
+                if case .value(let other)? = cuts.source(form.vertex, slot) { lastReader[other] = position }
+            }
+        }
+        return lastReader
+    }
+
     /// How a step is computed.
     func form(of step: Specialisation.Step) -> Specialisation.Form {
         isFused ? cuts.form(of: step) : step.plain

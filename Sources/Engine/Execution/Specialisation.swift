@@ -60,11 +60,19 @@ final class Specialisation {
         for (value, tensor) in parameters.tensors.enumerated() { if let tensor { constants[value] = tensor } }
         let settings = program.constants
         func kernel(_ step: Program.Step) throws -> Kernel {
-            if let kernel = step.kernel { return kernel }
             let vertex = graph.vertices[step.vertex]
             let known = recordsParameters ? settings : constants
-            return try Program.kernel(
-                of: vertex, in: graph, constants: KnownInputs(vertex.inputs.map { $0.flatMap { known[$0] } }))
+            let own =
+                try step.kernel
+                ?? Program.kernel(
+                    of: vertex, in: graph,
+                    constants: KnownInputs(vertex.inputs.map { $0.flatMap { known[$0] } }))
+            guard let bias = parameters.addedBiases[step.vertex]?.broadcast else { return own }
+            return { inputs in
+                var results = try own(inputs)
+                results[0] = try results[0].map { try $0 + bias }
+                return results
+            }
         }
         for step in program.parameterSteps {
             let vertex = graph.vertices[step.vertex]
@@ -80,8 +88,8 @@ final class Specialisation {
         if fuses && !recordsParameters {
             pattern = Pattern(
                 graph: graph, constants: constants, shapes: program.shapes,
-                normalizations: try parameters.fused.normalizations(in: graph, parameters.tensors),
-                fused: parameters.fused)
+                normalizations: try parameters.fused.normalizations(in: graph, parameters),
+                fused: parameters.fused, addedBiases: parameters.addedBiases)
         }
         steps = try program.steps.map { step in
             let vertex = graph.vertices[step.vertex]

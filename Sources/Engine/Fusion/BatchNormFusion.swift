@@ -16,8 +16,7 @@ struct BatchNormFusion {
 
     /// Those of a graph, by the normalization's vertex.
     ///
-    /// - Parameter weights: the tensor of every initialiser, by value index.
-    static func all(in graph: Graph, weights: [Tensor?]) throws -> [Int: BatchNormFusion] {
+    static func all(in graph: Graph, _ parameters: Parameters) throws -> [Int: BatchNormFusion] {
         var all: [Int: BatchNormFusion] = [:]
         let outputs = Set(graph.outputs.map(\.value))
         let captured = Set(graph.vertices.flatMap(\.captured))
@@ -26,12 +25,12 @@ struct BatchNormFusion {
                 !outputs.contains(input), !captured.contains(input),
                 let producer = graph.values[input].producer
             else { continue }
-            all[vertex.index] = try BatchNormFusion(of: vertex, into: graph.vertices[producer], weights)
+            all[vertex.index] = try BatchNormFusion(of: vertex, into: graph.vertices[producer], parameters)
         }
         return all
     }
 
-    private init?(of normalization: Vertex, into convolution: Vertex, _ weights: [Tensor?]) throws {
+    private init?(of normalization: Vertex, into convolution: Vertex, _ parameters: Parameters) throws {
         let context = OperatorContext(vertex: normalization, constants: [])
         guard convolution.operation == "Conv", convolution.node.domain.isEmpty,
             normalization.node.domain.isEmpty,
@@ -39,7 +38,7 @@ struct BatchNormFusion {
             normalization.outputs.count == 1, normalization.inputs.count == 5, convolution.inputs.count >= 2
         else { return nil }
         func constant(_ vertex: Vertex, _ slot: Int) -> Tensor? {
-            vertex.inputs.indices.contains(slot) ? vertex.inputs[slot].flatMap { weights[$0] } : nil
+            vertex.inputs.indices.contains(slot) ? vertex.inputs[slot].flatMap { parameters[$0] } : nil
         }
         guard let weight = constant(convolution, 1), let scale = constant(normalization, 1),
             let shift = constant(normalization, 2), let mean = constant(normalization, 3),
@@ -47,7 +46,7 @@ struct BatchNormFusion {
             [scale, shift, mean, variance].allSatisfy({ $0.shape == [weight.shape[0]] })
         else { return nil }
         let hasBias = convolution.inputs.count > 2 && convolution.inputs[2] != nil
-        let offset = constant(convolution, 2)
+        let offset = constant(convolution, 2) ?? parameters.addedBiases[convolution.index]?.flat
         guard !hasBias || offset?.shape == [weight.shape[0]] else { return nil }
         // In double precision: the fused layer rounds once where the two layers round twice.
         let epsilon = Double(try normalization.node.float("epsilon", default: 1e-5))

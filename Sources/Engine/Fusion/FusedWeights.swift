@@ -12,10 +12,16 @@ final class FusedWeights {
     /// Nothing yet.
     init(fusesNormalizations: Bool = true) { self.fusesNormalizations = fusesNormalizations }
 
+    /// What another version's weights were made into: unchanged ones are not made again.
+    init(sharing other: FusedWeights) {
+        fusesNormalizations = other.fusesNormalizations
+        made = other.made
+    }
+
     /// The normalizations that convolutions take in, by vertex.
-    func normalizations(in graph: Graph, _ parameters: [Tensor?]) throws -> [Int: BatchNormFusion] {
+    func normalizations(in graph: Graph, _ parameters: Parameters) throws -> [Int: BatchNormFusion] {
         if let known { return known }
-        let found = fusesNormalizations ? try BatchNormFusion.all(in: graph, weights: parameters) : [:]
+        let found = fusesNormalizations ? try BatchNormFusion.all(in: graph, parameters) : [:]
         known = found
         return found
     }

@@ -17,6 +17,7 @@ struct LinearLayer {
                 let bias = pattern.matrix(addition.inputs[other], rank: 1),
                 let weight = pattern.matrix(product.inputs[1], rank: 2), let x = product.inputs[0],
                 pattern.constants[x] == nil, (pattern.shapes[x]?.count ?? 0) >= 2,
+                pattern.addedBiases[product.index] == nil,
                 bias.shape[0] == weight.shape[1]
             else { continue }
             let columns = weight.shape[1]

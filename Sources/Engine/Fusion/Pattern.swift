@@ -11,6 +11,8 @@ struct Pattern {
     /// The normalizations that convolutions take in, by vertex.
     let normalizations: [Int: BatchNormFusion]
     let fused: FusedWeights
+    /// The biases of layers that have none in the file, by vertex.
+    let addedBiases: [Int: AddedBias]
 
     /// The vertex of kind `operation` that computes a value which one other vertex alone reads.
     func producer(_ value: Int, _ operation: String) -> Vertex? {

@@ -39,7 +39,9 @@ struct WinogradConvolution {
             let padding = try WinogradConvolution.padding(layer, over: shape, weight: weight),
             let transformed = try pattern.fused.transformed(weight)
         else { return nil }
-        let bias = fusion?.bias ?? pattern.constant(layer, 2)
+        let bias =
+            fusion?.bias ?? pattern.constant(layer, 2)
+            ?? pattern.addedBiases[layer.index]?.flat
         form = Specialisation.Form(
             vertex: layer.index,
             kernel: { inputs in

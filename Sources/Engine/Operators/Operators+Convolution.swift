@@ -91,7 +91,7 @@ extension Operators {
 }
 
 /// Where the output of a transposed convolution lies in the whole of what its kernels reach.
-private struct TransposedPlacement {
+struct TransposedPlacement {
     let strides: [Int]
     let dilations: [Int]
     /// The sizes of the whole, without any padding.

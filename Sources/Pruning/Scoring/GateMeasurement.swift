@@ -39,7 +39,7 @@ struct GateMeasurement {
             workload.network, dataset: workload.dataset, loss: workload.loss, edges: edges, state: state)
         let evaluator = try workload.evaluator()
         let division = workload.division
-        let blocks = blocks ?? BlockList(naturalOrder: division.sharding).samples
+        let blocks = blocks ?? BlockList(naturalOrder: division).samples
         let work = CountedWork(
             curvature == .none ? "gradients" : "gradients and curvature", unit: "blocks",
             total: blocks.count, observer: observer)

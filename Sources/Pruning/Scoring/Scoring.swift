@@ -106,7 +106,7 @@ extension Workload {
     {
         let gates = try GateEvaluator(network, dataset: dataset, loss: loss, edges: edges, state: state)
         var sums = [Double?](repeating: 0, count: edges.count)
-        for samples in BlockList(naturalOrder: division.sharding).samples {
+        for samples in BlockList(naturalOrder: division).samples {
             try interruption?.check()
             let rates = try gates.codingRates(samples: samples)
             sums = zip(sums, rates).map { sum, rate in
@@ -124,7 +124,7 @@ extension Workload {
     ) async throws -> [State?] {
         let work = CountedWork(
             "measuring every candidate", unit: "block evaluations",
-            total: edges.count * BlockList(naturalOrder: division.sharding).ids.count, observer: observer)
+            total: edges.count * BlockList(naturalOrder: division).ids.count, observer: observer)
         let local = try runner(progress: { source in
             guard let race = source as? LevelRace else { return }
             work.advanced(to: race.workSoFar.blockEvaluations)

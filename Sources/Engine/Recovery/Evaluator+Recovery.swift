@@ -1,0 +1,94 @@
+public import ComputationGraph
+public import Datasets
+internal import Torch
+
+/// Losses of variants that are recovered before they are measured.
+extension Evaluator {
+    /// Makes sure that fits are made on the data of this name.
+    ///
+    /// - Parameter load: gives them where others are in use.
+    public func useFitData(named name: [UInt8], load: () throws -> FitData) throws {
+        guard network.recoveries?.name != name else { return }
+        network.recoveries = Recoveries(network, try load(), name: name)
+    }
+
+    /// The samples that `FitData.encode` wrote.
+    ///
+    /// - Throws: `DatasetError` for bytes that are none.
+    public func fitData(encoded bytes: [UInt8]) throws -> FitData {
+        try FitData(encoded: bytes, for: graph, axes: dataset.inputAxes)
+    }
+
+    /// The losses of `samples` for each of `expansions` of `state`, each with the weights that its recovery makes.
+    ///
+    /// - Parameters:
+    ///   - samples: indices into the data set, in the order of the block.
+    ///   - expansions: units to remove besides `state`; `nil` stands for the state itself.
+    /// - Returns: one score list per expansion, in their order.
+    /// - Throws: `EngineError` that names the node that failed, or where there are no fit data.
+    public func evaluate(recovered state: Variant, samples: [Int], expansions: [Unit?]) throws
+        -> [SampleScores]
+    {
+        try expansions.map { unit in
+            let variant = unit.map { state.removing($0) } ?? state
+            return try scores(
+                samples, mask: variant.mask,
+                parameters: refit(variant, from: unit == nil ? nil : state)?.parameters)
+        }
+    }
+
+    /// What a variant's recovery makes of the weights; `nil` where it changes nothing.
+    ///
+    /// - Parameter state: the variant that it is an expansion of, if it is one.
+    /// - Throws: `EngineError` that names the node that failed, or where there are no fit data.
+    public func refit(_ variant: Variant, from state: Variant? = nil) throws -> Refit? {
+        guard !variant.recovery.isNone, !variant.mask.isEmpty else { return nil }
+        guard let recoveries = network.recoveries else {
+            throw EngineError.data("a recovery needs data to fit on")
+        }
+        return try recoveries.refit(variant, from: state, means: means, budget: keptBytes / 2)
+    }
+}
+
+/// What recoveries made on some fit data.
+final class Recoveries {
+    /// The content hash of the fit data.
+    let name: [UInt8]
+    private unowned let network: Network
+    private let data: FitData
+    private var refitters: [Recovery: Refitter] = [:]
+    private var refits: [Variant: (refit: Refit, lastUse: Int)] = [:]
+    private var clock = 0
+
+    init(_ network: Network, _ data: FitData, name: [UInt8]) {
+        (self.network, self.data, self.name) = (network, data, name)
+    }
+
+    /// Lets go of all that was fitted: it was with other means.
+    func forget() {
+        refitters = [:]
+        refits = [:]
+    }
+
+    /// The refitted weights of a variant, as they were kept or made anew.
+    func refit(_ variant: Variant, from state: Variant?, means: Means, budget: Int) throws -> Refit {
+        clock += 1
+        if let known = refits[variant]?.refit {
+            refits[variant]?.lastUse = clock
+            return known
+        }
+        let refitter =
+            try refitters[variant.recovery]
+            ?? Refitter(network, data, variant.recovery, means: means, budget: budget)
+        refitters[variant.recovery] = refitter
+        let refit = try refitter.refit(variant.mask, from: state?.mask)
+        refits[variant] = (refit, clock)
+        // The variant in work and its state come again at once, others rarely.
+        while refits.count > 2, refits.values.reduce(0, { $0 + $1.refit.byteCount }) > budget / 4,
+            let oldest = refits.min(by: { $0.value.lastUse < $1.value.lastUse })
+        {
+            refits[oldest.key] = nil
+        }
+        return refit
+    }
+}

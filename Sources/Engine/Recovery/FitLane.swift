@@ -1,0 +1,83 @@
+internal import ComputationGraph
+internal import Torch
+
+/// All blocks of the fit data on their way through a pruned model, with what was refitted so far. A value: a copy of it goes
+/// on from where it was taken.
+struct FitLane {
+    /// The blocks' values.
+    var blocks: [Activations]
+    /// The place in the model's steps that comes next.
+    var next = 0
+    /// By value: parameters that were refitted.
+    var changed: [Int: Tensor] = [:]
+    /// By vertex: biases of layers that had none.
+    var addedBiases: [Int: AddedBias] = [:]
+    /// The layers that were refitted, in order.
+    var layers: [RefittedLayer] = []
+    /// The vertices of linear layers that were.
+    var refitted: Set<Int> = []
+
+    /// The bytes of the values that are held.
+    var byteCount: Int { blocks.reduce(0) { $0 + $1.tensors.reduce(0) { $0 + $1.byteCount } } }
+
+    /// Gives all blocks other numbers for a parameter.
+    mutating func replace(_ parameter: Int, by tensor: Tensor) {
+        changed[parameter] = tensor
+        for index in blocks.indices { blocks[index].replace(parameter, by: tensor) }
+    }
+
+    /// Whether every block has the value.
+    func has(_ value: Int) -> Bool { blocks.allSatisfy { $0[value] != nil } }
+}
+
+/// What a mask changes of the order of a fit.
+struct FitSchedule {
+    let mask: Mask
+    /// One per model of a block size, by the model's identity.
+    private let schedules: [ObjectIdentifier: (schedule: Schedule, lastReader: [Int])]
+    let cuts: Cuts
+    /// By value: whether it depends on a cut.
+    let changes: [Bool]
+    /// Positions of the live steps, ascending.
+    let steps: [Int]
+
+    /// - Parameter models: one per block.
+    init(_ mask: Mask, _ models: [Specialisation]) {
+        self.mask = mask
+        var schedules: [ObjectIdentifier: (schedule: Schedule, lastReader: [Int])] = [:]
+        for model in models where schedules[ObjectIdentifier(model)] == nil {
+            let outputs = model.graph.outputs.map(\.value)
+            let schedule = Schedule(model, mask: mask, wanted: outputs, isFused: false)
+            schedules[ObjectIdentifier(model)] = (schedule, schedule.lastReaders(in: model))
+        }
+        self.schedules = schedules
+        cuts = Cuts(mask, in: models[0].graph)
+        let outputs = models[0].graph.outputs.map(\.value)
+        changes = Recomputation(of: outputs, under: mask, from: .empty, models[0]).changes
+        steps = schedules[ObjectIdentifier(models[0])]?.schedule.steps ?? []
+    }
+
+    /// Computes the step at `position` for a block.
+    func compute(_ position: Int, for block: inout Activations, keeping kept: (Int) -> Bool = { _ in false })
+        throws
+    {
+        guard let own = schedules[ObjectIdentifier(block.model)] else { return }
+        try block.compute(position, of: own.schedule, lastReader: own.lastReader, keeping: kept)
+    }
+
+    /// The values that steps from a position on read and do not compute themselves.
+    func reads(from position: Int, in model: Specialisation) -> Set<Int> {
+        var (written, reads): (Set<Int>, Set<Int>) = ([], [])
+        for place in steps where place >= position {
+            let step = model.steps[place]
+            for slot in step.plain.inputs.indices {
+                if let value = cuts.read(slot, of: step.plain, in: model.graph), !written.contains(value) {
+                    reads.insert(value)
+                }
+            }
+            reads.formUnion(model.graph.vertices[step.vertex].captured.filter { !written.contains($0) })
+            for case let value? in step.outputs { written.insert(value) }
+        }
+        return reads
+    }
+}

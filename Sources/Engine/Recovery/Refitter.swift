@@ -1,0 +1,276 @@
+internal import ComputationGraph
+internal import Torch
+
+/// Refits the layers behind the cuts of masks: a pure function of the model's weights, the mask, the fit data and the recovery.
+///
+/// All blocks of the fit data go through the pruned model together, step by step. A linear layer whose input depends on a cut
+/// is refitted when its turn comes, from what the pruned model gives so far, towards what the unpruned model gave; where its
+/// output enters a sum, towards what makes the sum whole. ReplaceMe (Shopkhoev and others, 2025) merges one such map into a
+/// transformer, and channel reconstruction (He and others, 2017) refits the layer behind pruned channels.
+final class Refitter {
+    private let network: Network
+    /// One model per block; blocks of one size share it.
+    private let models: [Specialisation]
+    private let unpruned: UnprunedRows
+    private let recovery: Recovery
+    private let elementTypes: [Int: StorageType]
+    /// The lane of the last state whose expansions were fitted, where it was left standing on the way.
+    private var trunk: (mask: Mask, lanes: [FitLane])?
+    /// The bytes that standing lanes may hold.
+    private let budget: Int
+
+    /// - Parameter budget: the bytes that may be kept between fits.
+    /// - Throws: `EngineError` where the model does not run on the fit data.
+    init(_ network: Network, _ data: FitData, _ recovery: Recovery, means: Means, budget: Int) throws {
+        self.network = network
+        self.recovery = recovery
+        self.budget = budget
+        let inputs = try data.blocks.map { try network.inputs($0, of: data.dataset) }
+        models = try inputs.map { try network.specialisation(for: $0) }
+        unpruned = try UnprunedRows(models, data, recovery)
+        elementTypes = Dictionary(
+            uniqueKeysWithValues: network.graph.values.indices.compactMap { value in
+                StorageType(network.graph.values[value]).map { (value, $0) }
+            })
+        let lane = FitLane(
+            blocks: zip(models, inputs).map { Activations($0, inputs: $1, means: means) })
+        trunk = (.empty, try standing(lane, FitSchedule(.empty, models), collecting: true))
+    }
+
+    /// The weights of a mask.
+    ///
+    /// - Parameter state: the mask that it is an expansion of: what both have in common is fitted once.
+    /// - Throws: `EngineError` that names the node that failed.
+    func refit(_ mask: Mask, from state: Mask? = nil) throws -> Refit {
+        if let state, trunk?.mask != state {
+            let schedule = FitSchedule(state, models)
+            trunk = (state, try standing(start(of: schedule), schedule, collecting: false))
+        }
+        let schedule = FitSchedule(mask, models)
+        var lane = start(of: schedule)
+        try advance(&lane, schedule) { _ in }
+        return Refit(
+            parameters: try network.parameters.replacing(
+                lane.changed, addingBiases: lane.addedBiases, version: "\(mask) \(recovery)"),
+            changed: lane.changed, addedBiases: lane.addedBiases, layers: lane.layers)
+    }
+
+    // MARK: Lanes
+
+    /// Runs a lane to its end and gives copies of it on the way, where one value is all that goes on from there.
+    private func standing(_ start: FitLane, _ schedule: FitSchedule, collecting: Bool) throws -> [FitLane] {
+        var lane = start
+        var kept = [start]
+        var bytes = start.byteCount
+        try advance(&lane, schedule, collecting: collecting) { lane in
+            let model = self.models[0]
+            guard lane.blocks[0].tensors.count - lane.changed.count <= 1 + model.graph.inputs.count else {
+                return
+            }
+            let own = lane.byteCount
+            guard bytes + own <= self.budget else { return }
+            bytes += own
+            kept.append(lane)
+        }
+        return kept
+    }
+
+    /// The lane that has gone furthest of those that a mask's goes along with.
+    private func start(of schedule: FitSchedule) -> FitLane {
+        guard let trunk else { preconditionFailure("the unpruned lane is always there") }
+        let first = firstDifference(schedule.cuts, Cuts(trunk.mask, in: network.graph))
+        let lane = trunk.lanes.last { lane in
+            lane.next <= first
+                && schedule.reads(from: lane.next, in: models[0]).allSatisfy { lane.has($0) }
+        }
+        return lane ?? trunk.lanes[0]
+    }
+
+    /// The first step whose layer is fitted, or computed, in another way under other cuts.
+    private func firstDifference(_ left: Cuts, _ right: Cuts) -> Int {
+        let nodes = Set(
+            Set(left.edges).union(right.edges).filter {
+                left.source($0.node, $0.slot) != right.source($0.node, $0.slot)
+            }.map(\.node))
+        return models[0].steps.firstIndex { step in
+            nodes.contains(step.vertex)
+                || unpruned.targets[step.vertex]?.path.contains { nodes.contains($0.vertex) } ?? false
+        } ?? models[0].steps.count
+    }
+
+    private func advance(
+        _ lane: inout FitLane, _ schedule: FitSchedule, collecting: Bool = false,
+        pausing: (FitLane) throws -> Void
+    ) throws {
+        let start = lane.next
+        for position in schedule.steps where position >= start {
+            let vertex = models[0].steps[position].vertex
+            if !collecting { try refit(vertex, in: &lane, schedule) }
+            for index in lane.blocks.indices {
+                try schedule.compute(position, for: &lane.blocks[index])
+                if let bias = lane.addedBiases[vertex],
+                    let output = network.graph.vertices[vertex].outputs[0],
+                    let tensor = lane.blocks[index][output]
+                {
+                    lane.blocks[index].replace(output, by: try tensor + bias.broadcast)
+                }
+                if collecting { try unpruned.collect(from: lane.blocks[index], block: index, after: vertex) }
+            }
+            lane.next = position + 1
+            try pausing(lane)
+        }
+    }
+
+    // MARK: Layers
+
+    private func refit(_ vertex: Int, in lane: inout FitLane, _ schedule: FitSchedule) throws {
+        if let layer = unpruned.layers[vertex] {
+            guard recovery.rungs.contains(.leastSquares) else { return }
+            try refit(layer, in: &lane, schedule)
+        } else if let layer = unpruned.normalisations[vertex], schedule.changes[layer.input],
+            schedule.cuts[vertex].isEmpty,
+            recovery.rungs.contains(.norm) || isAfterUnfedSum(layer, lane)
+        {
+            try refit(layer, in: &lane, schedule)
+        }
+    }
+
+    /// Whether a normalisation reads a sum that no refitted layer makes whole.
+    private func isAfterUnfedSum(_ layer: NormalisationLayer, _ lane: FitLane) -> Bool {
+        guard recovery.rungs.contains(.leastSquares),
+            let sum = network.graph.sum(computing: layer.input)
+        else { return false }
+        return !lane.refitted.contains { vertex in
+            unpruned.targets[vertex]?.path.contains { $0.vertex == sum.index } ?? false
+        }
+    }
+
+    private func refit(_ layer: LinearRows, in lane: inout FitLane, _ schedule: FitSchedule) throws {
+        let map = layer.map
+        let vertex = network.graph.vertices[map.vertex]
+        guard !schedule.cuts.contains(map.vertex, map.dataSlot), let input = vertex.inputs[map.dataSlot],
+            schedule.changes[input], let weight = network.parameters[map.weight],
+            let target = unpruned.targets[map.vertex]
+        else { return }
+        let bias = map.bias.flatMap { network.parameters[$0] }
+        if let bias, bias.count != layer.channels { return }
+        let present = try layer.matrix(weight, bias: bias)
+        var regression = RidgeRegression()
+        for (index, block) in lane.blocks.enumerated() {
+            let selection = unpruned.selections[map.vertex, default: []][index]
+            guard let tensor = block[input], let shape = block.model.shapes[map.output],
+                selection.count > 0
+            else { continue }
+            let features = try layer.features(tensor, output: shape, selection)
+            let wanted = try layer.grouped(rows(of: target, layer, block, index, schedule.cuts))
+            let residuals = try wanted - features.matrixProduct(present)
+            try regression.add(features, residuals, selection)
+        }
+        guard let (change, strength) = try regression.solution(ridge: recovery.ridge) else { return }
+        let parts = try layer.parts(of: present + change)
+        guard try parts.weight.isFinite(), try parts.bias.isFinite() else { return }
+        let type = elementTypes[map.weight]
+        lane.replace(map.weight, by: try network.stored(parts.weight, like: weight, as: type))
+        let stored = try network.stored(parts.bias, like: bias, as: type)
+        if let value = map.bias {
+            lane.replace(value, by: stored)
+        } else {
+            lane.addedBiases[map.vertex] = try AddedBias(stored, channelAxisFromEnd: map.channelAxisFromEnd)
+        }
+        lane.refitted.insert(map.vertex)
+        lane.layers.append(
+            RefittedLayer(
+                vertex: map.vertex, rows: regression.rows, features: layer.features, strength: strength))
+    }
+
+    /// What a layer's rows on a block should be, float64 [n, M].
+    private func rows(
+        of target: FitTarget, _ layer: LinearRows, _ block: Activations, _ index: Int, _ cuts: Cuts
+    ) throws -> Tensor {
+        let graph = network.graph
+        let map = layer.map
+        let selection = unpruned.selections[map.vertex, default: []][index]
+        func unprunedRows(_ value: Int) throws -> Tensor {
+            try unpruned.rows(of: value, for: map.vertex, block: index)
+        }
+        var rows = try unprunedRows(target.value)
+        var fixed: Tensor?
+        for step in target.path.reversed() {
+            let vertex = graph.vertices[step.vertex]
+            switch step {
+            case .affine(_, let slot):
+                rows = try FitTarget.undo(
+                    vertex, slot: slot, rows, constants: block.model.constants, fixed: &fixed)
+            case .addend(_, let slot):
+                for other in vertex.inputs.indices where other != slot {
+                    guard let value = vertex.inputs[other] else { continue }
+                    switch cuts.source(vertex.index, other) {
+                    case .zero: continue
+                    case .mean, .value:
+                        let form = Specialisation.Form(
+                            vertex: vertex.index, kernel: { $0 }, inputs: vertex.inputs)
+                        if let tensor = try block.replacement(form, other, cuts) {
+                            rows = try rows - selected(tensor, of: layer, block, selection)
+                        }
+                    case nil:
+                        if target.later.contains(value) {
+                            rows = try rows - unprunedRows(value)
+                        } else if let tensor = block[value] {
+                            rows = try rows - selected(tensor, of: layer, block, selection)
+                        }
+                    }
+                }
+            }
+        }
+        guard let fixed else { return rows }
+        return try fixed.choosing(unprunedRows(map.output), else: rows)
+    }
+
+    private func selected(
+        _ tensor: Tensor, of layer: LinearRows, _ block: Activations, _ selection: RowSelection
+    ) throws -> Tensor {
+        let shape = block.model.shapes[layer.map.output] ?? tensor.shape
+        return try layer.rows(of: tensor.shape == shape ? tensor : tensor.expanded(shape), selection)
+            .converted(to: .float64)
+    }
+
+    private func refit(_ layer: NormalisationLayer, in lane: inout FitLane, _ schedule: FitSchedule) throws {
+        guard let scale = network.parameters[layer.scale], let shift = network.parameters[layer.shift],
+            scale.count == shift.count
+        else { return }
+        var regression = ChannelRegression()
+        guard
+            let position = models[0].steps.firstIndex(where: { $0.vertex == layer.vertex })
+        else { return }
+        for index in lane.blocks.indices {
+            var trial = lane.blocks[index]
+            try schedule.compute(position, for: &trial)
+            guard let tensor = trial[layer.output] else { continue }
+            let selection = unpruned.selections[layer.vertex, default: []][index]
+            try regression.add(
+                present: layer.rows(of: tensor, selection),
+                wanted: unpruned.rows(of: layer.output, for: layer.vertex, block: index), scale: scale,
+                shift: shift, selection)
+        }
+        guard let fit = try regression.solution(scale: scale, shift: shift, ridge: recovery.ridge) else {
+            return
+        }
+        lane.replace(
+            layer.scale, by: try network.stored(fit.scale, like: scale, as: elementTypes[layer.scale]))
+        lane.replace(
+            layer.shift, by: try network.stored(fit.shift, like: shift, as: elementTypes[layer.shift]))
+        lane.layers.append(
+            RefittedLayer(vertex: layer.vertex, rows: regression.rows, features: 2, strength: fit.strength))
+    }
+}
+
+extension Network {
+    /// New numbers in the precision in which the file stores them, laid out as the old ones.
+    fileprivate func stored(_ tensor: Tensor, like old: Tensor?, as type: StorageType?) throws -> Tensor {
+        var narrow = try tensor.converted(to: .float32)
+        if let type { narrow = try narrow.converted(to: type.scalar).converted(to: .float32) }
+        guard let old else { return narrow }
+        narrow = try narrow.reshaped(old.shape)
+        return old.isChannelsLast && !old.isContiguous ? try narrow.channelsLast() : narrow
+    }
+}

@@ -1,0 +1,100 @@
+internal import Cluster
+internal import ComputationGraph
+internal import Datasets
+internal import Engine
+public import Work
+
+/// The samples that layers are refitted on: model inputs without labels.
+public struct FitSamples: Sendable {
+    /// The inputs as whoever fits reads them.
+    let bytes: [UInt8]
+    /// The bytes' name.
+    public let content: ContentID
+    /// How many samples they are.
+    public let samples: Int
+    /// Where they come from, in words.
+    public let origin: String
+    /// Samples of the selection data that were set apart for them.
+    let excluded: Set<Int>
+    /// What is worth a line.
+    let notes: [String]
+
+    /// As many samples fit any model well: beyond them held-out losses change by less than their noise.
+    private static let usualSamples = 512
+    /// The bytes that all values of the samples may take together where nobody says how many samples there shall be. The same
+    /// on all machines, since the samples decide the weights.
+    private static let usualBytes = 4 << 30
+    private static let fewestSamples = 16
+
+    /// The samples that options name; `nil` where nothing is recovered.
+    ///
+    /// - Parameters:
+    ///   - dataset: the selection data.
+    ///   - data: the selection data's name, for errors.
+    /// - Throws: `InputError` where there are too few samples to set some apart; `DatasetError` for other data that do not fit.
+    init?(
+        _ options: RecoveryOptions, for graph: Graph, dataset: Dataset, network: Network, data: String
+    ) throws {
+        guard !options.recovery.isNone else { return nil }
+        let fixed = graph.fixedSamples(dataset)
+        let shapes = try network.shapes(for: dataset, samples: Array(0..<min(fixed ?? 1, dataset.samples)))
+        let bytesPerSample = max(1, shapes.activationBytes / (fixed ?? 1))
+        let limit =
+            options.samples
+            ?? min(
+                FitSamples.usualSamples,
+                max(FitSamples.fewestSamples, FitSamples.usualBytes / bytesPerSample))
+        let source: Dataset
+        let chosen: [Int]
+        if let name = options.data {
+            source = try Dataset(
+                contentsOf: ModelSource.dataPath(name), of: graph, axes: dataset.inputAxes, limit: nil)
+            chosen = FitHash.drawn(min(limit, source.samples), of: source.samples)
+            excluded = []
+            origin = name
+            let shared = try FitSamples.overlap(source, chosen, dataset)
+            notes =
+                shared > 0
+                ? [
+                    "warning: \(shared) of \(chosen.count) samples that layers are fitted on are also among those that "
+                        + "the loss is measured on"
+                ] : []
+        } else {
+            guard (fixed ?? 1) == 1, dataset.samples >= 2 else {
+                throw InputError(
+                    dataset.samples < 2
+                        ? "\(data): a single sample cannot be divided into one to fit on and one to measure: name others "
+                            + "with --fit-data FILE"
+                        : "the model was exported for batches of exactly \(fixed ?? 1): name the data to fit on with "
+                            + "--fit-data FILE")
+            }
+            source = dataset
+            chosen = FitHash.drawn(min(limit, dataset.samples / 2), of: dataset.samples)
+            excluded = Set(chosen)
+            origin = "\(chosen.count) of the \(dataset.samples) samples of \(data), set apart"
+            notes = []
+        }
+        let whole = fixed.map { chosen.count / $0 * $0 } ?? chosen.count
+        guard whole > 0 else {
+            throw InputError(
+                "\(options.data ?? data): there are too few samples to fit on for batches of exactly \(fixed ?? 1)"
+            )
+        }
+        samples = whole
+        bytes = try FitData.encode(Array(chosen.prefix(whole)), of: source)
+        content = ContentHash.content(of: bytes)
+    }
+
+    /// How many of some samples are also among those of other data.
+    private static func overlap(_ source: Dataset, _ samples: [Int], _ other: Dataset) throws -> Int {
+        func rows(_ dataset: Dataset, _ samples: [Int]) throws -> [[UInt8]] {
+            try samples.map { sample in
+                try dataset.inputNames.filter { dataset.inputAxes[$0] != -1 }.flatMap {
+                    try dataset.gather([sample], from: $0).bytes
+                }
+            }
+        }
+        let known = Set(try rows(other, Array(0..<other.samples)).map { ContentHash.content(of: $0) })
+        return try rows(source, samples).count { known.contains(ContentHash.content(of: $0)) }
+    }
+}

@@ -1,0 +1,34 @@
+public import ComputationGraph
+internal import Datasets
+internal import Engine
+
+extension Workload {
+    /// What is measured of a mask: with the weights that the recovery makes.
+    public func variant(_ mask: Mask) -> Variant { Variant(mask, recovery: options.recovery.recovery) }
+
+    /// The workload of the model with the weights that a mask's recovery makes; itself where it changes nothing.
+    ///
+    /// - Throws: `EngineError` that names the node that failed.
+    func refitted(_ mask: Mask) throws -> Workload {
+        guard let refit = try evaluator().refit(variant(mask)) else { return self }
+        let layers = Dictionary(uniqueKeysWithValues: LinearMaps(of: graph).maps.map { ($0.vertex, $0) })
+        let biases = try refit.biases.sorted { $0.key < $1.key }.compactMap { vertex, elements in
+            layers[vertex].map { (layer: $0, elements: elements) }
+        }
+        var workload = self
+        workload.graph = try graph.refitted(refit.weights, biases: biases)
+        workload.network = try Network(workload.graph)
+        workload.valueShapes = try workload.network.valueShapes(for: dataset, memory: options.memoryBudget)
+        let (old, new) = (graph, workload.graph)
+        let means = ValueMeans(
+            Dictionary(
+                means.means.compactMap { value, mean in
+                    new.valueIndex[old.values[value].name].map { ($0, mean) }
+                }, uniquingKeysWith: { first, _ in first }))
+        workload.costs = CostModel(
+            graph: new, shapes: workload.valueShapes,
+            samples: min(new.fixedSamples(dataset) ?? 1, dataset.samples))
+        if !means.means.isEmpty { workload.use(means) }
+        return workload
+    }
+}
