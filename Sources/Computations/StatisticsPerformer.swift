@@ -11,6 +11,6 @@ enum StatisticsPerformer: EngineWork.Performer {
         let item = try StatisticsItem(payload: key.payload)
         let (evaluator, samples) = try data(item.block.shard, item.samples)
         let sums = try evaluator.sums(of: item.values, state: item.state.mask, samples: samples)
-        return StatisticsItem.result(sums.map { PartialSum(shape: $0.shape, sums: $0.sums, count: $0.count) })
+        return StatisticsItem.result(sums)
     }
 }

@@ -49,7 +49,8 @@ public final class Evaluator {
 
     /// What slots read from now on that masks replace by means.
     ///
-    /// - Parameter means: by value index, in the shape of the value but for a 1 where the samples lie (`ValueSum.mean`).
+    /// - Parameter means: by value index, in the shape of the value but for a 1 where the samples lie
+    ///   (`ValueMeans.Mean`).
     /// - Throws: `EngineError` for arrays that have no tensor form.
     public func use(means: [Int: NumpyArray]) throws {
         self.means = try Means(arrays: means)

@@ -58,7 +58,7 @@ extension Workload {
     /// The means from sums over all samples.
     ///
     /// Along an axis whose size may vary, e.g. positions of a text, the mean is taken too: a file has to run at every size.
-    func means(from totals: [Int: PartialSum]) -> ValueMeans {
+    func means(from totals: [Int: ValueSum]) -> ValueMeans {
         ValueMeans(
             Dictionary(
                 uniqueKeysWithValues: totals.map { value, sum in

@@ -2,23 +2,6 @@ public import ComputationGraph
 internal import Datasets
 public import Work
 
-/// The sum of a value over the samples of a block.
-public struct PartialSum: Sendable, Hashable {
-    /// The shape of the value with a 1 along what was summed over.
-    public let shape: [Int]
-    /// In C order.
-    public let sums: [Double]
-    /// How many samples, or elements, each of the sums was taken over.
-    public let count: Int
-
-    /// A sum over `count` samples.
-    public init(shape: [Int], sums: [Double], count: Int) {
-        self.shape = shape
-        self.sums = sums
-        self.count = count
-    }
-}
-
 /// The sums of some values over a block of samples.
 ///
 /// The payload is a version, the state's text, the block's shard and place, its samples, and the values' indices. The result
@@ -72,7 +55,7 @@ public struct StatisticsItem: Sendable, Hashable {
     }
 
     /// The bytes of a result, one sum per value.
-    public static func result(_ sums: [PartialSum]) -> [UInt8] {
+    public static func result(_ sums: [ValueSum]) -> [UInt8] {
         var writer = ByteWriter()
         for sum in sums {
             writer.write(sum.shape)
@@ -85,9 +68,9 @@ public struct StatisticsItem: Sendable, Hashable {
     /// Reads a result.
     ///
     /// - Throws: `WorkMismatch` for another shape.
-    public static func sums(in result: [UInt8], values: Int) throws(WorkMismatch) -> [PartialSum] {
+    public static func sums(in result: [UInt8], values: Int) throws(WorkMismatch) -> [ValueSum] {
         var reader = ByteReader(result)
-        var sums: [PartialSum] = []
+        var sums: [ValueSum] = []
         for _ in 0..<values {
             let shape = try reader.numbers()
             let count = try reader.number()
@@ -97,7 +80,7 @@ public struct StatisticsItem: Sendable, Hashable {
                 guard !overflow else { throw WorkMismatch("has a wrong shape: \(shape)") }
                 elements = product
             }
-            sums.append(PartialSum(shape: shape, sums: try reader.doubles(elements), count: count))
+            sums.append(ValueSum(shape: shape, sums: try reader.doubles(elements), count: count))
         }
         try reader.finish()
         return sums
@@ -115,7 +98,7 @@ public struct StatisticsSource: WorkSource {
     private let groups: [[Int]]
     private let blocks: BlockList
     private var statuses: [Status]
-    private var results: [[PartialSum]?]
+    private var results: [[ValueSum]?]
     private var left: Int
 
     /// Before a search.
@@ -132,7 +115,7 @@ public struct StatisticsSource: WorkSource {
         self.blocks = blocks
         let count = groups.count * blocks.ids.count
         statuses = [Status](repeating: .open, count: count)
-        results = [[PartialSum]?](repeating: nil, count: count)
+        results = [[ValueSum]?](repeating: nil, count: count)
         left = count
     }
 
@@ -230,8 +213,8 @@ public struct StatisticsSource: WorkSource {
     /// The sums over all samples that a run's records tell, by value: the very sums that the run used.
     ///
     /// - Throws: `WorkMismatch` for records that are none.
-    public static func totals(of records: [WorkRecord]) throws(WorkMismatch) -> [Int: PartialSum] {
-        var parts: [Int: [BlockID: PartialSum]] = [:]
+    public static func totals(of records: [WorkRecord]) throws(WorkMismatch) -> [Int: ValueSum] {
+        var parts: [Int: [BlockID: ValueSum]] = [:]
         for record in records where record.key.kind == StatisticsItem.kind {
             let item = try StatisticsItem(payload: record.key.payload)
             let sums = try StatisticsItem.sums(in: record.result, values: item.values.count)
@@ -242,20 +225,17 @@ public struct StatisticsSource: WorkSource {
         return parts.mapValues { blocks in total(blocks.sorted { $0.key < $1.key }.map(\.value)) }
     }
 
-    /// The sum of blocks in the order given.
-    private static func total(_ parts: [PartialSum]) -> PartialSum {
-        var sums = [Double](repeating: 0, count: parts.first?.sums.count ?? 0)
-        for part in parts { for index in sums.indices { sums[index] += part.sums[index] } }
-        return PartialSum(
-            shape: parts.first?.shape ?? [], sums: sums, count: parts.reduce(0) { $0 + $1.count })
+    /// The sum of blocks, at least one, in the order given.
+    private static func total(_ parts: [ValueSum]) -> ValueSum {
+        parts.dropFirst().reduce(into: parts[0], +=)
     }
 
     /// The sums over all samples, by value.
     ///
     /// - Precondition: the source is complete.
-    public func totals() -> [Int: PartialSum] {
+    public func totals() -> [Int: ValueSum] {
         precondition(isComplete, "some sums are not known")
-        var totals: [Int: PartialSum] = [:]
+        var totals: [Int: ValueSum] = [:]
         for (group, values) in groups.enumerated() {
             for (offset, value) in values.enumerated() {
                 totals[value] = StatisticsSource.total(

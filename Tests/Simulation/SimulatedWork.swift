@@ -78,7 +78,7 @@ struct SimulatedStatistics: SimulatedKind {
                 // Losses of some mask will do as numbers: of very different sizes in every other problem.
                 let numbers = problem.scores(of: Mask([Edge(node: value, slot: 1)]), item.samples).losses
                 let sum = numbers.reduce(0.0) { $0 + ($1.isFinite ? Double($1) : 0) }
-                return PartialSum(shape: [1, 2], sums: [sum, -sum / 3], count: item.samples.count)
+                return ValueSum(shape: [1, 2], sums: [sum, -sum / 3], count: item.samples.count)
             })
     }
 }
