@@ -15,6 +15,8 @@ public import Work
 public struct LevelRace: Sendable {
     /// What is raced for.
     public let level: Level
+    /// The most blocks that a state's samples make: as many pieces of work an expansion has.
+    let blocksPerState: Int
     let division: SampleDivision
     let usesBounds: Bool
     let means: ContentID?
@@ -50,6 +52,7 @@ public struct LevelRace: Sendable {
         _ level: Level, division: SampleDivision, usesBounds: Bool = true, means: ContentID? = nil
     ) {
         self.level = level
+        blocksPerState = level.parents.lazy.map(\.blocks.ids.count).max() ?? 0
         self.means = means
         self.division = division
         self.usesBounds = usesBounds
@@ -79,8 +82,6 @@ public struct LevelRace: Sendable {
 
     /// Whether the best expansions are known.
     public var isComplete: Bool { running.isEmpty }
-    /// The most blocks that a state's samples make.
-    public var blocksPerState: Int { level.parents.lazy.map(\.blocks.ids.count).max() ?? 0 }
     /// Expansions that are still running, and all of them: for progress.
     public var progress: (running: Int, total: Int) { (running.count, entrants.count) }
     /// The work folded so far.

@@ -136,6 +136,18 @@ public struct LossItem: Sendable, Hashable {
     }
 }
 
+extension WorkRecord {
+    /// What losses were asked for, and their scores, one list per expansion.
+    ///
+    /// - Throws: `WorkMismatch` for a record that holds no losses.
+    func losses() throws(WorkMismatch) -> (item: LossItem, scores: [SampleScores]) {
+        let item = try LossItem(payload: key.payload)
+        let scores = try LossItem.scores(
+            in: result, expansions: item.units.count, samples: item.samples.count)
+        return (item, scores)
+    }
+}
+
 /// The bytes that the payloads of a level are put together from.
 struct LossPayloads: Sendable {
     /// By parent, the version and the state.
