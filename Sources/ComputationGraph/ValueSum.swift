@@ -22,3 +22,16 @@ public struct ValueSum: Hashable, Sendable {
         left.count += right.count
     }
 }
+
+extension [ValueSum] {
+    /// Adds the sums of the same values over other samples; to none, all of them.
+    ///
+    /// - Precondition: the shapes are equal.
+    public mutating func add(_ others: [ValueSum]) {
+        guard !isEmpty else {
+            self = others
+            return
+        }
+        for (index, other) in zip(indices, others) { self[index] += other }
+    }
+}

@@ -178,7 +178,7 @@ public final class PruneRun {
                 let (done, total) = statistics.progress
                 observer?.working(
                     ProgressLine(
-                        label: "means over the data", unit: "blocks", done: done, total: total,
+                        label: "means over the data", unit: "parts", done: done, total: total,
                         elapsed: (ContinuousClock.now - start) / .seconds(1)))
                 return try interruption.check()
             }
@@ -208,7 +208,7 @@ public final class PruneRun {
 
     /// Measures the means that candidates read, if any do, and gives them to whoever computes.
     private func measureMeans(on runner: any WorkRunner) async throws {
-        guard let source = workload.statistics(for: problem.candidates.units) else { return }
+        guard let source = try workload.statistics(for: problem.candidates.units) else { return }
         workload.use(workload.means(from: try await runner.run(source).totals()))
         heldOut?.use(workload.means)
         problem = SearchProblem(

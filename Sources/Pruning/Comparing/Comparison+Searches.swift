@@ -24,7 +24,7 @@ extension Comparison {
         let shared = SharedResults()
         let clock = ContinuousClock()
         let (runs, _) = try await backend.evaluate(workload, journal: shared) { runner in
-            if let source = workload.statistics(for: problem.candidates.units) {
+            if let source = try workload.statistics(for: problem.candidates.units) {
                 workload.use(workload.means(from: try await runner.run(source).totals()))
                 problem = SearchProblem(
                     graph: problem.graph, candidates: problem.candidates, costs: workload.costs,
