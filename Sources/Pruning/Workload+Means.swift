@@ -64,6 +64,18 @@ extension Workload {
         return own
     }
 
+    /// The bytes of the largest result that statistics have, whichever values are wanted; `nil` where a value's size is not
+    /// known.
+    var largestStatistics: Int? {
+        var largest = Workload.largestGroup * (graph.fixedSamples(dataset) ?? 1)
+        for (index, value) in graph.values.enumerated() where value.dependsOnData {
+            guard let elements = valueShapes.activationSizes(index) else { return nil }
+            largest = max(largest, elements)
+        }
+        // Beside its elements each sum has its shape and count.
+        return MemoryLayout<Double>.size * min(largest, Workload.largestSum) + 64 * graph.values.count
+    }
+
     /// The values whose means units read, ascending.
     private func values(readBy units: [Unit]) -> [Int] {
         let replaced = units.filter { $0.replacement == .mean }

@@ -87,12 +87,17 @@ public struct LossItem: Sendable, Hashable {
         return writer.bytes
     }
 
+    /// The bytes of a result of this shape.
+    static func resultBytes(expansions: Int, samples: Int, hasCorrect: Bool) -> Int {
+        1 + expansions * samples * (hasCorrect ? 8 : 4)
+    }
+
     /// Checks that a result has this shape.
     ///
     /// - Throws: `WorkMismatch`.
     public static func check(_ result: [UInt8], expansions: Int, samples: Int) throws(WorkMismatch) {
         guard let flag = result.first, flag <= 1,
-            result.count == 1 + expansions * samples * (flag == 1 ? 8 : 4)
+            result.count == resultBytes(expansions: expansions, samples: samples, hasCorrect: flag == 1)
         else {
             throw WorkMismatch("has a wrong shape: \(expansions) times \(samples) losses were asked for")
         }
