@@ -127,15 +127,6 @@ public final class Evaluator {
         }
     }
 
-    /// The losses of `samples` for each of `expansions` of `state`, in a search whose stages are the numbers of units.
-    public func evaluate(state: Mask, samples: [Int], expansions: [Unit?], contenders: [Int] = []) throws
-        -> [SampleScores]
-    {
-        try evaluate(
-            state: state, samples: samples, expansions: expansions, reuseHints: contenders, stage: state.count
-        )
-    }
-
     /// Any values of a block under a mask, as they are when every layer around them is computed as in a search.
     ///
     /// - Parameters:

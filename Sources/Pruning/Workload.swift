@@ -119,7 +119,8 @@ public struct Workload {
         division = SampleDivision(sharding: sharding, weights: try loss.weights(for: dataset))
         self.constants = ConstantLoss(constants)
         // The loss is tried on the first block, so that labels and shapes that do not fit are found now.
-        _ = try evaluator().evaluate(state: .empty, samples: block, expansions: [nil])
+        _ = try evaluator().evaluate(
+            state: .empty, samples: block, expansions: [nil], reuseHints: [], stage: 0)
     }
 
     /// An evaluator of this workload in this process.

@@ -103,9 +103,9 @@ public struct RunSummary: Sendable {
     }
 
     /// How many times more block evaluations it took than with the best totals known in advance.
-    public var ratioToClairvoyant: Double? {
-        work.clairvoyantBlockEvaluations > 0
-            ? Double(work.blockEvaluations) / Double(work.clairvoyantBlockEvaluations) : nil
+    public var ratioToOracle: Double? {
+        work.oracleBlockEvaluations > 0
+            ? Double(work.blockEvaluations) / Double(work.oracleBlockEvaluations) : nil
     }
 }
 

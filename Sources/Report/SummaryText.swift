@@ -125,7 +125,7 @@ public struct SummaryText: Sendable {
         if let saving = summary.savingOverBruteForce {
             text += String(format: ", %.2f times fewer than brute force", saving)
         }
-        if let ratio = summary.ratioToClairvoyant {
+        if let ratio = summary.ratioToOracle {
             text += String(format: ", %.2f times as many as with the totals known in advance", ratio)
         }
         return text

@@ -140,10 +140,17 @@ public struct WorkCount: Sendable, Hashable, Codable {
     public var blockEvaluations = 0
     /// What evaluating every expansion on every block would have taken.
     public var bruteForceBlockEvaluations = 0
-    /// What it would have taken for the same data order if the best totals had been known in advance.
-    public var clairvoyantBlockEvaluations = 0
+    /// What it would have taken for the same data order if the best totals had been known in advance: the oracle lower bound.
+    public var oracleBlockEvaluations = 0
     /// Tasks that were folded.
     public var tasks = 0
+
+    /// The documented keys.
+    private enum CodingKeys: String, CodingKey {
+        case candidates, blockEvaluations, bruteForceBlockEvaluations
+        case oracleBlockEvaluations = "clairvoyantBlockEvaluations"
+        case tasks
+    }
 
     /// Nothing yet.
     public init() {}
@@ -154,7 +161,7 @@ public struct WorkCount: Sendable, Hashable, Codable {
         sum.candidates += right.candidates
         sum.blockEvaluations += right.blockEvaluations
         sum.bruteForceBlockEvaluations += right.bruteForceBlockEvaluations
-        sum.clairvoyantBlockEvaluations += right.clairvoyantBlockEvaluations
+        sum.oracleBlockEvaluations += right.oracleBlockEvaluations
         sum.tasks += right.tasks
         return sum
     }

@@ -203,7 +203,7 @@ public struct LevelRace: Sendable {
                 sampleLosses: collected.losses, cost: expansion.cost, price: expansion.price)
         }
         var total = work
-        total.clairvoyantBlockEvaluations = entrants.reduce(0) { sum, entrant in
+        total.oracleBlockEvaluations = entrants.reduce(0) { sum, entrant in
             sum
                 + entrant.blocksNeeded(in: visits[entrant.expansion.parent]) {
                     isHopeless($0, $1, at: entrant.expansion.price)
