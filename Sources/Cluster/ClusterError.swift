@@ -40,7 +40,7 @@ public enum ClusterError: Error, Hashable, Sendable, CustomStringConvertible {
         switch self {
         case .interrupted: "interrupted; the run can be resumed"
         case .shutDown: "the cluster was shut down"
-        case .busy: "another level is being evaluated"
+        case .busy: "the runner is busy with another source of work, and runs one at a time"
         case .keysMissing(let endpoint):
             "\(endpoint) can be reached from other machines, so it needs keys"
         case .cannotListen(let reason): reason

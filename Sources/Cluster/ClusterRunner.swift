@@ -50,7 +50,8 @@ public final class ClusterRunner: WorkRunner, Sendable {
                     endpoint: endpoint, localEndpoint: localEndpoint, keys: keys, isInsecure: isInsecure,
                     library: library,
                     settings: settings,
-                    limits: limits ?? WireLimits(settings.run.sharding),
+                    limits: limits
+                        ?? WireLimits(settings.run.sharding, resultBytes: settings.resultBytes),
                     context: context, journal: journal, progress: progress, status: status,
                     paused: paused, postMortem: postMortem, logger: logger))
         } catch let error as ZeroMQError { throw ClusterError.cannotListen("\(error)") }

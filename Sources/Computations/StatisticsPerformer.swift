@@ -3,14 +3,23 @@ internal import Engine
 internal import Search
 internal import Work
 
-/// Sums of values over a block.
+/// Sums of values over consecutive blocks, block by block.
 enum StatisticsPerformer: EngineWork.Performer {
     static func perform(
         _ key: WorkKey, hints: [UInt8], contents: any ContentAccess, data: EngineWork.Data
     ) throws -> [UInt8] {
         let item = try StatisticsItem(payload: key.payload)
-        let (evaluator, samples) = try data(item.block.shard, item.samples)
-        let sums = try evaluator.sums(of: item.values, state: item.state.mask, samples: samples)
-        return StatisticsItem.result(sums.map { PartialSum(shape: $0.shape, sums: $0.sums, count: $0.count) })
+        var sums: [ValueSum] = []
+        for (block, samples) in zip(item.blocks, item.samples) {
+            let (evaluator, places) = try data(block.shard, samples)
+            let own = try evaluator.sums(of: item.values, state: item.state.mask, samples: places)
+            for ((value, known), new) in zip(zip(item.values, sums), own) where known.shape != new.shape {
+                throw PermanentFailure(
+                    "the value '\(evaluator.graph.values[value].name)' has no mean: the sum over a block has the "
+                        + "shape \(new.shape), that over others \(known.shape)")
+            }
+            sums.add(own)
+        }
+        return StatisticsItem.result(sums)
     }
 }

@@ -6,6 +6,9 @@ public struct CoordinatorSettings: Sendable {
     public let run: RunDescription
     /// The version of the program, which workers must have too: other versions may compute other bits.
     public let softwareVersion: String
+    /// The bytes of the largest result of any work of the run, so that nothing larger is taken from workers; `nil` where that
+    /// is not known.
+    public var resultBytes: Int?
     /// Tasks that a worker has at once: one that it computes, and others so that it need not wait for the next.
     public var credit = 2
     /// With bounds, a task that is chosen before the last result is known is often chosen wrongly. So workers get tasks

@@ -89,7 +89,7 @@ public enum WorkerEnding: Error, Hashable, Sendable, CustomStringConvertible {
     /// The reason as a sentence.
     public var description: String {
         switch self {
-        case .finished(let reason): "the run is over: \(reason)"
+        case .finished(let reason): "the coordinator ended the work: \(reason)"
         case .refused(let reason): "the coordinator refused this worker: \(reason)"
         case .misunderstood(let error): "the coordinator cannot be understood: \(error)"
         case .cannotLoad(let reason): "the run cannot be loaded: \(reason)"

@@ -52,7 +52,8 @@ public final class Evaluator {
 
     /// What slots read from now on that masks replace by means.
     ///
-    /// - Parameter means: by value index, in the shape of the value but for a 1 where the samples lie (`ValueSum.mean`).
+    /// - Parameter means: by value index, in the shape of the value but for a 1 where the samples lie
+    ///   (`ValueMeans.Mean`).
     /// - Throws: `EngineError` for arrays that have no tensor form.
     public func use(means: [Int: NumpyArray]) throws {
         self.means = try Means(arrays: means)
@@ -128,15 +129,6 @@ public final class Evaluator {
             }
             return try terms.scores(measured(results ?? []), against: compared)
         }
-    }
-
-    /// The losses of `samples` for each of `expansions` of `state`, in a search whose stages are the numbers of units.
-    public func evaluate(state: Mask, samples: [Int], expansions: [Unit?], contenders: [Int] = []) throws
-        -> [SampleScores]
-    {
-        try evaluate(
-            state: state, samples: samples, expansions: expansions, reuseHints: contenders, stage: state.count
-        )
     }
 
     /// Any values of a block under a mask, as they are when every layer around them is computed as in a search.

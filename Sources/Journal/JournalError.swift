@@ -69,11 +69,11 @@ public enum JournalError: Error, Sendable, Hashable, CustomStringConvertible {
         case .notReadable(let path, let reason): "\(path): it cannot be read: \(reason)"
         case .damaged(let file, let reason): "\(file): the journal is damaged: \(reason)"
         case .damagedRow(let file, "results", let id):
-            "\(file): row \(id) of the results is damaged: take it out with 'sqlite3 \(file) \"DELETE FROM results WHERE "
-                + "id = \(id)\"', and --resume computes it again"
+            "\(file): row \(id) of the results is damaged: its checksum is wrong. Delete it with 'sqlite3 \(file) \"DELETE "
+                + "FROM results WHERE id = \(id)\"'; --resume then computes this result again"
         case .damagedRow(let file, let table, let id):
-            "\(file): row \(id) of the table '\(table)' is damaged: take it out with 'sqlite3 \(file) \"DELETE FROM "
-                + "\(table) WHERE number = \(id)\"', and --resume finds it again from the results"
+            "\(file): row \(id) of the table '\(table)' is damaged: its checksum is wrong. Delete it with 'sqlite3 \(file) \"DELETE "
+                + "FROM \(table) WHERE number = \(id)\"'; --resume then restores it from the results"
         case .busy(let file): "\(file): another process keeps the journal busy"
         case .differentOutcome(let file, let stage):
             "\(file): level \(stage) was finished before with other states, which must not happen for the same "

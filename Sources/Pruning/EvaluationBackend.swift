@@ -65,8 +65,7 @@ struct EvaluationBackend {
         guard let remote else {
             return try LocalCluster(
                 workers: workers,
-                settings: CoordinatorSettings(
-                    run: workload.runDescription(), softwareVersion: Espalier.version),
+                settings: workload.coordinatorSettings(workload.runDescription()),
                 journal: journal, logger: logger, paused: room.paused,
                 postMortem: writePostMortem, progress: progress)
         }

@@ -18,8 +18,16 @@ struct HeldOut {
         var options = workload.options
         options.data = data
         options.samples = nil
+        options.recovery = RecoveryOptions()
         self.data = data
         self.workload = try Workload(model: model, options: options, measuring: workload.loss)
+        self.workload.recover(by: workload.options.recovery.recovery, on: workload.fit)
+    }
+
+    /// A warning where layers are fitted on some of the data; `nil` where they are not.
+    func overlapWarning() throws -> String? {
+        guard let shared = try workload.fit?.count(in: workload.dataset), shared > 0 else { return nil }
+        return "warning: layers are fitted on \(shared) samples that are also among those of \(data)"
     }
 
     /// Takes the calibration data's means into use.

@@ -86,7 +86,7 @@ public struct MaskEvaluation: Encodable, Sendable {
         let journal = SharedResults()
         let (source, _) = try await backend.evaluate(workload, journal: journal) { runner in
             var means: ContentID?
-            if let statistics = workload.statistics(for: masks.flatMap(\.units)) {
+            if let statistics = try workload.statistics(for: masks.flatMap(\.units)) {
                 workload.use(workload.means(from: try await runner.run(statistics).totals()))
                 means = try await runner.provide(workload.meansTable)
             }
@@ -135,7 +135,7 @@ public struct MaskEvaluation: Encodable, Sendable {
             observer.working(
                 ProgressLine(
                     label: source is MaskListSource ? "masks" : "means over the data",
-                    unit: "block evaluations",
+                    unit: source is MaskListSource ? "block evaluations" : "parts",
                     done: done, total: total, elapsed: (ContinuousClock.now - start) / .seconds(1)))
             try interruption.check()
         }

@@ -42,6 +42,15 @@ public enum OutputFile {
         }
     }
 
+    /// Writes bytes, complete or not at all.
+    ///
+    /// - Throws: `FileError` that names the path.
+    static func write(_ bytes: [UInt8], to path: String) throws(FileError) {
+        let file = try AtomicFile(path)
+        try file.write(bytes)
+        try file.commit()
+    }
+
     private static func isFolder(_ path: String) -> Bool {
         var isFolder = false
         return FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) && isFolder

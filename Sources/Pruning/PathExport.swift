@@ -4,6 +4,7 @@ internal import Engine
 internal import FoundationEssentials
 internal import Journal
 internal import Search
+internal import Work
 
 /// The model of any state on the path of a run, written from the run's folder: of a finished run, of one that was
 /// stopped as far as it got, or of one that goes on.
@@ -60,6 +61,9 @@ public struct PathExport: Encodable, Sendable {
             let records = try journal.records(ofStage: 0)
             workload.use(workload.means(from: try StatisticsSource.totals(of: records)))
         }
+        if let recovery = state?.variant.recovery, !recovery.isNone, !mask.isEmpty {
+            workload.recover(by: recovery, on: try PathExport.fitSamples(of: identity, in: folder))
+        }
         try workload.writePruned(mask, to: output)
 
         run = folder
@@ -110,8 +114,23 @@ public struct PathExport: Encodable, Sendable {
         return argument
     }
 
+    /// The samples that the run's layers were fitted on.
+    private static func fitSamples(of identity: RunIdentity, in folder: String) throws -> FitSamples {
+        let path = PruneRun.fitSamplesPath(in: folder)
+        guard let bytes = FileManager.default.contents(atPath: path) else {
+            throw InputError("\(path): the samples that the run's layers were fitted on are not here")
+        }
+        let samples = FitSamples(kept: [UInt8](bytes))
+        let settings = try? JSONDecoder().decode(Division.self, from: Data(identity.settings.utf8))
+        guard settings?.fitSamples == ContentHash.hexadecimal(samples.content.sha256) else {
+            throw InputError("\(path): these are not the samples that the run's layers were fitted on")
+        }
+        return samples
+    }
+
     /// What of the run's settings is needed here.
     private struct Division: Decodable {
+        let fitSamples: String?
         let samples: Int
         let blockSize: Int
         let loss: String?

@@ -47,6 +47,7 @@ public final class PruneRun {
         for note in workload.notes { board.note(note) }
         if let data = options.validation {
             heldOut = try HeldOut(data, model: options.model, like: workload)
+            if let warning = try heldOut?.overlapWarning() { board.note(warning) }
         }
         let candidates = try workload.candidates(options.candidates, units: options.units)
         problem = SearchProblem(
@@ -116,7 +117,8 @@ public final class PruneRun {
                 RunSetup(
                     settings: options.search, units: options.units, loss: workload.loss.name,
                     division: workload.division,
-                    countedLabels: workload.countedLabels, heldOut: heldOut?.summary)))
+                    countedLabels: workload.countedLabels, heldOut: heldOut?.summary,
+                    fitData: workload.fit?.origin)))
         var metrics: MetricsServer?
         if let address = options.metrics {
             metrics = try await MetricsServer(address: address, board: board)
@@ -178,7 +180,7 @@ public final class PruneRun {
                 let (done, total) = statistics.progress
                 observer?.working(
                     ProgressLine(
-                        label: "means over the data", unit: "blocks", done: done, total: total,
+                        label: "means over the data", unit: "parts", done: done, total: total,
                         elapsed: (ContinuousClock.now - start) / .seconds(1)))
                 return try interruption.check()
             }
@@ -189,6 +191,7 @@ public final class PruneRun {
         backend.postMortem = options.folder + "/post-mortem.log"
         return try await backend.evaluate(workload, journal: journal) { runner in
             try await self.measureMeans(on: runner)
+            try await self.provideFitSamples(to: runner)
             // Workers load model and data meanwhile.
             let surrogate = try self.surrogate()
             return try await Search(
@@ -208,7 +211,7 @@ public final class PruneRun {
 
     /// Measures the means that candidates read, if any do, and gives them to whoever computes.
     private func measureMeans(on runner: any WorkRunner) async throws {
-        guard let source = workload.statistics(for: problem.candidates.units) else { return }
+        guard let source = try workload.statistics(for: problem.candidates.units) else { return }
         workload.use(workload.means(from: try await runner.run(source).totals()))
         heldOut?.use(workload.means)
         problem = SearchProblem(
@@ -216,6 +219,18 @@ public final class PruneRun {
             division: problem.division, countedLabels: problem.countedLabels)
         problem.means = try await runner.provide(workload.meansTable)
     }
+
+    /// Gives the samples that layers are fitted on to whoever computes, and keeps them with the run: any state's model can be
+    /// written from them later.
+    private func provideFitSamples(to runner: any WorkRunner) async throws {
+        guard let fit = workload.fit else { return }
+        problem.fitData = try await runner.provide(fit.bytes)
+        let path = PruneRun.fitSamplesPath(in: options.folder)
+        try room.retrying { try OutputFile.write(fit.bytes, to: path) }
+    }
+
+    /// Where a run keeps the samples that layers are fitted on.
+    static func fitSamplesPath(in folder: String) -> String { folder + "/fit-samples.npz" }
 
     /// Measures the states of the path on held-out data: the best of a level need not be on it.
     private func measureHeldOut(_ found: SearchResult) async throws {
@@ -245,7 +260,7 @@ public final class PruneRun {
             }
             let file = options.folder + "/step-\(step).onnx"
             let mask = step == 0 ? .empty : found.path[step - 1].mask
-            let model = try MaterialisedModel(mask, workload: workload)
+            let model = try MaterialisedModel(mask, workload: workload.refitted(mask))
             try room.retrying { try model.write(to: file) }
             files.append(file)
         }
@@ -259,7 +274,10 @@ public final class PruneRun {
     private func surrogate() throws -> SurrogateModel? {
         let purpose: Workload.SurrogatePurpose
         switch (options.search.screening, options.search.strategy) {
-        case (.some, _): purpose = .screening
+        case (.some(let screening), _) where screening.criterion == .surrogate: purpose = .screening
+        // Gradients tell of the loss at the cut.
+        case _ where options.search.recovery != nil: return nil
+        case (.some, _): return nil
         case (nil, .greedy), (nil, .beam), (nil, .exhaustive):
             // How many workers come from elsewhere is not known beforehand.
             let isGuided = options.remote != nil || options.workers >= PruneRun.fewestGuidedWorkers
@@ -283,7 +301,7 @@ public final class PruneRun {
         }
         for warning in try workload.sizeWarnings() { board.note("warning: " + warning) }
         let inFolder = options.folder + "/pruned.onnx"
-        let model = try MaterialisedModel(state.mask, workload: workload)
+        let model = try MaterialisedModel(state.mask, workload: workload.refitted(state.mask))
         try room.retrying { try model.write(to: inFolder) }
         if let output = options.output { try room.retrying { try model.write(to: output) } }
         return options.output ?? inFolder

@@ -41,6 +41,14 @@ extension Workload {
             setup: loss.text(for: graph), sharding: division.sharding, memoryBudget: options.memoryBudget)
     }
 
+    /// How workers are treated that take part in a run.
+    func coordinatorSettings(_ run: RunDescription) -> CoordinatorSettings {
+        var settings = CoordinatorSettings(run: run, softwareVersion: Espalier.version)
+        let losses = LevelRace.largestResult(samples: min(run.sharding.blockSize, run.sharding.samples))
+        settings.resultBytes = largestStatistics.map { max($0, losses) }
+        return settings
+    }
+
     /// How workers on other machines are treated, and what they are given: the model's files, the shards, and a block on
     /// which they show that they compute the same bits as this process.
     ///
@@ -65,7 +73,7 @@ extension Workload {
             dataPath: plain.dataPath, dataSHA256: plain.dataSHA256, sampleLimit: plain.sampleLimit,
             setup: plain.setup, sharding: plain.sharding, memoryBudget: plain.memoryBudget, modelParts: parts,
             reference: reference, dataBytes: dataset.byteCount, dataBudget: dataBudget)
-        var settings = CoordinatorSettings(run: run, softwareVersion: Espalier.version)
+        var settings = coordinatorSettings(run)
         settings.shards = shards
         settings.proof = try proof ?? numericsProof()
         settings.machine = Workload.machine

@@ -1,7 +1,9 @@
+internal import Cluster
 internal import ComputationGraph
 internal import Datasets
 internal import Engine
 internal import Search
+internal import Work
 
 /// Every setting that decides a run's result, as the journal keeps it.
 struct RunSettings: Encodable {
@@ -14,6 +16,8 @@ struct RunSettings: Encodable {
     let samples: Int
     let shards: Int
     let blockSize: Int
+    /// The SHA-256 of the samples that layers are fitted on; left out where nothing is recovered.
+    let fitSamples: String?
 
     init(_ options: PruneOptions, _ workload: Workload) throws {
         search = options.search
@@ -25,5 +29,6 @@ struct RunSettings: Encodable {
         samples = workload.division.sharding.samples
         shards = workload.division.sharding.shards
         blockSize = workload.division.sharding.blockSize
+        fitSamples = workload.fit.map { ContentHash.hexadecimal($0.content.sha256) }
     }
 }

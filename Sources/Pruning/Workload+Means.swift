@@ -1,5 +1,6 @@
 internal import Cluster
 public import ComputationGraph
+internal import Coordination
 internal import Datasets
 internal import Engine
 internal import Search
@@ -9,6 +10,8 @@ internal import Work
 extension Workload {
     /// The most elements of values whose sums come back in one result.
     private static let largestGroup = 1 << 20
+    /// The most elements of a value whose sum comes back in one result: a result has some bytes besides.
+    private static let largestSum = WireLimits().resultBytes / MemoryLayout<Double>.size - 64
 
     /// Takes means into use: masks may replace values by them from now on, and cost what files with them cost.
     mutating func use(_ means: ValueMeans) {
@@ -21,29 +24,56 @@ extension Workload {
 
     /// The means that `masks` need of the unpruned model, measured in this process.
     ///
-    /// - Throws: `EngineError` that names the node that failed.
+    /// - Throws: `EngineError` that names the node that failed; `InputError` that names a value that is too large.
     public mutating func measureMeans(for masks: [Mask]) async throws {
-        guard let source = statistics(for: masks.flatMap(\.units)) else { return }
+        guard let source = try statistics(for: masks.flatMap(\.units)) else { return }
         use(means(from: try await runner().run(source).totals()))
     }
 
     /// The work whose outcome is the means that `units` need; `nil` where they need none.
-    func statistics(for units: [Unit]) -> StatisticsSource? {
+    ///
+    /// - Throws: `InputError` that names a value whose sum is larger than any result may be.
+    func statistics(for units: [Unit]) throws(InputError) -> StatisticsSource? {
         let values = values(readBy: units)
         guard !values.isEmpty else { return nil }
-        let shapes = valueShapes.activationSizes
         var groups: [[Int]] = []
-        var size = 0
+        var (size, total) = (0, 0)
         for value in values {
-            let own = shapes(value) ?? Workload.largestGroup
+            let own = try sumElements(of: value)
             if groups.isEmpty || size + own > Workload.largestGroup {
                 groups.append([])
                 size = 0
             }
             groups[groups.count - 1].append(value)
             size += own
+            total += own
         }
-        return StatisticsSource(groups: groups, blocks: BlockList(naturalOrder: division))
+        return StatisticsSource(
+            groups: groups, blocks: BlockList(naturalOrder: division), elements: total)
+    }
+
+    /// How many elements the sum of a value has over samples: those of one sample.
+    private func sumElements(of value: Int) throws(InputError) -> Int {
+        guard let elements = valueShapes.activationSizes(value) else { return Workload.largestGroup }
+        let own = elements / min(graph.fixedSamples(dataset) ?? 1, dataset.samples)
+        guard own <= Workload.largestSum else {
+            throw InputError(
+                "the value '\(graph.values[value].name)' has \(own) elements a sample, and means are measured of at "
+                    + "most \(Workload.largestSum): replace what reads it by zeros (--replace zero)")
+        }
+        return own
+    }
+
+    /// The bytes of the largest result that statistics have, whichever values are wanted; `nil` where a value's size is not
+    /// known.
+    var largestStatistics: Int? {
+        var largest = Workload.largestGroup * (graph.fixedSamples(dataset) ?? 1)
+        for (index, value) in graph.values.enumerated() where value.dependsOnData {
+            guard let elements = valueShapes.activationSizes(index) else { return nil }
+            largest = max(largest, elements)
+        }
+        // Beside its elements each sum has its shape and count.
+        return MemoryLayout<Double>.size * min(largest, Workload.largestSum) + 64 * graph.values.count
     }
 
     /// The values whose means units read, ascending.
@@ -58,7 +88,7 @@ extension Workload {
     /// The means from sums over all samples.
     ///
     /// Along an axis whose size may vary, e.g. positions of a text, the mean is taken too: a file has to run at every size.
-    func means(from totals: [Int: PartialSum]) -> ValueMeans {
+    func means(from totals: [Int: ValueSum]) -> ValueMeans {
         ValueMeans(
             Dictionary(
                 uniqueKeysWithValues: totals.map { value, sum in

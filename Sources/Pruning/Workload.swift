@@ -71,9 +71,9 @@ public struct Workload {
     /// The data file.
     public let dataPath: String
     /// The options that it was made with.
-    public let options: MeasurementOptions
+    public internal(set) var options: MeasurementOptions
     /// The samples that layers are refitted on; `nil` where nothing is recovered.
-    public let fit: FitSamples?
+    public internal(set) var fit: FitSamples?
     /// How the memory of a process that computes is divided.
     let memory: MemoryPlan
     private let constants: ConstantLoss
@@ -129,7 +129,8 @@ public struct Workload {
             sharding: sharding, weights: try loss.weights(for: dataset), excluding: excluded)
         self.constants = ConstantLoss(constants)
         // The loss is tried on the first block, so that labels and shapes that do not fit are found now.
-        _ = try evaluator().evaluate(state: .empty, samples: block, expansions: [nil])
+        _ = try evaluator().evaluate(
+            state: .empty, samples: block, expansions: [nil], reuseHints: [], stage: 0)
     }
 
     /// An evaluator of this workload in this process.

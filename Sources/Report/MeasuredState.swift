@@ -77,6 +77,7 @@ public struct MeasuredState: Sendable, Hashable {
         lossChange = state.loss - baseLoss
         relativeLoss = report?.relative(state.loss)
         self.heldOut = heldOut
+        atCut = state.lossAtCut.map { Measurement(loss: $0, accuracy: nil) }
     }
 
     /// The loss on the data that the search sees; infinite when a sample's is no number.

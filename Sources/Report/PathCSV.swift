@@ -14,6 +14,7 @@ public struct PathCSV: Sendable, CustomStringConvertible {
                 "step", "node", "slot", "consumer", "tensor", "loss", "lossChange", "accuracy", "parameters",
                 "flops",
             ] + (summary.setup.heldOut == nil ? [] : ["validationLoss", "validationAccuracy"])
+            + (summary.setup.fitData == nil ? [] : ["lossAtCut"])
             + (summary.path.contains { $0.edge.unit != nil } ? ["unit"] : [])
         // A column more where edge and slot do not say all.
         let hasUnits = summary.path.contains { $0.edge.unit != nil }
@@ -31,11 +32,12 @@ public struct PathCSV: Sendable, CustomStringConvertible {
             "\(state.loss)", "\(state.lossChange)", state.accuracy.map { "\($0)" } ?? "",
             "\(state.cost.parameters)", "\(state.cost.flops)",
         ]
-        guard summary.setup.heldOut != nil else { return measured }
         let heldOut = state.heldOut
-        return measured + [
-            heldOut.map { "\($0.loss)" } ?? "", heldOut?.accuracy.map { "\($0)" } ?? "",
-        ]
+        return measured
+            + (summary.setup.heldOut == nil
+                ? []
+                : [heldOut.map { "\($0.loss)" } ?? "", heldOut?.accuracy.map { "\($0)" } ?? ""])
+            + (summary.setup.fitData == nil ? [] : [state.atCut.map { "\($0.loss)" } ?? ""])
     }
 
     private static func quoted(_ cell: String) -> String {

@@ -49,17 +49,20 @@ public struct RunSetup: Sendable {
     public let countedLabels: LabelCounts?
     /// The data that the search never sees; `nil` where there are none.
     public let heldOut: HeldOutData?
+    /// The data that layers are fitted on, in words; `nil` where nothing is recovered.
+    public let fitData: String?
 
     /// The setup of a search over the samples of `division`.
     public init(
         settings: SearchSettings, units: UnitSelection = UnitSelection(), loss: String,
         division: SampleDivision, countedLabels: LabelCounts?,
-        heldOut: HeldOutData? = nil
+        heldOut: HeldOutData? = nil, fitData: String? = nil
     ) {
         self.settings = settings
+        self.fitData = fitData
         self.units = units
         self.loss = loss
-        samples = division.sharding.samples
+        samples = division.measured
         blockSize = division.sharding.blockSize
         shards = division.sharding.shards
         self.countedLabels = countedLabels

@@ -103,9 +103,9 @@ public struct RunSummary: Sendable {
     }
 
     /// How many times more block evaluations it took than with the best totals known in advance.
-    public var ratioToClairvoyant: Double? {
-        work.clairvoyantBlockEvaluations > 0
-            ? Double(work.blockEvaluations) / Double(work.clairvoyantBlockEvaluations) : nil
+    public var ratioToOracle: Double? {
+        work.oracleBlockEvaluations > 0
+            ? Double(work.blockEvaluations) / Double(work.oracleBlockEvaluations) : nil
     }
 }
 
@@ -199,6 +199,9 @@ private struct SettingsRecord: Encodable {
     /// Left out for edges that read zeros.
     let units: [String]?
     let replace: Replacement?
+    /// Left out where nothing is recovered.
+    let recovery: Recovery?
+    let fitData: String?
 
     init(_ setup: RunSetup) {
         let settings = setup.settings
@@ -216,5 +219,7 @@ private struct SettingsRecord: Encodable {
         let isUsual = setup.units == UnitSelection()
         units = isUsual ? nil : setup.units.kinds.map { $0.rawValue + "s" }.sorted()
         replace = isUsual ? nil : setup.units.replacement
+        recovery = settings.recovery
+        fitData = setup.fitData
     }
 }

@@ -44,6 +44,9 @@ public struct SummaryText: Sendable {
             + (summary.setup.heldOut.map {
                 "\nheld out: \(NumberText.grouped($0.samples)) samples of \($0.data), which never chose anything"
             } ?? "")
+            + (summary.setup.fitData.map {
+                "\nrecovered by \(summary.setup.settings.recovery ?? .none), fitted on \($0)"
+            } ?? "")
     }
 
     /// That a budget was missed, and why, where it was.
@@ -73,6 +76,7 @@ public struct SummaryText: Sendable {
 
     private var measured: [String] {
         ["loss", "change", "accuracy", "parameters", "of all", "FLOPs", "of all"]
+            + (summary.setup.fitData == nil ? [] : ["at the cut"])
             + (summary.setup.heldOut == nil ? [] : ["held-out loss", "held-out accuracy"])
     }
 
@@ -84,6 +88,8 @@ public struct SummaryText: Sendable {
             NumberText.share(cost.parameters, of: whole.parameters), NumberText.grouped(cost.flops),
             NumberText.share(cost.flops, of: whole.flops),
         ]
+            + (summary.setup.fitData == nil
+                ? [] : [state.atCut.map { NumberText.significant($0.loss) } ?? ""])
             + (summary.setup.heldOut == nil
                 ? []
                 : [
@@ -125,7 +131,7 @@ public struct SummaryText: Sendable {
         if let saving = summary.savingOverBruteForce {
             text += String(format: ", %.2f times fewer than brute force", saving)
         }
-        if let ratio = summary.ratioToClairvoyant {
+        if let ratio = summary.ratioToOracle {
             text += String(format: ", %.2f times as many as with the totals known in advance", ratio)
         }
         return text

@@ -17,8 +17,12 @@ public struct FrontierState: Sendable {
     }
 
     /// A measured state, whose expansions are measured on `blocks`.
-    public init(_ state: State, on blocks: BlockList, _ division: SampleDivision) {
-        variant = state.variant
+    ///
+    /// - Parameter variant: what is expanded in its place, whose losses are about the same.
+    public init(
+        _ state: State, as variant: Variant? = nil, on blocks: BlockList, _ division: SampleDivision
+    ) {
+        self.variant = variant ?? state.variant
         self.blocks = blocks
         subtotals = blocks.samples.map { samples in
             division.subtotal(of: samples.map { state.sampleLosses[$0] }, samples: samples)
@@ -142,10 +146,17 @@ public struct WorkCount: Sendable, Hashable, Codable {
     public var blockEvaluations = 0
     /// What evaluating every expansion on every block would have taken.
     public var bruteForceBlockEvaluations = 0
-    /// What it would have taken for the same data order if the best totals had been known in advance.
-    public var clairvoyantBlockEvaluations = 0
+    /// What it would have taken for the same data order if the best totals had been known in advance: the oracle lower bound.
+    public var oracleBlockEvaluations = 0
     /// Tasks that were folded.
     public var tasks = 0
+
+    /// The documented keys.
+    private enum CodingKeys: String, CodingKey {
+        case candidates, blockEvaluations, bruteForceBlockEvaluations
+        case oracleBlockEvaluations = "clairvoyantBlockEvaluations"
+        case tasks
+    }
 
     /// Nothing yet.
     public init() {}
@@ -156,7 +167,7 @@ public struct WorkCount: Sendable, Hashable, Codable {
         sum.candidates += right.candidates
         sum.blockEvaluations += right.blockEvaluations
         sum.bruteForceBlockEvaluations += right.bruteForceBlockEvaluations
-        sum.clairvoyantBlockEvaluations += right.clairvoyantBlockEvaluations
+        sum.oracleBlockEvaluations += right.oracleBlockEvaluations
         sum.tasks += right.tasks
         return sum
     }

@@ -25,6 +25,11 @@ extension LevelRace {
 
     /// The most expansions in one task.
     private static let largestTask = 64
+    /// The bytes of the largest result on blocks of at most so many samples.
+    public static func largestResult(samples: Int) -> Int {
+        LossItem.resultBytes(expansions: largestTask, samples: samples, hasCorrect: true)
+    }
+
     /// How hard a block must be, beside the hardest that is open, to be taken before it by whoever has been there.
     ///
     /// Measured on random problems in which a state's pass costs as much as two expansions' (`ParallelWorkTests`): with 0.4

@@ -24,7 +24,7 @@ extension LevelRace: WorkSource {
         }
         return nextTask(
             sharing: worker.sharing, admits: worker.holds,
-            suits: { worker.prefers(LevelRace.locality(of: $0)) }
+            suits: { worker.prefers($0.locality) }
         ).map { item(of: $0) }
     }
 
@@ -54,11 +54,7 @@ extension LevelRace: WorkSource {
         guard record.key.kind == kind else { return record.key.stage > stage ? .later : .none }
         guard record.key.stage <= stage else { return .later }
         let (given, all): (LossItem, [SampleScores])
-        do throws(WorkMismatch) {
-            given = try LossItem(payload: record.key.payload)
-            all = try LossItem.scores(
-                in: record.result, expansions: given.units.count, samples: given.samples.count)
-        } catch { return .wrong(error) }
+        do throws(WorkMismatch) { (given, all) = try record.losses() } catch { return .wrong(error) }
         let register = register ?? ExpansionRegister(level)
         self.register = register
         guard let (parent, place) = register.find(given.state, given.block),
@@ -90,20 +86,13 @@ extension LevelRace: WorkSource {
         let parent = level.parents[task.parent]
         let block = parent.blocks.ids[task.place]
         let removed = pieces.map {
-            level.expansions[$0 / stride].unit?.description ?? "nothing more"
+            level.expansions[$0 / blocksPerState].unit?.description ?? "nothing more"
         }
         return "block \(block.index) of shard \(block.shard), state \(parent.variant), removing "
             + removed.joined(separator: ", ") + ","
     }
 
     // MARK: Items
-
-    /// An expansion's pieces are its blocks.
-    private var stride: Int { max(1, blocksPerState) }
-
-    private static func locality(of block: BlockID) -> UInt64 {
-        UInt64(UInt32(clamping: block.shard)) << 32 | UInt64(UInt32(clamping: block.index))
-    }
 
     private func item(of task: RaceTask) -> WorkItem {
         let block = level.parents[task.parent].blocks.ids[task.place]
@@ -112,19 +101,19 @@ extension LevelRace: WorkSource {
             key: WorkKey(kind: kind, stage: stage, payload: payloads.payload(task, in: level)),
             hints: LossItem.hints(task.reuseHints), shard: block.shard,
             contents: [means, fitData].compactMap { $0 },
-            locality: isRecovered ? locality(of: lead, shard: block.shard) : LevelRace.locality(of: block),
+            locality: isRecovered ? locality(of: lead, shard: block.shard) : block.locality,
             // One pass for the state, and at most one for each expansion.
             cost: isRecovered
                 ? recoveredCost(of: lead)
                 : WorkCost(scale: "losses", amount: Double(task.expansions.count + 1)),
-            pieces: task.expansions.map { $0 * stride + task.place })
+            pieces: task.expansions.map { $0 * blocksPerState + task.place })
     }
 
     private func task(of item: WorkItem) -> RaceTask {
-        let expansions = item.pieces.map { $0 / stride }
+        let expansions = item.pieces.map { $0 / blocksPerState }
         return RaceTask(
             expansions: expansions, parent: level.expansions[expansions[0]].parent,
-            place: item.pieces[0] % stride)
+            place: item.pieces[0] % blocksPerState)
     }
 }
 
@@ -141,9 +130,7 @@ struct ExpansionRegister: Sendable {
         for (index, expansion) in level.expansions.enumerated() {
             expansions[expansion.parent][expansion.unit] = index
         }
-        places = level.parents.map { parent in
-            Dictionary(zip(parent.blocks.ids, parent.blocks.ids.indices)) { first, _ in first }
-        }
+        places = level.parents.map(\.blocks.ids.places)
     }
 
     func find(_ state: Variant, _ block: BlockID) -> (parent: Int, place: Int)? {

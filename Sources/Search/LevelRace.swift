@@ -15,6 +15,8 @@ public import Work
 public struct LevelRace: Sendable {
     /// What is raced for.
     public let level: Level
+    /// The most blocks that a state's samples make: as many pieces of work an expansion has.
+    let blocksPerState: Int
     let division: SampleDivision
     let usesBounds: Bool
     let means: ContentID?
@@ -53,6 +55,7 @@ public struct LevelRace: Sendable {
         fitData: ContentID? = nil
     ) {
         self.level = level
+        blocksPerState = level.parents.lazy.map(\.blocks.ids.count).max() ?? 0
         self.means = means
         self.fitData = fitData
         self.division = division
@@ -83,8 +86,6 @@ public struct LevelRace: Sendable {
 
     /// Whether the best expansions are known.
     public var isComplete: Bool { running.isEmpty }
-    /// The most blocks that a state's samples make.
-    public var blocksPerState: Int { level.parents.lazy.map(\.blocks.ids.count).max() ?? 0 }
     /// Expansions that are still running, and all of them: for progress.
     public var progress: (running: Int, total: Int) { (running.count, entrants.count) }
     /// The work folded so far.
@@ -206,7 +207,7 @@ public struct LevelRace: Sendable {
                 sampleLosses: collected.losses, cost: expansion.cost, price: expansion.price)
         }
         var total = work
-        total.clairvoyantBlockEvaluations = entrants.reduce(0) { sum, entrant in
+        total.oracleBlockEvaluations = entrants.reduce(0) { sum, entrant in
             sum
                 + entrant.blocksNeeded(in: visits[entrant.expansion.parent]) {
                     isHopeless($0, $1, at: entrant.expansion.price)

@@ -97,12 +97,17 @@ public struct LossItem: Sendable, Hashable {
         return writer.bytes
     }
 
+    /// The bytes of a result of this shape.
+    static func resultBytes(expansions: Int, samples: Int, hasCorrect: Bool) -> Int {
+        1 + expansions * samples * (hasCorrect ? 8 : 4)
+    }
+
     /// Checks that a result has this shape.
     ///
     /// - Throws: `WorkMismatch`.
     public static func check(_ result: [UInt8], expansions: Int, samples: Int) throws(WorkMismatch) {
         guard let flag = result.first, flag <= 1,
-            result.count == 1 + expansions * samples * (flag == 1 ? 8 : 4)
+            result.count == resultBytes(expansions: expansions, samples: samples, hasCorrect: flag == 1)
         else {
             throw WorkMismatch("has a wrong shape: \(expansions) times \(samples) losses were asked for")
         }
@@ -143,6 +148,18 @@ public struct LossItem: Sendable, Hashable {
         guard !hints.isEmpty else { return [] }
         var reader = ByteReader(hints)
         return ((try? reader.numbers()) ?? []).filter(units.indices.contains)
+    }
+}
+
+extension WorkRecord {
+    /// What losses were asked for, and their scores, one list per expansion.
+    ///
+    /// - Throws: `WorkMismatch` for a record that holds no losses.
+    func losses() throws(WorkMismatch) -> (item: LossItem, scores: [SampleScores]) {
+        let item = try LossItem(payload: key.payload)
+        let scores = try LossItem.scores(
+            in: result, expansions: item.units.count, samples: item.samples.count)
+        return (item, scores)
     }
 }
 

@@ -16,6 +16,8 @@ public struct StateRecord: Codable, Equatable, Sendable {
     public let nonFiniteLosses: Int
     /// What the pruned model costs.
     public let cost: Cost
+    /// The loss before the recovery; `nil` where nothing is recovered.
+    public let lossAtCut: Double?
 
     /// The record of a state.
     public init(_ state: State) {
@@ -26,14 +28,17 @@ public struct StateRecord: Codable, Equatable, Sendable {
         correct = state.correct
         nonFiniteLosses = state.nonFiniteLosses
         cost = state.cost
+        lossAtCut = state.lossAtCut
     }
 
     /// The state; `nil` for a record whose texts are no variant or unit.
     public var state: State? {
         guard let variant = Variant(variant), unit.map({ Unit($0) != nil }) ?? true else { return nil }
-        return State(
+        var state = State(
             variant: variant, unit: unit.flatMap { Unit($0) }, loss: loss, objective: objective,
             correct: correct, sampleLosses: [], cost: cost, nonFiniteLosses: nonFiniteLosses)
+        state.lossAtCut = lossAtCut
+        return state
     }
 }
 

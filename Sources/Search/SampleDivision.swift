@@ -17,6 +17,14 @@ public struct BlockID: Hashable, Comparable, Sendable, Codable {
     public static func < (left: BlockID, right: BlockID) -> Bool {
         (left.shard, left.index) < (right.shard, right.index)
     }
+
+    /// What work on the block shares intermediate results by (``WorkItem/locality``).
+    var locality: UInt64 { UInt64(UInt32(clamping: shard)) << 32 | UInt64(UInt32(clamping: index)) }
+}
+
+extension [BlockID] {
+    /// The place of each block in the list.
+    var places: [BlockID: Int] { Dictionary(uniqueKeysWithValues: zip(self, indices)) }
 }
 
 /// The blocks that states are measured on, with their samples.

@@ -1,18 +1,32 @@
 public import ComputationGraph
 
-/// A search that measures only the expansions that a surrogate finds most promising, and checks on the rest.
+/// A search that measures only the expansions that look most promising, and checks on the rest.
 public struct Screening: Sendable, Hashable, Codable {
+    /// What tells which are promising.
+    public enum Criterion: String, Sendable, Hashable, Codable {
+        /// A surrogate's prediction.
+        case surrogate
+        /// The exact loss before the recovery.
+        case lossAtCut
+    }
+
     /// How many expansions of each state are measured.
     public var perState: Int
     /// How many of a level's other expansions are drawn at random and measured in full, after the level.
     public var audits: Int
     /// Seeds the draw.
     public var seed: UInt64
+    private var by: Criterion?
+
+    /// What tells which expansions are promising.
+    public var criterion: Criterion { by ?? .surrogate }
 
     /// - Parameters:
     ///   - perState: at least 1.
     ///   - audits: not negative; 0 leaves what was missed unknown.
-    public init(perState: Int, audits: Int = 8, seed: UInt64 = 0) {
+    public init(perState: Int, audits: Int = 8, seed: UInt64 = 0, criterion: Criterion = .surrogate) {
+        // Left out where it is what older programs did, so that their runs can be resumed.
+        by = criterion == .surrogate ? nil : criterion
         self.perState = perState
         self.audits = audits
         self.seed = seed

@@ -59,7 +59,7 @@ extension SearchSettings {
 
 extension Level {
     /// The level with some of its expansions.
-    fileprivate func racing(_ expansions: [Expansion], keep: Int, maximumIncrease: Double) -> Level {
+    func racing(_ expansions: [Expansion], keep: Int, maximumIncrease: Double) -> Level {
         Level(
             number: number, parents: parents, expansions: expansions, keep: keep, baseLoss: baseLoss,
             objective: objective, maximumIncrease: maximumIncrease, accuracyFloor: accuracyFloor,

@@ -93,7 +93,9 @@ extension Search {
     private func screened(_ own: [Expansion], of state: State, base: State, by screen: SurrogateModel?)
         -> (measured: [Expansion], others: [Expansion])
     {
-        guard let limit = settings.screening?.perState, let screen, own.count > limit else {
+        guard let limit = settings.screening?.perState, settings.screening?.criterion == .surrogate,
+            let screen, own.count > limit
+        else {
             return (own, [])
         }
         var unknown: [Int] = []
@@ -176,8 +178,11 @@ extension LevelOutcome {
         LevelOutcome(best: states, work: work, dropped: dropped, likely: likely)
     }
 
-    /// The same with what an audit took besides.
-    func addingWork(of audit: LevelOutcome) -> LevelOutcome {
-        LevelOutcome(best: best, work: work + audit.work, dropped: dropped, likely: likely)
+    /// The same with what another measurement took besides.
+    func addingWork(of other: LevelOutcome) -> LevelOutcome { addingWork(other.work) }
+
+    /// The same with more work.
+    func addingWork(_ more: WorkCount) -> LevelOutcome {
+        LevelOutcome(best: best, work: work + more, dropped: dropped, likely: likely)
     }
 }

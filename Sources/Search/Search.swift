@@ -130,15 +130,17 @@ public struct Search {
         while levels.count < settings.steps ?? .max {
             let states = nextStates(from: frontier, base: base, random: &random)
             guard
-                let (level, skipped) = nextLevel(
+                var (level, skipped) = nextLevel(
                     levels.count + 1, of: states, on: blocks, base: base, floor: floor, guide: guide,
                     screen: screen)
             else {
                 end = .exhausted
                 break
             }
+            var shortlistWork = WorkCount()
             if let budget = settings.pricedBudget {
-                let outcome = try await approach(budget, level, frontier: frontier, base: base, goal: &goal)
+                let outcome = try await measuringAtCut(
+                    approach(budget, level, frontier: frontier, base: base, goal: &goal), on: blocks, level)
                 guide.learn(from: outcome, states: frontier, base: base)
                 works.append(outcome.work)
                 // A level that shows that nothing better comes is no news.
@@ -159,6 +161,11 @@ public struct Search {
                 }
                 continue
             }
+            if let screening = settings.screening, screening.criterion == .lossAtCut {
+                let shortlist = try await shortlisted(
+                    level, to: screening.perState, on: blocks, states: states.map(\.state))
+                (level, skipped, shortlistWork) = (shortlist.level, shortlist.skipped, shortlist.work)
+            }
             var outcome = try await evaluate(level, usesBounds: settings.usesBounds)
             guide.learn(from: outcome, states: frontier, base: base)
             if let screening = settings.screening {
@@ -170,6 +177,7 @@ public struct Search {
             if settings.strategy.width < .max {
                 outcome = outcome.keeping(try outcome.best.filter { try isAlive($0.mask) })
             }
+            outcome = try await measuringAtCut(outcome, on: blocks, level).addingWork(shortlistWork)
             works.append(outcome.work)
             try await finished(level.number, outcome)
             guard !outcome.best.isEmpty else {
@@ -207,11 +215,11 @@ public struct Search {
 
     /// Measures the full model, on the samples in their own order.
     private func measureBase() async throws -> (State, LevelOutcome) {
+        let unpruned = Variant(.empty, recovery: settings.recovery ?? .none)
         let level = Level(
-            number: 0, parents: [FrontierState(unmeasured: Variant(.empty), problem.division)],
+            number: 0, parents: [FrontierState(unmeasured: unpruned, problem.division)],
             expansions: [
-                Expansion(
-                    parent: 0, unit: nil, variant: Variant(.empty), cost: problem.costs.cost(of: .empty))
+                Expansion(parent: 0, unit: nil, variant: unpruned, cost: problem.costs.cost(of: .empty))
             ],
             keep: 1, baseLoss: 0, objective: settings.objective)
         let outcome = try await evaluate(level, usesBounds: false)
@@ -288,11 +296,13 @@ extension Strategy {
 
 extension State {
     fileprivate func forgettingSamples() -> State {
-        State(
+        var state = State(
             variant: variant, unit: unit, loss: loss, objective: objective, correct: correct,
             sampleLosses: [],
             cost: cost, price: price,
             nonFiniteLosses: nonFiniteLosses)
+        state.lossAtCut = lossAtCut
+        return state
     }
 }
 

@@ -40,9 +40,7 @@ public final class SharedResults: WorkJournal, Sendable {
     /// Keeps scores, for this search and those after it.
     public func keep(_ records: [WorkRecord]) throws {
         for record in records where record.key.kind == LossItem.kind {
-            let item = try LossItem(payload: record.key.payload)
-            let scores = try LossItem.scores(
-                in: record.result, expansions: item.units.count, samples: item.samples.count)
+            let (item, scores) = try record.losses()
             contents.withLock { contents in
                 for (variant, scores) in zip(item.variants, scores) {
                     let place = Place(

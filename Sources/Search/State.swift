@@ -18,6 +18,8 @@ public struct State: Sendable {
     public let nonFiniteLosses: Int
     /// What the pruned model costs.
     public let cost: Cost
+    /// The loss before the recovery; `nil` where nothing is recovered.
+    public var lossAtCut: Double?
     /// What the removal was ranked by, beside the objective.
     let price: Price?
 

@@ -1,122 +1,22 @@
 public import ComputationGraph
-internal import Datasets
 public import Work
 
-/// The sum of a value over the samples of a block.
-public struct PartialSum: Sendable, Hashable {
-    /// The shape of the value with a 1 along what was summed over.
-    public let shape: [Int]
-    /// In C order.
-    public let sums: [Double]
-    /// How many samples, or elements, each of the sums was taken over.
-    public let count: Int
-
-    /// A sum over `count` samples.
-    public init(shape: [Int], sums: [Double], count: Int) {
-        self.shape = shape
-        self.sums = sums
-        self.count = count
-    }
-}
-
-/// The sums of some values over a block of samples.
+/// Sums of values over all samples, part by part: an item is some values on consecutive blocks of a shard.
 ///
-/// The payload is a version, the state's text, the block's shard and place, its samples, and the values' indices. The result
-/// has for every value its shape, the count, and the sums, float64.
-public struct StatisticsItem: Sendable, Hashable {
-    /// The kind of the work.
-    public static let kind = WorkKind("statistics")
-    private static let version: UInt8 = 1
-
-    /// The variant that the values are computed under.
-    public let state: Variant
-    /// The block.
-    public let block: BlockID
-    /// The block's samples, indices into the whole data set.
-    public let samples: [Int]
-    /// Indices of values of the graph.
-    public let values: [Int]
-
-    /// Sums of `values`.
-    public init(state: Variant, block: BlockID, samples: [Int], values: [Int]) {
-        self.state = state
-        self.block = block
-        self.samples = samples
-        self.values = values
-    }
-
-    /// The canonical bytes.
-    public var payload: [UInt8] {
-        var writer = ByteWriter()
-        writer.write(StatisticsItem.version)
-        writer.write(state.description)
-        writer.write(block.shard)
-        writer.write(block.index)
-        writer.write(samples)
-        writer.write(values)
-        return writer.bytes
-    }
-
-    /// Reads a payload.
-    ///
-    /// - Throws: `WorkMismatch` for bytes that are none.
-    public init(payload: [UInt8]) throws(WorkMismatch) {
-        var reader = ByteReader(payload)
-        guard try reader.byte() == StatisticsItem.version else { throw WorkMismatch("is of another version") }
-        guard let state = Variant(try reader.text()) else { throw WorkMismatch("names a state that is none") }
-        let block = BlockID(shard: try reader.number(), index: try reader.number())
-        let (samples, values) = (try reader.numbers(), try reader.numbers())
-        guard !samples.isEmpty, !values.isEmpty else { throw WorkMismatch("is about nothing") }
-        try reader.finish()
-        self.init(state: state, block: block, samples: samples, values: values)
-    }
-
-    /// The bytes of a result, one sum per value.
-    public static func result(_ sums: [PartialSum]) -> [UInt8] {
-        var writer = ByteWriter()
-        for sum in sums {
-            writer.write(sum.shape)
-            writer.write(sum.count)
-            writer.write(raw: sum.sums)
-        }
-        return writer.bytes
-    }
-
-    /// Reads a result.
-    ///
-    /// - Throws: `WorkMismatch` for another shape.
-    public static func sums(in result: [UInt8], values: Int) throws(WorkMismatch) -> [PartialSum] {
-        var reader = ByteReader(result)
-        var sums: [PartialSum] = []
-        for _ in 0..<values {
-            let shape = try reader.numbers()
-            let count = try reader.number()
-            var elements = 1
-            for size in shape {
-                let (product, overflow) = elements.multipliedReportingOverflow(by: size)
-                guard !overflow else { throw WorkMismatch("has a wrong shape: \(shape)") }
-                elements = product
-            }
-            sums.append(PartialSum(shape: shape, sums: try reader.doubles(elements), count: count))
-        }
-        try reader.finish()
-        return sums
-    }
-}
-
-/// Means of values over all samples, computed block by block: an item is some values on a block.
-///
-/// The blocks' sums are added in canonical order once all are known, so that the means do not depend on who computed them.
+/// Blocks are added in order within a part, and parts in order, so that the sums do not depend on who computed them. The
+/// parts follow from the blocks and the sizes of the values.
 public struct StatisticsSource: WorkSource {
-    private enum Status { case open, out, known }
-
     private let state: Variant
     /// The values in groups that are computed at once.
     private let groups: [[Int]]
+    private let groupNumbers: [[Int]: Int]
     private let blocks: BlockList
-    private var statuses: [Status]
-    private var results: [[PartialSum]?]
-    private var left: Int
+    /// The places of each part's blocks in the list.
+    private let parts: [Range<Int>]
+    /// A row for each group; a part is known by its first block.
+    private var grid: PieceGrid
+    /// The sums of each group.
+    private var sums: [RunningSums]
 
     /// Before a search.
     public let stage = 0
@@ -126,173 +26,157 @@ public struct StatisticsSource: WorkSource {
     /// - Parameters:
     ///   - groups: indices of values of the graph; a result has the sums of one group.
     ///   - blocks: all samples, in blocks.
-    public init(state: Variant = Variant(.empty), groups: [[Int]], blocks: BlockList) {
+    ///   - elements: how many elements the sums of all values have together.
+    public init(
+        state: Variant = Variant(.empty), groups: [[Int]], blocks: BlockList, elements: Int
+    ) {
         self.state = state
         self.groups = groups
         self.blocks = blocks
-        let count = groups.count * blocks.ids.count
-        statuses = [Status](repeating: .open, count: count)
-        results = [[PartialSum]?](repeating: nil, count: count)
-        left = count
+        groupNumbers = Dictionary(uniqueKeysWithValues: zip(groups, groups.indices))
+        parts = StatisticsSource.parts(of: blocks, elements: elements)
+        grid = PieceGrid(rows: groups.count, blocks: parts.map { [blocks] in blocks.ids[$0.lowerBound] })
+        sums = [RunningSums](repeating: RunningSums(), count: groups.count)
+    }
+
+    /// The most parts, unless there are more shards: enough for many workers, and few results to keep.
+    private static let mostParts = 64
+    /// The most bytes of sums that wait for those of parts before them, unless single parts have more.
+    private static let waitingBytes = 256 << 20
+
+    /// Divides the blocks of each shard into parts of nearly the same number of blocks.
+    private static func parts(of blocks: BlockList, elements: Int) -> [Range<Int>] {
+        let ids = blocks.ids
+        let wanted = min(mostParts, waitingBytes / (MemoryLayout<Double>.size * max(1, elements)))
+        let shards = Set(ids.map(\.shard)).count
+        var parts: [Range<Int>] = []
+        var start = 0
+        while start < ids.count {
+            let shard = ids[start].shard
+            let size = ids[start...].prefix { $0.shard == shard }.count
+            let count = min(size, max(1, wanted / shards))
+            for number in 0..<count {
+                parts.append(start + size * number / count..<start + size * (number + 1) / count)
+            }
+            start += size
+        }
+        return parts
     }
 
     /// Whether all sums are known.
-    public var isComplete: Bool { left == 0 }
+    public var isComplete: Bool { grid.isComplete }
     /// The items that are known, and all of them: for progress.
-    public var progress: (done: Int, total: Int) { (statuses.count - left, statuses.count) }
-    /// A group on a block.
+    public var progress: (done: Int, total: Int) { grid.progress }
+    /// A group on a part. Parts have nearly the same size.
     public var smallestCost: WorkCost { WorkCost(scale: "statistics", amount: 1) }
 
     private func item(_ piece: Int) -> WorkItem {
-        let (place, group) = piece.quotientAndRemainder(dividingBy: groups.count)
-        let block = blocks.ids[place]
+        let (group, place) = grid.position(of: piece)
+        let part = parts[place]
+        let first = blocks.ids[part.lowerBound]
         let payload = StatisticsItem(
-            state: state, block: block, samples: blocks.samples[place], values: groups[group]
+            state: state, blocks: Array(blocks.ids[part]), samples: Array(blocks.samples[part]),
+            values: groups[group]
         ).payload
         return WorkItem(
-            key: WorkKey(kind: kind, stage: stage, payload: payload), shard: block.shard,
-            locality: UInt64(UInt32(clamping: block.shard)) << 32 | UInt64(UInt32(clamping: block.index)),
-            cost: smallestCost, pieces: [piece])
+            key: WorkKey(kind: kind, stage: stage, payload: payload), shard: first.shard,
+            locality: first.locality, cost: smallestCost, pieces: [piece])
     }
 
-    /// The next group on a block.
-    public mutating func next(for worker: WorkerView) -> WorkItem? {
-        var other: Int?
-        for piece in statuses.indices where statuses[piece] == .open {
-            let item = item(piece)
-            guard item.shard.map(worker.holds) ?? true else { continue }
-            guard worker.prefers(item.locality) else {
-                other = other ?? piece
-                continue
-            }
-            statuses[piece] = .out
-            return item
-        }
-        guard let other else { return nil }
-        statuses[other] = .out
-        return item(other)
-    }
+    /// The next group on a part.
+    public mutating func next(for worker: WorkerView) -> WorkItem? { grid.next(for: worker).map { item($0) } }
 
-    /// Checks that there is a sum for every value, in the shape that other blocks have.
+    /// Checks that there is a sum for every value, in the shape that other parts have.
     public func check(_ result: [UInt8], of item: WorkItem) throws(WorkMismatch) {
-        let group = item.pieces[0] % groups.count
-        let sums = try StatisticsItem.sums(in: result, values: groups[group].count)
-        let known = stride(from: group, to: results.count, by: groups.count).lazy.compactMap { results[$0] }
-            .first
-        guard known.map({ $0.map(\.shape) == sums.map(\.shape) }) ?? true else {
+        let group = grid.position(of: item.pieces[0]).row
+        let shapes = try StatisticsItem.sums(in: result, values: groups[group].count).map(\.shape)
+        guard shapes == sums[group].shapes ?? shapes else {
             throw WorkMismatch("has other shapes than the sums of other blocks")
         }
     }
 
-    /// Takes a block's sums.
+    /// Takes a part's sums.
     public mutating func fold(_ item: WorkItem, _ result: [UInt8]) -> Bool {
-        let piece = item.pieces[0]
-        guard statuses[piece] != .known,
-            let sums = try? StatisticsItem.sums(in: result, values: groups[piece % groups.count].count)
+        let (group, place) = grid.position(of: item.pieces[0])
+        guard let part = try? StatisticsItem.sums(in: result, values: groups[group].count),
+            grid.learn(item.pieces[0])
         else { return false }
-        statuses[piece] = .known
-        results[piece] = sums
-        left -= 1
+        sums[group].add(part, at: place)
         return false
     }
 
-    /// Takes a result of another run as it is, where block, samples and values are those of an item.
+    /// Takes a result of another run as it is, where blocks, samples and values are those of an item.
     public mutating func adopt(_ record: WorkRecord) -> Adoption {
         guard record.key.kind == kind else { return record.key.stage > stage ? .later : .none }
         let given: StatisticsItem
-        do throws(WorkMismatch) {
-            given = try StatisticsItem(payload: record.key.payload)
-            _ = try StatisticsItem.sums(in: record.result, values: given.values.count)
-        } catch { return .wrong(error) }
-        guard given.state == state, let place = blocks.ids.firstIndex(of: given.block),
-            blocks.samples[place] == given.samples, let group = groups.firstIndex(of: given.values)
-        else { return .none }
-        let item = item(place * groups.count + group)
+        do throws(WorkMismatch) { given = try record.statistics().item } catch { return .wrong(error) }
+        guard let place = grid.place(of: given.blocks[0]), let group = groupNumbers[given.values] else {
+            return .none
+        }
+        let item = item(grid.piece(row: group, place: place))
+        guard item.key == record.key else { return .none }
         do throws(WorkMismatch) { try check(record.result, of: item) } catch { return .wrong(error) }
         return .part(item, result: record.result)
     }
 
     /// Whether the sums are still unknown.
-    public func needs(_ item: WorkItem) -> Bool { statuses[item.pieces[0]] != .known }
+    public func needs(_ item: WorkItem) -> Bool { grid.needs(item.pieces[0]) }
 
     /// Makes an item available again.
-    public mutating func giveBack(_ item: WorkItem) {
-        if statuses[item.pieces[0]] == .out { statuses[item.pieces[0]] = .open }
-    }
+    public mutating func giveBack(_ item: WorkItem) { grid.giveBack(item.pieces[0]) }
 
-    /// The block, and how many values.
+    /// The blocks, and how many values.
     public func describe(_ item: WorkItem, pieces: [Int]) -> String {
-        let (place, group) = item.pieces[0].quotientAndRemainder(dividingBy: groups.count)
-        let block = blocks.ids[place]
-        return "block \(block.index) of shard \(block.shard), the means of \(groups[group].count) values,"
-    }
-
-    /// The sums over all samples that a run's records tell, by value: the very sums that the run used.
-    ///
-    /// - Throws: `WorkMismatch` for records that are none.
-    public static func totals(of records: [WorkRecord]) throws(WorkMismatch) -> [Int: PartialSum] {
-        var parts: [Int: [BlockID: PartialSum]] = [:]
-        for record in records where record.key.kind == StatisticsItem.kind {
-            let item = try StatisticsItem(payload: record.key.payload)
-            let sums = try StatisticsItem.sums(in: record.result, values: item.values.count)
-            for (value, sum) in zip(item.values, sums) where parts[value]?[item.block] == nil {
-                parts[value, default: [:]][item.block] = sum
-            }
-        }
-        return parts.mapValues { blocks in total(blocks.sorted { $0.key < $1.key }.map(\.value)) }
-    }
-
-    /// The sum of blocks in the order given.
-    private static func total(_ parts: [PartialSum]) -> PartialSum {
-        var sums = [Double](repeating: 0, count: parts.first?.sums.count ?? 0)
-        for part in parts { for index in sums.indices { sums[index] += part.sums[index] } }
-        return PartialSum(
-            shape: parts.first?.shape ?? [], sums: sums, count: parts.reduce(0) { $0 + $1.count })
+        let (group, place) = grid.position(of: item.pieces[0])
+        let part = parts[place]
+        let (first, last) = (blocks.ids[part.lowerBound], blocks.ids[part.upperBound - 1])
+        let names = first == last ? "block \(first.index)" : "blocks \(first.index) to \(last.index)"
+        return "\(names) of shard \(first.shard), the means of \(groups[group].count) values,"
     }
 
     /// The sums over all samples, by value.
     ///
     /// - Precondition: the source is complete.
-    public func totals() -> [Int: PartialSum] {
+    public func totals() -> [Int: ValueSum] {
         precondition(isComplete, "some sums are not known")
-        var totals: [Int: PartialSum] = [:]
-        for (group, values) in groups.enumerated() {
-            for (offset, value) in values.enumerated() {
-                totals[value] = StatisticsSource.total(
-                    blocks.ids.indices.compactMap { results[$0 * groups.count + group]?[offset] })
+        return Dictionary(
+            uniqueKeysWithValues: zip(groups, sums).flatMap { zip($0, $1.total) })
+    }
+
+    /// The sums over all samples that a run's records tell, by value: the very sums that the run used.
+    ///
+    /// - Throws: `WorkMismatch` for records that are none.
+    public static func totals(of records: [WorkRecord]) throws(WorkMismatch) -> [Int: ValueSum] {
+        var parts: [Int: [BlockID: ValueSum]] = [:]
+        for record in records where record.key.kind == StatisticsItem.kind {
+            let (item, sums) = try record.statistics()
+            for (value, sum) in zip(item.values, sums) where parts[value]?[item.blocks[0]] == nil {
+                parts[value, default: [:]][item.blocks[0]] = sum
             }
         }
-        return totals
+        return parts.mapValues { parts in
+            let ordered = parts.sorted { $0.key < $1.key }.map(\.value)
+            return ordered.dropFirst().reduce(into: ordered[0], +=)
+        }
     }
 }
 
-/// The means of values as a content that workers are given.
-public enum MeansTable {
-    /// The bytes: for every value, in the order of their indices, the index, the shape and the elements, float32.
-    public static func encode(_ means: ValueMeans) -> [UInt8] {
-        var writer = ByteWriter()
-        writer.write(means.means.count)
-        for (value, mean) in means.means.sorted(by: { $0.key < $1.key }) {
-            writer.write(value)
-            writer.write(mean.shape)
-            writer.write(raw: mean.elements)
-        }
-        return writer.bytes
-    }
+/// The sums of a group of values, added up in the order of the parts, whatever the order in which they come.
+private struct RunningSums: Sendable {
+    /// The sums of all parts before `next`.
+    private(set) var total: [ValueSum] = []
+    private var next = 0
+    /// The sums of later parts, by place.
+    private var waiting: [Int: [ValueSum]] = [:]
 
-    /// Reads the bytes.
-    ///
-    /// - Throws: `WorkMismatch` for bytes that are none.
-    public static func decode(_ bytes: [UInt8]) throws(WorkMismatch) -> ValueMeans {
-        var reader = ByteReader(bytes)
-        var means: [Int: ValueMeans.Mean] = [:]
-        for _ in 0..<(try reader.number()) {
-            let value = try reader.number()
-            let shape = try reader.numbers()
-            let count = shape.reduce(1) { $0.multipliedReportingOverflow(by: $1).partialValue }
-            means[value] = ValueMeans.Mean(shape: shape, elements: try reader.floats(max(0, count)))
+    /// The shapes of the sums; `nil` while none is known.
+    var shapes: [[Int]]? { (next > 0 ? total : waiting.first?.value)?.map(\.shape) }
+
+    mutating func add(_ sums: [ValueSum], at place: Int) {
+        waiting[place] = sums
+        while let part = waiting.removeValue(forKey: next) {
+            total.add(part)
+            next += 1
         }
-        try reader.finish()
-        return ValueMeans(means)
     }
 }

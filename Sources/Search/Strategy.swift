@@ -104,13 +104,15 @@ public struct SearchSettings: Sendable, Hashable, Codable {
     public var screening: Screening?
     /// What changes are divided by the saving of; `nil` where they are compared as they are.
     public var per: Budget.Quantity?
+    /// What refits the weights before an expansion is measured; `nil` for nothing.
+    public var recovery: Recovery?
 
     /// Settings of a search; greedy on the absolute change unless told otherwise.
     public init(
         strategy: Strategy = .greedy, objective: Objective = .absolute, steps: Int? = nil,
         until: Budget? = nil,
         maximumLossIncrease: Double? = nil, maximumAccuracyDrop: Double? = nil, usesBounds: Bool = true,
-        screening: Screening? = nil, per: Budget.Quantity? = nil
+        screening: Screening? = nil, per: Budget.Quantity? = nil, recovery: Recovery = .none
     ) {
         self.strategy = strategy
         self.objective = objective
@@ -121,5 +123,6 @@ public struct SearchSettings: Sendable, Hashable, Codable {
         self.usesBounds = usesBounds
         self.screening = screening
         self.per = per
+        self.recovery = recovery.isNone ? nil : recovery
     }
 }

@@ -48,7 +48,7 @@ struct CompareCommand: AsyncParsableCommand {
             var options = CompareOptions(
                 model: workload.model, measurement: try workload.measurement(workers: team.sharingWorkers),
                 validation: validation,
-                candidates: search.selection, contenders: try ComparedStrategy.list(strategies),
+                candidates: search.selection, strategies: try ComparedStrategy.list(strategies),
                 search: SearchSettings(
                     objective: search.objective, steps: search.steps, until: search.until,
                     per: search.pricedQuantity),

@@ -52,6 +52,7 @@ struct PruneCommand: AsyncParsableCommand {
         name: .customLong("no-bounds"),
         help: "Evaluate everything, dropping nothing early. The result is the same.")
     var withoutBounds = false
+    @OptionGroup(title: "Recovery") var recovery: RecoveryArguments
     @OptionGroup var screening: ScreeningOptions
     @OptionGroup var team: BackendOptions
     @Option(
@@ -95,7 +96,7 @@ struct PruneCommand: AsyncParsableCommand {
         if let maxLossIncrease, !(maxLossIncrease >= 0) {
             throw ValidationError("--max-loss-increase must be a number not below 0")
         }
-        try screening.check(strategy)
+        try screening.check(strategy, recovers: !recovery.options.recovery.isNone)
     }
 
     private var settings: SearchSettings {
@@ -103,14 +104,17 @@ struct PruneCommand: AsyncParsableCommand {
             strategy: strategy.strategy(width: beamWidth, seed: seed), objective: search.objective,
             steps: search.steps, until: search.until, maximumLossIncrease: maxLossIncrease,
             maximumAccuracyDrop: maxAccuracyDrop,
-            usesBounds: !withoutBounds, screening: screening.settings, per: search.pricedQuantity)
+            usesBounds: !withoutBounds, screening: screening.settings, per: search.pricedQuantity,
+            recovery: recovery.options.recovery)
     }
 
     func run() async throws {
         try await reporting {
             try json.checkWritable()
+            var measurement = try workload.measurement(workers: team.sharingWorkers)
+            measurement.recovery = recovery.options
             var options = PruneOptions(
-                model: workload.model, measurement: try workload.measurement(workers: team.sharingWorkers),
+                model: workload.model, measurement: measurement,
                 candidates: search.selection, search: settings, isBestEffort: bestEffort,
                 workers: team.localWorkers, remote: try team.cluster.remote(), metrics: metrics,
                 folder: folder ?? PruneOptions.defaultFolder(for: workload.model), resumes: resume,
@@ -118,6 +122,7 @@ struct PruneCommand: AsyncParsableCommand {
                 validation: validation, exportSteps: exportSteps, commandLine: CommandLine.arguments,
                 logger: log.logger("espalier"))
             options.units = search.unitSelection
+            options.units.replacement = recovery.replacement(options.units.replacement)
             let interruption = Leaving.interruption()
 
             let run = try PruneRun(options, interruption: interruption, observer: ProgressDisplay())

@@ -68,7 +68,7 @@ struct KeptPassTests {
     @Test(
         "of an expansion serve as those of the state that it becomes, to the same bits",
         arguments: ModelFixture.names)
-    func contenders(model: String) throws {
+    func hinted(model: String) throws {
         let fixture = try ModelFixture(model)
         let forgetting = try fixture.evaluator(keptBytes: 0)
         let keeping = try fixture.evaluator()
@@ -89,7 +89,7 @@ struct KeptPassTests {
                     for evaluator in [foreseeing, crowded] {
                         let scores = try evaluator.evaluate(
                             state: state, samples: samples, expansions: some,
-                            contenders: Array([0, 3].prefix(some.count / 2)))
+                            reuseHints: Array([0, 3].prefix(some.count / 2)), stage: state.count)
                         #expect(scores.map(Bits.init) == expected, "\(state) \(samples)")
                     }
                     _ = try keeping.evaluate(state: state, samples: samples, expansions: some)
@@ -100,7 +100,7 @@ struct KeptPassTests {
         #expect(foreseeing.computedSteps < keeping.computedSteps)
     }
 
-    /// The states of a beam, each with its contenders, twice in a row as levels of a search: sets that differ by a late edge
+    /// The states of a beam, each with hints, twice in a row as levels of a search: sets that differ by a late edge
     /// alone start from each other's passes.
     @Test(
         "of one expansion serve others that differ from it late, to the same bits",
@@ -128,7 +128,7 @@ struct KeptPassTests {
                     for evaluator in [keeping, crowded] {
                         let scores = try evaluator.evaluate(
                             state: state, samples: samples, expansions: edges,
-                            contenders: Array(edges.indices.prefix(3)))
+                            reuseHints: Array(edges.indices.prefix(3)), stage: state.count)
                         #expect(scores.map(Bits.init) == expected, "\(state) \(samples)")
                     }
                     let alone = try ownStates.evaluate(state: state, samples: samples, expansions: edges)

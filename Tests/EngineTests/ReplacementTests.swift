@@ -88,7 +88,7 @@ struct ReplacementTests {
                 var sum = try evaluator.sums(of: [value], state: .empty, samples: [0, 1, 2])[0]
                 sum += try evaluator.sums(of: [value], state: .empty, samples: [3, 4])[0]
                 #expect(sum.count == 5)
-                means[value] = try sum.mean
+                means[value] = try mean(of: sum)
             }
             let mask = Mask(edges.map { Unit($0, replacement: .mean) })
             let ours = try fixture.network.run(fixture.inputs, mask: mask, means: means)
@@ -117,7 +117,7 @@ struct ReplacementTests {
             means: Dictionary(
                 zip(
                     values,
-                    evaluator.sums(of: values, state: .empty, samples: [0, 1, 2, 3]).map { try $0.mean })
+                    evaluator.sums(of: values, state: .empty, samples: [0, 1, 2, 3]).map(mean(of:)))
             ) { first, _ in first })
         let units =
             edges.map { Unit($0, replacement: .mean) }
@@ -152,6 +152,10 @@ struct ReplacementTests {
             let expected = [1, 4, 2].reduce(0.0) { $0 + Double(all[$1 * row + place]) }
             #expect(abs(sum.sums[place] - expected) <= 1e-14 * max(1, abs(expected)))
         }
+    }
+
+    private func mean(of sum: ValueSum) throws -> NumpyArray {
+        try NumpyArray(shape: sum.shape, values: sum.sums.map { Float($0 / Double(sum.count)) })
     }
 
     // MARK: Written models

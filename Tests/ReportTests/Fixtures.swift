@@ -32,14 +32,14 @@ func state(
         cost: Cost(parameters: parameters, flops: flops), nonFiniteLosses: nonFinite)
 }
 
-func workCount(_ candidates: Int, _ done: Int, _ bruteForce: Int, _ clairvoyant: Int, _ tasks: Int)
+func workCount(_ candidates: Int, _ done: Int, _ bruteForce: Int, _ oracle: Int, _ tasks: Int)
     -> WorkCount
 {
     var work = WorkCount()
     work.candidates = candidates
     work.blockEvaluations = done
     work.bruteForceBlockEvaluations = bruteForce
-    work.clairvoyantBlockEvaluations = clairvoyant
+    work.oracleBlockEvaluations = oracle
     work.tasks = tasks
     return work
 }

@@ -63,7 +63,7 @@ struct ExactnessTests {
                     "seed \(seed), \(subject.oracle.kind), \(strategy), \(name)")
                 let work = result.totalWork
                 #expect(work.blockEvaluations <= work.bruteForceBlockEvaluations)
-                #expect(work.clairvoyantBlockEvaluations <= work.blockEvaluations)
+                #expect(work.oracleBlockEvaluations <= work.blockEvaluations)
                 if !bounds {
                     #expect(work.blockEvaluations == work.bruteForceBlockEvaluations, "seed \(seed), \(name)")
                 }

@@ -32,11 +32,11 @@ struct ParallelWorkTests {
                     time += runner.time
                     passes += runner.statePasses
                 }
-                let ratio = Double(sum.blockEvaluations) / Double(sum.clairvoyantBlockEvaluations)
+                let ratio = Double(sum.blockEvaluations) / Double(sum.oracleBlockEvaluations)
                 print(
                     "\(workers) workers, \(samples) samples, \(objective.rawValue), keep \(keep): "
                         + "\(sum.blockEvaluations) of \(sum.bruteForceBlockEvaluations) block evaluations, "
-                        + String(format: "%.3f times the clairvoyant's, ", ratio)
+                        + String(format: "%.3f times the oracle lower bound, ", ratio)
                         + String(format: "%d state passes, time %.0f passes", passes, time))
                 #expect(ratio <= most)
             }

@@ -59,7 +59,7 @@ struct RecordsTests {
         work.candidates = 18
         work.blockEvaluations = 71
         work.bruteForceBlockEvaluations = 576
-        work.clairvoyantBlockEvaluations = 60
+        work.oracleBlockEvaluations = 60
         work.tasks = 9
         let (early, late) = (Mask([Edge(node: 2, slot: 0)]), Mask([Edge(node: 9, slot: 1)]))
         let notes = try readBack(

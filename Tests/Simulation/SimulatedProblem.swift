@@ -77,7 +77,10 @@ public struct SimulatedProblem: Sendable {
         // Every run has the search; every other one the other sources that runs have before and beside it.
         guard seed.isMultiple(of: 2) else { return try await searched(on: runner) }
         let blocks = BlockList(naturalOrder: problem.division)
-        let statistics = try await runner.run(StatisticsSource(groups: [[0, 1], [2]], blocks: blocks))
+        // A part for each block, two parts at least, or one for each shard.
+        let elements = [6, 1 << 24, 1 << 26][Int(seed / 2 % 3)]
+        let statistics = try await runner.run(
+            StatisticsSource(groups: [[0, 1], [2]], blocks: blocks, elements: elements))
         var lines = statistics.totals().sorted { $0.key < $1.key }.map {
             "\($0.key) \($0.value.sums.map(\.bitPattern)) \($0.value.count)"
         }

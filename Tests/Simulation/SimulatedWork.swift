@@ -64,21 +64,26 @@ struct SimulatedStatistics: SimulatedKind {
         return item
     }
 
-    func shard(of key: WorkKey) -> Int? { item(key).block.shard }
+    func shard(of key: WorkKey) -> Int? { item(key).blocks[0].shard }
 
     func atoms(of key: WorkKey) -> [WorkAtom] {
         let item = item(key)
-        return [WorkAtom(key, "\(item.state) \(item.values) \(item.block.shard)/\(item.block.index)")]
+        return item.blocks.map { WorkAtom(key, "\(item.state) \(item.values) \($0.shard)/\($0.index)") }
     }
 
     func result(of key: WorkKey) -> [UInt8] {
         let item = item(key)
-        return StatisticsItem.result(
-            item.values.map { value in
-                // Losses of some mask will do as numbers: of very different sizes in every other problem.
-                let numbers = problem.scores(of: Mask([Edge(node: value, slot: 1)]), item.samples).losses
-                let sum = numbers.reduce(0.0) { $0 + ($1.isFinite ? Double($1) : 0) }
-                return PartialSum(shape: [1, 2], sums: [sum, -sum / 3], count: item.samples.count)
-            })
+        var sums: [ValueSum] = []
+        for samples in item.samples {
+            sums.add(item.values.map { self.sum(of: $0, over: samples) })
+        }
+        return StatisticsItem.result(sums)
+    }
+
+    /// Losses of some mask will do as numbers: of very different sizes in every other problem.
+    private func sum(of value: Int, over samples: [Int]) -> ValueSum {
+        let numbers = problem.scores(of: Mask([Edge(node: value, slot: 1)]), samples).losses
+        let sum = numbers.reduce(0.0) { $0 + ($1.isFinite ? Double($1) : 0) }
+        return ValueSum(shape: [1, 2], sums: [sum, -sum / 3], count: samples.count)
     }
 }

@@ -213,3 +213,12 @@ extension Evaluation {
         return yes.withRank(outputRank)
     }
 }
+
+extension NodeProto {
+    /// A node that adds two tensors.
+    static func addition(_ inputs: [String], output: String, name: String) -> NodeProto {
+        var node = NodeProto()
+        (node.opType, node.name, node.input, node.output) = ("Add", name, inputs, [output])
+        return node
+    }
+}

@@ -43,12 +43,10 @@ extension Graph {
             let result = node.output[0]
             let product = names("\(result)/product")
             proto.graph.node[layer.vertex].output[0] = product
-            var addition = NodeProto()
-            addition.opType = "Add"
-            addition.name = names("\(vertices[layer.vertex].name)/addition")
-            addition.input = [product, name]
-            addition.output = [result]
-            proto.graph.node.append(addition)
+            proto.graph.node.append(
+                .addition(
+                    [product, name], output: result,
+                    name: names("\(vertices[layer.vertex].name)/addition")))
         }
         return try Graph(ModelFile(unchecked: proto, name: model.path))
     }

@@ -17,10 +17,7 @@ struct ClassLayout {
     ///   - positions: labels per sample, which need a prediction each.
     /// - Throws: `EngineError` when the output has no classes, or another number of predictions.
     init(of output: Tensor, dimension: Int, positions: Int) throws {
-        guard output.rank >= 2 else {
-            throw EngineError.data(
-                "the output has shape \(output.shape): cross-entropy needs a dimension of classes")
-        }
+        try output.requireDimension(of: "classes", for: "cross-entropy")
         let samples = output.shape[0]
         classes = output.shape[dimension]
         let places = output.count / max(samples * classes, 1)

@@ -127,6 +127,15 @@ struct LossOutput {
 extension Tensor {
     /// 1 − x.
     fileprivate var complement: Tensor { get throws { try self * -1 + 1 } }
+
+    /// Checks that an output has a dimension beside that of the samples.
+    ///
+    /// - Parameter name: what lies along it.
+    /// - Throws: `EngineError` that says what the loss needs.
+    func requireDimension(of name: String, for loss: String) throws {
+        guard rank < 2 else { return }
+        throw EngineError.data("the output has shape \(shape): \(loss) needs a dimension of \(name)")
+    }
 }
 
 // MARK: The losses
@@ -264,10 +273,7 @@ struct Divergence: LossDefinition {
     /// As Σ p (exp t − 1 − t) with t = log q − log p: the same where p and q sum to 1, never negative term by term, and
     /// exact to second order where rounding leaves the sums a little off 1.
     func term(_ output: LossOutput, _ target: Tensor) throws -> Tensor {
-        guard output.tensor.rank >= 2 else {
-            throw EngineError.data(
-                "the output has shape \(output.tensor.shape): kl needs a dimension of classes")
-        }
+        try output.tensor.requireDimension(of: "classes", for: "kl")
         let base = try output.with(target).logProbabilities
         let other = try output.logProbabilities
         let probabilities = try exponential(.tensor(base))
@@ -304,10 +310,7 @@ struct Cosine: LossDefinition {
     /// As half the squared distance of the unit vectors, which keeps its digits near 0; 1 where one of the vectors is 0,
     /// and 0 where both are.
     func term(_ output: LossOutput, _ target: Tensor) throws -> Tensor {
-        guard output.tensor.rank >= 2 else {
-            throw EngineError.data(
-                "the output has shape \(output.tensor.shape): cosine needs a dimension of features")
-        }
+        try output.tensor.requireDimension(of: "features", for: "cosine")
         let dimension = output.classDimension
         func unit(_ tensor: Tensor) throws -> (vector: Tensor, square: Tensor) {
             let length = try (tensor * tensor).summed(over: [dimension], keeping: true)

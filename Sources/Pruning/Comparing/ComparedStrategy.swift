@@ -33,15 +33,15 @@ public enum ComparedStrategy: Sendable, Hashable, CustomStringConvertible {
     ///
     /// - Throws: `InputError` that names what is no strategy.
     public static func list(_ text: String) throws(InputError) -> [ComparedStrategy] {
-        var contenders: [ComparedStrategy] = []
+        var strategies: [ComparedStrategy] = []
         for name in text.split(separator: ",", omittingEmptySubsequences: false).map(String.init) {
-            guard let contender = ComparedStrategy(name) else {
+            guard let strategy = ComparedStrategy(name) else {
                 throw InputError(
                     "'\(name)' is no strategy: there are greedy, beam:K, exhaustive, random, "
                         + Criterion.allCases.filter { $0 != .random }.map(\.rawValue).joined(separator: ", "))
             }
-            if !contenders.contains(contender) { contenders.append(contender) }
+            if !strategies.contains(strategy) { strategies.append(strategy) }
         }
-        return contenders
+        return strategies
     }
 }

@@ -24,7 +24,7 @@ extension Comparison {
         let shared = SharedResults()
         let clock = ContinuousClock()
         let (runs, _) = try await backend.evaluate(workload, journal: shared) { runner in
-            if let source = workload.statistics(for: problem.candidates.units) {
+            if let source = try workload.statistics(for: problem.candidates.units) {
                 workload.use(workload.means(from: try await runner.run(source).totals()))
                 problem = SearchProblem(
                     graph: problem.graph, candidates: problem.candidates, costs: workload.costs,
@@ -61,7 +61,7 @@ extension Comparison {
         return runs
     }
 
-    /// The searches that the contenders stand for.
+    /// The searches that the compared strategies stand for.
     static func strategies(
         _ options: CompareOptions, _ workload: Workload, _ candidates: Candidates,
         _ interruption: Interruption, observer: any PruneObserver
@@ -69,8 +69,8 @@ extension Comparison {
         var strategies: [Strategy] = []
         var warnings: [String] = []
         let edges = candidates.representatives
-        for contender in options.contenders {
-            switch contender {
+        for compared in options.strategies {
+            switch compared {
             case .search(let strategy): strategies.append(strategy)
             case .randomSeeds: strategies += (0..<options.seeds).map { .random(seed: UInt64($0)) }
             case .oneShot(let criterion):

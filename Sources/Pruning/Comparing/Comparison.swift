@@ -17,9 +17,9 @@ public struct CompareOptions: Sendable {
     public var candidates: CandidateSelection
     /// What kinds of units those are, and what they read instead.
     public var units = UnitSelection()
-    /// Who competes, in the order of the report.
-    public var contenders: [ComparedStrategy]
-    /// Objective and stops; the strategy is each contender's.
+    /// What is compared, in the order of the report.
+    public var strategies: [ComparedStrategy]
+    /// Objective and stops; the strategy is set for each search.
     public var search: SearchSettings
     /// How many seeds the random baseline takes.
     public var seeds: Int
@@ -33,14 +33,14 @@ public struct CompareOptions: Sendable {
     /// Options as the command line gives them.
     public init(
         model: String, measurement: MeasurementOptions, validation: String?, candidates: CandidateSelection,
-        contenders: [ComparedStrategy], search: SearchSettings, seeds: Int, workers: Int,
+        strategies: [ComparedStrategy], search: SearchSettings, seeds: Int, workers: Int,
         remote: RemoteWorkers? = nil, logger: Logger
     ) {
         self.model = model
         self.measurement = measurement
         self.validation = validation
         self.candidates = candidates
-        self.contenders = contenders
+        self.strategies = strategies
         self.search = search
         self.seeds = seeds
         self.workers = workers

@@ -16,6 +16,8 @@ public struct FitSamples: Sendable {
     public let origin: String
     /// Samples of the selection data that were set apart for them.
     let excluded: Set<Int>
+    /// What tells them from others.
+    private let hashes: [ContentID]
     /// What is worth a line.
     let notes: [String]
 
@@ -52,12 +54,13 @@ public struct FitSamples: Sendable {
             chosen = FitHash.drawn(min(limit, source.samples), of: source.samples)
             excluded = []
             origin = name
-            let shared = try FitSamples.overlap(source, chosen, dataset)
+            hashes = try FitSamples.hashes(of: source, chosen)
+            let shared = try FitSamples.hashes(of: dataset, Array(0..<dataset.samples)).count(
+                where: Set(hashes).contains)
             notes =
                 shared > 0
                 ? [
-                    "warning: \(shared) of \(chosen.count) samples that layers are fitted on are also among those that "
-                        + "the loss is measured on"
+                    "warning: layers are fitted on \(shared) samples that are also among those that the loss is measured on"
                 ] : []
         } else {
             guard (fixed ?? 1) == 1, dataset.samples >= 2 else {
@@ -71,6 +74,7 @@ public struct FitSamples: Sendable {
             source = dataset
             chosen = FitHash.drawn(min(limit, dataset.samples / 2), of: dataset.samples)
             excluded = Set(chosen)
+            hashes = try FitSamples.hashes(of: source, chosen)
             origin = "\(chosen.count) of the \(dataset.samples) samples of \(data), set apart"
             notes = []
         }
@@ -85,16 +89,26 @@ public struct FitSamples: Sendable {
         content = ContentHash.content(of: bytes)
     }
 
-    /// How many of some samples are also among those of other data.
-    private static func overlap(_ source: Dataset, _ samples: [Int], _ other: Dataset) throws -> Int {
-        func rows(_ dataset: Dataset, _ samples: [Int]) throws -> [[UInt8]] {
-            try samples.map { sample in
-                try dataset.inputNames.filter { dataset.inputAxes[$0] != -1 }.flatMap {
-                    try dataset.gather([sample], from: $0).bytes
-                }
-            }
+    /// The samples as a run kept them.
+    ///
+    /// - Parameter bytes: those of an `.npz` file with an array for each model input.
+    init(kept bytes: [UInt8]) {
+        self.bytes = bytes
+        content = ContentHash.content(of: bytes)
+        (samples, origin, excluded, hashes, notes) = (0, "", [], [], [])
+    }
+
+    /// How many samples of other data are among these.
+    func count(in dataset: Dataset) throws -> Int {
+        let own = Set(hashes)
+        return try FitSamples.hashes(of: dataset, Array(0..<dataset.samples)).count(where: own.contains)
+    }
+
+    /// What tells samples apart: a hash of all that is a sample's own.
+    private static func hashes(of dataset: Dataset, _ samples: [Int]) throws -> [ContentID] {
+        let names = dataset.inputNames.filter { dataset.inputAxes[$0] != -1 }
+        return try samples.map { sample in
+            ContentHash.content(of: try names.flatMap { try dataset.gather([sample], from: $0).bytes })
         }
-        let known = Set(try rows(other, Array(0..<other.samples)).map { ContentHash.content(of: $0) })
-        return try rows(source, samples).count { known.contains(ContentHash.content(of: $0)) }
     }
 }

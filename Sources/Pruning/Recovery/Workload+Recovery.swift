@@ -6,6 +6,17 @@ extension Workload {
     /// What is measured of a mask: with the weights that the recovery makes.
     public func variant(_ mask: Mask) -> Variant { Variant(mask, recovery: options.recovery.recovery) }
 
+    /// Takes a recovery into use that is fitted on these samples, which are none of the workload's own.
+    mutating func recover(by recovery: Recovery, on samples: FitSamples?) {
+        guard let samples, !recovery.isNone else { return }
+        options.recovery.recovery = recovery
+        fit = samples
+        costs = CostModel(
+            graph: graph, shapes: valueShapes,
+            samples: min(graph.fixedSamples(dataset) ?? 1, dataset.samples),
+            addsBiases: recovery.rungs.contains(.leastSquares))
+    }
+
     /// The workload of the model with the weights that a mask's recovery makes; itself where it changes nothing.
     ///
     /// - Throws: `EngineError` that names the node that failed.

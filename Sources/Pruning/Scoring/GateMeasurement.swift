@@ -83,7 +83,8 @@ struct GateMeasurement {
     ) throws {
         guard !gaps.isEmpty else { return }
         let scores = try evaluator.evaluate(
-            state: state, samples: samples, expansions: [nil] + gaps.map { Unit($0.edge) })
+            state: state, samples: samples, expansions: [nil] + gaps.map { Unit($0.edge) },
+            reuseHints: [], stage: state.count)
         for (gap, pruned) in zip(gaps, scores.dropFirst()) {
             guard let position = edges.firstIndex(of: gap.edge) else { continue }
             let slopes = zip(scores[0].losses, pruned.losses).map { Double($0) - Double($1) }
