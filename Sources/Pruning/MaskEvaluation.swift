@@ -85,11 +85,7 @@ public struct MaskEvaluation: Encodable, Sendable {
         let masks = [Mask.empty] + checked.compactMap { try? $0.get() }
         let journal = SharedResults()
         let (source, _) = try await backend.evaluate(workload, journal: journal) { runner in
-            var means: ContentID?
-            if let statistics = try workload.statistics(for: masks.flatMap(\.units)) {
-                workload.use(workload.means(from: try await runner.run(statistics).totals()))
-                means = try await runner.provide(workload.meansTable)
-            }
+            let means = try await workload.measureMeans(for: masks.flatMap(\.units), on: runner)
             return try await runner.run(MaskListSource(masks, division: workload.division, means: means))
         }
         guard let unpruned = source.state(ofMask: 0, cost: workload.costs.cost(of: .empty)) else {

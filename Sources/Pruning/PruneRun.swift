@@ -211,13 +211,12 @@ public final class PruneRun {
 
     /// Measures the means that candidates read, if any do, and gives them to whoever computes.
     private func measureMeans(on runner: any WorkRunner) async throws {
-        guard let source = try workload.statistics(for: problem.candidates.units) else { return }
-        workload.use(workload.means(from: try await runner.run(source).totals()))
+        guard let means = try await workload.measureMeans(for: problem.candidates.units, on: runner) else {
+            return
+        }
+        problem.means = means
+        problem.costs = workload.costs
         heldOut?.use(workload.means)
-        problem = SearchProblem(
-            graph: problem.graph, candidates: problem.candidates, costs: workload.costs,
-            division: problem.division, countedLabels: problem.countedLabels)
-        problem.means = try await runner.provide(workload.meansTable)
     }
 
     /// Gives the samples that layers are fitted on to whoever computes, and keeps them with the run: any state's model can be

@@ -19,21 +19,27 @@ extension Workload {
         costs = CostModel(costs, means: means)
     }
 
-    /// The means' bytes as workers are given them.
-    var meansTable: [UInt8] { MeansTable.encode(means) }
-
     /// The means that `masks` need of the unpruned model, measured in this process.
     ///
     /// - Throws: `EngineError` that names the node that failed; `InputError` that names a value that is too large.
     public mutating func measureMeans(for masks: [Mask]) async throws {
-        guard let source = try statistics(for: masks.flatMap(\.units)) else { return }
-        use(means(from: try await runner().run(source).totals()))
+        _ = try await measureMeans(for: masks.flatMap(\.units), on: runner())
+    }
+
+    /// Measures the means that `units` read, takes them into use, and gives them to whoever computes.
+    ///
+    /// - Returns: the table that items name; `nil` where no means are read.
+    /// - Throws: what the runner throws; `InputError` that names a value that is too large.
+    mutating func measureMeans(for units: [Unit], on runner: any WorkRunner) async throws -> ContentID? {
+        guard let source = try statistics(for: units) else { return nil }
+        use(means(from: try await runner.run(source).totals()))
+        return try await runner.provide(MeansTable.encode(means))
     }
 
     /// The work whose outcome is the means that `units` need; `nil` where they need none.
     ///
     /// - Throws: `InputError` that names a value whose sum is larger than any result may be.
-    func statistics(for units: [Unit]) throws(InputError) -> StatisticsSource? {
+    private func statistics(for units: [Unit]) throws(InputError) -> StatisticsSource? {
         let values = values(readBy: units)
         guard !values.isEmpty else { return nil }
         var groups: [[Int]] = []

@@ -137,7 +137,7 @@ public struct Workload {
     public func evaluator() throws -> Evaluator {
         let evaluator = try Evaluator(network, dataset: dataset, loss: loss, keptBytes: memory.kept)
         if !means.means.isEmpty {
-            try evaluator.useMeans(named: ContentHash.content(of: meansTable).sha256) { means }
+            try evaluator.useMeans(named: ContentHash.content(of: MeansTable.encode(means)).sha256) { means }
         }
         if let fit {
             try evaluator.useFitData(named: fit.content.sha256) { try evaluator.fitData(encoded: fit.bytes) }

@@ -9,7 +9,7 @@ public struct SearchProblem: Sendable {
     /// What may be removed.
     public let candidates: Candidates
     /// What each mask costs.
-    public let costs: CostModel
+    public var costs: CostModel
     /// The samples, in shards and blocks.
     public let division: SampleDivision
     /// The table of means that removed slots may read; `nil` for none.

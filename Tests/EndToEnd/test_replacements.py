@@ -6,7 +6,7 @@ import json
 import numpy as np
 import onnx
 import onnxruntime
-from onnx import numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from losses import per_sample
 from masked import load_data, outputs
@@ -146,6 +146,26 @@ def test_a_layer_that_changes_the_shape_cannot_be_bypassed():
         "evaluate", path, "--data", archive, "--samples", SAMPLES, "--remove", f"layer@{other}:0=bypass")
     assert answer.code == 65
     assert f"layer@{other}:0=bypass cannot be removed" in answer.errors and "shape" in answer.errors
+
+
+def test_a_value_too_large_for_a_mean_is_refused_by_name():
+    # 2510² = 6,300,100 elements; a result of 48 MB holds sums of 6,291,456.
+    size = 2510
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "row"], ["wide"]), helper.make_node("Relu", ["wide"], ["high"]),
+         helper.make_node("Add", ["high", "wide"], ["sum"]),
+         helper.make_node("ReduceMean", ["sum"], ["y"], axes=[1, 2], keepdims=0)],
+        "large", [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", size, 1])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N"])],
+        [numpy_helper.from_array(np.ones((1, size), np.float32), "row")])
+    with scratch() as folder:
+        onnx.save(
+            helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), folder / "m.onnx")
+        np.savez(folder / "d.npz", x=np.ones((2, size, 1), np.float32))
+        answer = espalier(
+            "evaluate", folder / "m.onnx", "--data", folder / "d.npz", "--loss", "self-mse", "--remove", "1:0=mean")
+        assert answer.code == 65, answer.errors
+        assert "'wide' has 6300100 elements" in answer.errors, answer.errors
 
 
 def test_searches_over_layers_and_means_are_the_same_for_any_number_of_workers():

@@ -24,13 +24,8 @@ extension Comparison {
         let shared = SharedResults()
         let clock = ContinuousClock()
         let (runs, _) = try await backend.evaluate(workload, journal: shared) { runner in
-            if let source = try workload.statistics(for: problem.candidates.units) {
-                workload.use(workload.means(from: try await runner.run(source).totals()))
-                problem = SearchProblem(
-                    graph: problem.graph, candidates: problem.candidates, costs: workload.costs,
-                    division: problem.division, countedLabels: problem.countedLabels)
-                problem.means = try await runner.provide(workload.meansTable)
-            }
+            problem.means = try await workload.measureMeans(for: problem.candidates.units, on: runner)
+            problem.costs = workload.costs
             let isAlive = try workload.vetting()
             var runs: [Run] = []
             for (number, strategy) in strategies.enumerated() {
