@@ -47,6 +47,9 @@ struct Activations {
     /// The tensors that are held here, those of other activations and the model's constants not counted.
     var tensors: [Tensor] { values.compactMap(\.self) }
 
+    /// The values that are held here.
+    var heldValues: [Int] { values.indices.filter { values[$0] != nil } }
+
     /// The activations for their own sake: what was computed here, and what is the same as in those that they started from.
     func detached(keeping kept: (Int) -> Bool) -> Activations {
         var activations = self

@@ -17,8 +17,20 @@ struct FitLane {
     /// The vertices of linear layers that were.
     var refitted: Set<Int> = []
 
-    /// The bytes of the values that are held.
-    var byteCount: Int { blocks.reduce(0) { $0 + $1.tensors.reduce(0) { $0 + $1.byteCount } } }
+    /// The bytes of the values that are held, refitted parameters left out.
+    var byteCount: Int {
+        blocks.reduce(0) { sum, block in
+            block.heldValues.reduce(sum) { sum, value in
+                changed[value] == nil ? sum + (block[value]?.byteCount ?? 0) : sum
+            }
+        }
+    }
+
+    /// How many values a block holds besides the model's inputs and refitted parameters.
+    var liveValues: Int {
+        let inputs = Set(blocks[0].model.graph.inputs.map(\.value))
+        return blocks[0].heldValues.count { changed[$0] == nil && !inputs.contains($0) }
+    }
 
     /// Gives all blocks other numbers for a parameter.
     mutating func replace(_ parameter: Int, by tensor: Tensor) {

@@ -14,7 +14,9 @@ final class Refitter {
     private let unpruned: UnprunedRows
     private let recovery: Recovery
     private let elementTypes: [Int: StorageType]
-    /// The lane of the last state whose expansions were fitted, where it was left standing on the way.
+    /// The unpruned model's lane, where it was left standing on the way, from its start on.
+    private var unprunedLanes: [FitLane] = []
+    /// The same of the last state whose expansions were fitted.
     private var trunk: (mask: Mask, lanes: [FitLane])?
     /// The bytes that standing lanes may hold.
     private let budget: Int
@@ -34,7 +36,7 @@ final class Refitter {
             })
         let lane = FitLane(
             blocks: zip(models, inputs).map { Activations($0, inputs: $1, means: means) })
-        trunk = (.empty, try standing(lane, FitSchedule(.empty, models), collecting: true))
+        unprunedLanes = try standing(lane, FitSchedule(.empty, models), collecting: true)
     }
 
     /// The weights of a mask.
@@ -42,7 +44,7 @@ final class Refitter {
     /// - Parameter state: the mask that it is an expansion of: what both have in common is fitted once.
     /// - Throws: `EngineError` that names the node that failed.
     func refit(_ mask: Mask, from state: Mask? = nil) throws -> Refit {
-        if let state, trunk?.mask != state {
+        if let state, !state.isEmpty, trunk?.mask != state {
             let schedule = FitSchedule(state, models)
             trunk = (state, try standing(start(of: schedule), schedule, collecting: false))
         }
@@ -57,33 +59,39 @@ final class Refitter {
 
     // MARK: Lanes
 
-    /// Runs a lane to its end and gives copies of it on the way, where one value is all that goes on from there.
+    /// Runs a lane to its end and gives copies of it on the way, where one value is all that goes on from there. Where they hold
+    /// too much, every other one goes.
     private func standing(_ start: FitLane, _ schedule: FitSchedule, collecting: Bool) throws -> [FitLane] {
         var lane = start
-        var kept = [start]
-        var bytes = start.byteCount
+        var kept = [(lane: start, bytes: 0)]
+        var stride = 1
+        var passed = 0
         try advance(&lane, schedule, collecting: collecting) { lane in
-            let model = self.models[0]
-            guard lane.blocks[0].tensors.count - lane.changed.count <= 1 + model.graph.inputs.count else {
-                return
+            guard lane.liveValues <= 1 else { return }
+            passed += 1
+            guard passed % stride == 0 else { return }
+            kept.append((lane, lane.byteCount))
+            while kept.count > 2, kept.reduce(0, { $0 + $1.bytes }) > self.budget / 2 {
+                kept = kept.enumerated().filter { $0.offset % 2 == 0 }.map(\.element)
+                stride *= 2
             }
-            let own = lane.byteCount
-            guard bytes + own <= self.budget else { return }
-            bytes += own
-            kept.append(lane)
         }
-        return kept
+        return kept.map(\.lane)
     }
 
-    /// The lane that has gone furthest of those that a mask's goes along with.
+    /// The lane that has gone furthest of those that a mask's goes along with. The unpruned one's start is always among them.
     private func start(of schedule: FitSchedule) -> FitLane {
-        guard let trunk else { preconditionFailure("the unpruned lane is always there") }
-        let first = firstDifference(schedule.cuts, Cuts(trunk.mask, in: network.graph))
-        let lane = trunk.lanes.last { lane in
-            lane.next <= first
-                && schedule.reads(from: lane.next, in: models[0]).allSatisfy { lane.has($0) }
+        let lanes = [(mask: Mask.empty, lanes: unprunedLanes)] + (trunk.map { [$0] } ?? [])
+        var best = unprunedLanes[0]
+        for (mask, lanes) in lanes {
+            let first = firstDifference(schedule.cuts, Cuts(mask, in: network.graph))
+            let lane = lanes.last { lane in
+                lane.next <= first
+                    && schedule.reads(from: lane.next, in: models[0]).allSatisfy { lane.has($0) }
+            }
+            if let lane, lane.next > best.next { best = lane }
         }
-        return lane ?? trunk.lanes[0]
+        return best
     }
 
     /// The first step whose layer is fitted, or computed, in another way under other cuts.
