@@ -82,25 +82,33 @@ public struct MaskEvaluation: Encodable, Sendable {
                 return mask
             }
         }
-        let masks = [Mask.empty] + checked.compactMap { try? $0.get() }
+        let masks = checked.compactMap { try? $0.get() }
+        let isRecovered = workload.fit != nil
+        let variants =
+            [workload.variant(.empty)]
+            + masks.flatMap { isRecovered ? [start.variant($0), Variant($0)] : [start.variant($0)] }
         let journal = SharedResults()
         let (source, _) = try await backend.evaluate(workload, journal: journal) { runner in
             let means = try await workload.measureMeans(for: masks.flatMap(\.units), on: runner)
-            return try await runner.run(MaskListSource(masks, division: workload.division, means: means))
+            var fitData: ContentID?
+            if let fit = workload.fit { fitData = try await runner.provide(fit.bytes) }
+            return try await runner.run(
+                MaskListSource(variants, division: workload.division, means: means, fitData: fitData))
         }
-        guard let unpruned = source.state(ofMask: 0, cost: workload.costs.cost(of: .empty)) else {
-            throw SearchError.baseNotMeasured
+        func measured(_ variant: Variant) throws -> State {
+            let cost = workload.costs.cost(of: variant.mask)
+            guard let state = source.state(of: variant, cost: cost) else { throw SearchError.baseNotMeasured }
+            return state
         }
-        var next = 0
+        let unpruned = try measured(variants[0])
         return try zip(list.lines, checked).enumerated().map { index, entry in
             let (line, checked) = entry
             do {
                 let mask = try checked.get()
-                next += 1
-                guard let state = source.state(ofMask: next, cost: workload.costs.cost(of: mask)) else {
-                    throw SearchError.baseNotMeasured
-                }
-                let evaluation = Evaluation(of: state, comparedWith: unpruned, in: workload)
+                let evaluation = Evaluation(
+                    of: try measured(workload.variant(mask)),
+                    atCut: isRecovered && !mask.isEmpty ? try measured(Variant(mask)) : nil,
+                    comparedWith: unpruned, in: workload)
                 if let folder {
                     try workload.writePruned(mask, measured: evaluation, to: "\(folder)/\(index).onnx")
                 }

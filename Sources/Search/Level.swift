@@ -16,6 +16,13 @@ public struct FrontierState: Sendable {
         subtotals = [Double](repeating: 0, count: blocks.ids.count)
     }
 
+    /// A state of which no losses are known, whose expansions are measured on blocks.
+    public init(unmeasured variant: Variant, like blocks: BlockList) {
+        self.variant = variant
+        self.blocks = blocks
+        subtotals = [Double](repeating: 0, count: blocks.ids.count)
+    }
+
     /// A measured state, whose expansions are measured on `blocks`.
     ///
     /// - Parameter variant: what is expanded in its place, whose losses are about the same.

@@ -2,14 +2,17 @@ public import ComputationGraph
 internal import Datasets
 public import Work
 
-/// The exact losses of many masks: an item is one of them on a block.
+/// The exact losses of many masks, each with its recovery: an item is one of them on a block.
 ///
 /// Every mask's loss is the sum over blocks in the data's own order, as if it had been measured alone.
 public struct MaskListSource: WorkSource {
-    private let masks: [Mask]
-    /// The first place of each mask in the list.
-    private let places: [Mask: Int]
+    private let variants: [Variant]
+    /// The first place of each variant in the list.
+    private let places: [Variant: Int]
     private let means: ContentID?
+    private let fitData: ContentID?
+    /// By piece: blocks of a variant that is refitted go to whoever has refitted it, others to whoever knows the block.
+    private let localities: [UInt64]
     private let division: SampleDivision
     private let blocks: BlockList
     /// A row for each mask.
@@ -24,18 +27,27 @@ public struct MaskListSource: WorkSource {
     /// `losses`.
     public var kind: WorkKind { LossItem.kind }
 
-    /// - Parameter means: the table of means that removed slots may read.
-    public init(_ masks: [Mask], division: SampleDivision, means: ContentID? = nil) {
-        self.masks = masks
-        places = Dictionary(zip(masks, masks.indices)) { first, _ in first }
+    /// - Parameters:
+    ///   - means: the table of means that removed slots may read.
+    ///   - fitData: the data that recoveries fit on.
+    public init(
+        _ variants: [Variant], division: SampleDivision, means: ContentID? = nil, fitData: ContentID? = nil
+    ) {
+        self.variants = variants
+        places = Dictionary(zip(variants, variants.indices)) { first, _ in first }
         self.means = means
+        self.fitData = fitData
         self.division = division
         blocks = BlockList(naturalOrder: division)
-        grid = PieceGrid(rows: masks.count, blocks: blocks.ids)
+        grid = PieceGrid(rows: variants.count, blocks: blocks.ids)
+        localities = variants.flatMap { [blocks] variant in
+            let isRefitted = fitData != nil && !variant.recovery.isNone && !variant.mask.isEmpty
+            return blocks.ids.map { isRefitted ? variant.locality(inShard: $0.shard) : $0.locality }
+        }
         scores = [SampleScores?](repeating: nil, count: grid.progress.total)
         let own = blocks.ids.count
-        missing = masks.map { _ in own }
-        subtotals = masks.map { _ in CanonicalSum(count: own) }
+        missing = variants.map { _ in own }
+        subtotals = variants.map { _ in CanonicalSum(count: own) }
     }
 
     /// Whether all losses are known.
@@ -45,11 +57,11 @@ public struct MaskListSource: WorkSource {
     /// A mask on a block: at most a pass.
     public var smallestCost: WorkCost { WorkCost(scale: "losses", amount: 2) }
 
-    /// What a mask comes to; `nil` until all of its blocks are known.
+    /// What a variant of the list comes to; `nil` until all of its blocks are known.
     ///
     /// - Parameter cost: what the mask costs.
-    public func state(ofMask index: Int, cost: Cost) -> State? {
-        guard missing[index] == 0 else { return nil }
+    public func state(of variant: Variant, cost: Cost) -> State? {
+        guard let index = places[variant], missing[index] == 0 else { return nil }
         var losses = [Float](repeating: 0, count: division.sharding.samples)
         var correct: Int?
         for (place, samples) in blocks.samples.enumerated() {
@@ -59,7 +71,7 @@ public struct MaskListSource: WorkSource {
         }
         let loss = subtotals[index].total / division.totalWeight
         return State(
-            variant: Variant(masks[index]), unit: nil, loss: loss,
+            variant: variant, unit: nil, loss: loss,
             objective: Objective.signed.value(loss: loss, base: 0), correct: correct, sampleLosses: losses,
             cost: cost)
     }
@@ -67,19 +79,26 @@ public struct MaskListSource: WorkSource {
     private func item(_ piece: Int) -> WorkItem {
         let (index, place) = grid.position(of: piece)
         let block = blocks.ids[place]
+        let fitData = fitData(of: variants[index])
         let payload = LossItem(
-            state: Variant(masks[index]), means: means, block: block, samples: blocks.samples[place],
-            units: [nil]
+            state: variants[index], means: means, fitData: fitData, block: block,
+            samples: blocks.samples[place], units: [nil]
         ).payload
         return WorkItem(
             key: WorkKey(kind: kind, stage: stage, payload: payload), shard: block.shard,
-            contents: means.map { [$0] } ?? [],
-            locality: block.locality, cost: smallestCost, pieces: [piece])
+            contents: [means, fitData].compactMap { $0 }, locality: localities[piece],
+            cost: fitData == nil ? smallestCost : WorkCost(scale: "recovery", amount: 1), pieces: [piece])
+    }
+
+    /// What a variant is fitted on; `nil` for one that is not.
+    private func fitData(of variant: Variant) -> ContentID? {
+        variant.recovery.isNone || variant.mask.isEmpty ? nil : fitData
     }
 
     /// The next mask on a block, in the order of the list.
     public mutating func next(for worker: WorkerView) -> WorkItem? {
-        grid.next(for: worker).map { item($0) }
+        let localities = localities
+        return grid.next(for: worker) { localities[$0] }.map { item($0) }
     }
 
     /// Checks the shape of a block's scores.
@@ -113,7 +132,7 @@ public struct MaskListSource: WorkSource {
             blocks.samples[place] == given.samples
         else { return .none }
         for (variant, score) in zip(given.variants, all) {
-            guard variant == Variant(variant.mask), let index = places[variant.mask] else { continue }
+            guard let index = places[variant], given.fitData == fitData(of: variant) else { continue }
             return .part(
                 item(grid.piece(row: index, place: place)), result: LossItem.result([score]))
         }
@@ -130,6 +149,6 @@ public struct MaskListSource: WorkSource {
     public func describe(_ item: WorkItem, pieces: [Int]) -> String {
         let (index, place) = grid.position(of: item.pieces[0])
         let block = blocks.ids[place]
-        return "block \(block.index) of shard \(block.shard), mask \(masks[index]),"
+        return "block \(block.index) of shard \(block.shard), mask \(variants[index]),"
     }
 }

@@ -14,6 +14,9 @@ struct CompareCommand: AsyncParsableCommand {
             Strategies: greedy, beam:K, exhaustive, random (with several seeds) or random:SEED, and the criteria of \
             'espalier score', which rank all edges once and remove them in that order. All share one set of workers \
             and every result that two of them need. With --validation every step is measured on held-out data too.
+
+            With --recover every step is measured after the recovery, greedy-at-cut chooses before it, and a table tells \
+            how well each criterion, and the loss at the cut, order what the recovery makes of removals.
             """)
 
     @OptionGroup var workload: WorkloadArguments
@@ -24,6 +27,7 @@ struct CompareCommand: AsyncParsableCommand {
     @Option(name: .long, help: ArgumentHelp("Seeds of the random baseline.", valueName: "N"))
     var seeds = 3
     @OptionGroup var search: SearchOptions
+    @OptionGroup(title: "Recovery") var recovery: RecoveryArguments
     @OptionGroup var team: BackendOptions
     @Option(name: .long, help: ArgumentHelp("Write the table as comma-separated values.", valueName: "file"))
     var csv: String?
@@ -45,16 +49,19 @@ struct CompareCommand: AsyncParsableCommand {
         try await reporting {
             try json.checkWritable()
             for path in [report, csv] { if let path { try OutputFile.checkWritable(path) } }
+            var measurement = try workload.measurement(workers: team.sharingWorkers)
+            measurement.recovery = recovery.options
             var options = CompareOptions(
-                model: workload.model, measurement: try workload.measurement(workers: team.sharingWorkers),
+                model: workload.model, measurement: measurement,
                 validation: validation,
                 candidates: search.selection, strategies: try ComparedStrategy.list(strategies),
                 search: SearchSettings(
                     objective: search.objective, steps: search.steps, until: search.until,
-                    per: search.pricedQuantity),
+                    per: search.pricedQuantity, recovery: recovery.options.recovery),
                 seeds: seeds, workers: team.localWorkers, remote: try team.cluster.remote(),
                 logger: log.logger("espalier"))
             options.units = search.unitSelection
+            options.units.replacement = recovery.replacement(options.units.replacement)
             let comparison = try await Comparison(
                 options, interruption: Leaving.interruption(), observer: ProgressDisplay())
             if let path = json.path { try JSONOutput.write(comparison, to: path) }

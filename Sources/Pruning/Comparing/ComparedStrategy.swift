@@ -6,11 +6,18 @@ public enum ComparedStrategy: Sendable, Hashable, CustomStringConvertible {
     case oneShot(Criterion)
     /// The random strategy with every seed that the comparison takes.
     case randomSeeds
+    /// Greedy by the loss before the recovery; what it chose is then measured after it.
+    case greedyAtCut
 
-    /// Reads `greedy`, `beam:K`, `exhaustive`, `random`, `random:SEED`, or the name of a criterion.
+    /// The name of `greedyAtCut`.
+    static let greedyAtCutName = "greedy-at-cut"
+
+    /// Reads `greedy`, `greedy-at-cut`, `beam:K`, `exhaustive`, `random`, `random:SEED`, or the name of a criterion.
     public init?(_ text: String) {
         if text == "random" {
             self = .randomSeeds
+        } else if text == ComparedStrategy.greedyAtCutName {
+            self = .greedyAtCut
         } else if let strategy = Strategy(text) {
             self = .search(strategy)
         } else if let criterion = Criterion(rawValue: text) {
@@ -26,6 +33,7 @@ public enum ComparedStrategy: Sendable, Hashable, CustomStringConvertible {
         case .search(let strategy): strategy.description
         case .oneShot(let criterion): criterion.rawValue
         case .randomSeeds: "random"
+        case .greedyAtCut: ComparedStrategy.greedyAtCutName
         }
     }
 
@@ -37,7 +45,7 @@ public enum ComparedStrategy: Sendable, Hashable, CustomStringConvertible {
         for name in text.split(separator: ",", omittingEmptySubsequences: false).map(String.init) {
             guard let strategy = ComparedStrategy(name) else {
                 throw InputError(
-                    "'\(name)' is no strategy: there are greedy, beam:K, exhaustive, random, "
+                    "'\(name)' is no strategy: there are greedy, greedy-at-cut, beam:K, exhaustive, random, "
                         + Criterion.allCases.filter { $0 != .random }.map(\.rawValue).joined(separator: ", "))
             }
             if !strategies.contains(strategy) { strategies.append(strategy) }

@@ -18,25 +18,41 @@ extension Comparison {
 
     /// Searches with one strategy after the other, on the same workers and with the same results.
     static func search(
-        _ strategies: [Strategy], _ problem: inout SearchProblem, _ workload: inout Workload,
-        _ settings: SearchSettings, _ backend: EvaluationBackend, _ board: StatusBoard
-    ) async throws -> [Run] {
+        _ strategies: [ComparedSearch], _ problem: inout SearchProblem, _ workload: inout Workload,
+        _ settings: SearchSettings, _ backend: EvaluationBackend, _ board: StatusBoard,
+        criteria: [Criterion], _ interruption: Interruption
+    ) async throws -> (runs: [Run], agreements: [Agreement]) {
+        let original = settings
         let shared = SharedResults()
         let clock = ContinuousClock()
-        let (runs, _) = try await backend.evaluate(workload, journal: shared) { runner in
+        let (results, _) = try await backend.evaluate(workload, journal: shared) { runner in
             problem.means = try await workload.measureMeans(for: problem.candidates.units, on: runner)
             problem.costs = workload.costs
+            if let fit = workload.fit { problem.fitData = try await runner.provide(fit.bytes) }
             let isAlive = try workload.vetting()
             var runs: [Run] = []
-            for (number, strategy) in strategies.enumerated() {
-                board.note("== \(strategy) (\(number + 1) of \(strategies.count))")
+            for (number, compared) in strategies.enumerated() {
+                board.note("== \(compared) (\(number + 1) of \(strategies.count))")
                 var settings = settings
-                settings.strategy = strategy
+                switch compared {
+                case .plain(let strategy): settings.strategy = strategy
+                case .greedyAtCut:
+                    settings.strategy = .greedy
+                    settings.recovery = nil
+                    let path = try await Search(
+                        problem, settings: settings, runner: runner, shared: shared, isAlive: isAlive
+                    ).run().path
+                    settings.strategy = .ranked(
+                        name: ComparedStrategy.greedyAtCutName, units: path.compactMap(\.unit))
+                    settings.recovery = original.recovery
+                    settings.steps = path.count
+                }
+                let strategy = settings.strategy
                 board.record(
                     .began(
                         RunSetup(
                             settings: settings, loss: workload.loss.name, division: workload.division,
-                            countedLabels: workload.countedLabels)))
+                            countedLabels: workload.countedLabels, fitData: workload.fit?.origin)))
                 let before = shared.evaluations
                 let start = clock.now
                 let result = try await Search(
@@ -51,23 +67,44 @@ extension Comparison {
                         strategy: strategy, result: result, newBlockEvaluations: shared.evaluations - before,
                         seconds: (clock.now - start) / .seconds(1)))
             }
-            return runs
+            guard settings.recovery != nil, let first = runs.first else { return (runs, [Agreement]()) }
+            board.note("== criteria against the exact loss after the recovery")
+            return (
+                runs,
+                try await agreements(
+                    along: first.result.path, from: first.result.base, problem, workload, criteria: criteria,
+                    settings: settings, runner, interruption)
+            )
         }
-        return runs
+        return results
+    }
+
+    /// What is searched with: a strategy, or one that another search gives.
+    enum ComparedSearch: CustomStringConvertible {
+        case plain(Strategy)
+        case greedyAtCut
+
+        var description: String {
+            switch self {
+            case .plain(let strategy): strategy.description
+            case .greedyAtCut: ComparedStrategy.greedyAtCutName
+            }
+        }
     }
 
     /// The searches that the compared strategies stand for.
     static func strategies(
         _ options: CompareOptions, _ workload: Workload, _ candidates: Candidates,
         _ interruption: Interruption, observer: any PruneObserver
-    ) throws -> ([Strategy], [String]) {
-        var strategies: [Strategy] = []
+    ) throws -> ([ComparedSearch], [String]) {
+        var strategies: [ComparedSearch] = []
         var warnings: [String] = []
         let edges = candidates.representatives
         for compared in options.strategies {
             switch compared {
-            case .search(let strategy): strategies.append(strategy)
-            case .randomSeeds: strategies += (0..<options.seeds).map { .random(seed: UInt64($0)) }
+            case .search(let strategy): strategies.append(.plain(strategy))
+            case .greedyAtCut: strategies.append(.greedyAtCut)
+            case .randomSeeds: strategies += (0..<options.seeds).map { .plain(.random(seed: UInt64($0))) }
             case .oneShot(let criterion):
                 let ranking = try ScoreReport.scores(
                     ScoreOptions(criterion: criterion, objective: options.search.objective), edges, workload,
@@ -79,9 +116,10 @@ extension Comparison {
                     return first != second ? first < second : left.0 < right.0
                 }
                 strategies.append(
-                    .ranked(
-                        name: criterion.rawValue,
-                        units: order.map { Unit($0.0, replacement: options.units.edgeReplacement) }))
+                    .plain(
+                        .ranked(
+                            name: criterion.rawValue,
+                            units: order.map { Unit($0.0, replacement: options.units.edgeReplacement) })))
             }
         }
         return (strategies, warnings)

@@ -11,13 +11,15 @@ extension Comparison {
         text += base.accuracy.map { ", accuracy \(Self.percent($0))" } ?? ""
         text += base.heldOut.map { ", held-out loss \(Self.number($0.finiteLoss))" } ?? ""
         var titles = ["step", "strategy", "loss", "accuracy", "parameters", "FLOPs"]
+        if fitData != nil { titles.append("at the cut") }
         if base.heldOut != nil { titles += ["held-out loss", "held-out accuracy"] }
         var levels = TextTable(titles)
         for step in 1...max(1, strategies.map(\.path.count).max() ?? 1) {
             for entry in strategies where entry.path.count >= step {
                 levels.append(
                     ["\(step)", entry.strategy]
-                        + Self.cells(entry.path[step - 1], withHeldOut: base.heldOut != nil))
+                        + Self.cells(
+                            entry.path[step - 1], withHeldOut: base.heldOut != nil, isRecovered: fitData != nil))
             }
         }
         var work = TextTable(["strategy", "block evaluations", "of brute force", "new", "seconds"])
@@ -38,6 +40,18 @@ extension Comparison {
         }
         text += "\n\n" + levels.description + "\nWork\n" + work.description
         text += "\nPareto front of loss and FLOPs over all strategies\n" + front.description
+        if !agreements.isEmpty {
+            var table = TextTable(["removals", "criterion", "Kendall", "regret", "rank of its first choice"])
+            for agreement in agreements {
+                table.append([
+                    "\(agreement.step)", agreement.criterion,
+                    agreement.kendall.map { String(format: "%.2f", $0) } ?? "undefined",
+                    agreement.regret.map { String(format: "%.3g", $0) } ?? "",
+                    agreement.exactRank.map { "\($0) of \(agreement.compared)" } ?? "",
+                ])
+            }
+            text += "\nCriteria against the exact loss after the recovery\n" + table.description
+        }
         for warning in warnings { text += "warning: \(warning)\n" }
         return text
     }
@@ -80,11 +94,13 @@ extension Comparison {
         return front.reversed()
     }
 
-    private static func cells(_ state: MeasuredState, withHeldOut: Bool) -> [String] {
+    private static func cells(_ state: MeasuredState, withHeldOut: Bool, isRecovered: Bool) -> [String] {
         func cells(_ measurement: MeasuredState.Measurement?) -> [String] {
             [number(measurement?.finiteLoss), measurement?.accuracy.map(percent) ?? ""]
         }
-        let seen = cells(state.measurement) + ["\(state.cost.parameters)", "\(state.cost.flops)"]
+        let seen =
+            cells(state.measurement) + ["\(state.cost.parameters)", "\(state.cost.flops)"]
+            + (isRecovered ? [number(state.atCut?.finiteLoss)] : [])
         return withHeldOut ? seen + cells(state.heldOut) : seen
     }
 

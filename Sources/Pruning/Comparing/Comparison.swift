@@ -73,6 +73,10 @@ public struct Comparison: Sendable {
     public let samples: Int
     /// One entry per strategy.
     public let strategies: [Entry]
+    /// How well criteria order removals, held against the exact losses after the recovery; none where nothing is recovered.
+    public let agreements: [Agreement]
+    /// The data that layers are fitted on, in words; `nil` where nothing is recovered.
+    public let fitData: String?
     /// Where a surrogate could not be computed as asked.
     public let warnings: [String]
 
@@ -100,8 +104,13 @@ public struct Comparison: Sendable {
             board.record(.advanced(LevelProgress(race)))
             try interruption.check()
         }
-        let runs = try await Comparison.search(
-            strategies, &problem, &workload, options.search, backend, board)
+        let criteria = options.strategies.compactMap { compared in
+            if case .oneShot(let criterion) = compared { criterion } else { nil }
+        }
+        let (runs, agreements) = try await Comparison.search(
+            strategies, &problem, &workload, options.search, backend, board, criteria: criteria, interruption)
+        self.agreements = agreements
+        fitData = workload.fit?.origin
         held?.use(workload.means)
         guard let base = runs.first?.result.base else {
             throw InputError("there is no strategy to compare")
@@ -129,7 +138,7 @@ public struct Comparison: Sendable {
         self.strategies = entries
         self.warnings = warnings
         lossFunction = workload.loss.name
-        samples = workload.dataset.samples
+        samples = workload.division.measured
         self.base = try await measured(base)
     }
 }
@@ -137,7 +146,9 @@ public struct Comparison: Sendable {
 // MARK: JSON
 
 extension Comparison: Encodable {
-    private enum Key: CodingKey { case base, baseValidation, lossFunction, samples, strategies, warnings }
+    private enum Key: CodingKey {
+        case base, baseValidation, lossFunction, samples, strategies, warnings, agreements, fitData
+    }
 
     /// Writes the documented keys.
     public func encode(to encoder: any Encoder) throws {
@@ -148,12 +159,14 @@ extension Comparison: Encodable {
         try container.encode(samples, forKey: .samples)
         try container.encode(strategies, forKey: .strategies)
         try container.encode(warnings, forKey: .warnings)
+        try container.encodeIfPresent(fitData, forKey: .fitData)
+        if !agreements.isEmpty { try container.encode(agreements, forKey: .agreements) }
     }
 }
 
 extension Comparison.Entry: Encodable {
     private enum Key: CodingKey { case strategy, path, work, newBlockEvaluations, seconds }
-    private enum StepKey: CodingKey { case step, removed, measured, validation }
+    private enum StepKey: CodingKey { case step, removed, measured, validation, lossAtCut }
 
     /// Writes the documented keys.
     public func encode(to encoder: any Encoder) throws {
@@ -166,6 +179,7 @@ extension Comparison.Entry: Encodable {
             try step.encode(state.removed.map(\.description), forKey: .removed)
             try step.encode(MeasuredState.FixedForm(state), forKey: .measured)
             try step.encodeIfPresent(MeasuredState.FixedForm(heldOutOf: state), forKey: .validation)
+            try step.encodeIfPresent(state.atCut?.finiteLoss, forKey: .lossAtCut)
         }
         try container.encode(work, forKey: .work)
         try container.encode(newBlockEvaluations, forKey: .newBlockEvaluations)
