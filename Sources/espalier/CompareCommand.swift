@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import ComputationGraph
 internal import Pruning
 internal import Report
 internal import Search
