@@ -51,6 +51,17 @@ public struct LinearMaps: Sendable {
         case otherForm = "are recurrent or of another form"
     }
 
+    /// One sentence about the layers that stay as they are; `nil` where there are none.
+    public func note(in graph: Graph) -> String? {
+        guard let first = fixed.keys.min() else { return nil }
+        let reasons = Obstacle.allCases.filter { fixed.values.contains($0) }.map(\.rawValue)
+        let layers =
+            fixed.count == 1
+            ? "'\(graph.vertices[first].name)' stays as it is"
+            : "\(fixed.count) layers, '\(graph.vertices[first].name)' among them, stay as they are"
+        return "\(layers) in a recovery: such layers \(reasons.joined(separator: ", or "))"
+    }
+
     /// Looks through a graph.
     public init(of graph: Graph) {
         var maps: [LinearMap] = []

@@ -49,14 +49,14 @@ struct ChannelRegression {
             Tensor.filled(1, shape: wide.shape, type: .float64), else: wide)
     }
 
-    /// The new scale and shift, float64 [C]; `nil` where there are no rows, or numbers that are not finite.
+    /// The new scale and shift, float64 [C]; `nil` as for `RidgeRegression.solution`.
     func solution(scale: Tensor, shift: Tensor, ridge: Double?) throws
         -> (scale: Tensor, shift: Tensor, strength: Double)?
     {
         guard let all = try Self.total(fitted, heldOut), try all.allSatisfy({ try $0.isFinite() }) else {
             return nil
         }
-        let strength = try ridge ?? chosenStrength()
+        guard let strength = try ridge ?? chosenStrength() else { return nil }
         let change = try Self.solve(all, strength: strength)
         let wide = try scale.converted(to: .float64)
         let isZero = try equals(.tensor(wide), 0)
@@ -72,9 +72,9 @@ struct ChannelRegression {
         return try zip(left, right).map { try $0 + $1 }
     }
 
-    private func chosenStrength() throws -> Double {
+    private func chosenStrength() throws -> Double? {
         guard let fitted, let heldOut else { return RidgeRegression.usualStrength }
-        var best = (strength: RidgeRegression.usualStrength, error: Double.infinity)
+        var best: (strength: Double?, error: Double) = (nil, 0)
         for strength in RidgeRegression.strengths.reversed() {
             let (a, b) = try Self.solve(fitted, strength: strength)
             let quadratic = try a * a * heldOut[2] + a * b * heldOut[1] * 2 + b * b * heldOut[0]

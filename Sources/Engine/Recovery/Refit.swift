@@ -1,3 +1,4 @@
+public import ComputationGraph
 internal import Torch
 
 /// What a fit made of a layer.
@@ -10,6 +11,8 @@ public struct RefittedLayer: Sendable, Hashable {
     public let features: Int
     /// The ridge's strength.
     public let strength: Double
+    /// Whether the rows do not tell all weights apart.
+    public let isSingular: Bool
 }
 
 /// The weights of a mask after its recovery.
@@ -22,6 +25,26 @@ public struct Refit {
     let addedBiases: [Int: AddedBias]
     /// The layers, in the order of fitting.
     public let layers: [RefittedLayer]
+
+    /// What is worth a line: layers with fewer rows than features, and those whose rows do not tell all weights apart.
+    ///
+    /// - Parameter graph: gives the layers their names.
+    public func warnings(in graph: Graph) -> [String] {
+        func sentence(_ reason: String, _ isMeant: (RefittedLayer) -> Bool) -> String? {
+            let names = layers.filter(isMeant).map { graph.vertices[$0.vertex].name }
+            guard let first = names.first else { return nil }
+            return names.count == 1
+                ? "'\(first)' \(reason)" : "\(names.count) layers, '\(first)' among them, \(reason)"
+        }
+        return [
+            sentence("was fitted on fewer rows than it has features: give more samples to fit on") {
+                $0.rows < $0.features
+            },
+            sentence("was fitted on rows that do not tell all of its weights apart: the smallest change was taken") {
+                $0.isSingular
+            },
+        ].compactMap { $0 }
+    }
 
     /// The elements of the parameters that are other ones than the model's, by value, in C order.
     public var weights: [Int: [Float]] {

@@ -174,8 +174,8 @@ final class Refitter {
             let residuals = try wanted - features.matrixProduct(present)
             try regression.add(features, residuals, selection)
         }
-        guard let (change, strength) = try regression.solution(ridge: recovery.ridge) else { return }
-        let parts = try layer.parts(of: present + change)
+        guard let solution = try regression.solution(ridge: recovery.ridge) else { return }
+        let parts = try layer.parts(of: present + solution.change)
         guard try parts.weight.isFinite(), try parts.bias.isFinite() else { return }
         let type = elementTypes[map.weight]
         lane.replace(map.weight, by: try network.stored(parts.weight, like: weight, as: type))
@@ -188,7 +188,8 @@ final class Refitter {
         lane.refitted.insert(map.vertex)
         lane.layers.append(
             RefittedLayer(
-                vertex: map.vertex, rows: regression.rows, features: layer.features, strength: strength))
+                vertex: map.vertex, rows: regression.rows, features: layer.features,
+                strength: solution.strength, isSingular: solution.isSingular))
     }
 
     /// What a layer's rows on a block should be, float64 [n, M].
@@ -268,7 +269,8 @@ final class Refitter {
         lane.replace(
             layer.shift, by: try network.stored(fit.shift, like: shift, as: elementTypes[layer.shift]))
         lane.layers.append(
-            RefittedLayer(vertex: layer.vertex, rows: regression.rows, features: 2, strength: fit.strength))
+            RefittedLayer(vertex: layer.vertex, rows: regression.rows, features: 2, strength: fit.strength,
+                isSingular: false))
     }
 }
 

@@ -57,17 +57,27 @@ struct RidgeRegression {
         try add(selection.fitted, count - selection.fitted, to: &heldOut)
     }
 
-    /// What is added to the weights, float64 [G, d, m], and the strength of the ridge; `nil` where there are no rows, or
-    /// numbers that are not finite.
+    /// What is added to the weights, float64 [G, d, m].
+    struct Solution {
+        let change: Tensor
+        /// The strength of the ridge.
+        let strength: Double
+        /// Whether the features do not tell all weights apart: the change is then the smallest of those that fit as well.
+        let isSingular: Bool
+    }
+
+    /// The solution; `nil` where there are no rows, numbers that are not finite, or no strength that makes the error on the rows
+    /// held out smaller.
     ///
-    /// - Parameter ridge: the strength, where it is given.
-    func solution(ridge: Double?) throws -> (change: Tensor, strength: Double)? {
+    /// - Parameter ridge: the strength, where it is given: then no rows are held out.
+    func solution(ridge: Double?) throws -> Solution? {
         let all = try Self.sum(fitted, heldOut)
         guard let gram = all.gram, let products = all.products,
             try gram.isFinite(), try products.isFinite()
         else { return nil }
-        let strength = try ridge ?? chosenStrength()
-        return (try Self.solve(gram, products, strength: strength), strength)
+        guard let strength = try ridge ?? chosenStrength() else { return nil }
+        let (change, isSingular) = try Self.solve(gram, products, strength: strength)
+        return Solution(change: change, strength: strength, isSingular: isSingular)
     }
 
     private static func sum(_ left: Sums, _ right: Sums) throws -> Sums {
@@ -76,14 +86,15 @@ struct RidgeRegression {
         return Sums(gram: try gram + other, products: try products + rest)
     }
 
-    /// The strength whose fit leaves the least of the rows that are held out; of equal ones the largest.
-    private func chosenStrength() throws -> Double {
+    /// The strength whose fit leaves the least of the rows that are held out; of equal ones the largest. `nil` where none leaves
+    /// less than the present weights.
+    private func chosenStrength() throws -> Double? {
         guard let gram = fitted.gram, let products = fitted.products, let other = heldOut.gram,
             let rest = heldOut.products
         else { return Self.usualStrength }
-        var best = (strength: Self.usualStrength, error: Double.infinity)
+        var best: (strength: Double?, error: Double) = (nil, 0)
         for strength in Self.strengths.reversed() {
-            let change = try Self.solve(gram, products, strength: strength)
+            let change = try Self.solve(gram, products, strength: strength).change
             // |R − X·Δ|² less |R|², which is the same for all.
             let quadratic = try (change * other.matrixProduct(change)).total()
             let error = try quadratic - 2 * (change * rest).total()
@@ -93,7 +104,9 @@ struct RidgeRegression {
     }
 
     /// (G + λ)⁻¹ B, with λ the strength times the mean of G's diagonal, group by group.
-    private static func solve(_ gram: Tensor, _ products: Tensor, strength: Double) throws -> Tensor {
+    private static func solve(_ gram: Tensor, _ products: Tensor, strength: Double) throws
+        -> (change: Tensor, isSingular: Bool)
+    {
         let features = gram.shape[2]
         if strength > 0 {
             let diagonal = try diagonal(.tensor(gram), 0, 1, 2)
@@ -101,7 +114,7 @@ struct RidgeRegression {
             let identity = try eye(.int(features), .type(.float64), .none, .none, .none)
             let factors = try cholesky.call([.tensor(gram + identity * ridge), false, false])
             if try factors[1].total() == 0 {
-                return try choleskySolve(.tensor(products), .tensor(factors[0]), false)
+                return (try choleskySolve(.tensor(products), .tensor(factors[0]), false), false)
             }
         }
         let parts = try eigen.call([.tensor(gram), .string("L")])
@@ -112,7 +125,8 @@ struct RidgeRegression {
             Tensor.filled(1, shape: variances.shape, type: .float64) / variances,
             else: Tensor.filled(0, shape: variances.shape, type: .float64))
         let inner = try directions.transposed(1, 2).matrixProduct(products) * inverse.unsqueezed(2)
-        return try directions.matrixProduct(inner)
+        let isSingular = try isUsed.converted(to: .float64).total() < Double(variances.count)
+        return (try directions.matrixProduct(inner), isSingular)
     }
 }
 

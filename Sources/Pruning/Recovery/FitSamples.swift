@@ -19,7 +19,7 @@ public struct FitSamples: Sendable {
     /// What tells them from others.
     private let hashes: [ContentID]
     /// What is worth a line.
-    let notes: [String]
+    private(set) var notes: [String]
 
     /// As many samples fit any model well: beyond them held-out losses change by less than their noise.
     private static let usualSamples = 512
@@ -83,6 +83,14 @@ public struct FitSamples: Sendable {
             throw InputError(
                 "\(options.data ?? data): there are too few samples to fit on for batches of exactly \(fixed ?? 1)"
             )
+        }
+        if options.recovery.rungs.contains(.leastSquares) {
+            let maps = LinearMaps(of: graph)
+            if maps.maps.isEmpty {
+                throw InputError(
+                    "the model has no linear layer that can be refitted: --recover least-squares has nothing to do")
+            }
+            notes += maps.note(in: graph).map { [$0] } ?? []
         }
         samples = whole
         bytes = try FitData.encode(Array(chosen.prefix(whole)), of: source)

@@ -19,9 +19,12 @@ extension Workload {
 
     /// The workload of the model with the weights that a mask's recovery makes; itself where it changes nothing.
     ///
+    /// - Parameter warn: told what is worth a line.
     /// - Throws: `EngineError` that names the node that failed.
-    func refitted(_ mask: Mask) throws -> Workload {
+    func refitted(_ mask: Mask, warn: (String) -> Void = { _ in }) throws -> Workload {
         guard let refit = try evaluator().refit(variant(mask)) else { return self }
+        if refit.layers.isEmpty { warn("no layer was refitted: none that can be lies behind what is removed") }
+        for warning in refit.warnings(in: graph) { warn(warning) }
         let layers = Dictionary(uniqueKeysWithValues: LinearMaps(of: graph).maps.map { ($0.vertex, $0) })
         let biases = try refit.biases.sorted { $0.key < $1.key }.compactMap { vertex, elements in
             layers[vertex].map { (layer: $0, elements: elements) }
