@@ -69,6 +69,11 @@ struct FitSchedule {
         steps = schedules[ObjectIdentifier(models[0])]?.schedule.steps ?? []
     }
 
+    /// Whether what a slot reads depends on a cut, and is not cut itself.
+    func changes(_ slot: Int, of vertex: Int, _ graph: Graph) -> Bool {
+        !cuts.contains(vertex, slot) && graph.vertices[vertex].inputs[slot].map { changes[$0] } ?? false
+    }
+
     /// Computes the step at `position` for a block.
     func compute(_ position: Int, for block: inout Activations, keeping kept: (Int) -> Bool = { _ in false })
         throws

@@ -12,14 +12,17 @@ final class Refitter {
     /// One model per block; blocks of one size share it.
     private let models: [Specialisation]
     private let unpruned: UnprunedRows
+    private let unprunedSchedule: FitSchedule
     private let recovery: Recovery
     private let elementTypes: [Int: StorageType]
     /// The unpruned model's lane, where it was left standing on the way, from its start on.
     private var unprunedLanes: [FitLane] = []
     /// The same of the last state whose expansions were fitted.
     private var trunk: (mask: Mask, lanes: [FitLane])?
-    /// The bytes that standing lanes may hold.
+    /// The bytes that may be kept between fits.
     private let budget: Int
+    /// The unpruned model's lane, which goes ahead of the fit in work where its rows are too many to be kept.
+    private var pilot: FitLane?
 
     /// - Parameter budget: the bytes that may be kept between fits.
     /// - Throws: `EngineError` where the model does not run on the fit data.
@@ -34,9 +37,10 @@ final class Refitter {
             uniqueKeysWithValues: network.graph.values.indices.compactMap { value in
                 StorageType(network.graph.values[value]).map { (value, $0) }
             })
+        unprunedSchedule = FitSchedule(.empty, models)
         let lane = FitLane(
             blocks: zip(models, inputs).map { Activations($0, inputs: $1, means: means) })
-        unprunedLanes = try standing(lane, FitSchedule(.empty, models), collecting: true)
+        unprunedLanes = try standing(lane, unprunedSchedule, collecting: keepsRows)
     }
 
     /// The weights of a mask.
@@ -50,7 +54,7 @@ final class Refitter {
         }
         let schedule = FitSchedule(mask, models)
         var lane = start(of: schedule)
-        try advance(&lane, schedule) { _ in }
+        try advance(&lane, schedule)
         return Refit(
             parameters: try network.parameters.replacing(
                 lane.changed, addingBiases: lane.addedBiases, version: "\(mask) \(recovery)"),
@@ -106,14 +110,35 @@ final class Refitter {
         } ?? models[0].steps.count
     }
 
+    /// Whether the unpruned model's rows are kept between fits; otherwise they are computed beside every fit.
+    private var keepsRows: Bool { unpruned.byteCount <= budget / 2 }
+
+    /// Has the unpruned model compute what a layer is fitted to.
+    private func leadUnpruned(to vertex: Int, from position: Int) throws {
+        guard !keepsRows, let last = unpruned.lastStep[vertex] else { return }
+        var lane = pilot ?? unprunedLanes.last { $0.next <= position } ?? unprunedLanes[0]
+        if lane.next <= last { try advance(&lane, unprunedSchedule, through: last, collecting: true) }
+        pilot = lane
+    }
+
+    /// Runs a lane on.
+    ///
+    /// - Parameters:
+    ///   - last: the last step that is computed.
+    ///   - collecting: whether the lane is the unpruned model's, and its rows are wanted.
+    ///   - pausing: called after every step.
     private func advance(
-        _ lane: inout FitLane, _ schedule: FitSchedule, collecting: Bool = false,
-        pausing: (FitLane) throws -> Void
+        _ lane: inout FitLane, _ schedule: FitSchedule, through last: Int = .max, collecting: Bool = false,
+        pausing: (FitLane) throws -> Void = { _ in }
     ) throws {
+        if !schedule.mask.isEmpty {
+            pilot = nil
+            if !keepsRows { unpruned.removeAll() }
+        }
         let start = lane.next
-        for position in schedule.steps where position >= start {
+        for position in schedule.steps where position >= start && position <= last {
             let vertex = models[0].steps[position].vertex
-            if !collecting { try refit(vertex, in: &lane, schedule) }
+            if !schedule.mask.isEmpty { try refit(vertex, at: position, in: &lane, schedule) }
             for index in lane.blocks.indices {
                 try schedule.compute(position, for: &lane.blocks[index])
                 if let bias = lane.addedBiases[vertex],
@@ -131,14 +156,20 @@ final class Refitter {
 
     // MARK: Layers
 
-    private func refit(_ vertex: Int, in lane: inout FitLane, _ schedule: FitSchedule) throws {
+    private func refit(
+        _ vertex: Int, at position: Int, in lane: inout FitLane, _ schedule: FitSchedule
+    ) throws {
+        defer { if !keepsRows { unpruned.remove(vertex) } }
         if let layer = unpruned.layers[vertex] {
-            guard recovery.rungs.contains(.leastSquares) else { return }
+            guard recovery.rungs.contains(.leastSquares), schedule.changes(layer.map.dataSlot, of: vertex, network.graph)
+            else { return }
+            try leadUnpruned(to: vertex, from: position)
             try refit(layer, in: &lane, schedule)
         } else if let layer = unpruned.normalisations[vertex], schedule.changes[layer.input],
             schedule.cuts[vertex].isEmpty,
             recovery.rungs.contains(.norm) || isAfterUnfedSum(layer, lane)
         {
+            try leadUnpruned(to: vertex, from: position)
             try refit(layer, in: &lane, schedule)
         }
     }
@@ -156,8 +187,7 @@ final class Refitter {
     private func refit(_ layer: LinearRows, in lane: inout FitLane, _ schedule: FitSchedule) throws {
         let map = layer.map
         let vertex = network.graph.vertices[map.vertex]
-        guard !schedule.cuts.contains(map.vertex, map.dataSlot), let input = vertex.inputs[map.dataSlot],
-            schedule.changes[input], let weight = network.parameters[map.weight],
+        guard let input = vertex.inputs[map.dataSlot], let weight = network.parameters[map.weight],
             let target = unpruned.targets[map.vertex]
         else { return }
         let bias = map.bias.flatMap { network.parameters[$0] }

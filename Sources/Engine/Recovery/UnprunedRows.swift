@@ -17,6 +17,10 @@ final class UnprunedRows {
     private var rows: [Int: [Int: [Tensor]]] = [:]
     /// By value, the vertices of the layers that need rows of it.
     private var readers: [Int: [Int]] = [:]
+    /// By vertex, the last of the model's steps that computes something of which rows are needed.
+    private(set) var lastStep: [Int: Int] = [:]
+    /// The bytes of all rows.
+    private(set) var byteCount = 0
 
     /// The fewest rows that a normalisation is fitted on, in multiples of those for each feature.
     private static let normalisedFeatures = 64
@@ -56,7 +60,24 @@ final class UnprunedRows {
         }
         (self.layers, self.targets, self.selections) = (layers, targets, selections)
         self.normalisations = normalisations
+        var steps: [Int: Int] = [:]
+        for (place, step) in model.steps.enumerated() {
+            for case let output? in step.outputs { steps[output] = place }
+        }
+        for (value, vertices) in readers {
+            for vertex in vertices {
+                lastStep[vertex] = max(lastStep[vertex] ?? 0, steps[value] ?? 0)
+                let channels = layers[vertex]?.channels ?? model.shapes[value]?.last ?? 0
+                byteCount += selections[vertex, default: []].reduce(0) { $0 + $1.count } * channels * 4
+            }
+        }
     }
+
+    /// Lets go of all rows.
+    func removeAll() { rows = [:] }
+
+    /// Lets go of a layer's rows.
+    func remove(_ vertex: Int) { rows[vertex] = nil }
 
     /// Takes the rows of what a vertex of the unpruned model has computed.
     func collect(from block: Activations, block index: Int, after vertex: Int) throws {
