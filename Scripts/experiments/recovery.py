@@ -11,12 +11,13 @@ mean of some seeds; `cut-trained` and `search-trained`, the files of `cut` and `
 images with their labels (SGD, momentum 0.9, cosine schedule), the mean of some seeds.
 
 Images that fit, that choose and that judge are disjoint. The digits' calibration images are halved, and their held-out
-ones judge; the held-out MNIST images of Scripts/bench/make-models.py are split into 400 to fit on, 600 that choose and
-600 that judge. ONNX Runtime judges the written files, and the losses that the program told are compared with what its
+ones judge; with `--training-images` all of them choose, and what fits are the images that the models were trained on. The
+held-out MNIST images of Scripts/bench/make-models.py are split into 400 to fit on, 600 that choose and 600 that judge. ONNX Runtime judges the written files, and the losses that the program told are compared with what its
 files lose there. `resnet20-sums` may lose either operand of a sum, the other models their residual bodies or branches;
 under a budget, whatever `--candidates blocks` lists.
 
-Needs numpy and onnxruntime, and for what is trained torch, torchvision and onnx2torch.
+Needs numpy and onnxruntime, for what is trained torch, torchvision and onnx2torch, and for `--training-images` torch, onnx
+and scikit-learn.
 """
 
 import argparse
@@ -53,13 +54,24 @@ class Subject:
 def subject(name, arguments):
     if name.startswith("digits"):
         folder = ROOT / "Examples" / name
-        fit, select = split(folder / "calibration.npz", 256, 256)
+        if arguments.training_images:
+            fit, select = training_images(), images(folder / "calibration.npz")
+        else:
+            fit, select = split(folder / "calibration.npz", 256, 256)
         parts = {"fit": fit, "select": select, "test": images(folder / "held-out.npz")}
         return Subject(name, folder / "model.onnx", BODIES if "resnet" in name else BRANCHES, parts, 600)
     folder = arguments.models_folder / "resnet20"
     select, fit, test = split(folder / "data.npz", 600, 400, 600)
     parts = {"fit": fit, "select": select, "test": test}
     return Subject(name, folder / "model.onnx", SUMS if name.endswith("sums") else BODIES, parts, 200)
+
+
+def training_images():
+    """What the digits' models were trained on."""
+    sys.path.insert(0, str(ROOT / "Scripts/examples"))
+    import train
+
+    return dict(zip(("image", "labels"), train.split()["train"]))
 
 
 def images(path):
@@ -224,6 +236,7 @@ def main():
     parser.add_argument("--budgets", type=listed(float), default="0.7,0.5,0.3", help="shares of the FLOPs")
     parser.add_argument("--contestants", type=listed(str), default=",".join(CONTESTANTS))
     parser.add_argument("--trained-at", type=listed(float), default="5,0.5", help="where training is worth its time")
+    parser.add_argument("--training-images", action="store_true", help="fit the digits' models on what trained them")
     parser.add_argument("--recover", default="least-squares")
     parser.add_argument("--ridge", type=float)
     parser.add_argument("--fit-rows", type=int)

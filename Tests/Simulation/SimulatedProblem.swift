@@ -90,7 +90,9 @@ public struct SimulatedProblem: Sendable {
 
     /// What a list of masks comes to; measured instead of a search in a third of the worlds.
     private func listed(on runner: any WorkRunner) async throws -> [String] {
-        let variants = ([Mask.empty] + problem.candidates.units.prefix(4).map { Mask([$0]) }).map { Variant($0) }
+        let variants = ([Mask.empty] + problem.candidates.units.prefix(4).map { Mask([$0]) }).map {
+            Variant($0)
+        }
         let source = try await runner.run(MaskListSource(variants, division: problem.division))
         return variants.map { variant in
             guard let state = source.state(of: variant, cost: Cost(parameters: 0, flops: 0)) else {

@@ -12,7 +12,7 @@ public struct FitData: Sendable {
     let blocks: [[Int]]
 
     /// The most samples that are computed together.
-    private static let largestBlock = 32
+    private static let largestBlock = 64
 
     /// - Parameter fixed: the number of samples that the model was exported for; `nil` for any.
     public init(_ dataset: Dataset, fixed: Int? = nil) {

@@ -40,7 +40,9 @@ public struct Refit {
             sentence("was fitted on fewer rows than it has features: give more samples to fit on") {
                 $0.rows < $0.features
             },
-            sentence("was fitted on rows that do not tell all of its weights apart: the smallest change was taken") {
+            sentence(
+                "was fitted on rows that do not tell all of its weights apart: the smallest change was taken"
+            ) {
                 $0.isSingular
             },
         ].compactMap { $0 }

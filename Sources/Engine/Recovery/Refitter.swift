@@ -161,7 +161,8 @@ final class Refitter {
     ) throws {
         defer { if !keepsRows { unpruned.remove(vertex) } }
         if let layer = unpruned.layers[vertex] {
-            guard recovery.rungs.contains(.leastSquares), schedule.changes(layer.map.dataSlot, of: vertex, network.graph)
+            guard recovery.rungs.contains(.leastSquares),
+                schedule.changes(layer.map.dataSlot, of: vertex, network.graph)
             else { return }
             try leadUnpruned(to: vertex, from: position)
             try refit(layer, in: &lane, schedule)
@@ -193,7 +194,7 @@ final class Refitter {
         let bias = map.bias.flatMap { network.parameters[$0] }
         if let bias, bias.count != layer.channels { return }
         let present = try layer.matrix(weight, bias: bias)
-        var regression = RidgeRegression()
+        var regression = RidgeRegression(present: present)
         for (index, block) in lane.blocks.enumerated() {
             let selection = unpruned.selections[map.vertex, default: []][index]
             guard let tensor = block[input], let shape = block.model.shapes[map.output],
@@ -201,8 +202,7 @@ final class Refitter {
             else { continue }
             let features = try layer.features(tensor, output: shape, selection)
             let wanted = try layer.grouped(rows(of: target, layer, block, index, schedule.cuts))
-            let residuals = try wanted - features.matrixProduct(present)
-            try regression.add(features, residuals, selection)
+            try regression.add(features, wanted, selection)
         }
         guard let solution = try regression.solution(ridge: recovery.ridge) else { return }
         let parts = try layer.parts(of: present + solution.change)
@@ -299,7 +299,8 @@ final class Refitter {
         lane.replace(
             layer.shift, by: try network.stored(fit.shift, like: shift, as: elementTypes[layer.shift]))
         lane.layers.append(
-            RefittedLayer(vertex: layer.vertex, rows: regression.rows, features: 2, strength: fit.strength,
+            RefittedLayer(
+                vertex: layer.vertex, rows: regression.rows, features: 2, strength: fit.strength,
                 isSingular: false))
     }
 }

@@ -1,60 +1,52 @@
 internal import Torch
 
-/// The sums that a layer is refitted from: of products of features with each other, and with what is missing of the target.
+/// The sums that a layer is refitted from: of products of features with each other, and with the target.
 ///
-/// A layer has one regression per group of channels: X [G, n, d] with a last feature that is 1, and R = Y − X·W [G, n, m] with
-/// the present weights W. Sums are in double precision, over rows in the order in which they are added.
+/// A layer has one regression per group of channels: X [G, n, d] with a last feature that is 1, Y [G, n, m], and the present
+/// weights W [G, d, m]. Wanted is the change Δ that makes |Y − X(W + Δ)|² + λ|Δ|² least. Sums are in double precision, over rows
+/// in the order in which they are added.
 struct RidgeRegression {
-    private struct Sums {
-        var gram: Tensor?
-        var products: Tensor?
-
-        /// - Parameters:
-        ///   - weighted: the features, each row times what it counts.
-        ///   - residuals: times what they count, too.
-        mutating func add(_ features: Tensor, weighted: Tensor, _ residuals: Tensor) throws {
-            let transposed = try features.transposed(1, 2)
-            let (gram, products) = (
-                try transposed.matrixProduct(weighted), try transposed.matrixProduct(residuals)
-            )
-            self.gram = try self.gram.map { try $0 + gram } ?? gram
-            self.products = try self.products.map { try $0 + products } ?? products
-        }
-    }
-
-    private var fitted = Sums()
-    private var heldOut = Sums()
+    /// W, float64 [G, d, m].
+    private let present: Tensor
+    private var fitted: GramSums
+    private var heldOut: GramSums
     /// The rows added so far.
     private(set) var rows = 0
 
-    /// The strengths that rows held out of the fit choose from.
+    /// The strengths that rows held out of the fit choose from, ascending.
     static let strengths = [1e-4, 1e-3, 1e-2, 1e-1, 1]
-    /// The strength where no rows are held out.
+    /// The strength that is tried first, and taken where no rows are held out.
     static let usualStrength = 1e-2
     /// Directions of the features with less than this share of the largest one's variance are left alone without a ridge.
     private static let smallestVariance = 1e-12
+
+    /// - Parameter present: the present weights, float64 [G, d, m].
+    init(present: Tensor) {
+        self.present = present
+        (fitted, heldOut) = (GramSums(), GramSums())
+    }
 
     /// Adds rows of a block.
     ///
     /// - Parameters:
     ///   - features: float64 [G, n, d].
-    ///   - residuals: float64 [G, n, m].
+    ///   - wanted: float64 [G, n, m].
     ///   - selection: which of the n rows are held out, and what they weigh.
-    mutating func add(_ features: Tensor, _ residuals: Tensor, _ selection: RowSelection) throws {
-        let count = selection.count
-        guard count > 0 else { return }
-        rows += count
+    mutating func add(_ features: Tensor, _ wanted: Tensor, _ selection: RowSelection) throws {
+        rows += selection.count
         let weighted = try selection.weights.map { try features * $0 } ?? features
-        let scaled = try selection.weights.map { try residuals * $0 } ?? residuals
-        func add(_ start: Int, _ length: Int, to sums: inout Sums) throws {
-            guard length > 0 else { return }
-            try sums.add(
-                features.narrowed(1, from: start, length: length),
-                weighted: weighted.narrowed(1, from: start, length: length),
-                scaled.narrowed(1, from: start, length: length))
+        func part(_ tensor: Tensor, _ start: Int, _ length: Int) throws -> Tensor {
+            try tensor.narrowed(1, from: start, length: length)
         }
-        try add(0, selection.fitted, to: &fitted)
-        try add(selection.fitted, count - selection.fitted, to: &heldOut)
+        let (first, rest) = (selection.fitted, selection.count - selection.fitted)
+        if first > 0 {
+            try fitted.add(
+                part(features, 0, first), weighted: part(weighted, 0, first), part(wanted, 0, first))
+        }
+        if rest > 0 {
+            try heldOut.add(
+                part(features, first, rest), weighted: part(weighted, first, rest), part(wanted, first, rest))
+        }
     }
 
     /// What is added to the weights, float64 [G, d, m].
@@ -71,42 +63,41 @@ struct RidgeRegression {
     ///
     /// - Parameter ridge: the strength, where it is given: then no rows are held out.
     func solution(ridge: Double?) throws -> Solution? {
-        let all = try Self.sum(fitted, heldOut)
-        guard let gram = all.gram, let products = all.products,
-            try gram.isFinite(), try products.isFinite()
+        let (own, other) = (try fitted.normal(at: present), try heldOut.normal(at: present))
+        guard let all = try own.map({ own in try other.map { try own + $0 } ?? own }) ?? other,
+            try all.gram.isFinite(), try all.slope.isFinite(),
+            let strength = try ridge ?? chosenStrength(own, other)
         else { return nil }
-        guard let strength = try ridge ?? chosenStrength() else { return nil }
-        let (change, isSingular) = try Self.solve(gram, products, strength: strength)
+        let (change, isSingular) = try Self.solve(all, strength: strength)
         return Solution(change: change, strength: strength, isSingular: isSingular)
     }
 
-    private static func sum(_ left: Sums, _ right: Sums) throws -> Sums {
-        guard let gram = left.gram, let products = left.products else { return right }
-        guard let other = right.gram, let rest = right.products else { return left }
-        return Sums(gram: try gram + other, products: try products + rest)
-    }
-
-    /// The strength whose fit leaves the least of the rows that are held out; of equal ones the largest. `nil` where none leaves
-    /// less than the present weights.
-    private func chosenStrength() throws -> Double? {
-        guard let gram = fitted.gram, let products = fitted.products, let other = heldOut.gram,
-            let rest = heldOut.products
-        else { return Self.usualStrength }
-        var best: (strength: Double?, error: Double) = (nil, 0)
-        for strength in Self.strengths.reversed() {
-            let change = try Self.solve(gram, products, strength: strength).change
-            // |R − X·Δ|² less |R|², which is the same for all.
-            let quadratic = try (change * other.matrixProduct(change)).total()
-            let error = try quadratic - 2 * (change * rest).total()
-            if error < best.error { best = (strength, error) }
+    /// The strength whose fit leaves the least of the rows that are held out; `nil` where none leaves less than the present
+    /// weights. Looked for uphill from the usual one.
+    private func chosenStrength(_ own: NormalEquations?, _ other: NormalEquations?) throws -> Double? {
+        guard let own, let other else { return Self.usualStrength }
+        func error(_ place: Int) throws -> Double {
+            try other.error(Self.solve(own, strength: Self.strengths[place]).change)
         }
-        return best.strength
+        var place = Self.strengths.firstIndex(of: Self.usualStrength) ?? 0
+        var least = try error(place)
+        for direction in [1, -1] {
+            let start = place
+            while Self.strengths.indices.contains(place + direction) {
+                let next = try error(place + direction)
+                guard next < least else { break }
+                (place, least) = (place + direction, next)
+            }
+            if place != start { break }
+        }
+        return least < 0 ? Self.strengths[place] : nil
     }
 
     /// (G + λ)⁻¹ B, with λ the strength times the mean of G's diagonal, group by group.
-    private static func solve(_ gram: Tensor, _ products: Tensor, strength: Double) throws
+    private static func solve(_ equations: NormalEquations, strength: Double) throws
         -> (change: Tensor, isSingular: Bool)
     {
+        let (gram, slope) = (equations.gram, equations.slope)
         let features = gram.shape[2]
         if strength > 0 {
             let diagonal = try diagonal(.tensor(gram), 0, 1, 2)
@@ -114,7 +105,7 @@ struct RidgeRegression {
             let identity = try eye(.int(features), .type(.float64), .none, .none, .none)
             let factors = try cholesky.call([.tensor(gram + identity * ridge), false, false])
             if try factors[1].total() == 0 {
-                return (try choleskySolve(.tensor(products), .tensor(factors[0]), false), false)
+                return (try choleskySolve(.tensor(slope), .tensor(factors[0]), false), false)
             }
         }
         let parts = try eigen.call([.tensor(gram), .string("L")])
@@ -124,9 +115,74 @@ struct RidgeRegression {
         let inverse = try isUsed.choosing(
             Tensor.filled(1, shape: variances.shape, type: .float64) / variances,
             else: Tensor.filled(0, shape: variances.shape, type: .float64))
-        let inner = try directions.transposed(1, 2).matrixProduct(products) * inverse.unsqueezed(2)
+        let inner = try directions.transposed(1, 2).matrixProduct(slope) * inverse.unsqueezed(2)
         let isSingular = try isUsed.converted(to: .float64).total() < Double(variances.count)
         return (try directions.matrixProduct(inner), isSingular)
+    }
+}
+
+/// What a change of the weights is judged by: G = XᵀX, and B = Xᵀ(Y − X·W).
+private struct NormalEquations {
+    /// Float64 [G, d, d].
+    let gram: Tensor
+    /// Float64 [G, d, m].
+    let slope: Tensor
+
+    static func + (left: NormalEquations, right: NormalEquations) throws -> NormalEquations {
+        NormalEquations(gram: try left.gram + right.gram, slope: try left.slope + right.slope)
+    }
+
+    /// |Y − X(W + Δ)|² less |Y − X·W|².
+    func error(_ change: Tensor) throws -> Double {
+        try (change * (gram.matrixProduct(change) - slope * 2)).total()
+    }
+}
+
+/// XᵀX and XᵀY, added up over rows.
+private struct GramSums {
+    /// Strips of the upper half of XᵀX, each from its diagonal on: the lower half is the same.
+    private var strips: [Tensor] = []
+    private var products: Tensor?
+    private var features = 0
+
+    /// The rows of XᵀX in a strip. With more of them more is computed twice, with fewer the products become small.
+    private static let stripWidth = 160
+
+    /// - Parameters:
+    ///   - weighted: the features, each row times what it counts.
+    mutating func add(_ rows: Tensor, weighted: Tensor, _ wanted: Tensor) throws {
+        let transposed = try weighted.transposed(1, 2)
+        guard let products else {
+            features = rows.shape[2]
+            strips = try Self.ranges(features).map { range in
+                try transposed.narrowed(1, from: range.lowerBound, length: range.count).matrixProduct(
+                    rows.narrowed(2, from: range.lowerBound, length: features - range.lowerBound))
+            }
+            self.products = try transposed.matrixProduct(wanted)
+            return
+        }
+        for (strip, range) in zip(strips, Self.ranges(features)) {
+            try addProduct(
+                .tensor(strip),
+                .tensor(transposed.narrowed(1, from: range.lowerBound, length: range.count)),
+                .tensor(rows.narrowed(2, from: range.lowerBound, length: features - range.lowerBound)), 1, 1)
+        }
+        try addProduct(.tensor(products), .tensor(transposed), .tensor(wanted), 1, 1)
+    }
+
+    private static func ranges(_ features: Int) -> [Range<Int>] {
+        stride(from: 0, to: features, by: stripWidth).map { $0..<min($0 + stripWidth, features) }
+    }
+
+    /// The normal equations at some weights; `nil` where there are no rows.
+    func normal(at present: Tensor) throws -> NormalEquations? {
+        guard let products else { return nil }
+        let upper = try Tensor.concatenated(
+            zip(strips, Self.ranges(features)).map { strip, range in
+                try strip.padded(begin: [range.lowerBound], end: [0])
+            }, along: 1)
+        let gram = try upperHalf(.tensor(upper), 0) + upperHalf(.tensor(upper), 1).transposed(1, 2)
+        return NormalEquations(gram: gram, slope: try products - gram.matrixProduct(present))
     }
 }
 
@@ -146,4 +202,6 @@ private let cholesky = Operation("aten::linalg_cholesky_ex")
 private let choleskySolve = Operation("aten::cholesky_solve")
 private let eigen = Operation("aten::linalg_eigh")
 private let isAbove = Operation("aten::gt.Tensor")
+private let addProduct = Operation("aten::baddbmm_")
+private let upperHalf = Operation("aten::triu")
 private let sumAll = Operation("aten::sum")

@@ -45,7 +45,8 @@ extension Comparison {
                     expansions: units.map { unit in
                         let variant = start.removing(unit)
                         return Expansion(
-                            parent: 0, unit: unit, variant: variant, cost: problem.costs.cost(of: variant.mask))
+                            parent: 0, unit: unit, variant: variant,
+                            cost: problem.costs.cost(of: variant.mask))
                     }, keep: .max, baseLoss: base.loss, objective: settings.objective, isLast: true)
                 let race = LevelRace(
                     level, division: problem.division, usesBounds: false, means: problem.means,

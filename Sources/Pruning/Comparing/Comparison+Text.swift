@@ -19,7 +19,8 @@ extension Comparison {
                 levels.append(
                     ["\(step)", entry.strategy]
                         + Self.cells(
-                            entry.path[step - 1], withHeldOut: base.heldOut != nil, isRecovered: fitData != nil))
+                            entry.path[step - 1], withHeldOut: base.heldOut != nil,
+                            isRecovered: fitData != nil))
             }
         }
         var work = TextTable(["strategy", "block evaluations", "of brute force", "new", "seconds"])

@@ -88,7 +88,8 @@ public struct FitSamples: Sendable {
             let maps = LinearMaps(of: graph)
             if maps.maps.isEmpty {
                 throw InputError(
-                    "the model has no linear layer that can be refitted: --recover least-squares has nothing to do")
+                    "the model has no linear layer that can be refitted: --recover least-squares has nothing to do"
+                )
             }
             notes += maps.note(in: graph).map { [$0] } ?? []
         }

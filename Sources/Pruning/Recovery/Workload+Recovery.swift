@@ -23,7 +23,9 @@ extension Workload {
     /// - Throws: `EngineError` that names the node that failed.
     func refitted(_ mask: Mask, warn: (String) -> Void = { _ in }) throws -> Workload {
         guard let refit = try evaluator().refit(variant(mask)) else { return self }
-        if refit.layers.isEmpty { warn("no layer was refitted: none that can be lies behind what is removed") }
+        if refit.layers.isEmpty {
+            warn("no layer was refitted: none that can be lies behind what is removed")
+        }
         for warning in refit.warnings(in: graph) { warn(warning) }
         let layers = Dictionary(uniqueKeysWithValues: LinearMaps(of: graph).maps.map { ($0.vertex, $0) })
         let biases = try refit.biases.sorted { $0.key < $1.key }.compactMap { vertex, elements in
