@@ -11,6 +11,14 @@ extension Search {
     struct Goal {
         let state: State
         let level: Int
+
+        /// The same with what was measured of it besides, where it is one of a level's best.
+        func among(_ best: [State], of number: Int) -> Goal {
+            guard number == level, let state = best.first(where: { $0.mask == state.mask }) else {
+                return self
+            }
+            return Goal(state: state, level: level)
+        }
     }
 
     /// Both races of a level: the winners of the second, then that of the first if it is the best so far.

@@ -141,6 +141,7 @@ public struct Search {
             if let budget = settings.pricedBudget {
                 let outcome = try await measuringAtCut(
                     approach(budget, level, frontier: frontier, base: base, goal: &goal), on: blocks, level)
+                goal = goal?.among(outcome.best, of: level.number)
                 guide.learn(from: outcome, states: frontier, base: base)
                 works.append(outcome.work)
                 // A level that shows that nothing better comes is no news.

@@ -32,7 +32,8 @@ public struct Recovery: Hashable, Sendable, LosslessStringConvertible {
     ) {
         precondition(rowsPerFeature >= 1 && ridge.map { $0 >= 0 && $0.isFinite } ?? true)
         self.rungs = rungs
-        self.ridge = rungs.isEmpty ? nil : ridge
+        // A zero has one text: equal recoveries are written alike.
+        self.ridge = rungs.isEmpty ? nil : ridge.map { $0 == 0 ? 0 : $0 }
         self.rowsPerFeature = rungs.isEmpty ? Recovery.usualRowsPerFeature : rowsPerFeature
     }
 

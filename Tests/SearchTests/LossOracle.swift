@@ -27,6 +27,8 @@ struct LossOracle: Sendable {
     let seed: UInt64
     let kind: Kind
     let weights: [Float]
+    /// Whether its losses are those after a recovery: other ones than at the cut, but for the full model.
+    var isRecovered = false
     /// The full model's losses of a realistic oracle: most samples are easy, few are hard.
     private let bases: [Float]
 
@@ -47,7 +49,11 @@ struct LossOracle: Sendable {
     }
 
     func scores(_ item: LossItem) -> [SampleScores] {
-        item.variants.map { losses($0.mask, samples: item.samples) }
+        item.variants.map { variant in
+            var oracle = self
+            oracle.isRecovered = !variant.recovery.isNone
+            return oracle.losses(variant.mask, samples: item.samples)
+        }
     }
 
     func result(of item: WorkItem) throws -> [UInt8] {
@@ -67,8 +73,8 @@ struct LossOracle: Sendable {
         case .realistic:
             var factor: Float = 1
             for edge in mask.units.map(\.edge) {
-                let strength = LossOracle.uniform(LossOracle.hash(seed, CollectionOfOne(edge), -1, 3))
-                let effect = LossOracle.uniform(LossOracle.hash(seed, CollectionOfOne(edge), sample, 4))
+                let strength = LossOracle.uniform(LossOracle.hash(ownSeed, CollectionOfOne(edge), -1, 3))
+                let effect = LossOracle.uniform(LossOracle.hash(ownSeed, CollectionOfOne(edge), sample, 4))
                 factor += strength * strength * 20 * (effect - 0.1)
             }
             return bases[sample] * max(factor, 0.01) + (mask.isEmpty ? 0 : 0.02 * u)
@@ -92,8 +98,11 @@ struct LossOracle: Sendable {
     }
 
     private func hash(_ mask: Mask, _ sample: Int, _ purpose: UInt64) -> UInt64 {
-        LossOracle.hash(seed, mask.units.map(\.edge), sample, purpose)
+        LossOracle.hash(mask.isEmpty ? seed : ownSeed, mask.units.map(\.edge), sample, purpose)
     }
+
+    /// The seed of what is pruned.
+    private var ownSeed: UInt64 { isRecovered ? ~seed : seed }
 
     private static func uniform(_ h: UInt64) -> Float { Float(h >> 40) / Float(1 << 24) }
 

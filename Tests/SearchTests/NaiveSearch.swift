@@ -44,14 +44,7 @@ struct NaiveSearch {
         where isWanted: (Entry) -> Bool = { _ in true }
     ) -> [Entry] {
         var found: [Mask: Entry] = [:]
-        // Hardest first for the full model: by weighted loss, what is no number before all, ties by sample number.
-        let keys = zip(base.losses, subject.division.weights).map { loss, weight -> Float in
-            let key = weight > 0 ? loss * weight : 0
-            return key.isFinite ? key : .infinity
-        }
-        let blocks = blocks { shard in
-            shard.sorted { keys[$0] > keys[$1] || (keys[$0] == keys[$1] && $0 < $1) }
-        }
+        let blocks = hardestFirst
         var charges: [Mask: Charge] = [:]
         let whole = subject.problem.costs.cost(of: .empty)
         for parent in parents {
@@ -110,6 +103,20 @@ struct NaiveSearch {
             levels.append(next)
         }
         return levels
+    }
+
+    /// A mask, its samples in the order of the full model's hardest.
+    func entry(_ mask: Mask) -> Entry { entry(mask, blocks: hardestFirst, baseLoss: base.loss) }
+
+    /// Hardest first for the full model: by weighted loss, what is no number before all, ties by sample number.
+    private var hardestFirst: [[Int]] {
+        let keys = zip(base.losses, subject.division.weights).map { loss, weight -> Float in
+            let key = weight > 0 ? loss * weight : 0
+            return key.isFinite ? key : .infinity
+        }
+        return blocks { shard in
+            shard.sorted { keys[$0] > keys[$1] || (keys[$0] == keys[$1] && $0 < $1) }
+        }
     }
 
     /// Shards of contiguous samples whose sizes differ by at most 1, larger ones first; ordered, then cut up.

@@ -3,6 +3,7 @@ import Datasets
 import Foundation
 import ONNX
 import Search
+import Work
 
 /// A made-up search problem: a random graph, random division of samples, and losses out of a hash.
 struct RandomProblem {
@@ -44,6 +45,17 @@ struct RandomProblem {
             kind: kind ?? LossOracle.Kind.allCases.randomElement(using: &random) ?? .realistic,
             weights: problem.division.weights)
     }
+
+    /// The same problem, of which everything is measured after a recovery on some data.
+    var recovered: RandomProblem {
+        var (problem, oracle) = (problem, oracle)
+        problem.fitData = RandomProblem.fitData
+        oracle.isRecovered = true
+        return RandomProblem(problem: problem, oracle: oracle)
+    }
+
+    /// What recoveries fit on.
+    static let fitData = ContentID(sha256: [UInt8](repeating: 7, count: 32), size: 100)
 
     /// Ones, token counts, fractions, or mostly zeros.
     private static func weights(_ count: Int, using random: inout SplitMix64) -> [Float] {

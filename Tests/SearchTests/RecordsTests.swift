@@ -42,6 +42,20 @@ struct RecordsTests {
         #expect(base.unit == nil && base.correct == nil && base.mask.isEmpty)
     }
 
+    @Test("the loss before a recovery comes back with the recovery")
+    func recoveredStatesComeBack() throws {
+        let unit = Unit(Edge(node: 4, slot: 0))
+        var state = State(
+            variant: Variant(Mask([unit]), recovery: Recovery([.leastSquares, .norm], ridge: 0.1)),
+            unit: unit,
+            loss: 0.5, objective: 0.25, correct: 7, sampleLosses: [], cost: Cost(parameters: 12, flops: 34))
+        for loss in [nil, 1.0 / 3, .infinity] {
+            state.lossAtCut = loss
+            let read = try #require(try readBack(StateRecord(state)).state)
+            #expect(read.lossAtCut?.bitPattern == loss?.bitPattern && read.variant == state.variant)
+        }
+    }
+
     @Test("a record whose texts are no variant or no unit is no state")
     func wrongTextsAreNoState() throws {
         let text = String(

@@ -117,10 +117,13 @@ extension LinearMap {
                 addition = (found.vertex, found.output)
             }
         } else if vertex.inputs.count > 2, let value = vertex.inputs[2] {
-            guard let constant = graph.values[value].constant, graph.consumers[value].count == 1,
-                !graph.isPinned[value], constant.elementType.isFloatingPoint,
-                isPerChannel(constant.shape, axisFromEnd: 0)
-            else { return .failure(.sharedWeight) }
+            guard let constant = graph.values[value].constant, constant.elementType.isFloatingPoint else {
+                return .failure(.computedWeight)
+            }
+            guard isPerChannel(constant.shape, axisFromEnd: 0) else { return .failure(.otherForm) }
+            guard graph.consumers[value].count == 1, !graph.isPinned[value] else {
+                return .failure(.sharedWeight)
+            }
             bias = value
         }
         return .success(

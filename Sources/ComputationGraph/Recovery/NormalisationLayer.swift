@@ -6,8 +6,9 @@ public struct NormalisationLayer: Sendable, Hashable {
     public let vertex: Int
     /// What it normalises.
     public let input: Int
-    /// The values of scale and shift: initialisers that nothing else reads.
+    /// The value of the scale: an initialiser that nothing else reads.
     public let scale: Int
+    /// The value of the shift: another one.
     public let shift: Int
     /// What it gives.
     public let output: Int
