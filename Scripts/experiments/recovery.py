@@ -147,24 +147,30 @@ class Experiment:
         self.kept = {}
 
     def prune(self, level, *options):
-        """A search to a number of removals (an integer) or a share of the FLOPs: the run and its file."""
-        if (level, options) not in self.kept:
-            name = f"{level}-{len(self.kept)}"
-            run, file = self.folder / f"run-{name}", self.folder / f"{name}.onnx"
+        """A search to a number of removals (an integer) or a share of the FLOPs: the run and its file.
+
+        One search gives all numbers of removals: each is a step of its path.
+        """
+        counts = self.arguments.removals
+        goal = "removals" if isinstance(level, int) else level
+        if (goal, options) not in self.kept:
+            run = self.folder / f"run-{len(self.kept)}"
             if isinstance(level, int):
-                goal = ["--candidates", self.subject.candidates, "--steps", level]
+                limits = ["--candidates", self.subject.candidates, "--steps", max(counts)]
+                limits += [part for count in counts for part in ("--export-step", count)]
             else:
-                goal = ["--candidates", "blocks", "--until", f"flops={level:g}"]
+                limits = ["--candidates", "blocks", "--until", f"flops={level:g}"]
+            for old in run.glob("*"):
+                old.unlink()
             done = self.espalier(
-                "prune", self.subject.model, *goal, *options, "--workers", self.arguments.workers, "--run", run,
-                "--output", file, *self.arguments.options.split())
-            self.kept[level, options] = done, file
-        return self.kept[level, options]
+                "prune", self.subject.model, *limits, *options, "--workers", self.arguments.workers, "--run", run,
+                *self.arguments.options.split())
+            self.kept[goal, options] = done, run
+        done, run = self.kept[goal, options]
+        steps = done.result["path"][: level if isinstance(level, int) else None]
+        return done, steps, run / (f"step-{level}.onnx" if isinstance(level, int) else "pruned.onnx")
 
     def espalier(self, command, model, *options):
-        for old in (option for key, option in zip(options, options[1:]) if key == "--run"):
-            for path in old.glob("*"):
-                path.unlink()
         return call(
             self.arguments.espalier, command, model, "--data", self.folder / "select.npz", *options, "--json", "-")
 
@@ -172,28 +178,30 @@ class Experiment:
         """What a contestant comes to: mean loss and accuracy on held-out images, and what else is worth keeping."""
         test = self.subject.parts["test"]
         if name == "after":
-            done, _ = self.prune(level)
+            _, steps, _ = self.prune(level)
             file = self.folder / f"after-{level}.onnx"
-            removed = [f"{edge['node']}:{edge['slot']}" for edge in edges(done)]
-            again = self.espalier(
+            removed = [f"{step['edge']['node']}:{step['edge']['slot']}" for step in steps]
+            done = self.espalier(
                 "evaluate", self.subject.model, *(part for edge in removed for part in ("--remove", edge)),
                 *self.recovery, "--output", file)
-            return self.scored([judged(file, test)], again, file, removed=removed, told=again.result["loss"])
+            return self.scored([judged(file, test)], done, file, told=done.result["loss"])
         if name == "random":
             runs = [
                 self.prune(level, "--strategy", "random", "--seed", seed, *self.recovery)
                 for seed in range(self.arguments.seeds)]
-            return self.scored([judged(file, test) for _, file in runs], *runs[0], told=end(runs[0][0])["loss"])
-        done, file = self.prune(level, *(self.recovery if name.startswith("search") else ()))
+            done, steps, first = runs[0]
+            return self.scored([judged(file, test) for _, _, file in runs], done, first, told=steps[-1]["loss"])
+        done, steps, file = self.prune(level, *(self.recovery if name.startswith("search") else ()))
         if name.endswith("trained"):
             scores = [
                 trained(file, self.subject.parts["fit"], test, self.subject.steps, seed, self.arguments.rate)
                 for seed in range(self.arguments.trained_seeds)]
             return self.scored(scores, done, file)
-        removed = [edge.get("block") or f"{edge['node']}:{edge['slot']}" for edge in edges(done)]
+        edges = [step["edge"] for step in steps]
         return self.scored(
-            [judged(file, test)], done, file, removed=removed, told=end(done)["loss"],
-            flops=end(done)["flops"] / done.result["base"]["flops"])
+            [judged(file, test)], done, file, told=steps[-1]["loss"],
+            removed=[edge.get("block") or f"{edge['node']}:{edge['slot']}" for edge in edges],
+            flops=steps[-1]["flops"] / done.result["base"]["flops"])
 
     def scored(self, scores, done, file, told=None, **more):
         loss, accuracy = np.mean(scores, 0)
@@ -201,14 +209,6 @@ class Experiment:
         return {
             "loss": loss, "accuracy": accuracy, "all": scores, "seconds": done.wall, "cpu": done.cpu, "told": told,
             "offFromRuntime": off, **more}
-
-
-def edges(done):
-    return [step["edge"] for step in done.result["path"]]
-
-
-def end(done):
-    return (done.result["path"] or [done.result["base"]])[-1]
 
 
 def show(name, unpruned, levels, rows):
