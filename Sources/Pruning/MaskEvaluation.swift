@@ -83,10 +83,17 @@ public struct MaskEvaluation: Encodable, Sendable {
             }
         }
         let masks = [Mask.empty] + checked.compactMap { try? $0.get() }
+        // Where masks are recovered, each at the cut too, behind them all.
+        let recovered = masks.map { start.variant($0) }
+        let isRecovered = start.fit != nil
+        let variants = isRecovered ? recovered + masks.map { Variant($0) } : recovered
         let journal = SharedResults()
         let (source, _) = try await backend.evaluate(workload, journal: journal) { runner in
             let means = try await workload.measureMeans(for: masks.flatMap(\.units), on: runner)
-            return try await runner.run(MaskListSource(masks, division: workload.division, means: means))
+            var fitData: ContentID?
+            if let fit = workload.fit { fitData = try await runner.provide(fit.bytes) }
+            return try await runner.run(
+                MaskListSource(variants, division: workload.division, means: means, fitData: fitData))
         }
         guard let unpruned = source.state(ofMask: 0, cost: workload.costs.cost(of: .empty)) else {
             throw SearchError.baseNotMeasured
@@ -100,7 +107,10 @@ public struct MaskEvaluation: Encodable, Sendable {
                 guard let state = source.state(ofMask: next, cost: workload.costs.cost(of: mask)) else {
                     throw SearchError.baseNotMeasured
                 }
-                let evaluation = Evaluation(of: state, comparedWith: unpruned, in: workload)
+                let atCut =
+                    isRecovered && !mask.isEmpty
+                    ? source.state(ofMask: masks.count + next, cost: workload.costs.cost(of: mask)) : nil
+                let evaluation = Evaluation(of: state, atCut: atCut, comparedWith: unpruned, in: workload)
                 if let folder {
                     try workload.writePruned(mask, measured: evaluation, to: "\(folder)/\(index).onnx")
                 }

@@ -38,16 +38,21 @@ extension LevelRace {
 
     /// Items of one expansion and shard go to whoever has refitted it.
     func locality(of expansion: Int, shard: Int) -> UInt64 {
-        var hash: UInt64 = 0xCBF2_9CE4_8422_2325
-        for byte in level.expansions[expansion].variant.description.utf8 {
-            hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3
-        }
-        return (hash ^ UInt64(shard)) &* 0x100_0000_01B3
+        level.expansions[expansion].variant.locality(shard: shard)
     }
 
     /// What an item of an expansion costs: the first one refits it.
     func recoveredCost(of expansion: Int) -> WorkCost {
         let isBegun = entrants[expansion].isHeardOf
         return WorkCost(scale: isBegun ? "losses after recovery" : "recovery", amount: 1)
+    }
+}
+
+extension Variant {
+    /// What tells where items of a shard are that the variant was refitted for.
+    func locality(shard: Int) -> UInt64 {
+        var hash: UInt64 = 0xCBF2_9CE4_8422_2325
+        for byte in description.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
+        return (hash ^ UInt64(shard)) &* 0x100_0000_01B3
     }
 }

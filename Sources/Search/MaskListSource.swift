@@ -6,10 +6,11 @@ public import Work
 ///
 /// Every mask's loss is the sum over blocks in the data's own order, as if it had been measured alone.
 public struct MaskListSource: WorkSource {
-    private let masks: [Mask]
-    /// The first place of each mask in the list.
-    private let places: [Mask: Int]
+    private let variants: [Variant]
+    /// The first place of each variant in the list.
+    private let places: [Variant: Int]
     private let means: ContentID?
+    private let fitData: ContentID?
     private let division: SampleDivision
     private let blocks: BlockList
     /// A row for each mask.
@@ -24,18 +25,32 @@ public struct MaskListSource: WorkSource {
     /// `losses`.
     public var kind: WorkKind { LossItem.kind }
 
+    /// Masks without a recovery.
+    ///
     /// - Parameter means: the table of means that removed slots may read.
     public init(_ masks: [Mask], division: SampleDivision, means: ContentID? = nil) {
-        self.masks = masks
-        places = Dictionary(zip(masks, masks.indices)) { first, _ in first }
+        self.init(masks.map { Variant($0) }, division: division, means: means)
+    }
+
+    /// Masks with a recovery each.
+    ///
+    /// - Parameters:
+    ///   - means: the table of means that removed slots may read.
+    ///   - fitData: the data that recoveries fit on.
+    public init(
+        _ variants: [Variant], division: SampleDivision, means: ContentID? = nil, fitData: ContentID? = nil
+    ) {
+        self.variants = variants
+        places = Dictionary(zip(variants, variants.indices)) { first, _ in first }
         self.means = means
+        self.fitData = fitData
         self.division = division
         blocks = BlockList(naturalOrder: division)
-        grid = PieceGrid(rows: masks.count, blocks: blocks.ids)
+        grid = PieceGrid(rows: variants.count, blocks: blocks.ids)
         scores = [SampleScores?](repeating: nil, count: grid.progress.total)
         let own = blocks.ids.count
-        missing = masks.map { _ in own }
-        subtotals = masks.map { _ in CanonicalSum(count: own) }
+        missing = variants.map { _ in own }
+        subtotals = variants.map { _ in CanonicalSum(count: own) }
     }
 
     /// Whether all losses are known.
@@ -59,7 +74,7 @@ public struct MaskListSource: WorkSource {
         }
         let loss = subtotals[index].total / division.totalWeight
         return State(
-            variant: Variant(masks[index]), unit: nil, loss: loss,
+            variant: variants[index], unit: nil, loss: loss,
             objective: Objective.signed.value(loss: loss, base: 0), correct: correct, sampleLosses: losses,
             cost: cost)
     }
@@ -68,18 +83,30 @@ public struct MaskListSource: WorkSource {
         let (index, place) = grid.position(of: piece)
         let block = blocks.ids[place]
         let payload = LossItem(
-            state: Variant(masks[index]), means: means, block: block, samples: blocks.samples[place],
-            units: [nil]
+            state: variants[index], means: means, fitData: fitData(of: index), block: block,
+            samples: blocks.samples[place], units: [nil]
         ).payload
         return WorkItem(
             key: WorkKey(kind: kind, stage: stage, payload: payload), shard: block.shard,
-            contents: means.map { [$0] } ?? [],
-            locality: block.locality, cost: smallestCost, pieces: [piece])
+            contents: [means, fitData(of: index)].compactMap(\.self),
+            locality: locality(of: piece), cost: smallestCost, pieces: [piece])
+    }
+
+    /// The data that a variant is fitted on; `nil` where it is not.
+    private func fitData(of index: Int) -> ContentID? {
+        variants[index].recovery.isNone || variants[index].mask.isEmpty ? nil : fitData
+    }
+
+    /// Blocks go to whoever has had them, and what is refitted to whoever has refitted it.
+    private func locality(of piece: Int) -> UInt64 {
+        let (index, place) = grid.position(of: piece)
+        let block = blocks.ids[place]
+        return fitData(of: index) == nil ? block.locality : variants[index].locality(shard: block.shard)
     }
 
     /// The next mask on a block, in the order of the list.
     public mutating func next(for worker: WorkerView) -> WorkItem? {
-        grid.next(for: worker).map { item($0) }
+        grid.next(for: worker, locality: locality(of:)).map { item($0) }
     }
 
     /// Checks the shape of a block's scores.
@@ -113,7 +140,7 @@ public struct MaskListSource: WorkSource {
             blocks.samples[place] == given.samples
         else { return .none }
         for (variant, score) in zip(given.variants, all) {
-            guard variant == Variant(variant.mask), let index = places[variant.mask] else { continue }
+            guard let index = places[variant], fitData(of: index) == given.fitData else { continue }
             return .part(
                 item(grid.piece(row: index, place: place)), result: LossItem.result([score]))
         }
@@ -130,6 +157,6 @@ public struct MaskListSource: WorkSource {
     public func describe(_ item: WorkItem, pieces: [Int]) -> String {
         let (index, place) = grid.position(of: item.pieces[0])
         let block = blocks.ids[place]
-        return "block \(block.index) of shard \(block.shard), mask \(masks[index]),"
+        return "block \(block.index) of shard \(block.shard), mask \(variants[index]),"
     }
 }

@@ -44,13 +44,15 @@ struct PieceGrid: Sendable {
     func needs(_ piece: Int) -> Bool { statuses[piece] != .known }
 
     /// Hands out the first piece that suits the worker, or else the first that it may be given.
-    mutating func next(for worker: WorkerView) -> Int? {
+    ///
+    /// - Parameter locality: of a piece; its block's unless given.
+    mutating func next(for worker: WorkerView, locality: ((Int) -> UInt64)? = nil) -> Int? {
         while cursor < statuses.count, statuses[cursor] == .known { cursor += 1 }
         var found: Int?
         for piece in cursor..<statuses.count where statuses[piece] == .open {
             let block = blocks[piece % blocks.count]
             guard worker.holds(block.shard) else { continue }
-            let isPreferred = worker.prefers(block.locality)
+            let isPreferred = worker.prefers(locality?(piece) ?? block.locality)
             if isPreferred || found == nil { found = piece }
             // Far ahead of the others nothing is worth waiting for.
             if isPreferred || piece - cursor > 4 * blocks.count { break }
