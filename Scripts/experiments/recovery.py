@@ -12,9 +12,10 @@ images with their labels (SGD, momentum 0.9, cosine schedule), the mean of some 
 
 Images that fit, that choose and that judge are disjoint. The digits' calibration images are halved, and their held-out
 ones judge; with `--training-images` all of them choose, and what fits are the images that the models were trained on. The
-held-out MNIST images of Scripts/bench/make-models.py are split into 400 to fit on, 600 that choose and 600 that judge. ONNX Runtime judges the written files, and the losses that the program told are compared with what its
-files lose there. `resnet20-sums` may lose either operand of a sum, the other models their residual bodies or branches;
-under a budget, whatever `--candidates blocks` lists.
+held-out MNIST images of Scripts/bench/make-models.py are split into 400 to fit on, 600 that choose and 600 that judge.
+ONNX Runtime judges the written files, and the losses that the program told are compared with what its files lose there.
+`resnet20-sums` may lose either operand of a sum, the other models their residual bodies or branches; under a budget,
+whatever `--candidates blocks` lists.
 
 Needs numpy and onnxruntime, for what is trained torch, torchvision and onnx2torch, and for `--training-images` torch, onnx
 and scikit-learn.

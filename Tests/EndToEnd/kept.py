@@ -33,8 +33,9 @@ def item(payload):
     reader = Reader(payload)
     assert reader.take(1) == b"\x01", "another version"
     state = reader.text()
-    if reader.number():
-        reader.take(32)  # the hash of the table of means
+    for _ in range(2 if " recover=" in state else 1):
+        if reader.number():
+            reader.take(32)  # the hash of the table of means, or of the data that layers are fitted on
     shard, block, samples = reader.number(), reader.number(), reader.numbers()
     units = [reader.text() for _ in range(reader.number())]
     assert reader.place == len(payload)

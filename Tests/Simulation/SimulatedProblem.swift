@@ -14,6 +14,8 @@ public struct SimulatedProblem: Sendable {
     let seed: UInt64
     /// Some masks have losses that are no numbers.
     let hasNonFiniteLosses: Bool
+    /// What refits the weights before they are measured, in half of the worlds.
+    let recovery: Recovery
     /// Losses of very different sizes, so that their sums depend on the order of adding.
     let hasWideLosses: Bool
 
@@ -32,17 +34,28 @@ public struct SimulatedProblem: Sendable {
         let graph = SimulatedProblem.graphs[draw(0...(SimulatedProblem.graphs.count - 1))]
         problem = SearchProblem(
             graph: graph.graph, candidates: graph.candidates, costs: graph.costs, division: division)
-        settings = SearchSettings(
+        var settings = SearchSettings(
             strategy: [.greedy, .greedy, .beam(width: 2), .beam(width: 3), .exhaustive][draw(0...4)],
             objective: draw(0...3) == 0 ? .signed : .absolute, steps: draw(1...3), usesBounds: draw(0...2) > 0
         )
         hasNonFiniteLosses = draw(0...9) == 0
         hasWideLosses = draw(0...1) == 0
+        recovery = [1, 4, 5].contains(seed % 6) ? Recovery([.leastSquares]) : .none
+        if !recovery.isNone {
+            settings.recovery = recovery
+            if settings.strategy != .exhaustive, draw(0...1) == 0 {
+                settings.screening = Screening(
+                    perState: draw(1...2), audits: draw(0...2), seed: seed, criterion: .lossAtCut)
+            }
+        }
+        self.settings = settings
     }
 
-    /// Scores of samples under a mask, the same wherever they are computed.
-    func scores(of mask: Mask, _ samples: [Int]) -> SampleScores {
+    /// Scores of samples under a mask, the same wherever they are computed; other ones after a recovery.
+    func scores(of variant: Variant, _ samples: [Int]) -> SampleScores {
+        let mask = variant.mask
         var hash = seed &* 0x9E37_79B9_7F4A_7C15
+        if !variant.recovery.isNone, !mask.isEmpty { hash = mix(hash) }
         for edge in mask.units.map(\.edge) { hash = mix(hash ^ UInt64(edge.node << 8 | edge.slot)) }
         // A share that all samples have makes some masks better than others, so that bounds can bite.
         let common = Float(mask.isEmpty ? 0 : mix(hash) % 1000) / 500
@@ -88,12 +101,13 @@ public struct SimulatedProblem: Sendable {
         return lines
     }
 
-    /// What a list of masks comes to; measured instead of a search in a third of the worlds.
+    /// What a list of masks comes to; measured instead of a search in half of the worlds.
     private func listed(on runner: any WorkRunner) async throws -> [String] {
-        let variants = ([Mask.empty] + problem.candidates.units.prefix(4).map { Mask([$0]) }).map {
-            Variant($0)
-        }
-        let source = try await runner.run(MaskListSource(variants, division: problem.division))
+        let variants =
+            [Variant(.empty)]
+            + problem.candidates.units.prefix(4).map { Variant(Mask([$0]), recovery: recovery) }
+        let source = try await runner.run(
+            MaskListSource(variants, division: problem.division, fitData: try await fitData(on: runner)))
         return variants.map { variant in
             guard let state = source.state(of: variant, cost: Cost(parameters: 0, flops: 0)) else {
                 return "?"
@@ -104,13 +118,25 @@ public struct SimulatedProblem: Sendable {
 
     private func searched(on runner: any WorkRunner) async throws -> [String] {
         if seed % 3 == 2 { return try await listed(on: runner) }
+        var problem = problem
+        problem.fitData = try await fitData(on: runner)
         return try await Search(problem, settings: settings, runner: runner).run().fingerprint
+    }
+
+    /// What recoveries fit on; `nil` where nothing is recovered.
+    private func fitData(on runner: any WorkRunner) async throws -> ContentID? {
+        recovery.isNone ? nil : try await runner.provide([UInt8](repeating: 1, count: 64))
+    }
+
+    /// The name of a content, of which nobody reads more than the size.
+    static func content(of bytes: [UInt8]) -> ContentID {
+        ContentID(sha256: [UInt8](repeating: 0, count: 32), size: bytes.count)
     }
 
     /// What the run comes to in one process, item by item.
     func expected() async throws -> [String] {
         let kinds = Dictionary(uniqueKeysWithValues: kinds.map { ($0.kind, $0) })
-        let local = LocalRunner(name: { ContentID(sha256: [], size: $0.count) }) { item, _ in
+        let local = LocalRunner(name: SimulatedProblem.content(of:)) { item, _ in
             guard let kind = kinds[item.key.kind] else {
                 throw SimulationFailure("there is no work of the kind \(item.key.kind)")
             }
@@ -165,8 +191,9 @@ extension SearchResult {
         ([[base]] + levels + [path]).map { states in
             states.map { state in
                 "\(state.mask) \(state.loss.bitPattern) \(state.objective.bitPattern) \(state.correct ?? -1) "
-                    + "\(state.sampleLosses.map(\.bitPattern)) \(state.nonFiniteLosses)"
+                    + "\(state.sampleLosses.map(\.bitPattern)) \(state.nonFiniteLosses) "
+                    + "\(state.lossAtCut.map { "\($0.bitPattern)" } ?? "-")"
             }.joined(separator: "; ")
-        }
+        } + (screening.map { report in report.levels.map { "\($0)" } } ?? [])
     }
 }

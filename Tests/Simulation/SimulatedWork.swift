@@ -48,7 +48,7 @@ struct SimulatedLosses: SimulatedKind {
 
     func result(of key: WorkKey) -> [UInt8] {
         let item = item(key)
-        return LossItem.result(item.variants.map { problem.scores(of: $0.mask, item.samples) })
+        return LossItem.result(item.variants.map { problem.scores(of: $0, item.samples) })
     }
 }
 
@@ -82,7 +82,7 @@ struct SimulatedStatistics: SimulatedKind {
 
     /// Losses of some mask will do as numbers: of very different sizes in every other problem.
     private func sum(of value: Int, over samples: [Int]) -> ValueSum {
-        let numbers = problem.scores(of: Mask([Edge(node: value, slot: 1)]), samples).losses
+        let numbers = problem.scores(of: Variant(Mask([Edge(node: value, slot: 1)])), samples).losses
         let sum = numbers.reduce(0.0) { $0 + ($1.isFinite ? Double($1) : 0) }
         return ValueSum(shape: [1, 2], sums: [sum, -sum / 3], count: samples.count)
     }
