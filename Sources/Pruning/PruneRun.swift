@@ -300,8 +300,8 @@ public final class PruneRun {
         }
         for warning in try workload.sizeWarnings() { board.note("warning: " + warning) }
         let inFolder = options.folder + "/pruned.onnx"
-        let refitted = try workload.refitted(state.mask) { board.note("warning: " + $0) }
-        let model = try MaterialisedModel(state.mask, workload: refitted)
+        for warning in try workload.recoveryWarnings(of: state.mask) { board.note("warning: " + warning) }
+        let model = try MaterialisedModel(state.mask, workload: workload.refitted(state.mask))
         try room.retrying { try model.write(to: inFolder) }
         if let output = options.output { try room.retrying { try model.write(to: output) } }
         return options.output ?? inFolder

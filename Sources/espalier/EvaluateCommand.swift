@@ -69,6 +69,9 @@ struct EvaluateCommand: AsyncParsableCommand {
             try await loaded.measureMeans(for: [mask])
             let evaluation = try await Evaluation(of: mask, in: loaded, observer: progress)
             progress.clear()
+            for warning in try loaded.recoveryWarnings(of: mask) {
+                StandardError.write("espalier: warning: \(warning)\n")
+            }
             // What was measured is told before the model is made and checked.
             if let path = json.path { try JSONOutput.write(evaluation, to: path) }
             if !json.takesStandardOutput { print(evaluation.text, terminator: "") }

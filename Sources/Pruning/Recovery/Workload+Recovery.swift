@@ -6,6 +6,17 @@ extension Workload {
     /// What is measured of a mask: with the weights that the recovery makes.
     public func variant(_ mask: Mask) -> Variant { Variant(mask, recovery: options.recovery.recovery) }
 
+    /// What is worth a line of a mask's recovery: that nothing could be refitted, or on too little.
+    ///
+    /// - Throws: `EngineError` that names the node that failed.
+    public func recoveryWarnings(of mask: Mask) throws -> [String] {
+        guard let refit = try evaluator().refit(variant(mask)) else { return [] }
+        guard !refit.layers.isEmpty else {
+            return ["no layer was refitted: behind what is removed there is none that gains by it"]
+        }
+        return refit.warnings(in: graph)
+    }
+
     /// Takes a recovery into use that is fitted on these samples, which are none of the workload's own.
     mutating func recover(by recovery: Recovery, on samples: FitSamples?) {
         guard let samples, !recovery.isNone else { return }
