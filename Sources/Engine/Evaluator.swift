@@ -11,7 +11,7 @@ public final class Evaluator {
     let dataset: Dataset
     private let terms: LossTerms
     /// The values that the loss reads.
-    private let outputs: [Int]
+    let outputs: [Int]
     private let parameters: Parameters?
     private var sampleAxes: SampleAxes?
     private(set) var means = Means()
@@ -161,14 +161,37 @@ public final class Evaluator {
         }
     }
 
+    /// What another mask with other weights shares of its computation.
+    struct SharedSteps {
+        /// Some of the values.
+        let activations: Activations
+        /// The first steps, which compute the same.
+        let count: Int
+    }
+
     /// The losses of `samples` under a mask with some version of the parameters.
-    func scores(_ samples: [Int], mask: Mask, parameters: Parameters?) throws -> SampleScores {
+    func scores(
+        _ samples: [Int], mask: Mask, parameters: Parameters?, sharing shared: SharedSteps? = nil
+    ) throws -> SampleScores {
         let block = reuse.block(of: samples)
         let inputs = try network.inputs(samples, of: dataset)
-        let results = try network.values(
-            outputs, of: inputs, mask: mask, parameters: parameters, means: means)
+        let model = try network.specialisation(for: inputs, parameters)
+        var changes = [Bool](repeating: true, count: graph.values.count)
+        for step in model.steps.prefix(shared?.count ?? 0) {
+            for case let output? in step.outputs { changes[output] = false }
+        }
+        for port in graph.inputs { changes[port.value] = false }
+        var activations =
+            shared.map { Activations(model, sharing: $0.activations, changes: changes) }
+            ?? Activations(model, inputs: inputs, means: means)
+        let schedule = Schedule(model, mask: network.classes.canonical(mask), wanted: outputs) { value in
+            shared.map { !changes[value] && $0.activations[value] != nil } ?? false
+        }
+        let wanted = Set(outputs)
+        try activations.compute(schedule) { wanted.contains($0) }
         return try terms.scores(
-            measured(results), against: compared(samples, on: block, inputs: inputs))
+            measured(outputs.map { activations[$0] }),
+            against: compared(samples, on: block, inputs: inputs))
     }
 
     /// What each term is of, from the values that the loss reads.

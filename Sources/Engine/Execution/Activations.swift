@@ -41,6 +41,15 @@ struct Activations {
         values = [Tensor?](repeating: nil, count: other.values.count)
     }
 
+    /// Those of another version of the parameters that share part of others.
+    ///
+    /// - Parameter changes: by value, whether it is another one than there.
+    init(_ model: Specialisation, sharing other: Activations, changes: [Bool]) {
+        (self.model, means) = (model, other.means)
+        base = (other.values, changes)
+        values = [Tensor?](repeating: nil, count: other.values.count)
+    }
+
     /// The model inputs' tensors.
     var inputs: [Tensor] { model.graph.inputs.compactMap { self[$0.value] } }
 

@@ -46,6 +46,21 @@ struct Schedule {
         return lastReader
     }
 
+    /// The values after which nothing else that is computed by then is read: the narrow places of a model.
+    func narrows(in model: Specialisation) -> Set<Int> {
+        let lastReader = lastReaders(in: model)
+        var live: Set<Int> = []
+        var found: Set<Int> = []
+        for position in steps {
+            live = live.filter { lastReader[$0] > position }
+            for case let output? in model.steps[position].outputs where lastReader[output] > position {
+                live.insert(output)
+            }
+            if live.count == 1 { found.formUnion(live) }
+        }
+        return found
+    }
+
     /// How a step is computed.
     func form(of step: Specialisation.Step) -> Specialisation.Form {
         isFused ? cuts.form(of: step) : step.plain

@@ -31,9 +31,32 @@ extension Evaluator {
     {
         try expansions.map { unit in
             let variant = unit.map { state.removing($0) } ?? state
+            guard unit != nil, let parameters = try refit(variant, from: state)?.parameters else {
+                return try scores(
+                    samples, mask: variant.mask, parameters: refit(variant)?.parameters)
+            }
+            let shared = try sharedActivations(with: state, samples)
+            let first = network.recoveries?.firstDifference(variant, state) ?? 0
             return try scores(
-                samples, mask: variant.mask,
-                parameters: refit(variant, from: unit == nil ? nil : state)?.parameters)
+                samples, mask: variant.mask, parameters: parameters,
+                sharing: shared.map { SharedSteps(activations: $0, count: first) })
+        }
+    }
+
+    /// What a block's expansions share with their state: the values at the narrow places of the model, with the state's weights.
+    /// `nil` the first time that they are asked for, since a single expansion gains nothing by them, and where they take too
+    /// much memory.
+    private func sharedActivations(with state: Variant, _ samples: [Int]) throws -> Activations? {
+        guard let recoveries = network.recoveries else { return nil }
+        return try recoveries.shared(with: state, samples: samples, budget: keptBytes / 4) {
+            let inputs = try network.inputs(samples, of: dataset)
+            let model = try network.specialisation(
+                for: inputs, refit(state)?.parameters ?? network.parameters)
+            let schedule = Schedule(model, mask: network.classes.canonical(state.mask), wanted: outputs)
+            let narrows = schedule.narrows(in: model).union(graph.inputs.map(\.value))
+            var activations = Activations(model, inputs: inputs, means: means)
+            try activations.compute(schedule) { narrows.contains($0) }
+            return activations.detached { narrows.contains($0) }
         }
     }
 
@@ -59,6 +82,9 @@ final class Recoveries {
     private var refitters: [Recovery: Refitter] = [:]
     private var refits: [Variant: (refit: Refit, lastUse: Int)] = [:]
     private var clock = 0
+    /// The state whose expansions are measured, and what they share, by block; `nil` for a block that was asked for once.
+    private var sharedState: Variant?
+    private var shared: [[Int]: Activations?] = [:]
 
     init(_ network: Network, _ data: FitData, name: [UInt8]) {
         (self.network, self.data, self.name) = (network, data, name)
@@ -68,6 +94,29 @@ final class Recoveries {
     func forget() {
         refitters = [:]
         refits = [:]
+        shared = [:]
+    }
+
+    /// The first step that gives something else for one variant than for another.
+    func firstDifference(_ variant: Variant, _ state: Variant) -> Int {
+        refitters[variant.recovery]?.firstDifference(variant.mask, state.mask) ?? 0
+    }
+
+    /// What the expansions of a state share on a block, from the second time on that it is asked for.
+    func shared(
+        with state: Variant, samples: [Int], budget: Int, compute: () throws -> Activations
+    ) rethrows -> Activations? {
+        if sharedState != state { (sharedState, shared) = (state, [:]) }
+        guard let known = shared[samples] else {
+            shared[samples] = .some(nil)
+            return nil
+        }
+        if let known { return known }
+        let bytes = shared.values.reduce(0) { $0 + ($1?.tensors.reduce(0) { $0 + $1.byteCount } ?? 0) }
+        guard bytes < budget else { return nil }
+        let made = try compute()
+        shared[samples] = made
+        return made
     }
 
     /// The refitted weights of a variant, as they were kept or made anew.

@@ -98,6 +98,11 @@ final class Refitter {
         return best
     }
 
+    /// The first step that gives something else under one mask than under another.
+    func firstDifference(_ left: Mask, _ right: Mask) -> Int {
+        firstDifference(Cuts(left, in: network.graph), Cuts(right, in: network.graph))
+    }
+
     /// The first step whose layer is fitted, or computed, in another way under other cuts.
     private func firstDifference(_ left: Cuts, _ right: Cuts) -> Int {
         let nodes = Set(

@@ -102,7 +102,7 @@ struct PoorFitDataTests {
         }
         let evaluator = try Evaluator(
             subject.network, dataset: subject.dataset, loss: .selfMeanSquaredError)
-        let variant = Variant(mask, recovery: Recovery([.leastSquares]))
+        let variant = Variant(mask, recovery: Recovery([.leastSquares], ridge: 0.1))
         #expect(throws: EngineError.self) { try evaluator.refit(variant) }
         #expect(try evaluator.refit(Variant(mask)) == nil)
         #expect(try evaluator.refit(Variant(.empty, recovery: variant.recovery)) == nil)

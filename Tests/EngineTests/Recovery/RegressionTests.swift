@@ -17,7 +17,8 @@ struct RegressionTests {
         _ features: [[Double]], _ missing: [Double], heldOut: Int = 0, weights: [Double]? = nil
     ) throws -> RidgeRegression {
         var regression = RidgeRegression(
-            present: try Tensor([Double](repeating: 0, count: features[0].count), shape: [1, features[0].count, 1]))
+            present: try Tensor(
+                [Double](repeating: 0, count: features[0].count), shape: [1, features[0].count, 1]))
         try regression.add(
             Tensor(features.flatMap { $0 }, shape: [1, features.count, features[0].count]),
             Tensor(missing, shape: [1, missing.count, 1]),
@@ -139,7 +140,8 @@ struct RegressionTests {
             try change(self.regression(rows.map { [$0.x, 1] }, rows.map(\.y)), ridge: expected))
     }
 
-    @Test("fall for no noise: what holds of all rows has the weakest ridge, what holds of none changes nothing")
+    @Test(
+        "fall for no noise: what holds of all rows has the weakest ridge, what holds of none changes nothing")
     func strengths() throws {
         let line = try regression(Self.line + [[4, 1], [5, 1]], [3, 5, 7, 9, 11], heldOut: 2)
         #expect(try #require(try line.solution(ridge: nil)).strength == RidgeRegression.strengths.min())
