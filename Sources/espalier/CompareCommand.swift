@@ -57,7 +57,8 @@ struct CompareCommand: AsyncParsableCommand {
                 validation: validation,
                 candidates: search.selection, strategies: try ComparedStrategy.list(strategies),
                 search: SearchSettings(
-                    objective: search.objective, steps: search.steps, until: search.until,
+                    objective: search.objective(recovers: !recovery.options.recovery.isNone),
+                    steps: search.steps, until: search.until,
                     per: search.pricedQuantity, recovery: recovery.options.recovery),
                 seeds: seeds, workers: team.localWorkers, remote: try team.cluster.remote(),
                 logger: log.logger("espalier"))

@@ -101,7 +101,8 @@ struct PruneCommand: AsyncParsableCommand {
 
     private var settings: SearchSettings {
         SearchSettings(
-            strategy: strategy.strategy(width: beamWidth, seed: seed), objective: search.objective,
+            strategy: strategy.strategy(width: beamWidth, seed: seed), 
+            objective: search.objective(recovers: !recovery.options.recovery.isNone),
             steps: search.steps, until: search.until, maximumLossIncrease: maxLossIncrease,
             maximumAccuracyDrop: maxAccuracyDrop,
             usesBounds: !withoutBounds, screening: screening.settings, per: search.pricedQuantity,

@@ -26,8 +26,17 @@ struct SearchOptions: ParsableArguments {
         name: .long,
         help: ArgumentHelp("Stop at a share of the cost: parameters=0.5 or flops=0.5.", valueName: "budget"))
     var until: Budget?
-    @Option(name: .long, help: "What is made small: absolute (|L' - L|) or signed (L' - L).")
-    var objective: Objective = .absolute
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "What is made small: absolute (|L' - L|) or signed (L' - L). (default: absolute; with --recover signed, since "
+                + "what adapts may well become better)"))
+    var objective: Objective?
+
+    /// What is made small.
+    ///
+    /// - Parameter recovers: whether weights are refitted before a removal is measured.
+    func objective(recovers: Bool) -> Objective { objective ?? (recovers ? .signed : .absolute) }
 
     @Option(
         name: .long,
