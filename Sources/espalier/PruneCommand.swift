@@ -101,7 +101,7 @@ struct PruneCommand: AsyncParsableCommand {
 
     private var settings: SearchSettings {
         SearchSettings(
-            strategy: strategy.strategy(width: beamWidth, seed: seed), 
+            strategy: strategy.strategy(width: beamWidth, seed: seed),
             objective: search.objective(recovers: !recovery.options.recovery.isNone),
             steps: search.steps, until: search.until, maximumLossIncrease: maxLossIncrease,
             maximumAccuracyDrop: maxAccuracyDrop,
