@@ -82,21 +82,4 @@ public struct Recovery: Hashable, Sendable, LosslessStringConvertible {
     }
 }
 
-extension Recovery: Codable {
-    /// Reads the text form.
-    public init(from decoder: any Decoder) throws {
-        let text = try decoder.singleValueContainer().decode(String.self)
-        guard let recovery = Recovery(text) else {
-            throw DecodingError.dataCorrupted(
-                DecodingError.Context(
-                    codingPath: decoder.codingPath, debugDescription: "'\(text)' is no recovery"))
-        }
-        self = recovery
-    }
-
-    /// Writes the text form.
-    public func encode(to encoder: any Encoder) throws {
-        var container = encoder.singleValueContainer()
-        try container.encode(description)
-    }
-}
+extension Recovery: TextCodable {}

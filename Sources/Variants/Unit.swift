@@ -106,21 +106,4 @@ extension Unit: Comparable {
     }
 }
 
-extension Unit: Codable {
-    /// Reads the text form.
-    public init(from decoder: any Decoder) throws {
-        let text = try decoder.singleValueContainer().decode(String.self)
-        guard let unit = Unit(text) else {
-            throw DecodingError.dataCorrupted(
-                DecodingError.Context(
-                    codingPath: decoder.codingPath, debugDescription: "'\(text)' is no unit"))
-        }
-        self = unit
-    }
-
-    /// Writes the text form.
-    public func encode(to encoder: any Encoder) throws {
-        var container = encoder.singleValueContainer()
-        try container.encode(description)
-    }
-}
+extension Unit: TextCodable {}

@@ -65,7 +65,7 @@ struct RecoveryTests {
             _ = try JSONDecoder().decode([Recovery].self, from: Data(#"["rubbish"]"#.utf8))
             Issue.record("no error")
         } catch DecodingError.dataCorrupted(let context) {
-            #expect(context.debugDescription == "'rubbish' is no recovery")
+            #expect(context.debugDescription == "'rubbish' is no text of a Recovery")
         }
     }
 
