@@ -1,3 +1,4 @@
+internal import Files
 internal import Foundation
 internal import Journal
 internal import ONNX
@@ -52,6 +53,7 @@ struct DiskFullRetry: Sendable {
         switch error {
         case JournalError.diskFull(let file): file
         case ReportError.diskFull(let path): path
+        case let error as FileError where error.isDiskFull: error.path
         case let error as ModelError where error.kind == .diskFull: error.file ?? "the model"
         default: nil
         }
