@@ -70,10 +70,11 @@ extension SummaryText {
                     NumberText.grouped($0)
                 } + [share ?? "", level.regret.map { NumberText.significant($0) } ?? ""])
         }
+        let option = report.settings.criterion == .lossAtCut ? "--shortlist" : "--screen"
         let (low, high) = (record.missed.low.rounded(.up), record.missed.high.rounded(.down))
         return
             "The result is not exact: only the \(record.perState) most promising expansions of each state were "
-            + "measured (--screen).\nOf the others some were drawn at random and measured in full. Missed are those "
+            + "measured (\(option)).\nOf the others some were drawn at random and measured in full. Missed are those "
             + "that would have been kept; regret is how\nmuch better the best of them is than what was chosen.\n\n"
             + table(rows)
             + "\nWith \(NumberText.percent(record.confidence)) confidence, \(NumberText.grouped(Int(low))) to "

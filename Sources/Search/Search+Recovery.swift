@@ -18,7 +18,10 @@ extension Search {
             }, keep: .max, baseLoss: level.baseLoss, objective: level.objective, isLast: true)
         let measured = try await evaluate(cut, usesBounds: false)
         let losses = Dictionary(measured.best.map { ($0.mask, $0.loss) }) { first, _ in first }
-        return outcome.addingWork(of: measured).keeping(
+        // The states were candidates already.
+        var work = measured.work
+        work.candidates = 0
+        return outcome.addingWork(work).keeping(
             outcome.best.map { state in
                 var state = state
                 state.lossAtCut = losses[state.mask]
