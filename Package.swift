@@ -78,7 +78,10 @@ let package = Package(
         .target(name: "Variants", swiftSettings: swiftSettings),
         .target(name: "Work", swiftSettings: swiftSettings),
         .target(
-            name: "ComputationGraph", dependencies: ["ONNX", "Variants"], swiftSettings: swiftSettings),
+            name: "ComputationGraph",
+            dependencies: [
+                "ONNX", "Variants", .product(name: "BitCollections", package: "swift-collections"),
+            ], swiftSettings: swiftSettings),
         .target(name: "Datasets", dependencies: ["Files", "CZlib"], swiftSettings: swiftSettings),
         .target(
             name: "Engine", dependencies: ["Torch", "ComputationGraph", "Datasets", "ONNX"],

@@ -266,10 +266,10 @@ extension Graph {
                 else { return nil }
                 return (try? data.int64s).map { $0.map(Int.init) }
             })
-        // No position of an empty axis corresponds to anything.
-        guard !(query.inputs + query.outputs).contains(where: { $0?.contains(0) ?? false }) else {
-            return nil
-        }
-        return (try? rule(query)) ?? nil
+        // No position of an empty axis corresponds to anything. Regions of interest, say, may be empty.
+        guard !(query.inputs.prefix(1) + query.outputs).contains(where: { $0?.contains(0) ?? false }),
+            let map = (try? rule(query)) ?? nil, map.dimensions.allSatisfy({ $0.size > 0 })
+        else { return nil }
+        return map
     }
 }

@@ -26,12 +26,34 @@ public struct UnitSelection: Sendable, Hashable, Codable {
     /// The kinds.
     public var kinds: Set<Unit.Kind>
     /// What removed slices read. Edges cannot be bypassed, nor can layers that change the shape: they read zeros then.
+    /// Channels, heads and neurons read zeros always.
     public var replacement: Replacement
+    /// How channels, heads and neurons are divided into units.
+    public var chunking = Chunking()
 
     /// Edges that read zeros, unless told otherwise.
     public init(kinds: Set<Unit.Kind> = [.edge], replacement: Replacement = .zero) {
         self.kinds = kinds
         self.replacement = replacement
+    }
+
+    private enum CodingKeys: String, CodingKey { case kinds, replacement, chunking }
+
+    /// Reads what `encode(to:)` wrote.
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        self.init(
+            kinds: try container.decode(Set<Unit.Kind>.self, forKey: .kinds),
+            replacement: try container.decode(Replacement.self, forKey: .replacement))
+        chunking = try container.decodeIfPresent(Chunking.self, forKey: .chunking) ?? Chunking()
+    }
+
+    /// Writes the kinds, what they read, and where there are chunks, how they are made.
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        try container.encode(kinds, forKey: .kinds)
+        try container.encode(replacement, forKey: .replacement)
+        if kinds.contains(where: \.isSliced) { try container.encode(chunking, forKey: .chunking) }
     }
 
     /// What a removed edge reads.
@@ -46,6 +68,8 @@ public struct Candidates: Sendable {
     public let equivalents: [Edge: [Edge]]
     /// What the search tries, in canonical order: the representatives with what they read instead, and layers.
     public let units: [Unit]
+    /// By unit that is made of positions, the one of the same layer that has to go before it.
+    public let predecessors: [Unit: Unit]
 
     /// All candidates, representatives and equivalents, in canonical order.
     public var all: [Edge] { (representatives + equivalents.values.joined()).sorted() }
@@ -67,9 +91,11 @@ public struct Candidates: Sendable {
         if units.kinds.contains(.edge) {
             do { selected = try Candidates.edges(of: graph, selection: selection, costs: costs) } catch {
                 // A pattern may match layers alone.
-                guard case GraphError.nothingMatches = error, !layers.isEmpty else { throw error }
+                guard case GraphError.nothingMatches = error,
+                    !layers.isEmpty || units.kinds.contains(where: \.isSliced)
+                else { throw error }
             }
-        } else if case .matching(let pattern) = selection, layers.isEmpty {
+        } else if case .matching(let pattern) = selection, layers.isEmpty, units.kinds == [.layer] {
             throw GraphError.nothingMatches(pattern)
         }
         let classes = EquivalenceClasses(of: graph)
@@ -98,7 +124,20 @@ public struct Candidates: Sendable {
         // A layer that goes with one of the edges is no second candidate.
         var known = Set(representatives.map { classes.canonical(Unit($0)) })
         let others = layers.filter { known.insert(classes.canonical($0)).inserted }
-        self.units = (representatives.map { Unit($0, replacement: units.edgeReplacement) } + others).sorted()
+        var chunks: [[Unit]] = []
+        if units.kinds.contains(where: \.isSliced) {
+            chunks = try SliceGroups(of: graph).chunked(units, of: graph, selection).map(\.units)
+        }
+        predecessors = Dictionary(
+            uniqueKeysWithValues: chunks.flatMap { zip($0.dropFirst(), $0).map { ($0, $1) } })
+        self.units =
+            (representatives.map { Unit($0, replacement: units.edgeReplacement) } + others
+            + chunks.joined()).sorted()
+    }
+
+    /// Whether the order inside a layer lets a unit go under a mask.
+    public func allows(_ unit: Unit, under mask: Mask) -> Bool {
+        predecessors[unit].map { mask.contains($0) } ?? true
     }
 
     /// The share of all operations whose saving makes a candidate of a layer without weights.
@@ -150,7 +189,7 @@ public struct Candidates: Sendable {
     public func expansions(of mask: Mask, in graph: Graph) -> [Unit] {
         let liveness = Liveness(of: graph, under: mask)
         return units.filter { unit in
-            liveness.isLive[unit.edge.node] && !mask.contains(unit)
+            liveness.isLive[unit.edge.node] && !mask.contains(unit) && allows(unit, under: mask)
                 && Liveness(of: graph, under: mask.removing(unit)).isConnected
         }
     }
@@ -244,13 +283,15 @@ extension Graph {
     /// - Throws: `GraphError` that says what is wrong with it.
     public func requireCandidate(_ unit: Unit, costs: CostModel? = nil) throws(GraphError) {
         try requireCandidate(unit.edge)
-        guard unit.root.range == nil else {
-            throw .unknownUnit(unit, reason: "parts of a value cannot be removed yet, only all of it")
+        guard !unit.kind.isSliced else { return try requireSlice(unit) }
+        guard unit.root.positions == nil else {
+            throw .unknownUnit(
+                unit, reason: "of an edge or a layer all goes: parts are channels, heads or neurons")
         }
         switch (unit.kind, unit.replacement) {
         case (.edge, .bypass): throw .unknownUnit(unit, reason: "only a layer can be bypassed, not an edge")
         case (.edge, _): return
-        case (.layer, _): break
+        case (.layer, _), (.channels, _), (.heads, _), (.neurons, _): break
         }
         let vertex = vertices[unit.edge.node]
         guard let possible = layer(vertex, replacement: unit.replacement, costs: costs) else {
@@ -270,6 +311,35 @@ extension Graph {
                     "the input of node \(vertex.index) (\(vertex.name)) has not the shape and type of its output"
             )
         }
+    }
+
+    /// Checks that a unit made of positions exists, and names all of them.
+    private func requireSlice(_ unit: Unit) throws(GraphError) {
+        guard unit.replacement == .zero else {
+            throw .unknownUnit(
+                unit, reason: "\(unit.kind.rawValue) read zeros, not \(unit.replacement.rawValue)")
+        }
+        guard let positions = unit.root.positions else {
+            throw .unknownUnit(unit, reason: "its positions are missing, as in \(unit.edge)[1:0..<8]")
+        }
+        guard let coupling else {
+            throw .unknownUnit(unit, reason: "the sizes of the model's values are not known")
+        }
+        let closure: Closure
+        do { closure = try coupling.closure(of: unit.root) } catch {
+            throw .unknownUnit(unit, reason: "the positions have to stay: \(error.reason(in: self))")
+        }
+        guard let value = value(on: unit.edge),
+            let all = closure.gone[ValueAxis(value: value, axis: positions.axis)]
+        else { return }
+        let whole = Slice(unit.edge, positions: Slice.Positions(axis: positions.axis, ascending: all))
+        guard whole == unit.root else {
+            throw .unknownUnit(
+                unit,
+                reason: "others go with these positions; together they are \(Unit(unit.kind, root: whole))")
+        }
+        let kind = kind(of: closure, at: value)
+        guard kind == unit.kind else { throw .unknownUnit(unit, reason: "these are \(kind.rawValue)") }
     }
 
     /// Checks that `edge` exists and may be removed.

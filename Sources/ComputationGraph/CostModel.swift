@@ -12,6 +12,9 @@ public final class CostModel: Sendable {
     private let tally: CostTally
     /// What masks are rewritten with; `nil` where no shapes are known that a file could be written from.
     private let drafting: Drafting?
+    /// Costs of the model without some slices, for masks that go on from them.
+    private let sliced = SlicedCosts()
+    private let samples: Int
     /// The linear layers without a bias, which are given one when they are refitted; none where nothing is.
     private let biasless: [(layer: LinearMap, cost: Cost)]
 
@@ -40,6 +43,7 @@ public final class CostModel: Sendable {
     ///   - addsBiases: whether layers behind cuts are refitted, and given a bias where they have none.
     public init(graph: Graph, shapes: ValueShapes, samples: Int, addsBiases: Bool = false) {
         self.graph = graph
+        self.samples = samples
         let first = shapes.probes.first?.shapes ?? []
         tally = CostTally(graph, samples: samples)
         vertexOperations = tally.operations(of: graph, shapes: first)
@@ -47,11 +51,8 @@ public final class CostModel: Sendable {
         biasless =
             addsBiases
             ? LinearMaps(of: graph).maps.filter { $0.bias == nil }.compactMap { layer in
-                guard let shape = first.indices.contains(layer.output) ? first[layer.output] : nil,
-                    shape.count > layer.channelAxisFromEnd
-                else { return nil }
-                let channels = shape[shape.count - 1 - layer.channelAxisFromEnd]
-                return (layer, Cost(parameters: channels, flops: shape.reduce(1, *) / max(samples, 1)))
+                let shape = first.indices.contains(layer.output) ? first[layer.output] : nil
+                return shape.flatMap { layer.biasCost($0, samples: samples) }.map { (layer, $0) }
             } : []
     }
 
@@ -62,6 +63,7 @@ public final class CostModel: Sendable {
     ///   - shapes: the shape of every value, for a batch of `samples`.
     public init(graph: Graph, shapes: [[Int]?], samples: Int) {
         self.graph = graph
+        self.samples = samples
         tally = CostTally(graph, samples: samples)
         vertexOperations = tally.operations(of: graph, shapes: shapes)
         drafting = nil
@@ -70,7 +72,7 @@ public final class CostModel: Sendable {
 
     /// The same model, now that the means are known that masks put in the place of values.
     public init(_ other: CostModel, means: ValueMeans) {
-        graph = other.graph
+        (graph, samples) = (other.graph, other.samples)
         tally = other.tally
         vertexOperations = other.vertexOperations
         biasless = other.biasless
@@ -101,6 +103,7 @@ public final class CostModel: Sendable {
         guard !mask.isEmpty, let drafting else {
             return Assessment(cost: liveCost(of: mask), constantOutputs: [], removedLayers: [])
         }
+        guard mask.slices.isEmpty else { return slicedAssessment(of: mask, drafting) }
         return drafting.shared.withLock { originals, names in
             var rewriter = Rewriter(
                 graph, mask, drafting.shapes, means: drafting.means, originals: originals, names: names,
@@ -116,12 +119,45 @@ public final class CostModel: Sendable {
         }
     }
 
+    /// Of a mask with slices: the model without them is written first, then what else is removed is from that.
+    private func slicedAssessment(of mask: Mask, _ drafting: Drafting) -> Assessment? {
+        let (slices, rest) = (Mask(mask.slices), mask.withoutSlices)
+        func costs(_ smaller: SlicedGraph) -> CostModel {
+            CostModel(
+                CostModel(graph: smaller.graph, shapes: smaller.shapes(drafting.shapes), samples: samples),
+                means: smaller.means(drafting.means))
+        }
+        let found =
+            rest.isEmpty
+            ? (try? SlicedGraph(graph, without: slices.units, keepsContents: false)).map(costs)
+            : sliced.costs(without: slices) {
+                (try? SlicedGraph(graph, without: slices.units)).map(costs)
+            }
+        guard let found, let assessment = found.assessment(of: rest) else { return nil }
+        return Assessment(
+            cost: withBiases(assessment.cost, under: mask, shapes: found.firstShapes),
+            constantOutputs: assessment.constantOutputs, removedLayers: assessment.removedLayers)
+    }
+
+    /// By name, the shapes of the values that linear layers give, in the run that counts.
+    private func firstShapes(_ name: String) -> [Int]? {
+        guard let value = graph.valueIndex[name], let shapes = drafting?.shapes.probes.first?.shapes else {
+            return nil
+        }
+        return shapes.indices.contains(value) ? shapes[value] : nil
+    }
+
     /// A cost with the biases that refitted layers are given.
-    private func withBiases(_ cost: Cost, under mask: Mask) -> Cost {
+    ///
+    /// - Parameter shapes: the shapes of values by name, where slices are gone.
+    private func withBiases(_ cost: Cost, under mask: Mask, shapes: ((String) -> [Int]?)? = nil) -> Cost {
         guard !biasless.isEmpty else { return cost }
         let refitted = Set(graph.refitted(biasless.map(\.layer), under: mask).map(\.vertex))
         return biasless.filter { refitted.contains($0.layer.vertex) }.reduce(cost) { sum, added in
-            Cost(parameters: sum.parameters + added.cost.parameters, flops: sum.flops + added.cost.flops)
+            let name = graph.values[added.layer.output].name
+            let own = shapes.flatMap { $0(name) }.flatMap { added.layer.biasCost($0, samples: samples) }
+            let bias = own ?? added.cost
+            return Cost(parameters: sum.parameters + bias.parameters, flops: sum.flops + bias.flops)
         }
     }
 
@@ -145,6 +181,31 @@ public final class CostModel: Sendable {
     /// Whether the vertex computes from data in the full model, and so can be folded once it does not.
     private func dependedOnData(_ vertex: Vertex) -> Bool {
         vertex.inputs.contains { $0.map { graph.values[$0].dependsOnData } ?? false }
+    }
+}
+
+extension LinearMap {
+    /// What a bias costs that is added to an output of this shape.
+    fileprivate func biasCost(_ shape: [Int], samples: Int) -> Cost? {
+        guard shape.count > channelAxisFromEnd else { return nil }
+        return Cost(
+            parameters: shape[shape.count - 1 - channelAxisFromEnd],
+            flops: shape.reduce(1, *) / max(samples, 1))
+    }
+}
+
+/// Cost models of a model without slices, the last few that were asked for.
+private final class SlicedCosts: Sendable {
+    private let known = Mutex<[(slices: Mask, costs: CostModel)]>([])
+
+    func costs(without slices: Mask, make: () -> CostModel?) -> CostModel? {
+        if let found = known.withLock({ $0.first { $0.slices == slices } }) { return found.costs }
+        guard let made = make() else { return nil }
+        known.withLock { known in
+            if known.count >= 4 { known.removeFirst() }
+            known.append((slices, made))
+        }
+        return made
     }
 }
 

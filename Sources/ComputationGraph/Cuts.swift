@@ -1,3 +1,4 @@
+internal import BitCollections
 @_exported public import Variants
 
 /// What the removed slots of a mask read instead, worked out on a graph.
@@ -10,6 +11,8 @@ public struct Cuts: Sendable {
         case mean(Int)
         /// Another value of the same shape.
         case value(Int)
+        /// Its own value with zeros at some positions along some of its axes.
+        case part([Slice.Positions])
     }
 
     private var slots: [Int: [(slot: Int, source: Source)]] = [:]
@@ -22,6 +25,7 @@ public struct Cuts: Sendable {
         for unit in mask.units where unit.kind == .edge {
             cut(unit.edge, Self.constant(unit.replacement, at: unit.edge, in: graph))
         }
+        cutSlices(of: mask, in: graph)
         guard mask.units.contains(where: { $0.kind == .layer }) else { return }
         let layers = mask.units.filter { $0.kind == .layer }
         // In the order of computation, so that what one layer lets through is known when the next one asks.
@@ -38,6 +42,26 @@ public struct Cuts: Sendable {
         }
     }
 
+    /// What goes with slices is read as zeros where it is summed over. Elsewhere it only leads to what goes too.
+    private mutating func cutSlices(of mask: Mask, in graph: Graph) {
+        var parts: [Edge: [Int: BitSet]] = [:]
+        for unit in mask.units where unit.kind.isSliced {
+            guard let closure = try? graph.coupling?.closure(of: unit.root) else { continue }
+            for (edge, reads) in closure.reads where !contains(edge.node, edge.slot) {
+                for read in reads {
+                    parts[edge, default: [:]][read.axis, default: []].formUnion(BitSet(read.ranges.joined()))
+                }
+            }
+        }
+        for (edge, axes) in parts {
+            cut(
+                edge,
+                .part(
+                    axes.sorted { $0.key < $1.key }.map { Slice.Positions(axis: $0.key, ascending: $0.value) }
+                ))
+        }
+    }
+
     private static func constant(_ replacement: Replacement, at edge: Edge, in graph: Graph) -> Source {
         replacement == .mean ? graph.value(on: edge).map { .mean($0) } ?? .zero : .zero
     }
@@ -51,6 +75,14 @@ public struct Cuts: Sendable {
         slots[node]?.contains { $0.slot == slot } ?? false
     }
 
+    /// Whether nothing of its own value enters through input `slot` of vertex `node`.
+    public func isWhole(_ node: Int, _ slot: Int) -> Bool {
+        switch source(node, slot) {
+        case nil, .part: false
+        case .zero, .mean, .value: true
+        }
+    }
+
     /// What input `slot` of vertex `node` reads instead; `nil` where it reads its own value.
     public func source(_ node: Int, _ slot: Int) -> Source? { slots[node]?.first { $0.slot == slot }?.source }
 
@@ -60,7 +92,7 @@ public struct Cuts: Sendable {
     /// The value that input `slot` of `vertex` reads: its own, another, or `nil` where it reads none.
     public func value(read slot: Int, of vertex: Vertex) -> Int? {
         switch source(vertex.index, slot) {
-        case nil: vertex.inputs[slot]
+        case nil, .part: vertex.inputs[slot]
         case .value(let other): other
         case .zero, .mean: nil
         }
@@ -81,6 +113,11 @@ extension Graph {
 
     /// The slots that a unit removes when it alone is removed, in canonical order.
     public func edges(of unit: Unit) -> [Edge] {
-        unit.kind == .edge ? [unit.edge] : readers(ofVertex: unit.edge.node).sorted()
+        switch unit.kind {
+        case .edge: [unit.edge]
+        case .layer: readers(ofVertex: unit.edge.node).sorted()
+        case .channels, .heads, .neurons:
+            ((try? coupling?.closure(of: unit.root))?.reads.keys).map { $0.sorted() } ?? []
+        }
     }
 }

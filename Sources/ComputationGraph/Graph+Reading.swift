@@ -103,7 +103,7 @@ private struct GraphBuilder {
                     dependsOnData: $0.dependsOnData, hasDynamicShape: $0.hasDynamicShape)
             },
             vertices: vertices, order: order, inputs: inputs, outputs: outputs, consumers: consumers,
-            isPinned: isPinned, valueIndex: index)
+            isPinned: isPinned, valueIndex: index, couplingBox: CouplingBox())
     }
 
     /// Works out type and dependence of a vertex's outputs from those of its inputs.

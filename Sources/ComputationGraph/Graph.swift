@@ -76,6 +76,8 @@ public struct Graph: Sendable {
     public let isPinned: [Bool]
     /// Value indices by tensor name.
     public let valueIndex: [String: Int]
+    /// What is known of slices, once the sizes of values are.
+    let couplingBox: CouplingBox
 
     /// The value that enters through `edge`; `nil` when there is no such edge.
     public func value(on edge: Edge) -> Int? {

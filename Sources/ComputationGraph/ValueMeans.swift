@@ -1,3 +1,4 @@
+internal import BitCollections
 internal import ONNX
 
 /// The means of values over the calibration data: what removed slots may read.
@@ -13,6 +14,19 @@ public struct ValueMeans: Hashable, Sendable {
         public init(shape: [Int], elements: [Float]) {
             self.shape = shape
             self.elements = elements
+        }
+
+        /// The mean without some positions along each of its axes; an axis of 1 stands for all of a value's.
+        func without(_ lost: [BitSet]) -> Mean {
+            var (shape, elements) = (self.shape, self.elements)
+            for axis in shape.indices where shape[axis] > 1 && !lost[axis].isEmpty {
+                let (length, inner) = (shape[axis], shape[(axis + 1)...].reduce(1, *))
+                elements = elements.indices.filter { !lost[axis].contains($0 / inner % length) }.map {
+                    elements[$0]
+                }
+                shape[axis] = length - lost[axis].count
+            }
+            return Mean(shape: shape, elements: elements)
         }
     }
 

@@ -90,6 +90,7 @@ public final class Evaluator {
     public func evaluate(
         state: Mask, samples: [Int], expansions: [Unit?], reuseHints: [Int], stage: Int
     ) throws -> [SampleScores] {
+        try prepare(for: [state] + expansions.compactMap { $0.map { Mask([$0]) } })
         let masks = expansions.map { $0.map { network.classes.canonical(state.removing($0)) } }
         let state = network.classes.canonical(state)
         let units = expansions.map { $0.map(network.classes.canonical(_:)) }
@@ -139,9 +140,17 @@ public final class Evaluator {
     /// - Returns: one tensor per value, in their order.
     /// - Throws: `EngineError` for a value that the mask leaves uncomputed, or that names the node that failed.
     package func values(_ wanted: [Int], state: Mask, samples: [Int]) throws -> [Tensor] {
-        try network.values(
+        try prepare(for: [state])
+        return try network.values(
             wanted, of: network.inputs(samples, of: dataset), mask: state, parameters: parameters,
             means: means)
+    }
+
+    /// Lets masks be used: those with slices need the sizes of values.
+    func prepare(for masks: [Mask]) throws {
+        if masks.contains(where: { $0.units.contains { $0.kind.isSliced } }) {
+            try network.learnSizes(from: dataset)
+        }
     }
 
     /// The sums of values over the samples of a block, in double precision.

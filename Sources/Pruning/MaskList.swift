@@ -67,7 +67,9 @@ extension Mask {
         guard replacement != .zero else { return self }
         return Mask(
             units.map { unit in
-                guard unit.replacement == .zero, unit.kind == .layer || replacement == .mean else {
+                guard unit.replacement == .zero, !unit.kind.isSliced,
+                    unit.kind == .layer || replacement == .mean
+                else {
                     return unit
                 }
                 return Unit(unit.kind, root: unit.root, replacement: replacement)

@@ -51,6 +51,34 @@ public struct ModelSummary: Encodable, Sendable {
         public let flops: Int?
     }
 
+    /// Channels, heads or neurons of a layer that go the same way.
+    public struct Group: Encodable, Sendable {
+        /// What they are.
+        public let kind: Unit.Kind
+        /// The layers with weights whose output channels go together, by name; the first has the axis that units name.
+        public let layers: [String]
+        /// How many of them there are: heads count once each.
+        public let count: Int
+        /// The units that a search would try, in the order in which they may go, with what each saves alone.
+        public let units: [GroupUnit]
+    }
+
+    /// One unit of a group.
+    public struct GroupUnit: Encodable, Sendable {
+        /// As `--remove` takes it.
+        public let unit: String
+        /// What the file is smaller by; `nil` where none can be written.
+        public let saves: Saving?
+    }
+
+    /// A layer that keeps all of its channels.
+    public struct FixedLayer: Encodable, Sendable {
+        /// The layer's name.
+        public let layer: String
+        /// Why, as a clause.
+        public let reason: String
+    }
+
     /// A model input or output.
     public struct Tensor: Encodable, Sendable {
         /// The name in the file.
@@ -92,6 +120,10 @@ public struct ModelSummary: Encodable, Sendable {
     public let hasModuleNames: Bool
     /// The edges that a search would try; none where the model cannot be run.
     public let candidates: [Candidate]
+    /// The channels, heads and neurons of layers; `nil` where nobody asked for them, or shapes are not known.
+    public let groups: [Group]?
+    /// The layers with weights that keep all of their channels, and why; `nil` as for `groups`.
+    public let fixedLayers: [FixedLayer]?
     /// Every node, in the file's order.
     public let nodes: [Node]
 
@@ -100,9 +132,11 @@ public struct ModelSummary: Encodable, Sendable {
     /// - Parameters:
     ///   - selection: which candidates to list.
     ///   - shapes: shapes for inputs whose dimensions are symbolic, by name.
-    public init(model argument: String, selection: CandidateSelection, shapes given: [String: [Int]] = [:])
-        throws
-    {
+    ///   - units: which channels, heads and neurons to list, and in which chunks.
+    public init(
+        model argument: String, selection: CandidateSelection, shapes given: [String: [Int]] = [:],
+        units: UnitSelection = UnitSelection()
+    ) throws {
         let (graph, unsupported) = try ModelSource.examined(argument)
         for name in given.keys where !graph.inputs.contains(where: { $0.name == name }) {
             throw InputError("the model has no input '\(name)' to give a shape for")
@@ -133,6 +167,18 @@ public struct ModelSummary: Encodable, Sendable {
             ]), samples: batch)
         let found =
             try unsupported.isEmpty ? Candidates(of: graph, selection: selection, costs: costs) : nil
+        if units.kinds.contains(where: \.isSliced), let shapes {
+            graph.useSizes(shapes.values)
+            let all = SliceGroups(of: graph)
+            groups = try all.chunked(units, of: graph, selection).map { group, units in
+                Group(group, units, graph, costs)
+            }
+            fixedLayers = all.obstacles.sorted { $0.key < $1.key }.map { vertex, obstacle in
+                FixedLayer(layer: graph.vertices[vertex].name, reason: obstacle.reason(in: graph))
+            }
+        } else {
+            (groups, fixedLayers) = (nil, nil)
+        }
         hasModuleNames = graph.hasModuleNames
         let blocks = Dictionary(
             graph.blocks(among: found?.representatives ?? [], costs: costs).map { ($0.edge, $0) }
@@ -184,6 +230,24 @@ public struct ModelSummary: Encodable, Sendable {
                 outputs: vertex.node.output, parameters: costs.parameters(of: vertex.index),
                 flops: shapes == nil ? nil : costs.flops(of: vertex.index),
                 outputShape: vertex.outputs.first.flatMap { $0 }.flatMap { shapes?.values[$0] })
+        }
+    }
+}
+
+extension ModelSummary.Group {
+    init(_ group: SliceGroup, _ units: [ComputationGraph.Unit], _ graph: Graph, _ costs: CostModel) {
+        kind = group.kind
+        layers = group.layers.map { graph.vertices[$0].name }
+        count = group.atoms.count
+        let whole = costs.cost(of: .empty)
+        self.units = units.map { unit in
+            let cost = costs.assessment(of: Mask([unit]))?.cost
+            return ModelSummary.GroupUnit(
+                unit: unit.description,
+                saves: cost.map {
+                    ModelSummary.Saving(
+                        parameters: whole.parameters - $0.parameters, flops: whole.flops - $0.flops)
+                })
         }
     }
 }

@@ -12,6 +12,8 @@ struct RunSettings: Encodable {
     /// Left out for edges that read zeros, which is what older programs did.
     let units: [String]?
     let replacement: Replacement?
+    /// How channels, heads and neurons are divided; left out where none may go.
+    let chunking: Chunking?
     let loss: String
     let samples: Int
     let shards: Int
@@ -25,6 +27,7 @@ struct RunSettings: Encodable {
         let isUsual = options.units == UnitSelection()
         units = isUsual ? nil : options.units.kinds.map(\.rawValue).sorted()
         replacement = isUsual ? nil : options.units.replacement
+        chunking = options.units.kinds.contains(where: \.isSliced) ? options.units.chunking : nil
         loss = try workload.loss.text(for: workload.graph)
         samples = workload.division.sharding.samples
         shards = workload.division.sharding.shards

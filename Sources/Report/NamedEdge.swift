@@ -19,6 +19,9 @@ public struct NamedEdge: Sendable, Hashable, Encodable {
     /// The unit's text: `NODE:SLOT` where it is the edge alone.
     var name: String { unit ?? "\(node):\(slot)" }
 
+    /// The same for people: of positions, their number.
+    var shortName: String { unit.flatMap { Unit($0) }?.shortDescription ?? name }
+
     /// Looks up the names of the edge that names `unit`.
     public init(_ unit: Unit, in graph: Graph, block: String? = nil) {
         self.init(unit.edge, in: graph, block: block, unit: unit.plainEdge == nil ? unit.description : nil)

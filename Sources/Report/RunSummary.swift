@@ -217,7 +217,7 @@ private struct SettingsRecord: Encodable {
         blockSize = setup.blockSize
         shards = setup.shards
         let isUsual = setup.units == UnitSelection()
-        units = isUsual ? nil : setup.units.kinds.map { $0.rawValue + "s" }.sorted()
+        units = isUsual ? nil : setup.units.kinds.map(\.plural).sorted()
         replace = isUsual ? nil : setup.units.replacement
         recovery = settings.recovery
         fitData = setup.fitData

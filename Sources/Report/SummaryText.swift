@@ -108,7 +108,7 @@ public struct SummaryText: Sendable {
             let named =
                 hasBlocks ? [step.edge.block ?? step.edge.consumer] : [step.edge.tensor, step.edge.consumer]
             table.append(
-                ["\(step.step)", step.edge.name] + named + cells(step.state))
+                ["\(step.step)", step.edge.shortName] + named + cells(step.state))
         }
         return table
     }
@@ -118,7 +118,7 @@ public struct SummaryText: Sendable {
         for point in front {
             table.append(
                 ["\(point.removed.count)"] + cells(point)
-                    + [point.removed.map(\.description).joined(separator: " ")])
+                    + [Mask(point.removed).shortDescription])
         }
         return table
     }

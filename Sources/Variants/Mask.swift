@@ -72,6 +72,26 @@ public struct Mask: Hashable, Sendable, LosslessStringConvertible {
     public var description: String { "{" + units.map(\.description).joined(separator: ", ") + "}" }
 }
 
+extension Mask {
+    /// The units as people read them: of the positions that go along one axis, their number.
+    public var shortDescription: String {
+        var texts: [String] = []
+        var place: [String: (index: Int, count: Int)] = [:]
+        for unit in units {
+            guard let positions = unit.root.positions else {
+                texts.append(unit.description)
+                continue
+            }
+            let name = "\(unit.kind.rawValue)@\(unit.edge)"
+            let known = place[name] ?? (texts.count, 0)
+            if known.index == texts.count { texts.append("") }
+            place[name] = (known.index, known.count + positions.count)
+            texts[known.index] = "\(name)(\(known.count + positions.count))"
+        }
+        return texts.joined(separator: " ")
+    }
+}
+
 extension [Unit] {
     /// The first index of this sorted list whose unit is not before `unit`.
     fileprivate func partitioningIndex(for unit: Unit) -> Int {

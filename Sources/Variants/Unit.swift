@@ -20,6 +20,8 @@ public enum Replacement: String, Hashable, Sendable, Codable, CaseIterable {
 /// 31:0=mean            …reads its value's mean over the calibration data
 /// layer@12:0           whoever reads what node 12 computes reads zeros
 /// layer@12:0=bypass    …reads what comes into slot 0 of node 12
+/// channels@31:0[1:0..<2+5..<6]
+///                      the channels 0, 1 and 5 of what node 31 reads go, with all that is coupled to them
 /// ```
 public struct Unit: Hashable, Sendable, LosslessStringConvertible {
     /// What a unit is made of.
@@ -28,8 +30,25 @@ public struct Unit: Hashable, Sendable, LosslessStringConvertible {
         case edge
         /// All that a layer computes. The root is the edge into the layer that brings the data.
         case layer
+        /// Channels of images, and of whatever else is no head and no neuron. The root is the first edge that reads them.
+        case channels
+        /// Heads of attention.
+        case heads
+        /// Neurons between two products with matrices.
+        case neurons
 
-        fileprivate var order: Int { self == .edge ? 0 : 1 }
+        /// Whether it is made of positions along an axis.
+        public var isSliced: Bool {
+            switch self {
+            case .edge, .layer: false
+            case .channels, .heads, .neurons: true
+            }
+        }
+
+        /// The name of several: `edges`, `layers`, `channels`, `heads`, `neurons`.
+        public var plural: String { isSliced ? rawValue : rawValue + "s" }
+
+        fileprivate var order: Int { Self.allCases.firstIndex(of: self) ?? 0 }
     }
 
     /// What it is made of.
@@ -83,23 +102,28 @@ public struct Unit: Hashable, Sendable, LosslessStringConvertible {
             + (replacement == .zero ? "" : "=" + replacement.rawValue)
     }
 
+    /// The text form for people: of positions, their number.
+    public var shortDescription: String {
+        root.positions.map { "\(kind.rawValue)@\(root.edge)(\($0.count))" } ?? description
+    }
+
     /// The edge of the root.
     public var edge: Edge { root.edge }
 
     /// The edge, when the unit is a whole edge that reads zeros.
     public var plainEdge: Edge? {
-        kind == .edge && root.range == nil && replacement == .zero ? root.edge : nil
+        kind == .edge && root.positions == nil && replacement == .zero ? root.edge : nil
     }
 }
 
 extension Unit: Comparable {
-    /// The canonical order: by edge, then kind, range and replacement.
+    /// The canonical order: by edge, then kind, positions and replacement.
     public static func < (left: Unit, right: Unit) -> Bool {
         if left.root.edge != right.root.edge { return left.root.edge < right.root.edge }
         if left.kind != right.kind { return left.kind.order < right.kind.order }
-        if left.root.range != right.root.range {
-            guard let own = left.root.range else { return true }
-            guard let other = right.root.range else { return false }
+        if left.root.positions != right.root.positions {
+            guard let own = left.root.positions else { return true }
+            guard let other = right.root.positions else { return false }
             return own < other
         }
         return left.replacement.order < right.replacement.order

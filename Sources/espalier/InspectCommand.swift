@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import ComputationGraph
 internal import Engine
 internal import Pruning
 internal import Report
@@ -23,6 +24,12 @@ struct InspectCommand: AsyncParsableCommand {
     @Option(
         name: .long,
         help: ArgumentHelp(
+            "List what else may be removed: channels, heads, neurons, with chunks as prune --units takes them (channels:8), and "
+                + "why layers have none.", valueName: "kinds"))
+    var units = UnitKinds(kinds: [.edge])
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
             "The shape of an input with symbolic dimensions, e.g. image=1x3x224x224; may be given several times.",
             valueName: "input=shape"))
     var shape: [InputShape] = []
@@ -35,7 +42,8 @@ struct InspectCommand: AsyncParsableCommand {
             try json.checkWritable()
             let summary = try ModelSummary(
                 model: model.model, selection: .init(argument: candidates),
-                shapes: Dictionary(shape.map { ($0.name, $0.sizes) }) { $1 })
+                shapes: Dictionary(shape.map { ($0.name, $0.sizes) }) { $1 },
+                units: units.selection(replacement: .zero, order: .magnitude, rounding: 1))
             if let path = json.path { try JSONOutput.write(summary, to: path) }
             if !json.takesStandardOutput { print(text(summary), terminator: "") }
             // What can be told has been; the exit code and the error say that the model can be neither run nor pruned.
@@ -71,6 +79,8 @@ struct InspectCommand: AsyncParsableCommand {
             text += "\n" + table.description
         }
         guard summary.unsupported.isEmpty else { return text }
+        text += groups(of: summary)
+        guard units.kinds.contains(.edge) else { return text }
         text += "\n\(summary.candidates.count) candidates (\(candidates))\n"
         let hasBlocks = summary.candidates.contains { $0.block != nil }
         var table = TextTable(
@@ -94,6 +104,33 @@ struct InspectCommand: AsyncParsableCommand {
                 or node names like /layer1/conv1/Conv); simplifiers may drop them.
 
                 """
+        }
+        return text
+    }
+
+    /// The channels, heads and neurons, a line for each group of layers.
+    private func groups(of summary: ModelSummary) -> String {
+        guard let groups = summary.groups, let fixed = summary.fixedLayers else {
+            let wantsGroups = units.kinds.contains(where: \.isSliced)
+            return wantsGroups
+                ? "\nChannels are followed through the model once it runs: give the sizes of its inputs\n"
+                : ""
+        }
+        var text = "\n\(groups.count) groups of channels, heads or neurons that go together (\(units))\n"
+        var table = TextTable(["kind", "count", "units", "saves parameters", "FLOPs", "layers"])
+        for group in groups {
+            let last = group.units.last?.saves
+            table.append([
+                group.kind.rawValue, "\(group.count)", "\(group.units.count)",
+                share(last?.parameters, of: summary.parameters), share(last?.flops, of: summary.flops),
+                group.layers.prefix(3).joined(separator: " ")
+                    + (group.layers.count > 3 ? " and \(group.layers.count - 3) more" : ""),
+            ])
+        }
+        text += table.description
+        if !fixed.isEmpty {
+            text += "\n\(fixed.count) layers keep their channels\n"
+            for layer in fixed { text += "  \(layer.layer): \(layer.reason)\n" }
         }
         return text
     }

@@ -16,9 +16,26 @@ struct SearchOptions: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "What may be removed: edges, layers, or edges,layers. Who reads a removed layer reads what --replace says.",
+            "What may be removed, separated by commas: edges, layers, channels, heads, neurons.",
+            discussion: """
+                Who reads a removed layer reads what --replace says. Channels, heads and neurons go with all that is coupled to \
+                them (inspect --units lists them); channels are neurons too. channels:8 divides a layer's channels into 8 \
+                chunks, each of which may go once those before it are gone: 8 unless told otherwise, and single heads.
+                """,
             valueName: "kinds"))
     var units = UnitKinds(kinds: [.edge])
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "What orders the channels, heads or neurons inside a layer: magnitude (the norm of all weights that go with one) "
+                + "or position.", valueName: "order"))
+    var within = Chunking.Order.magnitude
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Leave a multiple of N of a layer's channels or neurons, where it can be: many machines are faster then.",
+            valueName: "N"))
+    var roundTo = 1
     @OptionGroup var replacing: ReplaceOption
     @Option(name: .long, help: ArgumentHelp("Stop after N removals.", valueName: "N"))
     var steps: Int?
@@ -65,38 +82,63 @@ struct SearchOptions: ParsableArguments {
 
     func validate() throws {
         if let steps, steps < 1 { throw ValidationError("--steps must be at least 1") }
+        if roundTo < 1 || roundTo > 1024 { throw ValidationError("--round-to must be between 1 and 1024") }
     }
 
     /// The kinds of units, and what they read instead.
-    var unitSelection: UnitSelection { UnitSelection(kinds: units.kinds, replacement: replacing.replace) }
+    var unitSelection: UnitSelection {
+        units.selection(replacement: replacing.replace, order: within, rounding: roundTo)
+    }
 
     /// The edges that may be removed.
     var selection: CandidateSelection { .init(argument: candidates) }
 }
 
-/// Kinds of units, separated by commas.
+/// Kinds of units, separated by commas, with the number of chunks behind a colon.
 struct UnitKinds: ExpressibleByArgument, CustomStringConvertible {
-    let kinds: Set<ComputationGraph.Unit.Kind>
+    typealias Kind = ComputationGraph.Unit.Kind
 
-    init(kinds: Set<ComputationGraph.Unit.Kind>) { self.kinds = kinds }
+    let kinds: Set<Kind>
+    /// By kind, the number of chunks, where it is given.
+    var chunks: [Kind: Int] = [:]
+
+    init(kinds: Set<Kind>) { self.kinds = kinds }
 
     init?(argument: String) {
-        let names: [String: ComputationGraph.Unit.Kind] = ["edges": .edge, "layers": .layer]
-        var kinds: Set<ComputationGraph.Unit.Kind> = []
+        var kinds: Set<Kind> = []
         for part in argument.split(separator: ",", omittingEmptySubsequences: false) {
-            guard let kind = names[String(part)] else { return nil }
+            let words = part.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
+            guard let kind = Kind.allCases.first(where: { $0.plural == words[0] }) else { return nil }
+            if words.count == 2 {
+                guard kind.isSliced, let count = Int(words[1]), count > 1 else { return nil }
+                chunks[kind] = count
+            }
             kinds.insert(kind)
         }
         guard !kinds.isEmpty else { return nil }
         self.kinds = kinds
     }
 
+    /// What may be removed.
+    func selection(replacement: Replacement, order: Chunking.Order, rounding: Int) -> UnitSelection {
+        var selection = UnitSelection(kinds: kinds, replacement: replacement)
+        var counts = selection.chunking.chunks.merging(chunks) { $1 }
+        if kinds.contains(.channels), chunks[.neurons] == nil, let own = chunks[.channels] {
+            counts[.neurons] = own
+        }
+        selection.chunking = Chunking(chunks: counts, rounding: rounding, order: order)
+        return selection
+    }
+
     var description: String {
-        [(ComputationGraph.Unit.Kind.edge, "edges"), (.layer, "layers")].filter { kinds.contains($0.0) }
-            .map(\.1).joined(separator: ",")
+        Kind.allCases.filter(kinds.contains).map { kind in
+            kind.plural + (chunks[kind].map { ":\($0)" } ?? "")
+        }.joined(separator: ",")
     }
     var defaultValueDescription: String { description }
 }
+
+extension Chunking.Order: ExpressibleByArgument {}
 
 /// What removed slots read.
 struct ReplaceOption: ParsableArguments {

@@ -12,12 +12,12 @@ struct LossItemTests {
         let edge = Edge(
             node: .random(in: 0...5000, using: &random), slot: .random(in: 0...9, using: &random))
         let first = Int.random(in: 0...999, using: &random)
-        let range = Slice.Range(
+        let range = Slice.Positions(
             axis: .random(in: 0...3, using: &random),
             bounds: first..<first + .random(in: 1...64, using: &random))
         return Unit(
             Unit.Kind.allCases.randomElement(using: &random) ?? .edge,
-            root: Slice(edge, range: Bool.random(using: &random) ? range : nil),
+            root: Slice(edge, positions: Bool.random(using: &random) ? range : nil),
             replacement: Replacement.allCases.randomElement(using: &random) ?? .zero)
     }
 

@@ -5,15 +5,15 @@ import Variants
 struct TextFormTests {
     static let units: [Unit] = {
         let edges = [Edge(node: 0, slot: 0), Edge(node: 12, slot: 1), Edge(node: 31, slot: 0)]
-        let ranges: [Slice.Range?] = [
-            nil, Slice.Range(axis: 1, bounds: 0..<8), Slice.Range(axis: 1, bounds: 8..<16),
-            Slice.Range(axis: 2, bounds: 3..<4),
+        let ranges: [Slice.Positions?] = [
+            nil, Slice.Positions(axis: 1, bounds: 0..<8), Slice.Positions(axis: 1, bounds: 8..<16),
+            Slice.Positions(axis: 2, bounds: 3..<4), Slice.Positions(axis: 1, ascending: [0, 1, 5]),
         ]
         return edges.flatMap { edge in
             Unit.Kind.allCases.flatMap { kind in
                 ranges.flatMap { range in
                     Replacement.allCases.map {
-                        Unit(kind, root: Slice(edge, range: range), replacement: $0)
+                        Unit(kind, root: Slice(edge, positions: range), replacement: $0)
                     }
                 }
             }
@@ -31,7 +31,14 @@ struct TextFormTests {
         ("layer@12:0=bypass", .layer(at: Edge(node: 12, slot: 0), replacement: .bypass)),
         (
             "31:0[1:8..<16]",
-            Unit(root: Slice(Edge(node: 31, slot: 0), range: Slice.Range(axis: 1, bounds: 8..<16)))
+            Unit(root: Slice(Edge(node: 31, slot: 0), positions: Slice.Positions(axis: 1, bounds: 8..<16)))
+        ),
+        (
+            "channels@31:0[1:0..<2+5..<6]",
+            Unit(
+                .channels,
+                root: Slice(
+                    Edge(node: 31, slot: 0), positions: Slice.Positions(axis: 1, ascending: [0, 1, 5])))
         ),
     ])
     func unitsAreWrittenAsDocumented(text: String, unit: Unit) {
@@ -43,7 +50,7 @@ struct TextFormTests {
         "", "31", "31:", ":0", "31:0=", "31:0=zero", "31:0=nothing", "edge@31:0", "thing@31:0",
         "31:0[1:8..16]",
         "31:0[1:8..<8]", "31:0[1:9..<8]", "31:0[-1:0..<8]", "31:0[1]", "31:0]", "[1:0..<8]", "31:0 ", " 31:0",
-        "-1:0",
+        "-1:0", "31:0[1:0..<2+]", "31:0[1:0..<2+2..<3]", "31:0[1:4..<5+0..<2]",
     ])
     func whatIsNoUnitIsNotRead(text: String) { #expect(Unit(text) == nil) }
 

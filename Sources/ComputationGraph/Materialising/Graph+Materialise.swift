@@ -25,6 +25,13 @@ extension Graph {
         }
         for unit in mask.units { try requireCandidate(unit) }
         guard Liveness(of: self, under: mask).isConnected else { throw GraphError.disconnected(mask) }
+        guard mask.slices.isEmpty else {
+            let sliced = try SlicedGraph(self, without: mask.slices)
+            let rest = mask.withoutSlices
+            guard !rest.isEmpty else { return sliced.model }
+            return try sliced.graph.materialise(
+                rest, shapes: sliced.shapes(shapes), means: sliced.means(means))
+        }
         var rewriter = Rewriter(self, mask, shapes, means: means)
         try rewriter.rewriteAll()
         var cleanup = Cleanup(rewriter)

@@ -130,7 +130,8 @@ struct Rewriter {
                 value: value, isCut: isCut, form: .tensor(graph.values[value].name), extents: extents,
                 elementType: type)
             switch cuts.source(vertex.index, slot) {
-            case nil: if let form = forms[value] { operand.form = form }
+            // Slices are left out of the graph before it is rewritten.
+            case nil, .part?: if let form = forms[value] { operand.form = form }
             case .value(let other)?:
                 // Of the same shape: the form of one is a form of the other.
                 operand = Operand(

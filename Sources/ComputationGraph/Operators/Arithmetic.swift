@@ -221,4 +221,11 @@ extension NodeProto {
         (node.opType, node.name, node.input, node.output) = ("Add", name, inputs, [output])
         return node
     }
+
+    /// Elements of one operand where a condition holds, of another one elsewhere.
+    static func choice(
+        _ condition: String, _ chosen: String, _ other: String, output: String, name: String
+    ) -> NodeProto {
+        NodeProto("Where", inputs: [condition, chosen, other], outputs: [output], name: name)
+    }
 }

@@ -6,7 +6,7 @@ extension OperatorFacts {
         "Attention": OperatorFacts(
             // Outputs: the result, the keys and the values with the past ones, the scores.
             outputType: { $0.position == 2 ? $0.input(2) : $0.position == 1 ? $0.input(1) : $0.input(0) },
-            axes: attentionAxes,
+            axes: attentionAxes, slicing: countingHeads,
             // A mean of values that are zero; those of a past cache need not be.
             preservesZeros: { $0.slot == 2 && !$0.hasInput(5) }, operations: attentionOperations,
             role: .product),
@@ -16,7 +16,8 @@ extension OperatorFacts {
             outputType: { $0.position == 0 ? $0.input(0) : $0.input(3) ?? $0.input(0) },
             operations: linearAttentionOperations, role: .product),
         "RotaryEmbedding": OperatorFacts(
-            axes: rotatedAxes, preservesZeros: inFirst, operations: { 3 * $0.outputElements }),
+            axes: rotatedAxes, slicing: countingRotatedHeads, preservesZeros: inFirst,
+            operations: { 3 * $0.outputElements }),
     ]
 
     /// Heads of queries are heads of keys times those that share them. Without a cache; with one, nothing is said.
@@ -54,6 +55,26 @@ extension OperatorFacts {
         return builder.map(
             inputs: query.inputs.indices.map { $0 < 4 ? inputs[$0] : nil }, outputs: [axes(all, rows, values)]
         )
+    }
+
+    /// Heads go as a whole, with those that share their keys.
+    private static let countingHeads: SlicingRule = { node in
+        guard let shape = node.shape(ofInput: 0), shape.count == 3 else { return }
+        for (name, slot) in [("q_num_heads", 0), ("kv_num_heads", 1)] {
+            let heads = try node.vertex.node.int(name)
+            // Where heads become narrower their number stays.
+            guard heads > 0, let width = node.shape(ofInput: slot)?[2],
+                node.lost(ofInput: slot, axis: 2).count % (width / heads) == 0,
+                node.hasWholeRuns(ofInput: slot, axis: 2, length: width / heads)
+            else { continue }
+            node.set(name, node.size(ofInput: slot, axis: 2) / (width / heads))
+        }
+    }
+
+    private static let countingRotatedHeads: SlicingRule = { node in
+        guard let shape = node.shape(), shape.count == 3 else { return }
+        let heads = try node.vertex.node.int("num_heads", default: 0)
+        if heads > 0 { node.set("num_heads", node.size(axis: 2) / max(1, shape[2] / heads)) }
     }
 
     /// The numbers of a head are turned in pairs.

@@ -6,14 +6,15 @@ extension OperatorFacts {
         "Col2Im": OperatorFacts(shape: .elements([1, 2])),
         "Conv": OperatorFacts(
             sizes: convolvedSizes, derivedSize: .slidingWindow(weights: 1),
-            axes: { try convolvedAxes($0, isTransposed: false) }, preservesZeros: withoutBias,
+            axes: { try convolvedAxes($0, isTransposed: false) }, slicing: countingGroups,
+            preservesZeros: withoutBias,
             operations: { 2 * $0.outputElements * kernelElements($0) + bias($0) }, role: .product,
             hasWeights: true, linear: .convolution,
             evaluation: .first { try $0.convolution(isTransposed: false) },
             simplifications: [.partial { try $0.rewriteConvolution($1, $2, $3) }, .onceForAllSamples]),
         "ConvTranspose": OperatorFacts(
             sizes: convolvedSizes, axes: { try convolvedAxes($0, isTransposed: true) },
-            preservesZeros: withoutBias,
+            slicing: countingGroups, preservesZeros: withoutBias,
             operations: { 2 * $0.inputElements * kernelElements($0) + bias($0) }, role: .product,
             hasWeights: true, linear: .transposedConvolution,
             evaluation: .first { try $0.convolution(isTransposed: true) },
@@ -54,6 +55,15 @@ extension OperatorFacts {
         let bias = query.input(2).map { _ in [channels] }
         return builder.map(
             inputs: Array([input, weights + kernel, bias].prefix(query.inputs.count)), outputs: [output])
+    }
+
+    /// Groups go as a whole, or every one loses as many channels.
+    private static let countingGroups: SlicingRule = { node in
+        guard try node.vertex.node.int("group", default: 1) > 1 else { return }
+        // A kernel's second axis has the channels of one group, of the input or of a transposed one's output.
+        let isTransposed = node.vertex.facts.linear == .transposedConvolution
+        let channels = isTransposed ? node.size(axis: 1) : node.size(ofInput: 0, axis: 1)
+        node.set("group", channels / max(1, node.size(ofInput: 1, axis: 1)))
     }
 
     private static let convolvedSizes: SizeRule = { tracing, output in

@@ -14,7 +14,8 @@ extension OperatorFacts {
                 .carrying { $0.axis == 1 ? CarriedAxes(slots: [1, 0, 0, 0, 0], output: 1) : nil },
                 .onceForAllSamples,
             ]),
-        "GroupNormalization": normalising(sizes: likeFirst, axes: normalisedGroups, normalisation: .channels),
+        "GroupNormalization": normalising(
+            sizes: likeFirst, axes: normalisedGroups, slicing: countingGroups, normalisation: .channels),
         "Hardmax": OperatorFacts(axes: alongAxis),
         "InstanceNormalization": normalising(
             sizes: likeFirst, axes: normalisedChannels { Array(2..<$0) }, normalisation: .channels,
@@ -51,12 +52,13 @@ extension OperatorFacts {
     ]
 
     private static func normalising(
-        sizes: SizeRule? = nil, axes: AxisRule? = nil,
+        sizes: SizeRule? = nil, axes: AxisRule? = nil, slicing: SlicingRule? = nil,
         spoils: (@Sendable (FinitenessRisk.Site) -> Bool)? = nil, normalisation: NormalisationForm? = nil,
         evaluation: ConstantRule? = nil, simplifications: [Simplification] = []
     ) -> OperatorFacts {
         OperatorFacts(
-            sizes: sizes, axes: axes, spoils: spoils, operations: { 5 * $0.outputElements }, role: .layer,
+            sizes: sizes, axes: axes, slicing: slicing, spoils: spoils, operations: { 5 * $0.outputElements },
+            role: .layer,
             normalisation: normalisation, evaluation: evaluation, simplifications: simplifications)
     }
 
@@ -123,6 +125,13 @@ extension OperatorFacts {
             vector == [shape[1]] ? [channels] : vector == [groups] ? [group] : nil
         }
         return builder.map(inputs: [axes] + vectors, outputs: [axes])
+    }
+
+    /// Groups go as a whole.
+    private static let countingGroups: SlicingRule = { node in
+        guard let shape = node.shape() else { return }
+        let groups = try node.vertex.node.int("num_groups")
+        node.set("num_groups", node.size(axis: 1) / max(1, shape[1] / max(1, groups)))
     }
 
     /// A batch normalisation that computes mean and variance of the batch, or gives them out.

@@ -32,6 +32,8 @@ package final class OperatorFacts: Sendable {
     /// How positions along axes of the inputs correspond to positions along axes of the outputs; `nil` where the rule is not
     /// known.
     let axes: AxisRule?
+    /// What of a node changes, besides its weights, when positions along axes go; `nil` for nothing.
+    let slicing: SlicingRule?
 
     // MARK: Zeros, signs, numbers that are not finite
 
@@ -82,7 +84,7 @@ package final class OperatorFacts: Sendable {
         shape: ShapeSource = .inputShapes, readsOnlyShape: Bool = false, listsSizes: Bool = false,
         isStored: Bool = false, broadcasts: Bool = false, sizes: SizeRule? = nil,
         sizeElements: SizeElementRule? = nil, derivedSize: SizeDerivation = .sameAsInput,
-        axes: AxisRule? = nil,
+        axes: AxisRule? = nil, slicing: SlicingRule? = nil,
         preservesZeros: @escaping @Sendable (InputSlot) -> Bool = { _ in false },
         zeroOutput: ZeroOutput = .unknown,
         spoils: (@Sendable (FinitenessRisk.Site) -> Bool)? = nil,
@@ -96,7 +98,7 @@ package final class OperatorFacts: Sendable {
         (self.outputType, self.shape, self.readsOnlyShape) = (outputType, shape, readsOnlyShape)
         (self.listsSizes, self.isStored, self.broadcasts) = (listsSizes, isStored, broadcasts)
         (self.sizes, self.sizeElements, self.derivedSize) = (sizes, sizeElements, derivedSize)
-        self.axes = axes
+        (self.axes, self.slicing) = (axes, slicing)
         (self.preservesZeros, self.zeroOutput) = (preservesZeros, zeroOutput)
         (self.spoils, self.sign) = (spoils, sign)
         (self.operations, self.parameters, self.role) = (operations, parameters, role)

@@ -7,7 +7,8 @@ extension OperatorFacts {
             axes: spreadAxes, preservesZeros: inFirst, operations: free, evaluation: singleNumber,
             simplifications: [.onceForAllSamples]),
         "Pad": OperatorFacts(
-            shape: .elements([1, 3]), operations: free, evaluation: .first { try $0.padded() },
+            shape: .elements([1, 3]), axes: paddedAxes, slicing: paddingLess, operations: free,
+            evaluation: .first { try $0.padded() },
             simplifications: [
                 .carrying { input in
                     let pads =
@@ -27,6 +28,71 @@ extension OperatorFacts {
             sizes: likeFirst, axes: alignedFirst, preservesZeros: inFirst, operations: free,
             evaluation: zeroOfZero),
     ]
+
+    /// What is put before and behind each axis, where the file tells.
+    private static func pads(of vertex: Vertex, rank: Int, _ integers: (Int) -> [Int]?) throws -> [Int]? {
+        if vertex.version < 11 { return try vertex.node.ints("pads") }
+        guard let given = integers(1) else { return nil }
+        guard vertex.inputs.count > 3, vertex.inputs[3] != nil else {
+            return given.count == 2 * rank ? given : nil
+        }
+        guard let axes = integers(3)?.map({ $0 < 0 ? $0 + rank : $0 }), given.count == 2 * axes.count else {
+            return nil
+        }
+        var pads = [Int](repeating: 0, count: 2 * rank)
+        for (place, axis) in axes.enumerated() where (0..<rank).contains(axis) {
+            (pads[axis], pads[axis + rank]) = (given[place], given[place + axes.count])
+        }
+        return pads
+    }
+
+    /// Constants lie before and behind what is there; of other paddings nothing is said along their axes.
+    private static let paddedAxes: AxisRule = { query in
+        guard let shape = query.input(0), let target = query.output, shape.count == target.count,
+            let pads = try pads(of: query.vertex, rank: shape.count, query.integers)
+        else { return nil }
+        let isConstant = try query.vertex.node.string("mode", default: "constant") == "constant"
+        var builder = AxisMapBuilder()
+        var (read, written): ([AxisMap.Axis], [AxisMap.Axis]) = ([], [])
+        for (axis, size) in shape.enumerated() {
+            let (before, after) = (pads[axis], pads[axis + shape.count])
+            if before == 0, after == 0 {
+                read.append(builder.axis(size))
+                written.append(read[axis])
+            } else if isConstant, before >= 0, after >= 0 {
+                let own = builder.run(size)
+                let others = (before > 0 ? builder.run(before) : nil, after > 0 ? builder.run(after) : nil)
+                read.append(own)
+                written.append(builder.sequence([others.0, own, others.1].compactMap { $0 }))
+            } else {
+                read.append(builder.axis(size, .mixed))
+                written.append(builder.axis(target[axis], .mixed))
+            }
+        }
+        return builder.map(
+            inputs: [read] + query.inputs.dropFirst().map { _ in nil }, outputs: [written])
+    }
+
+    /// Where padding goes there is less of it.
+    private static let paddingLess: SlicingRule = { node in
+        guard let shape = node.shape(ofInput: 0), let target = node.shape(),
+            let pads = try pads(of: node.vertex, rank: shape.count, node.integers)
+        else { return }
+        var less = pads
+        for axis in shape.indices {
+            let lost = node.lost(axis: axis)
+            less[axis] -= lost.count { $0 < pads[axis] }
+            less[axis + shape.count] -= lost.count { $0 >= target[axis] - pads[axis + shape.count] }
+        }
+        guard less != pads else { return }
+        if node.vertex.version < 11 {
+            node.set("pads", less)
+        } else {
+            let axes = node.vertex.inputs.count > 3 ? node.integers(3) : nil
+            let places = (axes ?? Array(shape.indices)).map { $0 < 0 ? $0 + shape.count : $0 }
+            node.give(1, places.map { less[$0] } + places.map { less[$0 + shape.count] })
+        }
+    }
 
     /// DepthToSpace: the channels hold blocks of rows and columns, outside the channels that stay (DCR) or inside (CRD).
     private static let spreadAxes: AxisRule = { query in

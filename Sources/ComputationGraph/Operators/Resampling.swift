@@ -12,6 +12,7 @@ extension OperatorFacts {
 
     private static let resize = OperatorFacts(
         shape: .elements([1, 2, 3]), axes: pooledAxes,
+        slicing: { node in node.resize(listedIn: 3) { _, _ in false } },
         // Scales are no parameters.
         parameters: ParameterSlots(floatingPoint: 0..<1), role: .layer,
         evaluation: .first { try $0.resized() },

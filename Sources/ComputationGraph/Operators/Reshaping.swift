@@ -4,7 +4,9 @@ internal import ONNX
 extension OperatorFacts {
     static let reshaping: [String: OperatorFacts] = [
         "Expand": OperatorFacts(
-            shape: .elements([1]), sizes: expandedSizes, axes: repeatedAxes, preservesZeros: inFirst,
+            shape: .elements([1]), sizes: expandedSizes, axes: repeatedAxes,
+            slicing: { node in node.resize(listedIn: 1) { number, _ in number == 1 } },
+            preservesZeros: inFirst,
             zeroOutput: .first,
             sign: signOfFirst, operations: free,
             evaluation: .first { try $0.constant(0)?.withRank($0.outputRank) }),
@@ -14,8 +16,8 @@ extension OperatorFacts {
             operations: free, evaluation: regrouped, simplifications: [keepingRanges]),
         "Reshape": OperatorFacts(
             shape: .elements([1]), sizes: reshapedSizes, sizeElements: elementsOfFirst,
-            derivedSize: .regrouped, axes: regroupedAxes, preservesZeros: inFirst, zeroOutput: .first,
-            sign: signOfFirst,
+            derivedSize: .regrouped, axes: regroupedAxes, slicing: changingSizes, preservesZeros: inFirst,
+            zeroOutput: .first, sign: signOfFirst,
             operations: free, evaluation: regrouped, simplifications: [keepingRanges]),
         "Squeeze": OperatorFacts(
             shape: .elements([1]), sizes: squeezedSizes, sizeElements: elementsOfFirst,
@@ -30,7 +32,8 @@ extension OperatorFacts {
                 }
             ]),
         "Tile": OperatorFacts(
-            shape: .elements([1]), axes: repeatedAxes, preservesZeros: inFirst, sign: signOfFirst,
+            shape: .elements([1]), axes: repeatedAxes, slicing: repeating, preservesZeros: inFirst,
+            sign: signOfFirst,
             operations: free,
             evaluation: sameNumber),
         "Transpose": OperatorFacts(
@@ -118,6 +121,29 @@ extension OperatorFacts {
         }
         return builder.map(
             inputs: [read] + query.inputs.dropFirst().map { _ in nil }, outputs: [written])
+    }
+
+    /// Sizes that are inferred, or copied from the input where that has the new one, stay.
+    private static let changingSizes: SlicingRule = { node in
+        let copies = try node.vertex.node.int("allowzero", default: 0) == 0
+        let rank = node.shape(ofInput: 0)?.count ?? 0
+        let changed = node
+        node.resize(listedIn: 1) { number, axis in
+            number == -1
+                || number == 0 && copies && axis < rank
+                    && changed.size(ofInput: 0, axis: axis) == changed.size(axis: axis)
+        }
+    }
+
+    /// An axis may lose some of its copies.
+    private static let repeating: SlicingRule = { node in
+        guard let before = node.shape(ofInput: 0), let after = node.shape() else { return }
+        for axis in after.indices where before.count == after.count {
+            let (own, other) = (node.size(ofInput: 0, axis: axis), node.size(axis: axis))
+            if own > 0, other / own != after[axis] / max(1, before[axis]) {
+                node.replace(1, at: axis, by: other / own)
+            }
+        }
     }
 
     // MARK: Sizes

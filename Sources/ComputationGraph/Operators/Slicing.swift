@@ -1,3 +1,4 @@
+internal import BitCollections
 internal import ONNX
 
 /// Operators that join tensors along an axis and take them apart.
@@ -10,7 +11,7 @@ extension OperatorFacts {
             simplifications: [Simplification { try $0.rewriteConcat($1, $2) }]),
         "Slice": OperatorFacts(
             shape: .elements([1, 2, 3, 4]), sizes: slicedSizes, sizeElements: slicedElements,
-            axes: slicedAxes,
+            axes: slicedAxes, slicing: movingBounds,
             preservesZeros: inFirst, zeroOutput: .first, sign: signOfFirst, operations: free,
             evaluation: .first { try $0.sliced() },
             simplifications: [
@@ -26,7 +27,8 @@ extension OperatorFacts {
                 },
             ]),
         "Split": OperatorFacts(
-            shape: .elements([1]), sizes: splitSizes, axes: splitAxes, sign: signOfFirst, operations: free,
+            shape: .elements([1]), sizes: splitSizes, axes: splitAxes, slicing: countingParts,
+            sign: signOfFirst, operations: free,
             evaluation: ConstantRule { try $0.split() },
             simplifications: [.partial { try $0.rewriteSplit($1, $2, $3) }]),
     ]
@@ -116,6 +118,53 @@ extension OperatorFacts {
         }
         return builder.map(
             inputs: [read] + query.inputs.dropFirst().map { _ in nil }, outputs: [written])
+    }
+
+    /// What is kept begins and ends earlier.
+    private static let movingBounds: SlicingRule = { sliced in
+        let vertex = sliced.vertex
+        guard let shape = sliced.shape(ofInput: 0), let target = sliced.shape() else { return }
+        let isOld = vertex.version < 10
+        guard let starts = isOld ? try vertex.node.ints("starts") : sliced.integers(1) else { return }
+        let ends = isOld ? try vertex.node.ints("ends") : starts
+        let named = isOld ? try vertex.node.ints("axes", default: nil) : sliced.integers(3)
+        var (first, last) = (starts, ends)
+        for (place, axis) in (named ?? Array(starts.indices)).map({ $0 < 0 ? $0 + shape.count : $0 })
+            .enumerated()
+        {
+            let lost = sliced.lost(ofInput: 0, axis: axis)
+            guard lost.count > 0 else { continue }
+            let start = min(
+                max(starts[place] < 0 ? starts[place] + shape[axis] : starts[place], 0), shape[axis])
+            first[place] = start - lost.count { $0 < start }
+            last[place] = first[place] + target[axis] - sliced.lost(axis: axis).count
+            if !isOld {
+                sliced.replace(1, at: place, by: first[place])
+                sliced.replace(2, at: place, by: last[place])
+            }
+        }
+        if isOld {
+            sliced.set("starts", first)
+            sliced.set("ends", last)
+        }
+    }
+
+    /// Parts have the sizes that are left of them.
+    private static let countingParts: SlicingRule = { node in
+        let vertex = node.vertex
+        guard let rank = node.shape(ofInput: 0)?.count else { return }
+        let named = try vertex.node.int("axis", default: 0)
+        let axis = named < 0 ? named + rank : named
+        let sizes = vertex.outputs.indices.map { node.size(ofOutput: $0, axis: axis) }
+        guard sizes.indices.contains(where: { node.lost(ofOutput: $0, axis: axis).count > 0 }) else { return }
+        if vertex.version < 13 {
+            node.set("split", sizes)
+        } else if vertex.node.input.count > 1, !vertex.node.input[1].isEmpty {
+            for (place, size) in sizes.enumerated() { node.replace(1, at: place, by: size) }
+        } else {
+            node.remove("num_outputs")
+            node.give(1, sizes)
+        }
     }
 
     // MARK: Sizes

@@ -11,7 +11,7 @@ extension Graph {
             if reads { for case let output? in vertex.outputs { changed[output] = true } }
         }
         return maps.filter { map in
-            isLive[map.vertex] && !cuts.contains(map.vertex, map.dataSlot)
+            isLive[map.vertex] && !cuts.isWhole(map.vertex, map.dataSlot)
                 && vertices[map.vertex].inputs[map.dataSlot].map { changed[$0] } ?? false
         }
     }

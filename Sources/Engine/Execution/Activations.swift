@@ -174,6 +174,7 @@ struct Activations {
         guard let own = form.inputs[slot], let source = cuts.source(form.vertex, slot) else { return nil }
         switch source {
         case .value(let other): return self[other]
+        case .part(let parts): return try self[own]?.zeroed(parts)
         case .zero: return try zeros(for: own)
         case .mean(let value):
             let graph = model.graph
@@ -193,6 +194,18 @@ struct Activations {
             model.program.scalarTypes[value] == .float64
             ? try Tensor(scalar: 0.0) : try Tensor(scalar: Float(0))
         return try expand(.tensor(zero), .ints(shape))
+    }
+}
+
+extension Tensor {
+    /// The tensor with zeros at some positions along its axes.
+    func zeroed(_ parts: [Slice.Positions]) throws -> Tensor {
+        var result = self
+        for part in parts {
+            let positions = try Tensor(part.ranges.flatMap(Array.init))
+            result = try indexFill(.tensor(result), .int(part.axis), .tensor(positions), 0.0)
+        }
+        return result
     }
 }
 
@@ -225,6 +238,7 @@ struct Means {
     }
 }
 
+private let indexFill = Operation("aten::index_fill.int_Scalar")
 private let zerosLike = Operation("aten::zeros_like")
 private let expand = Operation("aten::expand")
 private let repeated = Operation("aten::repeat")

@@ -80,7 +80,7 @@ extension Cuts {
     func read(_ slot: Int, of form: Specialisation.Form, in graph: Graph) -> Int? {
         guard let own = form.inputs[slot] else { return nil }
         switch source(form.vertex, slot) {
-        case nil: return own
+        case nil, .part: return own
         case .value(let other): return other
         case .zero, .mean: return graph.values[own].hasDynamicShape ? own : nil
         }

@@ -29,7 +29,8 @@ extension Evaluator {
     public func evaluate(recovered state: Variant, samples: [Int], expansions: [Unit?]) throws
         -> [SampleScores]
     {
-        try expansions.map { unit in
+        try prepare(for: [state.mask] + expansions.compactMap { $0.map { Mask([$0]) } })
+        return try expansions.map { unit in
             let variant = unit.map { state.removing($0) } ?? state
             guard unit != nil, let parameters = try refit(variant, from: state)?.parameters else {
                 return try scores(
@@ -66,6 +67,7 @@ extension Evaluator {
     /// - Throws: `EngineError` that names the node that failed, or where there are no fit data.
     public func refit(_ variant: Variant, from state: Variant? = nil) throws -> Refit? {
         guard !variant.recovery.isNone, !variant.mask.isEmpty else { return nil }
+        try prepare(for: [variant.mask])
         guard let recoveries = network.recoveries else {
             throw EngineError.data("a recovery needs data to fit on")
         }

@@ -71,7 +71,7 @@ struct FitSchedule {
 
     /// Whether what a slot reads depends on a cut, and is not cut itself.
     func changes(_ slot: Int, of vertex: Int, _ graph: Graph) -> Bool {
-        !cuts.contains(vertex, slot) && graph.vertices[vertex].inputs[slot].map { changes[$0] } ?? false
+        !cuts.isWhole(vertex, slot) && graph.vertices[vertex].inputs[slot].map { changes[$0] } ?? false
     }
 
     /// Computes the step at `position` for a block.

@@ -202,9 +202,12 @@ final class Refitter {
         var regression = RidgeRegression(present: present)
         for (index, block) in lane.blocks.enumerated() {
             let selection = unpruned.selections[map.vertex, default: []][index]
-            guard let tensor = block[input], let shape = block.model.shapes[map.output],
+            guard var tensor = block[input], let shape = block.model.shapes[map.output],
                 selection.count > 0
             else { continue }
+            if case .part(let parts)? = schedule.cuts.source(map.vertex, map.dataSlot) {
+                tensor = try tensor.zeroed(parts)
+            }
             let features = try layer.features(tensor, output: shape, selection)
             let wanted = try layer.grouped(rows(of: target, layer, block, index, schedule.cuts))
             try regression.add(features, wanted, selection)
@@ -250,7 +253,7 @@ final class Refitter {
                     guard let value = vertex.inputs[other] else { continue }
                     switch cuts.source(vertex.index, other) {
                     case .zero: continue
-                    case .mean, .value:
+                    case .mean, .value, .part:
                         let form = Specialisation.Form(
                             vertex: vertex.index, kernel: { $0 }, inputs: vertex.inputs)
                         if let tensor = try block.replacement(form, other, cuts) {

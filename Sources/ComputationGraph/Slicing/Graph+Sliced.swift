@@ -1,0 +1,222 @@
+internal import BitCollections
+internal import FoundationEssentials
+internal import ONNX
+
+extension Mask {
+    /// The units that are made of positions along axes.
+    var slices: [Unit] { units.filter(\.kind.isSliced) }
+    /// The mask without them.
+    var withoutSlices: Mask { Mask(units.filter { !$0.kind.isSliced }) }
+}
+
+/// A graph without some slices, node by node the same: vertices keep their numbers, and values their names.
+struct SlicedGraph {
+    let graph: Graph
+    /// By value of this graph, the value of the original one; `nil` for what was added.
+    private let origins: [Int?]
+    private let original: Graph
+    private let gone: [ValueAxis: BitSet]
+
+    /// Leaves slices out of a graph whose sizes are known.
+    ///
+    /// - Parameter keepsContents: whether weights are written; without it they are zeros, and the graph is good for counting.
+    /// - Throws: `GraphError` for a unit that cannot go, or a node that cannot be written.
+    init(_ graph: Graph, without units: [Unit], keepsContents: Bool = true) throws {
+        guard let coupling = graph.coupling else {
+            throw GraphError.notWritable(reason: "the sizes of the model's values are not known")
+        }
+        var gone: [ValueAxis: BitSet] = [:]
+        var touched: Set<Int> = []
+        for unit in units {
+            do throws(SliceObstacle) {
+                let closure = try coupling.closure(of: unit.root)
+                for (axis, positions) in closure.gone { gone[axis, default: []].formUnion(positions) }
+                touched.formUnion(closure.vertices)
+            } catch {
+                throw GraphError.unknownUnit(unit, reason: error.reason(in: graph))
+            }
+        }
+        for (axis, positions) in gone where positions.count >= coupling.length(of: axis) ?? 0 {
+            throw GraphError.notWritable(
+                reason: "nothing would be left of '\(graph.values[axis.value].name)' along axis \(axis.axis)")
+        }
+        var writer = SliceWriter(graph, coupling, gone, keepsContents: keepsContents)
+        try writer.writeConstants()
+        for vertex in touched.sorted() { try writer.write(graph.vertices[vertex]) }
+        self.graph = try Graph(ModelFile(unchecked: writer.proto, name: graph.model.path))
+        origins = self.graph.values.map { graph.valueIndex[$0.name] }
+        original = graph
+        self.gone = gone
+    }
+
+    /// The model: its nodes in the order of computation, without tensors that nothing reads any more.
+    var model: ModelProto {
+        var proto = graph.model.model
+        let nodes = graph.order.map { proto.graph.node[$0] }
+        var read = Set(nodes.flatMap(\.input)).union(proto.graph.output.map(\.name))
+        for node in nodes { for subgraph in node.subgraphs { read.formUnion(subgraph.capturedNames) } }
+        proto.graph.node = nodes
+        proto.graph.initializer.removeAll { !read.contains($0.name) }
+        return proto
+    }
+
+    /// The shapes of all values, of those of the original graph.
+    func shapes(_ shapes: [[Int]?]) -> [[Int]?] {
+        graph.values.indices.map { value in
+            guard let origin = origins[value] else { return graph.values[value].constant?.shape }
+            guard shapes.indices.contains(origin), var shape = shapes[origin] else { return nil }
+            for axis in shape.indices {
+                if let positions = gone[ValueAxis(value: origin, axis: axis)] {
+                    shape[axis] -= positions.count
+                }
+            }
+            return shape
+        }
+    }
+
+    /// The same of several runs.
+    func shapes(_ shapes: ValueShapes) -> ValueShapes {
+        ValueShapes(
+            probes: shapes.probes.map {
+                ValueShapes.Probe(inputShapes: $0.inputShapes, shapes: self.shapes($0.shapes))
+            })
+    }
+
+    /// The means of values of the original graph.
+    func means(_ means: ValueMeans) -> ValueMeans {
+        var sliced: [Int: ValueMeans.Mean] = [:]
+        for (value, origin) in origins.enumerated() {
+            guard let origin, let mean = means.means[origin] else { continue }
+            sliced[value] = mean.without(
+                mean.shape.indices.map { gone[ValueAxis(value: origin, axis: $0)] ?? [] })
+        }
+        return ValueMeans(sliced)
+    }
+}
+
+/// Writes the nodes and weights of a graph without some slices.
+private struct SliceWriter {
+    private let graph: Graph
+    private let coupling: Coupling
+    private let gone: [ValueAxis: BitSet]
+    private let keepsContents: Bool
+    private var names: UniqueNames
+    var proto: ModelProto
+
+    init(_ graph: Graph, _ coupling: Coupling, _ gone: [ValueAxis: BitSet], keepsContents: Bool) {
+        (self.graph, self.coupling, self.gone) = (graph, coupling, gone)
+        self.keepsContents = keepsContents
+        proto = graph.model.model
+        names = UniqueNames(proto.graph)
+        let changed = Set(gone.keys.map { graph.values[$0.value].name })
+        proto.graph.valueInfo.removeAll { changed.contains($0.name) }
+        // Of what may be given in place of a weight the weight's shape is left to tell.
+        proto.graph.input.removeAll { changed.contains($0.name) }
+    }
+
+    /// Cuts the positions that go out of what the file stores.
+    mutating func writeConstants() throws {
+        let places = Dictionary(
+            proto.graph.initializer.enumerated().map { ($1.name, $0) },
+            uniquingKeysWith: { first, _ in first })
+        for (value, axes) in Dictionary(grouping: gone.keys, by: \.value).sorted(by: { $0.key < $1.key }) {
+            guard let data = try graph.constantData(value) else { continue }
+            let name = graph.values[value].name
+            var lost = data.shape.map { _ in BitSet() }
+            for axis in axes where lost.indices.contains(axis.axis) { lost[axis.axis] = gone[axis] ?? [] }
+            guard let smaller = data.without(lost, keepsContents: keepsContents) else {
+                throw GraphError.notWritable(
+                    reason: "'\(name)' is of a type that cannot be cut: \(data.elementType.name)")
+            }
+            let tensor = TensorProto(name: name, smaller)
+            if let place = places[name] {
+                proto.graph.initializer[place] = tensor
+            } else if let producer = graph.values[value].producer,
+                let place = proto.graph.node[producer].attribute.firstIndex(where: { $0.name == "value" })
+            {
+                proto.graph.node[producer].attribute[place] = AttributeProto(name: "value", tensor: tensor)
+            }
+        }
+    }
+
+    /// Changes what a node says of sizes.
+    mutating func write(_ vertex: Vertex) throws {
+        guard let rule = vertex.facts.slicing else { return }
+        var sliced = SlicedNode(vertex, graph, coupling, gone: gone)
+        try rule(&sliced)
+        var node = sliced.node
+        for (slot, numbers) in sliced.lists {
+            node.input += [String](repeating: "", count: max(0, slot + 1 - node.input.count))
+            node.input[slot] = try list(numbers, for: vertex)
+        }
+        for (slot, changes) in sliced.replaced {
+            if var numbers = sliced.integers(slot) {
+                for (place, number) in changes { numbers[place] = number }
+                node.input[slot] = try list(numbers, for: vertex)
+            } else {
+                node.input[slot] = try overridden(slot, changes, of: vertex)
+            }
+        }
+        proto.graph.node[vertex.index] = node
+    }
+
+    private mutating func list(_ numbers: [Int], for vertex: Vertex) throws -> String {
+        let name = names("\(vertex.name)/sizes")
+        proto.graph.initializer.append(
+            TensorProto(
+                name: name, try TensorData(int64s: numbers.map { Int64($0) }, shape: [numbers.count])))
+        return name
+    }
+
+    /// A list that is computed when the model runs, with other numbers in some places.
+    private mutating func overridden(_ slot: Int, _ changes: [Int: Int], of vertex: Vertex) throws -> String {
+        guard let value = vertex.inputs[slot], let length = coupling.shapes[value]?.first,
+            graph.values[value].elementType == .int64
+        else {
+            throw GraphError.notWritable(
+                reason:
+                    "it is not known how '\(vertex.name)' (\(vertex.operation)) computes the sizes in slot \(slot)"
+            )
+        }
+        let condition = names("\(vertex.name)/replaced")
+        let bytes = Data((0..<length).map { changes[$0] == nil ? 0 : 1 })
+        proto.graph.initializer.append(
+            TensorProto(name: condition, try TensorData(elementType: .bool, shape: [length], bytes: bytes)))
+        let numbers = try list((0..<length).map { changes[$0] ?? 0 }, for: vertex)
+        let result = names("\(vertex.name)/sizes")
+        proto.graph.node.append(
+            .choice(
+                condition, numbers, graph.values[value].name, output: result,
+                name: names("\(vertex.name)/choice")))
+        return result
+    }
+}
+
+extension TensorData {
+    /// The tensor without some positions along each of its axes; `nil` for strings and packed numbers.
+    ///
+    /// - Parameter keepsContents: whether elements are copied; without it they are zeros.
+    func without(_ lost: [BitSet], keepsContents: Bool) -> TensorData? {
+        let width = elementType.bitWidth / 8
+        guard elementType != .string, elementType.bitWidth % 8 == 0, width > 0 else { return nil }
+        var (shape, bytes) = (self.shape, self.bytes)
+        for axis in shape.indices where !lost[axis].isEmpty {
+            let (length, inner) = (shape[axis], shape[(axis + 1)...].reduce(width, *))
+            let outer = shape[..<axis].reduce(1, *)
+            let kept = (0..<length).filter { !lost[axis].contains($0) }
+            shape[axis] = kept.count
+            guard keepsContents else { continue }
+            let runs = Slice.Positions(axis: axis, ascending: kept).ranges
+            var smaller = Data(capacity: outer * kept.count * inner)
+            for block in 0..<outer {
+                let start = bytes.startIndex + block * length * inner
+                for run in runs {
+                    smaller.append(bytes[start + run.lowerBound * inner..<start + run.upperBound * inner])
+                }
+            }
+            bytes = smaller
+        }
+        if !keepsContents { bytes = Data(count: shape.reduce(width, *)) }
+        return try? TensorData(elementType: elementType, shape: shape, bytes: bytes)
+    }
+}

@@ -1,0 +1,109 @@
+internal import BitCollections
+internal import ONNX
+
+/// How a node changes besides its weights when positions along axes of what it reads and writes go.
+typealias SlicingRule = @Sendable (inout SlicedNode) throws -> Void
+
+/// A node of which positions along axes go: what it was, and what it becomes.
+struct SlicedNode {
+    let vertex: Vertex
+    /// The node as it is written.
+    var node: NodeProto
+    /// By input slot that lists numbers, and place in the list: the number that stands there instead.
+    private(set) var replaced: [Int: [Int: Int]] = [:]
+    /// By input slot: a list of numbers that stands there instead of what there was, or of nothing.
+    private(set) var lists: [Int: [Int]] = [:]
+    private let graph: Graph
+    private let coupling: Coupling
+    private let gone: [ValueAxis: BitSet]
+
+    init(_ vertex: Vertex, _ graph: Graph, _ coupling: Coupling, gone: [ValueAxis: BitSet]) {
+        (self.vertex, node) = (vertex, vertex.node)
+        (self.graph, self.coupling, self.gone) = (graph, coupling, gone)
+    }
+
+    // MARK: What it was
+
+    /// A shape before anything goes.
+    func shape(ofInput slot: Int) -> [Int]? {
+        vertex.inputs.indices.contains(slot) ? vertex.inputs[slot].flatMap { coupling.shapes[$0] } : nil
+    }
+
+    func shape(ofOutput place: Int = 0) -> [Int]? {
+        vertex.outputs.indices.contains(place) ? vertex.outputs[place].flatMap { coupling.shapes[$0] } : nil
+    }
+
+    /// The positions that go along an axis.
+    func lost(ofInput slot: Int, axis: Int) -> BitSet {
+        vertex.inputs[slot].flatMap { gone[ValueAxis(value: $0, axis: axis)] } ?? []
+    }
+
+    func lost(ofOutput place: Int = 0, axis: Int) -> BitSet {
+        vertex.outputs[place].flatMap { gone[ValueAxis(value: $0, axis: axis)] } ?? []
+    }
+
+    /// Whether what goes along an axis is made of whole stretches of a length.
+    func hasWholeRuns(ofInput slot: Int, axis: Int, length: Int) -> Bool {
+        let lost = lost(ofInput: slot, axis: axis)
+        let starts = Set(lost.lazy.map { $0 / length })
+        return starts.count * length == lost.count
+    }
+
+    /// The numbers in a slot, where the file holds them.
+    func integers(_ slot: Int) -> [Int]? {
+        guard vertex.inputs.indices.contains(slot), let value = vertex.inputs[slot],
+            let data = try? graph.constantData(value), data.elementType.isInteger
+        else { return nil }
+        return (try? data.int64s)?.map { Int($0) }
+    }
+
+    // MARK: What it becomes
+
+    /// A shape after it.
+    func size(ofInput slot: Int, axis: Int) -> Int {
+        (shape(ofInput: slot)?[axis] ?? 0) - lost(ofInput: slot, axis: axis).count
+    }
+
+    func size(ofOutput place: Int = 0, axis: Int) -> Int {
+        (shape(ofOutput: place)?[axis] ?? 0) - lost(ofOutput: place, axis: axis).count
+    }
+
+    /// Gives an attribute another number.
+    mutating func set(_ name: String, _ number: Int) {
+        node.attribute.removeAll { $0.name == name }
+        node.attribute.append(AttributeProto(name: name, int: number))
+    }
+
+    /// Gives an attribute other numbers.
+    mutating func set(_ name: String, _ numbers: [Int]) {
+        node.attribute.removeAll { $0.name == name }
+        node.attribute.append(AttributeProto(name: name, ints: numbers))
+    }
+
+    /// Takes an attribute away.
+    mutating func remove(_ name: String) { node.attribute.removeAll { $0.name == name } }
+
+    /// Puts another number in a list that the node reads.
+    mutating func replace(_ slot: Int, at place: Int, by number: Int) {
+        replaced[slot, default: [:]][place] = number
+    }
+
+    /// Puts a list of numbers in a slot.
+    mutating func give(_ slot: Int, _ numbers: [Int]) { lists[slot] = numbers }
+
+    /// Has a list of sizes of the output tell the new ones.
+    ///
+    /// - Parameter keeps: whether a number may stay, given its axis: one that does not stand for a size itself.
+    mutating func resize(listedIn slot: Int, keeping keeps: (_ number: Int, _ axis: Int) -> Bool) {
+        guard let shape = shape(ofOutput: 0), vertex.inputs.indices.contains(slot), vertex.inputs[slot] != nil
+        else { return }
+        let listed = integers(slot)
+        let skipped = listed.map { shape.count - $0.count } ?? 0
+        for axis in shape.indices where axis >= skipped && !lost(axis: axis).isEmpty {
+            if let listed, keeps(listed[axis - skipped], axis) { continue }
+            replace(slot, at: axis - skipped, by: size(ofOutput: 0, axis: axis))
+        }
+    }
+
+    private func lost(axis: Int) -> BitSet { lost(ofOutput: 0, axis: axis) }
+}

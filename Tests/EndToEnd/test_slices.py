@@ -1,0 +1,93 @@
+"""Channels, heads and neurons go with all that is coupled to them, and the file computes what is left."""
+
+import json
+import re
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import numpy_helper
+
+import sliced_models
+from program import espalier, example, scratch, together
+
+UNIT = re.compile(r"(channels|heads|neurons)@(\d+):(\d+)\[(\d+):(.*)\]")
+
+
+def positions_of(unit):
+    """The positions that a unit names."""
+    ranges = UNIT.fullmatch(unit).group(5).split("+")
+    ends = [tuple(int(end) for end in text.split("..<")) for text in ranges]
+    return [position for first, end in ends for position in range(first, end)]
+
+
+def inspected(model, units, *more):
+    """What inspect tells of a model's groups."""
+    return json.loads(espalier("inspect", model, "--units", units, *more, "--json", "-").succeeded().output)
+
+
+def run(model, inputs):
+    """What ONNX Runtime gives for a file or a model."""
+    given = model if isinstance(model, str) else model.SerializeToString()
+    return onnxruntime.InferenceSession(given, providers=["CPUExecutionProvider"]).run(None, inputs)
+
+
+def zeroed(path, readers, positions):
+    """The model with weights zeroed where they read positions."""
+    model = onnx.load(path)
+    for name, axis, place in readers:
+        tensor = next(tensor for tensor in model.graph.initializer if tensor.name == name)
+        array = numpy_helper.to_array(tensor).copy()
+        np.moveaxis(array, axis, 0)[place(positions)] = 0
+        tensor.CopyFrom(numpy_helper.from_array(array, name))
+    return model
+
+
+def faults(subject, folder):
+    """What is wrong with the smallest unit of a subject's layer, and with half of its units."""
+    name = subject.model.split("/")[-1]
+    shapes = [f"--shape=x={'x'.join(str(size) for size in np.load(subject.data)['x'].shape)}"]
+    group = next(
+        (group for group in inspected(subject.model, "channels:100,heads,neurons:100", *shapes)["groups"]
+         if group["layers"][0] == subject.layer), None)
+    if group is None:
+        return [f"{name}: '{subject.layer}' has no group"]
+    if group["kind"] != subject.kind:
+        return [f"{name}: {group['kind']}, not {subject.kind}"]
+    found = []
+    units = [unit["unit"] for unit in group["units"]]
+    sizes = {len(positions_of(unit)) for unit in units}
+    if sizes != {subject.together}:
+        found.append(f"{name}: {sizes} positions go together, not {subject.together}")
+    for chosen in (units[:1], units[: (len(units) + 1) // 2]):
+        positions = sorted(position for unit in chosen for position in positions_of(unit))
+        file = f"{folder}/file.onnx"
+        removed = [word for unit in chosen for word in ("--remove", unit)]
+        answer = espalier("evaluate", subject.model, "--data", subject.data, *removed, "--output", file, "--json", "-")
+        if answer.code:
+            found.append(f"{name}: {answer.errors[-500:]}")
+            continue
+        told = json.loads(answer.output)
+        onnx.checker.check_model(onnx.load(file), full_check=True)
+        whole = sum(np.prod(tensor.dims) for tensor in onnx.load(subject.model).graph.initializer)
+        left = sum(np.prod(tensor.dims) for tensor in onnx.load(file).graph.initializer)
+        if not left < whole:
+            found.append(f"{name}: the file is not smaller")
+        again = json.loads(espalier("inspect", file, *shapes, "--json", "-").succeeded().output)
+        told = told.get("pruned", told)
+        if again["parameters"] != told["parameters"] or again["flops"] != told["flops"]:
+            found.append(f"{name}: {told['parameters']}, {told['flops']} are not the file's {again['parameters']}, {again['flops']}")
+        reference = zeroed(subject.model, subject.readers, positions)
+        random = np.random.default_rng(1)
+        for shape in [np.load(subject.data)["x"].shape, *subject.sizes]:
+            inputs = {"x": random.normal(size=shape).astype(np.float32)}
+            for wanted, given in zip(run(reference, inputs), run(file, inputs)):
+                difference = np.abs(wanted - given).max() / np.abs(wanted).max()
+                if not difference < 1e-5:
+                    found.append(f"{name}: without {len(positions)} positions differs by {difference} at {shape}")
+    return found
+
+
+def test_what_is_coupled_goes_together_and_the_file_computes_the_rest():
+    with scratch() as folder:
+        together([fault for make in sliced_models.ALL for fault in faults(make(folder), folder)])
