@@ -111,6 +111,13 @@ extension Graph {
         return vertices[vertex].outputs.compactMap { $0 }.flatMap { consumers[$0] }
     }
 
+    /// The vertices that compute or read something of a unit.
+    public func vertices(touchedBy unit: Unit) -> Set<Int> {
+        if unit.kind.isSliced { return Set((try? coupling?.closure(of: unit.root))?.vertices ?? []) }
+        let edges = edges(of: unit)
+        return Set(edges.map(\.node)).union(edges.compactMap { value(on: $0).flatMap { values[$0].producer } })
+    }
+
     /// The slots that a unit removes when it alone is removed, in canonical order.
     public func edges(of unit: Unit) -> [Edge] {
         switch unit.kind {

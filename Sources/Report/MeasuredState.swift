@@ -47,6 +47,8 @@ public struct MeasuredState: Sendable, Hashable {
     public let variant: Variant
     /// The last unit removed; `nil` for the unpruned model.
     public let unit: Unit?
+    /// What was removed in the same step as `unit`.
+    public let alongside: [Unit]
     /// What the pruned model costs.
     public let cost: Cost
     /// What was measured on the data that the search sees.
@@ -71,7 +73,7 @@ public struct MeasuredState: Sendable, Hashable {
         heldOut: Measurement? = nil
     ) {
         variant = state.variant
-        unit = state.unit
+        (unit, alongside) = (state.unit, state.alongside)
         cost = state.cost
         measurement = Measurement(state, countedLabels: countedLabels)
         lossChange = state.loss - baseLoss
@@ -106,7 +108,7 @@ extension MeasuredState.Measurement: Encodable {
 
 extension MeasuredState: Encodable {
     enum Key: String, CodingKey {
-        case step, edge, samples, removed
+        case step, edge, alongside, samples, removed
         case loss, lossChange, accuracy, parameters, flops, finite, nonFiniteLosses, validation
         case relativeLoss, atCut
     }

@@ -9,22 +9,27 @@ public struct PathCSV: Sendable, CustomStringConvertible {
 
     /// The table, a header and one line per step.
     public var description: String {
+        // A column more where edge and slot do not say all.
+        let hasUnits = summary.path.contains { $0.edge.unit != nil || !$0.state.alongside.isEmpty }
         let titles =
             [
                 "step", "node", "slot", "consumer", "tensor", "loss", "lossChange", "accuracy", "parameters",
                 "flops",
             ] + (summary.setup.heldOut == nil ? [] : ["validationLoss", "validationAccuracy"])
             + (summary.setup.fitData == nil ? [] : ["lossAtCut"])
-            + (summary.path.contains { $0.edge.unit != nil } ? ["unit"] : [])
-        // A column more where edge and slot do not say all.
-        let hasUnits = summary.path.contains { $0.edge.unit != nil }
+            + (hasUnits ? ["unit"] : [])
         let base = ["0", "", "", "", ""] + cells(summary.base) + (hasUnits ? [""] : [])
         let steps = summary.path.map { step in
             ["\(step.step)", "\(step.edge.node)", "\(step.edge.slot)", step.edge.consumer, step.edge.tensor]
-                + cells(step.state) + (hasUnits ? [step.edge.name] : [])
+                + cells(step.state) + (hasUnits ? [units(of: step)] : [])
         }
         return ([titles, base] + steps).map { $0.map(PathCSV.quoted).joined(separator: ",") + "\r\n" }
             .joined()
+    }
+
+    /// All that went in a step, separated by blanks.
+    private func units(of step: RunSummary.Step) -> String {
+        ([step.edge.name] + step.state.alongside.map(\.description)).joined(separator: " ")
     }
 
     private func cells(_ state: MeasuredState) -> [String] {

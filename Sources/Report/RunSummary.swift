@@ -171,6 +171,9 @@ extension RunSummary.Step: Encodable {
         var container = encoder.container(keyedBy: MeasuredState.Key.self)
         try container.encode(step, forKey: .step)
         try container.encode(edge, forKey: .edge)
+        if !state.alongside.isEmpty {
+            try container.encode(state.alongside.map(\.description), forKey: .alongside)
+        }
         try state.encode(into: &container)
     }
 }

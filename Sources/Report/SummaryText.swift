@@ -108,9 +108,14 @@ public struct SummaryText: Sendable {
             let named =
                 hasBlocks ? [step.edge.block ?? step.edge.consumer] : [step.edge.tensor, step.edge.consumer]
             table.append(
-                ["\(step.step)", step.edge.shortName] + named + cells(step.state))
+                ["\(step.step)", step.edge.shortName + alongside(step)] + named + cells(step.state))
         }
         return table
+    }
+
+    /// What else went in a step.
+    private func alongside(_ step: RunSummary.Step) -> String {
+        step.state.alongside.isEmpty ? "" : " " + Mask(step.state.alongside).shortDescription
     }
 
     private func frontTable(_ front: [MeasuredState]) -> TextTable {

@@ -18,6 +18,8 @@ public struct StateRecord: Codable, Equatable, Sendable {
     public let cost: Cost
     /// The loss before the recovery; `nil` where nothing is recovered.
     public let lossAtCut: Double?
+    /// The texts of what was removed in the same step; `nil` for nothing.
+    public let alongside: [String]?
 
     /// The record of a state.
     public init(_ state: State) {
@@ -29,6 +31,7 @@ public struct StateRecord: Codable, Equatable, Sendable {
         nonFiniteLosses = state.nonFiniteLosses
         cost = state.cost
         lossAtCut = state.lossAtCut
+        alongside = state.alongside.isEmpty ? nil : state.alongside.map(\.description)
     }
 
     /// The state; `nil` for a record whose texts are no variant or unit.
@@ -38,6 +41,7 @@ public struct StateRecord: Codable, Equatable, Sendable {
             variant: variant, unit: unit.flatMap { Unit($0) }, loss: loss, objective: objective,
             correct: correct, sampleLosses: [], cost: cost, nonFiniteLosses: nonFiniteLosses)
         state.lossAtCut = lossAtCut
+        state.alongside = (alongside ?? []).compactMap { Unit($0) }
         return state
     }
 }

@@ -22,7 +22,7 @@ extension Search {
     }
 
     /// Both races of a level: the winners of the second, then that of the first if it is the best so far.
-    func approach(_ budget: Budget, _ level: Level, frontier: [State], base: State, goal: inout Goal?)
+    func approach(_ budget: Budget, _ level: Level, on blocks: BlockList, base: State, goal: inout Goal?)
         async throws -> LevelOutcome
     {
         let reaching = level.expansions.filter { budget.isMet(by: $0.cost, base: base.cost) }
@@ -48,7 +48,13 @@ extension Search {
             goal = Goal(state: state, level: level.number)
             winners = [state]
         }
-        let best = try await race(others, keep: level.keep, limit: limit())
+        var best = try await race(others, keep: level.keep, limit: limit())
+        if settings.removalsPerStep > 1 {
+            let combined = try await together(best, of: level, on: blocks) {
+                !budget.isMet(by: $0, base: base.cost)
+            }
+            (best, work) = (combined.states, work + combined.work)
+        }
         return LevelOutcome(best: best + winners, work: work, dropped: dropped, likely: likely)
     }
 }

@@ -80,7 +80,8 @@ extension Search {
         guard !expansions.isEmpty else { return nil }
         let level = Level(
             number: number, parents: states.map { FrontierState($0.state, on: blocks, problem.division) },
-            expansions: expansions, keep: settings.strategy.width, baseLoss: base.loss,
+            expansions: expansions, keep: max(settings.strategy.width, settings.removalsPerStep),
+            baseLoss: base.loss,
             objective: settings.objective, maximumIncrease: settings.maximumLossIncrease ?? .infinity,
             accuracyFloor: floor, acceptsNonFinite: false, isLast: number == settings.steps)
         return (level, skipped)

@@ -140,7 +140,7 @@ public struct Search {
             var shortlistWork = WorkCount()
             if let budget = settings.pricedBudget {
                 let outcome = try await measuringAtCut(
-                    approach(budget, level, frontier: frontier, base: base, goal: &goal), on: blocks, level)
+                    approach(budget, level, on: blocks, base: base, goal: &goal), on: blocks, level)
                 goal = goal?.among(outcome.best, of: level.number)
                 guide.learn(from: outcome, states: frontier, base: base)
                 works.append(outcome.work)
@@ -177,6 +177,10 @@ public struct Search {
             }
             if settings.strategy.width < .max {
                 outcome = outcome.keeping(try outcome.best.filter { try isAlive($0.mask) })
+            }
+            if settings.removalsPerStep > 1 {
+                let combined = try await together(outcome.best, of: level, on: blocks)
+                outcome = outcome.keeping(combined.states).addingWork(combined.work)
             }
             outcome = try await measuringAtCut(outcome, on: blocks, level).addingWork(shortlistWork)
             works.append(outcome.work)
@@ -262,7 +266,9 @@ public struct Search {
         var state = best
         var path = [state]
         for level in levels.dropLast().reversed() {
-            let parentMask = state.unit.map { state.mask.keeping($0) } ?? state.mask
+            let parentMask = ([state.unit].compactMap { $0 } + state.alongside).reduce(state.mask) {
+                $0.keeping($1)
+            }
             guard let parent = level.first(where: { $0.mask == parentMask }) else { break }
             path.append(parent)
             state = parent
@@ -302,7 +308,7 @@ extension State {
             sampleLosses: [],
             cost: cost, price: price,
             nonFiniteLosses: nonFiniteLosses)
-        state.lossAtCut = lossAtCut
+        (state.lossAtCut, state.alongside) = (lossAtCut, alongside)
         return state
     }
 }

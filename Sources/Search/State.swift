@@ -6,6 +6,8 @@ public struct State: Sendable {
     public let variant: Variant
     /// The last unit removed; `nil` for the full model.
     public let unit: Unit?
+    /// What was removed in the same step as `unit`, in canonical order.
+    public var alongside: [Unit] = []
     /// The weighted mean of the per-sample losses; infinite when one of them is no number.
     public let loss: Double
     /// The value of the objective; 0 for the full model.

@@ -106,6 +106,10 @@ public struct SearchSettings: Sendable, Hashable, Codable {
     public var per: Budget.Quantity?
     /// What refits the weights before an expansion is measured; `nil` for nothing.
     public var recovery: Recovery?
+    /// How many of the best expansions may be removed in one step, where they do not interact; `nil` for one.
+    public var stepRemovals: Int?
+    /// The same as a number.
+    var removalsPerStep: Int { strategy == .greedy ? stepRemovals ?? 1 : 1 }
 
     /// Settings of a search; greedy on the absolute change unless told otherwise.
     public init(

@@ -26,6 +26,12 @@ struct PruneCommand: AsyncParsableCommand {
     var strategy = StrategyName.greedy
     @Option(name: .long, help: ArgumentHelp("States that a beam search keeps per level.", valueName: "K"))
     var beamWidth = 4
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Let greedy remove the best N of a level in one step, where no layer has to do with two of them; what they lose "
+                + "together is measured.", valueName: "N"))
+    var stepRemovals = 1
     @Option(name: .long, help: "The seed of the random strategy.")
     var seed: UInt64 = 0
     @OptionGroup var search: SearchOptions
@@ -92,6 +98,10 @@ struct PruneCommand: AsyncParsableCommand {
         if exportSteps.contains(where: { $0 < 0 }) {
             throw ValidationError("--export-step must be at least 0, the unpruned model")
         }
+        if stepRemovals < 1 { throw ValidationError("--step-removals must be at least 1") }
+        if stepRemovals > 1, strategy != .greedy {
+            throw ValidationError("--step-removals is for --strategy greedy")
+        }
         if beamWidth < 1 { throw ValidationError("--beam-width must be at least 1") }
         if let maxLossIncrease, !(maxLossIncrease >= 0) {
             throw ValidationError("--max-loss-increase must be a number not below 0")
@@ -100,13 +110,15 @@ struct PruneCommand: AsyncParsableCommand {
     }
 
     private var settings: SearchSettings {
-        SearchSettings(
+        var settings = SearchSettings(
             strategy: strategy.strategy(width: beamWidth, seed: seed),
             objective: search.objective(recovers: !recovery.options.recovery.isNone),
             steps: search.steps, until: search.until, maximumLossIncrease: maxLossIncrease,
             maximumAccuracyDrop: maxAccuracyDrop,
             usesBounds: !withoutBounds, screening: screening.settings, per: search.pricedQuantity,
             recovery: recovery.options.recovery)
+        settings.stepRemovals = stepRemovals == 1 ? nil : stepRemovals
+        return settings
     }
 
     func run() async throws {

@@ -72,9 +72,9 @@ struct LossOracle: Sendable {
         switch kind {
         case .realistic:
             var factor: Float = 1
-            for edge in mask.units.map(\.edge) {
-                let strength = LossOracle.uniform(LossOracle.hash(ownSeed, CollectionOfOne(edge), -1, 3))
-                let effect = LossOracle.uniform(LossOracle.hash(ownSeed, CollectionOfOne(edge), sample, 4))
+            for unit in mask.units {
+                let strength = LossOracle.uniform(LossOracle.hash(ownSeed, CollectionOfOne(unit), -1, 3))
+                let effect = LossOracle.uniform(LossOracle.hash(ownSeed, CollectionOfOne(unit), sample, 4))
                 factor += strength * strength * 20 * (effect - 0.1)
             }
             return bases[sample] * max(factor, 0.01) + (mask.isEmpty ? 0 : 0.02 * u)
@@ -98,7 +98,7 @@ struct LossOracle: Sendable {
     }
 
     private func hash(_ mask: Mask, _ sample: Int, _ purpose: UInt64) -> UInt64 {
-        LossOracle.hash(mask.isEmpty ? seed : ownSeed, mask.units.map(\.edge), sample, purpose)
+        LossOracle.hash(mask.isEmpty ? seed : ownSeed, mask.units, sample, purpose)
     }
 
     /// The seed of what is pruned.
@@ -106,11 +106,16 @@ struct LossOracle: Sendable {
 
     private static func uniform(_ h: UInt64) -> Float { Float(h >> 40) / Float(1 << 24) }
 
-    private static func hash(_ seed: UInt64, _ edges: some Sequence<Edge>, _ sample: Int, _ purpose: UInt64)
+    private static func hash(_ seed: UInt64, _ units: some Sequence<Unit>, _ sample: Int, _ purpose: UInt64)
         -> UInt64
     {
         var state = seed &+ purpose &* 0x9E37_79B9_7F4A_7C15
-        for edge in edges { state = mixed(state ^ UInt64(edge.node * 31 + edge.slot + 1)) }
+        for unit in units {
+            state = mixed(state ^ UInt64(unit.edge.node * 31 + unit.edge.slot + 1))
+            for range in unit.root.positions?.ranges ?? [] {
+                state = mixed(state ^ UInt64(range.lowerBound << 16 | range.upperBound))
+            }
+        }
         return mixed(state ^ UInt64(bitPattern: Int64(sample)) &* 0xD6E8_FEB8_6659_FD93)
     }
 

@@ -32,9 +32,12 @@ struct RandomProblem {
         let sharding = try Sharding(
             samples: count, shards: .random(in: 1...min(4, count), using: &random),
             blockSize: .random(in: 1...max(1, count / 3), using: &random))
-        let shapes: [[Int]?] = graph.values.map { $0.constant?.shape ?? [1, 4] }
+        let shapes: [[Int]?] = graph.values.map { $0.constant?.shape ?? [1, $0.name.hasPrefix("h") ? 6 : 4] }
+        graph.useSizes(shapes)
+        var units = UnitSelection(kinds: [.edge, .neurons])
+        units.chunking.chunks[.neurons] = 3
         problem = SearchProblem(
-            graph: graph, candidates: try Candidates(of: graph, selection: .all),
+            graph: graph, candidates: try Candidates(of: graph, selection: .all, units: units),
             costs: CostModel(graph: graph, shapes: shapes, samples: 1),
             division: SampleDivision(
                 sharding: sharding, weights: RandomProblem.weights(count, using: &random)),
@@ -127,10 +130,24 @@ extension Graph {
         weight.dims = [4, 4]
         weight.rawData = Data(count: 64)
         proto.graph.initializer = [weight]
+        for (name, shape) in [("wide", [4, 6]), ("narrow", [6, 4])] {
+            let numbers = (0..<24).map { Float($0 * 7 % 24) }
+            proto.graph.initializer.append(
+                TensorProto(name: name, try TensorData(floats: numbers, shape: shape)))
+        }
         var names = ["x"]
         for index in 0..<nodes {
             let previous = names[names.count - 1]
             let other = names.randomElement(using: &random) ?? previous
+            if Int.random(in: 0..<6, using: &random) == 0 {
+                // Six neurons, which may go in pairs.
+                proto.graph.node += [
+                    NodeProto("MatMul", inputs: [previous, "wide"], outputs: ["h\(index)"]),
+                    NodeProto("MatMul", inputs: ["h\(index)", "narrow"], outputs: ["v\(index)"]),
+                ]
+                names.append("v\(index)")
+                continue
+            }
             let (operation, inputs): (String, [String]) =
                 switch Int.random(in: 0..<8, using: &random) {
                 case 0, 1: ("Add", [previous, other])

@@ -56,7 +56,12 @@ public struct SimulatedProblem: Sendable {
         let mask = variant.mask
         var hash = seed &* 0x9E37_79B9_7F4A_7C15
         if !variant.recovery.isNone, !mask.isEmpty { hash = mix(hash) }
-        for edge in mask.units.map(\.edge) { hash = mix(hash ^ UInt64(edge.node << 8 | edge.slot)) }
+        for unit in mask.units {
+            hash = mix(hash ^ UInt64(unit.edge.node << 8 | unit.edge.slot))
+            for range in unit.root.positions?.ranges ?? [] {
+                hash = mix(hash ^ UInt64(range.lowerBound << 16 | range.upperBound))
+            }
+        }
         // A share that all samples have makes some masks better than others, so that bounds can bite.
         let common = Float(mask.isEmpty ? 0 : mix(hash) % 1000) / 500
         var losses: [Float] = []
@@ -153,19 +158,23 @@ public struct SimulatedProblem: Sendable {
         let costs: CostModel
     }
 
-    /// Chains with skips. Graphs take longer to make than to search, so there are a few.
+    /// Chains with skips, half of them with neurons that may go in pairs. Graphs take longer to make than to search, so there are a few.
     private static let graphs: [Prepared] = (0..<16).compactMap { number in
         var random = SplitMix64(seed: UInt64(number))
-        guard let graph = try? graph(nodes: 1 + number % 3, using: &random),
-            let candidates = try? Candidates(of: graph, selection: .all)
-        else { return nil }
-        let shapes: [[Int]?] = graph.values.map { $0.constant?.shape ?? [1, 4] }
+        guard let graph = try? graph(nodes: 1 + number % 3, hasNeurons: number >= 8, using: &random) else {
+            return nil
+        }
+        let shapes: [[Int]?] = graph.values.map { $0.constant?.shape ?? [1, $0.name == "h" ? 6 : 4] }
+        graph.useSizes(shapes)
+        var units = UnitSelection(kinds: [.edge, .neurons])
+        units.chunking.chunks[.neurons] = 3
+        guard let candidates = try? Candidates(of: graph, selection: .all, units: units) else { return nil }
         return Prepared(
             graph: graph, candidates: candidates,
             costs: CostModel(graph: graph, shapes: shapes, samples: 1))
     }
 
-    private static func graph(nodes: Int, using random: inout SplitMix64) throws -> Graph {
+    private static func graph(nodes: Int, hasNeurons: Bool, using random: inout SplitMix64) throws -> Graph {
         var proto = ModelProto()
         proto.opsetImport = [OperatorSetIdProto(domain: "", version: 17)]
         proto.graph.input = [ValueInfoProto(name: "x", .float32, shape: [1, 4])]
@@ -177,6 +186,18 @@ public struct SimulatedProblem: Sendable {
                 Bool.random(using: &random) ? ("Add", [previous, other]) : ("Relu", [previous])
             proto.graph.node.append(NodeProto(operation, inputs: inputs, outputs: ["v\(index)"]))
             names.append("v\(index)")
+        }
+        if hasNeurons {
+            for (name, shape) in [("wide", [4, 6]), ("narrow", [6, 4])] {
+                let numbers = (0..<24).map { Float($0 * 7 % 24) }
+                proto.graph.initializer.append(
+                    TensorProto(name: name, try TensorData(floats: numbers, shape: shape)))
+            }
+            proto.graph.node += [
+                NodeProto("MatMul", inputs: [names[names.count - 1], "wide"], outputs: ["h"]),
+                NodeProto("MatMul", inputs: ["h", "narrow"], outputs: ["n"]),
+            ]
+            names.append("n")
         }
         proto.graph.node.append(
             NodeProto("Sum", inputs: [names[names.count - 1], names[1], "x"], outputs: ["y"]))
