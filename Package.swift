@@ -26,6 +26,13 @@ let swiftSettings: [SwiftSetting] =
         .treatAllWarnings(as: .error),
     ] + fuzzSettings
 
+/// Debug builds are optimised as well, but for the tests themselves: the tests' time is spent in this code. Where
+/// `ESPALIER_DEBUGGER` is set they are not, for a debugger to see every variable.
+let sourceSettings: [SwiftSetting] =
+    swiftSettings
+    + (ProcessInfo.processInfo.environment["ESPALIER_DEBUGGER"] == nil
+        ? [.unsafeFlags(["-O"], .when(configuration: .debug))] : [])
+
 let fuzzTargets: [Target] =
     fuzzToolchain.map { toolchain in
         let folder = "\(toolchain)/lib/clang"
@@ -61,45 +68,48 @@ let package = Package(
     ],
     targets: [
         // C and C++ at the bottom: nothing above `Torch` sees libtorch, nothing above `ZeroMQ` sees libzmq.
-        .target(name: "CTorch", cxxSettings: torchHeaders, linkerSettings: torchLibraries),
+        .target(
+            name: "CTorch",
+            cxxSettings: torchHeaders + [.unsafeFlags(["-O2"], .when(configuration: .debug))],
+            linkerSettings: torchLibraries),
         .systemLibrary(name: "CZeroMQ", providers: [.apt(["libzmq3-dev"])]),
         .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(name: "CSodium", providers: [.apt(["libsodium-dev"])]),
         .systemLibrary(name: "COpenSSL", providers: [.apt(["libssl-dev"])]),
 
-        .target(name: "Files", swiftSettings: swiftSettings),
-        .target(name: "Torch", dependencies: ["CTorch"], swiftSettings: swiftSettings),
-        .target(name: "ZeroMQ", dependencies: ["CZeroMQ"], swiftSettings: swiftSettings),
+        .target(name: "Files", swiftSettings: sourceSettings),
+        .target(name: "Torch", dependencies: ["CTorch"], swiftSettings: sourceSettings),
+        .target(name: "ZeroMQ", dependencies: ["CZeroMQ"], swiftSettings: sourceSettings),
         .target(
             name: "ONNX",
             dependencies: ["Files", .product(name: "SwiftProtobuf", package: "swift-protobuf")],
             exclude: ["onnx.proto"],
-            swiftSettings: swiftSettings),
-        .target(name: "Variants", swiftSettings: swiftSettings),
-        .target(name: "Work", swiftSettings: swiftSettings),
+            swiftSettings: sourceSettings),
+        .target(name: "Variants", swiftSettings: sourceSettings),
+        .target(name: "Work", swiftSettings: sourceSettings),
         .target(
             name: "ComputationGraph",
             dependencies: [
                 "ONNX", "Variants", .product(name: "BitCollections", package: "swift-collections"),
-            ], swiftSettings: swiftSettings),
-        .target(name: "Datasets", dependencies: ["Files", "CZlib"], swiftSettings: swiftSettings),
+            ], swiftSettings: sourceSettings),
+        .target(name: "Datasets", dependencies: ["Files", "CZlib"], swiftSettings: sourceSettings),
         .target(
             name: "Engine", dependencies: ["Torch", "ComputationGraph", "Datasets", "ONNX"],
-            swiftSettings: swiftSettings),
+            swiftSettings: sourceSettings),
         .target(
             name: "Search",
             dependencies: [
                 "ComputationGraph", "Datasets", "Work",
                 .product(name: "OrderedCollections", package: "swift-collections"),
             ],
-            swiftSettings: swiftSettings),
+            swiftSettings: sourceSettings),
         .target(
             name: "Journal",
             dependencies: [
                 "CSodium", "Files", "Work",
                 .product(name: "GRDB", package: "GRDB.swift"),
             ],
-            swiftSettings: swiftSettings),
+            swiftSettings: sourceSettings),
         .target(
             name: "Coordination",
             dependencies: [
@@ -107,7 +117,7 @@ let package = Package(
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
                 .product(name: "OrderedCollections", package: "swift-collections"),
             ], exclude: ["coordination.proto"],
-            swiftSettings: swiftSettings),
+            swiftSettings: sourceSettings),
         .target(
             name: "Cluster",
             dependencies: [
@@ -115,15 +125,15 @@ let package = Package(
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "Logging", package: "swift-log"),
             ],
-            swiftSettings: swiftSettings),
+            swiftSettings: sourceSettings),
         .target(
             name: "Computations",
             dependencies: [
                 "Cluster", "Coordination", "Work", "Search", "Engine", "Datasets", "ONNX", "ComputationGraph",
-            ], swiftSettings: swiftSettings),
+            ], swiftSettings: sourceSettings),
         .target(
             name: "Report", dependencies: ["Journal", "Search", "ComputationGraph", "Datasets", "Files"],
-            swiftSettings: swiftSettings),
+            swiftSettings: sourceSettings),
         .target(
             name: "Pruning",
             dependencies: [
@@ -134,7 +144,7 @@ let package = Package(
                 .product(name: "FlyingFox", package: "FlyingFox"),
                 .product(name: "FlyingSocks", package: "FlyingFox"),
             ],
-            swiftSettings: swiftSettings),
+            swiftSettings: sourceSettings),
         .executableTarget(
             name: "espalier",
             dependencies: [
@@ -143,7 +153,7 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],
-            swiftSettings: swiftSettings),
+            swiftSettings: sourceSettings),
 
         // The simulator: the real state machines on a simulated clock, network and disk.
         .target(
@@ -151,10 +161,10 @@ let package = Package(
             dependencies: [
                 "Coordination", "Search", "ComputationGraph", "Datasets", "ONNX", "Work",
                 .product(name: "HeapModule", package: "swift-collections"),
-            ], path: "Tests/Simulation", swiftSettings: swiftSettings),
+            ], path: "Tests/Simulation", swiftSettings: sourceSettings),
         .executableTarget(
             name: "espalier-simulate", dependencies: ["Simulation"], path: "Tests/Simulate",
-            swiftSettings: swiftSettings),
+            swiftSettings: sourceSettings),
 
         // The coordinator under tasks that compute nothing; Scripts/bench/load.py compares it with others.
         .executableTarget(
@@ -163,7 +173,7 @@ let package = Package(
                 "Cluster", "Coordination", "Search", "Journal", "Datasets", "ComputationGraph", "Work",
                 "ZeroMQ",
                 .product(name: "Logging", package: "swift-log"),
-            ], path: "Tests/Load", swiftSettings: swiftSettings),
+            ], path: "Tests/Load", swiftSettings: sourceSettings),
 
         .testTarget(name: "VariantsTests", dependencies: ["Variants"], swiftSettings: swiftSettings),
         .testTarget(name: "WorkTests", dependencies: ["Work"], swiftSettings: swiftSettings),

@@ -20,7 +20,7 @@ public struct Recovery: Hashable, Sendable, LosslessStringConvertible {
     public let rowsPerFeature: Int
 
     /// Enough rows: twice as many change the held-out loss of the bundled models by less than their noise.
-    public static let usualRowsPerFeature = 16
+    public static let usualRowsPerFeature = 8
 
     /// A recovery of these rungs.
     ///

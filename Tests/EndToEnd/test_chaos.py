@@ -15,6 +15,8 @@ from disturbed import disturbed, free_port, is_own, search, undisturbed
 from processes import eventually
 from program import scratch
 
+RESTS_ON_CLOCK = True
+
 FAULTS = int(os.environ.get("CHAOS_FAULTS", "30"))
 SEED = int(os.environ.get("CHAOS_SEED", "7"))
 # Longer than the three seconds of silence after which each side takes the other for dead, or shorter.

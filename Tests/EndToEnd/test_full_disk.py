@@ -17,6 +17,8 @@ from processes import eventually, workers_of
 from program import espalier, scratch, start
 from remote import free_port
 
+RESTS_ON_CLOCK = True
+
 SENTENCE = "disk full: paused; goes on when there is room"
 
 

@@ -10,6 +10,8 @@ from disturbed import disturbed, search, undisturbed
 from needs import need, need_programs, need_root
 from program import ROOT, scratch
 
+RESTS_ON_CLOCK = True
+
 LAB = ROOT / "cluster/lab/lab"
 CUTS = int(os.environ.get("LAB_CUTS", "4"))
 

@@ -17,6 +17,8 @@ from needs import need, need_programs, need_root
 from processes import eventually
 from program import ROOT, command, environment, espalier, scratch, together
 
+RESTS_ON_CLOCK = True
+
 CLUSTER = ROOT / "cluster"
 KUBERNETES = sorted(path for path in (CLUSTER / "kubernetes").glob("*.yaml") if path.stem != "kustomization")
 UNITS = sorted((CLUSTER / "systemd").glob("*.service"))

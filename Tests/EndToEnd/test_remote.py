@@ -13,6 +13,8 @@ from processes import eventually
 from program import espalier, espalier_json
 from remote import DATA, MEASURE, MODEL, Program, alone, decided, free_port, stage, succeeds
 
+RESTS_ON_CLOCK = True
+
 
 def test_workers_that_come_before_and_after_find_the_same_bits():
     with stage() as here:

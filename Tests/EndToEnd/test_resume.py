@@ -13,6 +13,9 @@ from kept import journal
 from processes import status
 from program import edge_of, espalier, example, scratch, start, text_of
 
+RESTS_ON_CLOCK = True
+
+
 def resumed(folder):
     return json.loads(espalier(*SEARCH, "--run", "run", "--resume", "--json", "-", folder=folder).succeeded().output)
 

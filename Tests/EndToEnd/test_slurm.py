@@ -10,6 +10,8 @@ from processes import eventually
 from program import ROOT, scratch
 from slurm import NODES, PROGRAMS, Slurm
 
+RESTS_ON_CLOCK = True
+
 SCRIPT = ROOT / "cluster/slurm/espalier.sbatch"
 
 

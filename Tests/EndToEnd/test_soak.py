@@ -11,6 +11,8 @@ from program import ROOT, scratch
 sys.path.append(str(ROOT / "Tests/Soak"))
 from flatness import growth  # noqa: E402
 
+RESTS_ON_CLOCK = True
+
 
 def test_a_short_soak_gives_the_same_path():
     with scratch() as folder:

@@ -11,6 +11,8 @@ from processes import workers_of
 from program import espalier
 from remote import DATA, MEASURE, MODEL, alone, decided, free_port, stage, succeeds
 
+RESTS_ON_CLOCK = True
+
 
 def test_local_workers_beside_remote_ones_find_the_same_bits():
     # Long enough for all of them to come, and for one to be killed.

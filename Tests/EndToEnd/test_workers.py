@@ -11,6 +11,8 @@ from interrupted import SEARCH, results, rows, same_result, undisturbed
 from processes import eventually, is_alive, kibibytes, workers_of
 from program import espalier, espalier_json, example, scratch, start
 
+RESTS_ON_CLOCK = True
+
 # How long workers may take to notice that their coordinator is gone.
 GRACE = 8
 

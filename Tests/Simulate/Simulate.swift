@@ -1,7 +1,8 @@
 import Foundation
 import Simulation
 
-/// `espalier-simulate`: simulates searches on a rough cluster, one seed each, and prints what was injected.
+/// `espalier-simulate`: simulates searches on a rough cluster, one seed each and as many at once as there are
+/// processors, and prints what was injected.
 @main struct Simulate {
     static func main() async {
         var seeds: UInt64 = 1000
@@ -28,14 +29,19 @@ import Simulation
         var counts = SimulationCounts()
         var failures = 0
         let start = ContinuousClock.now
-        for seed in first..<first + seeds {
-            guard let own = await run(seed, defect, log: nil) else {
-                failures += 1
-                if failures == 5 { break }
-                continue
+        // Seeds know nothing of each other, and their counts are sums: the table is the same in any order.
+        var waiting = (first..<first + seeds).makeIterator()
+        await withTaskGroup(of: SimulationCounts?.self) { group in
+            func start() {
+                guard failures < 5, let seed = waiting.next() else { return }
+                group.addTask { [defect] in await run(seed, defect, log: nil) }
             }
-            counts += own
-            if counts.seeds % 50_000 == 0 { say("\(counts.seeds) seeds") }
+            for _ in 0..<ProcessInfo.processInfo.activeProcessorCount { start() }
+            for await own in group {
+                if let own { counts += own } else { failures += 1 }
+                if own != nil, counts.seeds % 50_000 == 0 { say("\(counts.seeds) seeds") }
+                start()
+            }
         }
         print(counts.table)
         print(counts.probeTable)

@@ -44,14 +44,37 @@ struct WinogradConvolution {
             ?? pattern.addedBiases[layer.index]?.flat
         form = Specialisation.Form(
             vertex: layer.index,
-            kernel: { inputs in
-                guard let x = inputs[0] else { return [nil] }
-                return [
-                    try convolution(
-                        .tensor(x), .tensor(weight), .tensor(transformed), .optional(bias), .ints(padding),
-                        .bool(isRectified))
-                ]
-            }, inputs: [x], fusedEdges: fusedEdges)
+            kernel: WinogradConvolution.kernel(weight, transformed, bias, padding, isRectified: isRectified),
+            inputs: [x], fusedEdges: fusedEdges)
+    }
+
+    /// A vertex's convolution alone, whose weight and bias are no constants of a pattern.
+    ///
+    /// - Parameters:
+    ///   - shape: the input's.
+    ///   - transformed: the weight as `FusedWeights` transforms it.
+    /// - Returns: `nil` for a vertex that is no convolution, or would not gain.
+    static func kernel(
+        of vertex: Vertex, over shape: [Int], weight: Tensor, transformed: Tensor, bias: Tensor?
+    ) throws -> Kernel? {
+        guard vertex.operation == "Conv", vertex.node.domain.isEmpty,
+            bias.map({ $0.scalarType == .float32 }) ?? true,
+            let padding = try padding(vertex, over: shape, weight: weight)
+        else { return nil }
+        return kernel(weight, transformed, bias, padding, isRectified: false)
+    }
+
+    private static func kernel(
+        _ weight: Tensor, _ transformed: Tensor, _ bias: Tensor?, _ padding: [Int], isRectified: Bool
+    ) -> Kernel {
+        { inputs in
+            guard let x = inputs[0] else { return [nil] }
+            return [
+                try convolution(
+                    .tensor(x), .tensor(weight), .tensor(transformed), .optional(bias), .ints(padding),
+                    .bool(isRectified))
+            ]
+        }
     }
 
     /// The zeros around the input (top, left, bottom, right), where the convolution is one that gains.

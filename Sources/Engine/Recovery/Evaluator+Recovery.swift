@@ -132,7 +132,8 @@ final class Recoveries {
             try refitters[variant.recovery]
             ?? Refitter(network, data, variant.recovery, means: means, budget: budget)
         refitters[variant.recovery] = refitter
-        let refit = try refitter.refit(variant.mask, from: state?.mask)
+        let refit = try refitter.refit(
+            variant.mask, from: state?.mask, known: state.flatMap { refits[$0]?.refit })
         refits[variant] = (refit, clock)
         // The variant in work and its state come again at once, others rarely.
         while refits.count > 2, refits.values.reduce(0, { $0 + $1.refit.byteCount }) > budget / 4,

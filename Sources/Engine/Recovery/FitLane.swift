@@ -75,10 +75,18 @@ struct FitSchedule {
     }
 
     /// Computes the step at `position` for a block.
-    func compute(_ position: Int, for block: inout Activations, keeping kept: (Int) -> Bool = { _ in false })
-        throws
-    {
+    ///
+    /// - Parameter convolution: how it is computed, where that gains.
+    func compute(
+        _ position: Int, for block: inout Activations, by convolution: FitConvolution? = nil,
+        keeping kept: (Int) -> Bool = { _ in false }
+    ) throws {
         guard let own = schedules[ObjectIdentifier(block.model)] else { return }
+        if let convolution,
+            try convolution.compute(&block, isRead: { own.lastReader[$0] > position || kept($0) })
+        {
+            return
+        }
         try block.compute(position, of: own.schedule, lastReader: own.lastReader, keeping: kept)
     }
 

@@ -134,9 +134,8 @@ struct LinearRows {
         case .transposedConvolution:
             rows = try transposedWindows(input, output: output, selection)
         }
-        let wide = try rows.converted(to: .float64)
-        let ones = try Tensor.filled(1, shape: [groups, selection.count, 1], type: .float64)
-        return try Tensor.concatenated([wide, ones], along: 2)
+        let ones = try Tensor.filled(1, shape: [groups, selection.count, 1], type: rows.scalarType)
+        return try Tensor.concatenated([rows, ones], along: 2).converted(to: .float64)
     }
 
     /// The windows at some rows: [G, n, C/G · k].

@@ -17,8 +17,8 @@ final class Refitter {
     private let elementTypes: [Int: StorageType]
     /// The unpruned model's lane, where it was left standing on the way, from its start on.
     private var unprunedLanes: [FitLane] = []
-    /// The same of the last state whose expansions were fitted.
-    private var trunk: (mask: Mask, lanes: [FitLane])?
+    /// The same of the last state whose expansions were fitted, with its refit.
+    private var trunk: (mask: Mask, lanes: [FitLane], refit: Refit)?
     /// The bytes that may be kept between fits.
     private let budget: Int
     /// The unpruned model's lane, which goes ahead of the fit in work where its rows are too many to be kept.
@@ -40,22 +40,31 @@ final class Refitter {
         unprunedSchedule = FitSchedule(.empty, models)
         let lane = FitLane(
             blocks: zip(models, inputs).map { Activations($0, inputs: $1, means: means) })
-        unprunedLanes = try standing(lane, unprunedSchedule, collecting: keepsRows)
+        unprunedLanes = try standing(lane, unprunedSchedule, collecting: keepsRows).lanes
     }
 
     /// The weights of a mask.
     ///
-    /// - Parameter state: the mask that it is an expansion of: what both have in common is fitted once.
+    /// - Parameters:
+    ///   - state: the mask that it is an expansion of: what both have in common is fitted once.
+    ///   - known: what a fit has made of the state; its layers are not fitted again.
     /// - Throws: `EngineError` that names the node that failed.
-    func refit(_ mask: Mask, from state: Mask? = nil) throws -> Refit {
+    func refit(_ mask: Mask, from state: Mask? = nil, known: Refit? = nil) throws -> Refit {
         if let state, !state.isEmpty, trunk?.mask != state {
             let schedule = FitSchedule(state, models)
-            trunk = (state, try standing(start(of: schedule), schedule, collecting: false))
+            let (lanes, end) = try standing(start(of: schedule), schedule, known: known, collecting: false)
+            trunk = (state, lanes, try refit(state, of: end))
         }
+        if let trunk, trunk.mask == mask { return trunk.refit }
         let schedule = FitSchedule(mask, models)
         var lane = start(of: schedule)
         try advance(&lane, schedule)
-        return Refit(
+        return try refit(mask, of: lane)
+    }
+
+    /// What a lane that has come to its end made of the weights.
+    private func refit(_ mask: Mask, of lane: FitLane) throws -> Refit {
+        Refit(
             parameters: try network.parameters.replacing(
                 lane.changed, addingBiases: lane.addedBiases, version: "\(mask) \(recovery)"),
             changed: lane.changed, addedBiases: lane.addedBiases, layers: lane.layers)
@@ -65,12 +74,14 @@ final class Refitter {
 
     /// Runs a lane to its end and gives copies of it on the way, where one value is all that goes on from there. Where they hold
     /// too much, every other one goes.
-    private func standing(_ start: FitLane, _ schedule: FitSchedule, collecting: Bool) throws -> [FitLane] {
+    private func standing(
+        _ start: FitLane, _ schedule: FitSchedule, known: Refit? = nil, collecting: Bool
+    ) throws -> (lanes: [FitLane], end: FitLane) {
         var lane = start
         var kept = [(lane: start, bytes: 0)]
         var stride = 1
         var passed = 0
-        try advance(&lane, schedule, collecting: collecting) { lane in
+        try advance(&lane, schedule, known: known, collecting: collecting) { lane in
             guard lane.liveValues <= 1 else { return }
             passed += 1
             guard passed % stride == 0 else { return }
@@ -80,12 +91,12 @@ final class Refitter {
                 stride *= 2
             }
         }
-        return kept.map(\.lane)
+        return (kept.map(\.lane), lane)
     }
 
     /// The lane that has gone furthest of those that a mask's goes along with. The unpruned one's start is always among them.
     private func start(of schedule: FitSchedule) -> FitLane {
-        let lanes = [(mask: Mask.empty, lanes: unprunedLanes)] + (trunk.map { [$0] } ?? [])
+        let lanes = [(mask: Mask.empty, lanes: unprunedLanes)] + (trunk.map { [($0.mask, $0.lanes)] } ?? [])
         var best = unprunedLanes[0]
         for (mask, lanes) in lanes {
             let first = firstDifference(schedule.cuts, Cuts(mask, in: network.graph))
@@ -130,11 +141,12 @@ final class Refitter {
     ///
     /// - Parameters:
     ///   - last: the last step that is computed.
+    ///   - known: what a fit has made of the mask: nothing is fitted again.
     ///   - collecting: whether the lane is the unpruned model's, and its rows are wanted.
     ///   - pausing: called after every step.
     private func advance(
-        _ lane: inout FitLane, _ schedule: FitSchedule, through last: Int = .max, collecting: Bool = false,
-        pausing: (FitLane) throws -> Void = { _ in }
+        _ lane: inout FitLane, _ schedule: FitSchedule, through last: Int = .max, known: Refit? = nil,
+        collecting: Bool = false, pausing: (FitLane) throws -> Void = { _ in }
     ) throws {
         if !schedule.mask.isEmpty {
             pilot = nil
@@ -143,9 +155,14 @@ final class Refitter {
         let start = lane.next
         for position in schedule.steps where position >= start && position <= last {
             let vertex = models[0].steps[position].vertex
-            if !schedule.mask.isEmpty { try refit(vertex, at: position, in: &lane, schedule) }
+            if let known {
+                replay(vertex, of: known, in: &lane)
+            } else if !schedule.mask.isEmpty {
+                try refit(vertex, at: position, in: &lane, schedule)
+            }
+            let convolution = try FitConvolution(vertex, in: lane, schedule.cuts, network.parameters)
             for index in lane.blocks.indices {
-                try schedule.compute(position, for: &lane.blocks[index])
+                try schedule.compute(position, for: &lane.blocks[index], by: convolution)
                 if let bias = lane.addedBiases[vertex],
                     let output = network.graph.vertices[vertex].outputs[0],
                     let tensor = lane.blocks[index][output]
@@ -160,6 +177,19 @@ final class Refitter {
     }
 
     // MARK: Layers
+
+    /// Gives a lane what a fit of its mask has made of a layer.
+    private func replay(_ vertex: Int, of known: Refit, in lane: inout FitLane) {
+        guard let fitted = known.layers.first(where: { $0.vertex == vertex }) else { return }
+        let map = unpruned.layers[vertex]?.map
+        let normalisation = unpruned.normalisations[vertex]
+        for value in [map?.weight, map?.bias, normalisation?.scale, normalisation?.shift] {
+            if let value, let tensor = known.changed[value] { lane.replace(value, by: tensor) }
+        }
+        lane.addedBiases[vertex] = known.addedBiases[vertex]
+        if map != nil { lane.refitted.insert(vertex) }
+        lane.layers.append(fitted)
+    }
 
     private func refit(
         _ vertex: Int, at position: Int, in lane: inout FitLane, _ schedule: FitSchedule

@@ -68,45 +68,34 @@ struct RidgeRegression {
             try all.gram.isFinite(), try all.slope.isFinite(),
             let strength = try ridge ?? chosenStrength(own, other)
         else { return nil }
-        let (change, isSingular) = try Self.solve(all, strength: strength)
+        let (change, _, isSingular) = try Self.solve(all, strength: strength)
         return Solution(change: change, strength: strength, isSingular: isSingular)
     }
 
     /// The strength whose fit leaves the least of the rows that are held out; `nil` where none leaves less than the present
-    /// weights. Looked for uphill from the usual one.
+    /// weights. Looked for from the usual one on, in the direction in which what is left falls there.
     private func chosenStrength(_ own: NormalEquations?, _ other: NormalEquations?) throws -> Double? {
         guard let own, let other else { return Self.usualStrength }
-        func error(_ place: Int) throws -> Double {
-            try other.error(Self.solve(own, strength: Self.strengths[place]).change)
-        }
         var place = Self.strengths.firstIndex(of: Self.usualStrength) ?? 0
-        var least = try error(place)
-        for direction in [1, -1] {
-            let start = place
-            while Self.strengths.indices.contains(place + direction) {
-                let next = try error(place + direction)
-                guard next < least else { break }
-                (place, least) = (place + direction, next)
-            }
-            if place != start { break }
+        let first = try Self.solve(own, strength: Self.usualStrength)
+        var least = try other.error(first.change)
+        let direction = try first.factor.map { try other.rises(first.change, $0) ? -1 : 1 } ?? 1
+        while Self.strengths.indices.contains(place + direction) {
+            let next = try Self.solve(own, strength: Self.strengths[place + direction])
+            let error = try other.error(next.change)
+            guard error < least else { break }
+            (place, least) = (place + direction, error)
         }
         return least < 0 ? Self.strengths[place] : nil
     }
 
-    /// (G + λ)⁻¹ B, with λ the strength times the mean of G's diagonal, group by group.
+    /// (G + λ)⁻¹ B, with λ the strength times the mean of G's diagonal, group by group; the factor of G + λ where it has one.
     private static func solve(_ equations: NormalEquations, strength: Double) throws
-        -> (change: Tensor, isSingular: Bool)
+        -> (change: Tensor, factor: RidgeFactor?, isSingular: Bool)
     {
         let (gram, slope) = (equations.gram, equations.slope)
-        let features = gram.shape[2]
-        if strength > 0 {
-            let diagonal = try diagonal(.tensor(gram), 0, 1, 2)
-            let ridge = try diagonal.averaged(over: [1], keeping: true).unsqueezed(2) * strength
-            let identity = try eye(.int(features), .type(.float64), .none, .none, .none)
-            let factors = try cholesky.call([.tensor(gram + identity * ridge), false, false])
-            if try factors[1].total() == 0 {
-                return (try choleskySolve(.tensor(slope), .tensor(factors[0]), false), false)
-            }
+        if strength > 0, let factor = try RidgeFactor(gram, strength: strength) {
+            return (try factor.solve(slope), factor, false)
         }
         let parts = try eigen.call([.tensor(gram), .string("L")])
         let (variances, directions) = (parts[0], parts[1])
@@ -117,7 +106,32 @@ struct RidgeRegression {
             else: Tensor.filled(0, shape: variances.shape, type: .float64))
         let inner = try directions.transposed(1, 2).matrixProduct(slope) * inverse.unsqueezed(2)
         let isSingular = try isUsed.converted(to: .float64).total() < Double(variances.count)
-        return (try directions.matrixProduct(inner), isSingular)
+        return (try directions.matrixProduct(inner), nil, isSingular)
+    }
+}
+
+/// Cholesky's factor of G + λ, group by group.
+private struct RidgeFactor {
+    /// λ, float64 [G, 1].
+    let ridge: Tensor
+    private let factor: Tensor
+
+    /// - Parameters:
+    ///   - gram: float64 [G, d, d].
+    ///   - strength: λ as a share of the mean of the diagonal.
+    /// - Returns: `nil` for a matrix that is not positive definite.
+    init?(_ gram: Tensor, strength: Double) throws {
+        ridge = try diagonal(.tensor(gram), 0, 1, 2).averaged(over: [1], keeping: true) * strength
+        let shifted = try clone(.tensor(gram), .none)
+        try addInPlace(.tensor(diagonal(.tensor(shifted), 0, 1, 2)), .tensor(ridge), 1)
+        let parts = try cholesky.call([.tensor(shifted), false, false])
+        guard try parts[1].total() == 0 else { return nil }
+        factor = parts[0]
+    }
+
+    /// (G + λ)⁻¹ of float64 [G, d, m].
+    func solve(_ right: Tensor) throws -> Tensor {
+        try choleskySolve(.tensor(right), .tensor(factor), false)
     }
 }
 
@@ -135,6 +149,13 @@ private struct NormalEquations {
     /// |Y − X(W + Δ)|² less |Y − X·W|².
     func error(_ change: Tensor) throws -> Double {
         try (change * (gram.matrixProduct(change) - slope * 2)).total()
+    }
+
+    /// Whether the error rises with the logarithm of the strength: its derivative is −2 (GΔ − B) · λ(G' + λ)⁻¹ Δ, with
+    /// G' + λ what Δ was solved with.
+    func rises(_ change: Tensor, _ factor: RidgeFactor) throws -> Bool {
+        let gradient = try gram.matrixProduct(change) - slope
+        return try (gradient * factor.solve(change * factor.ridge.unsqueezed(2))).total() < 0
     }
 }
 
@@ -197,7 +218,8 @@ extension Tensor {
 }
 
 private let diagonal = Operation("aten::diagonal")
-private let eye = Operation("aten::eye")
+private let clone = Operation("aten::clone")
+private let addInPlace = Operation("aten::add_.Tensor")
 private let cholesky = Operation("aten::linalg_cholesky_ex")
 private let choleskySolve = Operation("aten::cholesky_solve")
 private let eigen = Operation("aten::linalg_eigh")

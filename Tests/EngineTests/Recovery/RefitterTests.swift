@@ -66,6 +66,10 @@ struct RefitterTests {
             #expect(try RefitBits(roomy.refit(mask, from: other)) == expected, "\(mask) from \(other)")
             #expect(try RefitBits(roomy.refit(mask)) == expected, "\(mask)")
             #expect(try RefitBits(tight.refit(mask, from: state)) == expected, "\(mask) without room")
+            let known = try subject.refit(state, recovery)
+            #expect(
+                try RefitBits(subject.refitter(recovery).refit(mask, from: state, known: known)) == expected,
+                "\(mask) from what is known of \(state)")
         }
         #expect(refitted > masks.count / 2)
     }
@@ -86,6 +90,21 @@ struct RefitterTests {
             RecoverySubject(example: model, samples: 24), Recovery([.leastSquares], rowsPerFeature: 2),
             masks: 3,
             seed: 5)
+    }
+
+    @Test("what is known of a state is taken and not fitted again")
+    func knownStates() throws {
+        let subject = try Self.small(.image)
+        var shared = 0
+        for (mask, state) in try masks(subject, 12, seed: 3) where !state.isEmpty {
+            let known = try subject.refit(state, Recovery([.leastSquares], ridge: 100))
+            let refitter = try subject.refitter(Recovery([.leastSquares], ridge: 1e-3))
+            // By another strength: a fit would give other weights.
+            _ = try refitter.refit(mask, from: state, known: known)
+            #expect(try RefitBits(refitter.refit(state)) == RefitBits(known), "\(state)")
+            shared += known.layers.count
+        }
+        #expect(shared > 0)
     }
 
     /// The order of the samples decides sums and hashes; nothing else does.
