@@ -25,7 +25,11 @@ public struct Cuts: Sendable {
         for unit in mask.units where unit.kind == .edge {
             cut(unit.edge, Self.constant(unit.replacement, at: unit.edge, in: graph))
         }
+        cutLayers(of: mask, in: graph)
         cutSlices(of: mask, in: graph)
+    }
+
+    private mutating func cutLayers(of mask: Mask, in graph: Graph) {
         guard mask.units.contains(where: { $0.kind == .layer }) else { return }
         let layers = mask.units.filter { $0.kind == .layer }
         // In the order of computation, so that what one layer lets through is known when the next one asks.
@@ -115,7 +119,8 @@ extension Graph {
     public func vertices(touchedBy unit: Unit) -> Set<Int> {
         if unit.kind.isSliced { return Set((try? coupling?.closure(of: unit.root))?.vertices ?? []) }
         let edges = edges(of: unit)
-        return Set(edges.map(\.node)).union(edges.compactMap { value(on: $0).flatMap { values[$0].producer } })
+        return Set(edges.map(\.node)).union(
+            edges.compactMap { value(on: $0).flatMap { values[$0].producer } })
     }
 
     /// The slots that a unit removes when it alone is removed, in canonical order.

@@ -11,7 +11,9 @@ extension Search {
     func together(
         _ best: [State], of level: Level, on blocks: BlockList, admits: (Cost) -> Bool = { _ in true }
     ) async throws -> (states: [State], work: WorkCount) {
-        guard let first = best.first, let leading = first.unit, best.count > 1 else { return (best, WorkCount()) }
+        guard let first = best.first, let leading = first.unit, best.count > 1 else {
+            return (best, WorkCount())
+        }
         var variant = first.variant
         var cost = first.cost
         var others: [Unit] = []
@@ -21,7 +23,8 @@ extension Search {
             let own = problem.graph.vertices(touchedBy: unit)
             let larger = variant.removing(unit)
             guard own.isDisjoint(with: touched), Liveness(of: problem.graph, under: larger.mask).isConnected,
-                let assessment = problem.costs.assessment(of: larger.mask), assessment.constantOutputs.isEmpty,
+                let assessment = problem.costs.assessment(of: larger.mask),
+                assessment.constantOutputs.isEmpty,
                 admits(assessment.cost), try isAlive(larger.mask)
             else { continue }
             (variant, cost) = (larger, assessment.cost)

@@ -49,7 +49,8 @@ private struct SlicedSubject {
     func difference(_ mask: Mask) throws -> Float {
         let masked = try network.run(dataset.arrays, mask: mask)
         let file = ModelFile(unchecked: try graph.materialise(mask, shapes: shapes))
-        try file.check()
+        // Models of a few nodes have no version.
+        if file.model.irVersion > 0 { try file.check() }
         let written = try Network(Graph(file, requiresInputs: false), fuses: false).run(dataset.arrays)
         var worst: Float = 0
         for ((_, wanted), (_, given)) in zip(masked, written) where wanted.elementType.isFloatingPoint {

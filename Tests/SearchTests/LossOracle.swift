@@ -106,7 +106,9 @@ struct LossOracle: Sendable {
 
     private static func uniform(_ h: UInt64) -> Float { Float(h >> 40) / Float(1 << 24) }
 
-    private static func hash(_ seed: UInt64, _ units: some Sequence<Unit>, _ sample: Int, _ purpose: UInt64)
+    private static func hash(
+        _ seed: UInt64, _ units: some Sequence<ComputationGraph.Unit>, _ sample: Int, _ purpose: UInt64
+    )
         -> UInt64
     {
         var state = seed &+ purpose &* 0x9E37_79B9_7F4A_7C15

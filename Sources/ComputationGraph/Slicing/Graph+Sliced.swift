@@ -9,6 +9,35 @@ extension Mask {
     var withoutSlices: Mask { Mask(units.filter { !$0.kind.isSliced }) }
 }
 
+extension Graph {
+    /// A unit of a mask that cannot be removed together with the mask's slices, if there is one.
+    ///
+    /// A slot that sums over what goes cannot read a mean or another value instead of its own, and a layer can only be bypassed
+    /// while its input and output have the same shape.
+    func unitThatNeedsSlices(of mask: Mask) -> Unit? {
+        let slices = mask.slices
+        guard let coupling, !slices.isEmpty else { return nil }
+        let others = mask.units.filter { !$0.kind.isSliced && $0.replacement != .zero }
+        guard !others.isEmpty else { return nil }
+        let closures = slices.compactMap { try? coupling.closure(of: $0.root) }
+        let reads = Set(closures.flatMap(\.reads.keys))
+        func gone(_ value: Int?) -> [Int: BitSet] {
+            var result: [Int: BitSet] = [:]
+            for closure in closures {
+                for (axis, positions) in closure.gone where axis.value == value {
+                    result[axis.axis, default: []].formUnion(positions)
+                }
+            }
+            return result
+        }
+        return others.first { unit in
+            !reads.isDisjoint(with: edges(of: unit))
+                || unit.replacement == .bypass
+                    && gone(value(on: unit.edge)) != gone(vertices[unit.edge.node].outputs.first ?? nil)
+        }
+    }
+}
+
 /// A graph without some slices, node by node the same: vertices keep their numbers, and values their names.
 struct SlicedGraph {
     let graph: Graph

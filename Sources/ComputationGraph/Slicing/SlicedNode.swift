@@ -91,16 +91,36 @@ struct SlicedNode {
     /// Puts a list of numbers in a slot.
     mutating func give(_ slot: Int, _ numbers: [Int]) { lists[slot] = numbers }
 
-    /// Has a list of sizes of the output tell the new ones.
+    /// The numbers that a list holds, element by element; `nil` for those that are computed when the model runs.
+    private func elements(of value: Int, depth: Int = 0) -> [Int?] {
+        if let data = try? graph.constantData(value), data.elementType.isInteger,
+            let numbers = try? data.int64s
+        {
+            return numbers.map { Int($0) }
+        }
+        let unknown = [Int?](repeating: nil, count: coupling.shapes[value]?.reduce(1, *) ?? 0)
+        // Parts that are joined, and numbers that are given another shape.
+        guard depth < 8, let producer = coupling.producers[value],
+            coupling.vertices[producer].facts.sizeElements != nil,
+            !coupling.vertices[producer].facts.broadcasts, !coupling.vertices[producer].facts.readsOnlyShape
+        else { return unknown }
+        let inputs = coupling.vertices[producer].inputs.compactMap { $0 }
+        let joins = coupling.vertices[producer].facts.joinsBranches
+        let parts = (joins ? inputs : Array(inputs.prefix(1))).flatMap { elements(of: $0, depth: depth + 1) }
+        return parts.count == unknown.count ? parts : unknown
+    }
+
+    /// Has a list of sizes of the output tell the new ones. What is computed from the shapes of what is read follows by itself.
     ///
     /// - Parameter keeps: whether a number may stay, given its axis: one that does not stand for a size itself.
     mutating func resize(listedIn slot: Int, keeping keeps: (_ number: Int, _ axis: Int) -> Bool) {
-        guard let shape = shape(ofOutput: 0), vertex.inputs.indices.contains(slot), vertex.inputs[slot] != nil
+        guard let shape = shape(ofOutput: 0), vertex.inputs.indices.contains(slot),
+            let value = vertex.inputs[slot]
         else { return }
-        let listed = integers(slot)
-        let skipped = listed.map { shape.count - $0.count } ?? 0
+        let listed = elements(of: value)
+        let skipped = shape.count - listed.count
         for axis in shape.indices where axis >= skipped && !lost(axis: axis).isEmpty {
-            if let listed, keeps(listed[axis - skipped], axis) { continue }
+            guard let number = listed[axis - skipped], !keeps(number, axis) else { continue }
             replace(slot, at: axis - skipped, by: size(ofOutput: 0, axis: axis))
         }
     }
