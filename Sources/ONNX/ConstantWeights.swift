@@ -4,8 +4,8 @@ extension ModelFile {
     /// The same model with its weights as initialisers also where it has them as `Constant` nodes, as exporters of PaddlePaddle
     /// write them.
     ///
-    /// Nodes keep their numbers: such a node is left with a 0 that nothing reads. Weights are tensors of floating-point numbers
-    /// with at least one axis.
+    /// Nodes keep their numbers: such a node is left with a 0 that nothing reads. Weights are tensors of several floating-point
+    /// numbers; single ones, which exporters write in the same way, are none.
     public func withWeightsAsInitializers() -> ModelFile {
         var result = self
         var taken = Set(model.graph.node.flatMap(\.output))
@@ -16,7 +16,7 @@ extension ModelFile {
                 !outputs.contains(node.output[0])
             else { continue }
             var tensor = node.attribute[0].t
-            guard !tensor.dims.isEmpty,
+            guard tensor.dims.reduce(1, { $0 &* $1 }) > 1,
                 let type = ElementType(rawValue: Int(tensor.dataType)), type.isFloatingPoint
             else { continue }
             tensor.name = node.output[0]

@@ -25,7 +25,8 @@ struct ConstantWeightTests {
         let kept = [
             constant("shape", tensor(.int64, [2], bytes)),
             constant("number", tensor(.float32, [], [0, 0, 128, 63])),
-            constant("result", tensor(.float32, [1], [0, 0, 0, 64])),
+            constant("result", tensor(.float32, [2], [0, 0, 0, 64, 0, 0, 0, 64])),
+            constant("single", tensor(.float32, [1], [0, 0, 0, 64])),
             NodeProto("MatMul", inputs: ["x", "weight"], outputs: ["y"], name: "product"),
         ]
         model.graph.node =
@@ -45,7 +46,7 @@ struct ConstantWeightTests {
         let graph = ModelFile(unchecked: model).withWeightsAsInitializers().model.graph
         #expect(graph.initializer.map(\.name) == ["weight", "half"])
         #expect(graph.initializer[0].dims == [2, 2] && graph.initializer[0].rawData == Data(bytes))
-        #expect(Array(graph.node[2..<6]) == kept)
+        #expect(Array(graph.node[2..<7]) == kept)
         #expect(graph.node.map(\.name) == model.graph.node.map(\.name))
         let outputs = graph.node.flatMap(\.output)
         #expect(
