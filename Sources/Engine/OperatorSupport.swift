@@ -48,7 +48,8 @@ extension Graph {
         -> (graph: Graph, unsupported: [UnsupportedOperator])
     {
         let conditions = try Conditions(resolving: file)
-        let graph = try Graph(conditions.file, requiresInputs: requiresInputs)
+        let graph = try Graph(
+            conditions.file.withWeightsAsInitializers(), requiresInputs: requiresInputs)
         return (graph, graph.unsupportedOperators(conditions.reasons) + graph.trainingLayers())
     }
 

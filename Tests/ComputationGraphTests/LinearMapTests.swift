@@ -129,6 +129,25 @@ struct LinearMapTests {
         #expect(matrix.1.maps.isEmpty && named(matrix) == ["y": .otherForm])
     }
 
+    @Test(
+        "whose bias is one number for all channels stay as they are, and one that is added behind is no bias")
+    func oneNumber() throws {
+        let inside = try maps { model in
+            try model.weight("w", [4, 4])
+            try model.weight("c", [1])
+            model.node("Gemm", ["x", "w", "c"], "y", [nil, 4])
+        }
+        #expect(inside.1.maps.isEmpty && named(inside) == ["y": .otherForm])
+        let behind = try maps { model in
+            try model.weight("w", [4, 4])
+            try model.weight("c", [1])
+            model.node("MatMul", ["x", "w"], "p", [nil, 4])
+            model.node("Add", ["p", "c"], "y", [nil, 4])
+        }
+        let map = try #require(behind.1.maps.first)
+        #expect(map.bias == nil && map.addition == nil && behind.0.values[map.output].name == "p")
+    }
+
     @Test("are not products of data with data, and those are no obstacle")
     func products() throws {
         let found = try maps { model in

@@ -142,6 +142,30 @@ def test_fits_without_a_ridge_are_those_of_numpy():
     together(all_faults(("residual", "gemm"), 0))
 
 
+def test_weights_that_are_constant_nodes_are_fitted_like_others():
+    """As PaddlePaddle's exporter writes them: in nodes before the others, so that edges have other numbers."""
+    for name in ("batchnorm", "gemm"):
+        model, data, (mask, _) = small(name)
+        proto = onnx.load(model)
+        constants = [
+            helper.make_node("Constant", [], [tensor.name], value=tensor) for tensor in proto.graph.initializer]
+        nodes = constants + list(proto.graph.node)
+        del proto.graph.initializer[:], proto.graph.node[:]
+        proto.graph.node.extend(nodes)
+        moved = [f"{int(node) + len(constants)}:{slot}" for node, slot in (edge.split(":") for edge in mask)]
+        with scratch() as folder:
+            onnx.save(proto, folder / "constants.onnx")
+            measure = ("--data", data, "--fit-data", data, *ALL_ROWS, "--ridge", 1e-3)
+            expected = espalier_json("evaluate", model, *measure, *removing(mask), "--output", folder / "one.onnx")
+            found = espalier_json(
+                "evaluate", folder / "constants.onnx", *measure, *removing(moved), "--output", folder / "other.onnx")
+            for key in ("loss", "parameters", "flops"):
+                assert found[key] == expected[key], f"{name}: {key} is {found[key]}, not {expected[key]}"
+            one, other = (outputs(onnx.load(folder / f"{file}.onnx"), load_data(data)) for file in ("one", "other"))
+            together(
+                f"{name}: the files' {key} differ" for key in one if not np.array_equal(one[key], other[key]))
+
+
 def test_masks_of_a_list_are_recovered_here_and_on_workers():
     model, data, masks = small("batchnorm")
     with scratch() as folder:

@@ -106,13 +106,17 @@ extension LinearMap {
         var bias: Int?
         var addition: (vertex: Int, output: Int)?
         let axis: Int
+        let channels: Int
         switch form {
-        case .convolution, .transposedConvolution: axis = tensor.shape.count - 2
-        case .rightProduct, .gemm: axis = 0
-        case .leftProduct: axis = 1
+        case .convolution: (axis, channels) = (tensor.shape.count - 2, tensor.shape[0])
+        case .transposedConvolution(let groups):
+            (axis, channels) = (tensor.shape.count - 2, tensor.shape[1] * groups)
+        case .rightProduct, .gemm(_, _, false): (axis, channels) = (0, tensor.shape[1])
+        case .gemm(_, _, true): (axis, channels) = (0, tensor.shape[0])
+        case .leftProduct: (axis, channels) = (1, tensor.shape[0])
         }
         if linear == .product {
-            if let found = graph.biasAddition(after: output, channelAxisFromEnd: axis) {
+            if let found = graph.biasAddition(after: output, channelAxisFromEnd: axis, channels: channels) {
                 bias = found.bias
                 addition = (found.vertex, found.output)
             }
@@ -120,7 +124,9 @@ extension LinearMap {
             guard let constant = graph.values[value].constant, constant.elementType.isFloatingPoint else {
                 return .failure(.computedWeight)
             }
-            guard isPerChannel(constant.shape, axisFromEnd: 0) else { return .failure(.otherForm) }
+            guard isPerChannel(constant.shape, axisFromEnd: 0), constant.shape.reduce(1, *) == channels else {
+                return .failure(.otherForm)
+            }
             guard graph.consumers[value].count == 1, !graph.isPinned[value] else {
                 return .failure(.sharedWeight)
             }
@@ -148,7 +154,8 @@ extension LinearMap {
             let (alpha, beta): (Float, Float) = (
                 try node.float("alpha", default: 1), try node.float("beta", default: 1)
             )
-            guard dataSlot == 0, try node.int("transA", default: 0) == 0, alpha != 0, beta != 0 else {
+            guard dataSlot == 0, rank == 2, try node.int("transA", default: 0) == 0, alpha != 0, beta != 0
+            else {
                 return nil
             }
             return .gemm(alpha: alpha, beta: beta, isTransposed: try node.int("transB", default: 0) != 0)
@@ -167,16 +174,17 @@ extension Graph {
         values[value].constant.map { $0.elementType.isFloatingPoint && $0.shape.count > 1 } ?? false
     }
 
-    /// The addition of an initialiser to a value that nothing else reads, the same along all axes but one.
+    /// The addition of an initialiser to a value that nothing else reads, one number per channel.
     fileprivate func biasAddition(
-        after value: Int, channelAxisFromEnd axis: Int
+        after value: Int, channelAxisFromEnd axis: Int, channels: Int
     ) -> (vertex: Int, bias: Int, output: Int)? {
         guard consumers[value].count == 1, !isPinned[value] else { return nil }
         let reader = vertices[consumers[value][0].node]
         guard reader.facts.affine == .sum, reader.inputs.count == 2, let output = reader.outputs[0],
             let bias = reader.inputs[1 - consumers[value][0].slot], let constant = values[bias].constant,
             constant.shape.count > axis, consumers[bias].count == 1, !isPinned[bias],
-            LinearMap.isPerChannel(constant.shape, axisFromEnd: axis)
+            LinearMap.isPerChannel(constant.shape, axisFromEnd: axis),
+            constant.shape.reduce(1, *) == channels
         else { return nil }
         return (reader.index, bias, output)
     }

@@ -15,7 +15,7 @@ struct FitConvolution {
     init?(_ index: Int, in lane: FitLane, _ cuts: Cuts, _ parameters: Parameters) throws {
         guard let block = lane.blocks.first, cuts[index].isEmpty else { return nil }
         vertex = block.model.graph.vertices[index]
-        guard vertex.operation == "Conv", vertex.inputs.count > 1, let input = vertex.inputs[0],
+        guard vertex.facts.linear == .convolution, vertex.inputs.count > 1, let input = vertex.inputs[0],
             let value = vertex.inputs[1], block.model.graph.values[value].constant != nil,
             let weight = block[value], let output = vertex.outputs[0]
         else { return nil }

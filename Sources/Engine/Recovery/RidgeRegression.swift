@@ -34,19 +34,18 @@ struct RidgeRegression {
     ///   - selection: which of the n rows are held out, and what they weigh.
     mutating func add(_ features: Tensor, _ wanted: Tensor, _ selection: RowSelection) throws {
         rows += selection.count
-        let weighted = try selection.weights.map { try features * $0 } ?? features
-        func part(_ tensor: Tensor, _ start: Int, _ length: Int) throws -> Tensor {
-            try tensor.narrowed(1, from: start, length: length)
-        }
         let (first, rest) = (selection.fitted, selection.count - selection.fitted)
-        if first > 0 {
-            try fitted.add(
-                part(features, 0, first), weighted: part(weighted, 0, first), part(wanted, 0, first))
+        func part(_ tensor: Tensor, _ axis: Int, _ start: Int, _ length: Int) throws -> Tensor {
+            try tensor.narrowed(axis, from: start, length: length)
         }
-        if rest > 0 {
-            try heldOut.add(
-                part(features, first, rest), weighted: part(weighted, first, rest), part(wanted, first, rest))
+        func add(_ start: Int, _ length: Int, to sums: inout GramSums) throws {
+            guard length > 0 else { return }
+            try sums.add(
+                part(features, 1, start, length), part(wanted, 1, start, length),
+                weights: selection.weights.map { try part($0, 0, start, length) })
         }
+        try add(0, first, to: &fitted)
+        try add(first, rest, to: &heldOut)
     }
 
     /// What is added to the weights, float64 [G, d, m].
@@ -161,48 +160,28 @@ private struct NormalEquations {
 
 /// XᵀX and XᵀY, added up over rows.
 private struct GramSums {
-    /// Strips of the upper half of XᵀX, each from its diagonal on: the lower half is the same.
-    private var strips: [Tensor] = []
+    /// Float64 [G, d, d], of which the upper half counts.
+    private var squares: Tensor?
+    /// Float64 [G, d, m].
     private var products: Tensor?
-    private var features = 0
 
-    /// The rows of XᵀX in a strip. With more of them more is computed twice, with fewer the products become small.
-    private static let stripWidth = 160
-
-    /// - Parameters:
-    ///   - weighted: the features, each row times what it counts.
-    mutating func add(_ rows: Tensor, weighted: Tensor, _ wanted: Tensor) throws {
-        let transposed = try weighted.transposed(1, 2)
-        guard let products else {
-            features = rows.shape[2]
-            strips = try Self.ranges(features).map { range in
-                try transposed.narrowed(1, from: range.lowerBound, length: range.count).matrixProduct(
-                    rows.narrowed(2, from: range.lowerBound, length: features - range.lowerBound))
-            }
-            self.products = try transposed.matrixProduct(wanted)
-            return
-        }
-        for (strip, range) in zip(strips, Self.ranges(features)) {
-            try addProduct(
-                .tensor(strip),
-                .tensor(transposed.narrowed(1, from: range.lowerBound, length: range.count)),
-                .tensor(rows.narrowed(2, from: range.lowerBound, length: features - range.lowerBound)), 1, 1)
-        }
-        try addProduct(.tensor(products), .tensor(transposed), .tensor(wanted), 1, 1)
-    }
-
-    private static func ranges(_ features: Int) -> [Range<Int>] {
-        stride(from: 0, to: features, by: stripWidth).map { $0..<min($0 + stripWidth, features) }
+    /// - Parameter weights: what each row counts, float64 [n, 1]; `nil` where all count alike.
+    mutating func add(_ rows: Tensor, _ wanted: Tensor, weights: Tensor?) throws {
+        let (groups, features, outputs) = (rows.shape[0], rows.shape[2], wanted.shape[2])
+        let squares =
+            try squares ?? Tensor.filled(0, shape: [groups, features, features], type: .float64)
+        let products =
+            try products ?? Tensor.filled(0, shape: [groups, features, outputs], type: .float64)
+        (self.squares, self.products) = (squares, products)
+        try addSquares(.tensor(squares), .tensor(weights.map { try rows * $0.squareRooted() } ?? rows))
+        let weighted = try weights.map { try rows * $0 } ?? rows
+        try addProduct(.tensor(products), .tensor(weighted.transposed(1, 2)), .tensor(wanted), 1, 1)
     }
 
     /// The normal equations at some weights; `nil` where there are no rows.
     func normal(at present: Tensor) throws -> NormalEquations? {
-        guard let products else { return nil }
-        let upper = try Tensor.concatenated(
-            zip(strips, Self.ranges(features)).map { strip, range in
-                try strip.padded(begin: [range.lowerBound], end: [0])
-            }, along: 1)
-        let gram = try upperHalf(.tensor(upper), 0) + upperHalf(.tensor(upper), 1).transposed(1, 2)
+        guard let squares, let products else { return nil }
+        let gram = try mirrored(.tensor(squares))
         return NormalEquations(gram: gram, slope: try products - gram.matrixProduct(present))
     }
 }
@@ -225,5 +204,6 @@ private let choleskySolve = Operation("aten::cholesky_solve")
 private let eigen = Operation("aten::linalg_eigh")
 private let isAbove = Operation("aten::gt.Tensor")
 private let addProduct = Operation("aten::baddbmm_")
-private let upperHalf = Operation("aten::triu")
+private let addSquares = Operation("espalier::add_squares")
+private let mirrored = Operation("espalier::mirrored")
 private let sumAll = Operation("aten::sum")
