@@ -31,7 +31,7 @@ extension Network {
     /// Lets slices be followed through the model, at the sizes of a single sample, or of as many as the model was exported for.
     ///
     /// - Throws: `EngineError` when the model does not run on the data.
-    func learnSizes(from dataset: Dataset) throws {
+    public func learnSizes(from dataset: Dataset) throws {
         guard !graph.knowsSizes else { return }
         let samples = min(graph.fixedSamples(dataset) ?? 1, dataset.samples)
         graph.useSizes(try shapes(for: dataset, samples: Array(0..<samples)).values)

@@ -38,13 +38,18 @@ public enum OutputRun {
         model: String, data: String, mask: Mask, samples: Int?, output: String, axes: [String: Int] = [:]
     ) throws -> WrittenOutputs {
         let graph = try ModelSource.graph(model)
-        try graph.checkRemovable(mask)
+        let hasSlices = mask.units.contains { $0.kind.isSliced }
+        if !hasSlices { try graph.checkRemovable(mask) }
         if let unit = mask.units.first(where: { $0.replacement == .mean }) {
             throw InputError("\(unit): means over calibration data are for evaluate and prune")
         }
         let dataset = try Dataset(
             contentsOf: ModelSource.dataPath(data), of: graph, axes: axes, limit: samples)
         let network = try Network(graph)
+        if hasSlices {
+            try network.learnSizes(from: dataset)
+            try graph.checkRemovable(mask)
+        }
         let fixed = graph.fixedSamples(dataset)
         let size = fixed ?? MeasurementOptions.largestBlock
         let blocks = try Sharding(samples: dataset.samples, shards: 1, blockSize: size).naturalBlocks(of: 0)

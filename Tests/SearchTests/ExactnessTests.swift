@@ -14,7 +14,7 @@ struct ExactnessTests {
         var (saved, kept) = (0, 0)
         for case_ in 0..<100 {
             let seed = UInt64(group * 1000 + case_)
-            let subject = try RandomProblem(seed: seed)
+            let subject = try RandomProblem(seed: seed, hasNeurons: case_ % 4 == 3)
             let objective: Objective = case_ % 2 == 0 ? .absolute : .signed
             let (strategy, keep, steps): (Strategy, Int, Int) =
                 switch case_ % 5 {

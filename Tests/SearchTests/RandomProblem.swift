@@ -20,21 +20,23 @@ struct RandomProblem {
     /// - Parameters:
     ///   - nodes: how many layers the graph has.
     ///   - kind: what the losses are like; one of the seed's choice unless given.
+    ///   - hasNeurons: whether some layers have neurons, which may go in pairs beside the edges.
     init(
         seed: UInt64, nodes: ClosedRange<Int> = 2...5, samples: ClosedRange<Int> = 3...16,
-        kind: LossOracle.Kind? = nil
+        kind: LossOracle.Kind? = nil, hasNeurons: Bool = false
     )
         throws
     {
         var random = SplitMix64(seed: seed)
-        let graph = try Graph.random(nodes: .random(in: nodes, using: &random), using: &random)
+        let graph = try Graph.random(
+            nodes: .random(in: nodes, using: &random), hasNeurons: hasNeurons, using: &random)
         let count = Int.random(in: samples, using: &random)
         let sharding = try Sharding(
             samples: count, shards: .random(in: 1...min(4, count), using: &random),
             blockSize: .random(in: 1...max(1, count / 3), using: &random))
         let shapes: [[Int]?] = graph.values.map { $0.constant?.shape ?? [1, $0.name.hasPrefix("h") ? 6 : 4] }
         graph.useSizes(shapes)
-        var units = UnitSelection(kinds: [.edge, .neurons])
+        var units = UnitSelection(kinds: hasNeurons ? [.edge, .neurons] : [.edge])
         units.chunking.chunks[.neurons] = 3
         problem = SearchProblem(
             graph: graph, candidates: try Candidates(of: graph, selection: .all, units: units),
@@ -120,7 +122,7 @@ struct RandomProblem {
 
 extension Graph {
     /// A chain with random skips: every layer reads the one before it or an earlier one, and no shapes matter.
-    static func random(nodes: Int, using random: inout SplitMix64) throws -> Graph {
+    static func random(nodes: Int, hasNeurons: Bool, using random: inout SplitMix64) throws -> Graph {
         var proto = ModelProto()
         proto.opsetImport = [OperatorSetIdProto(domain: "", version: 17)]
         proto.graph.input = [ValueInfoProto(name: "x", .float32, shape: [1, 4])]
@@ -130,7 +132,7 @@ extension Graph {
         weight.dims = [4, 4]
         weight.rawData = Data(count: 64)
         proto.graph.initializer = [weight]
-        for (name, shape) in [("wide", [4, 6]), ("narrow", [6, 4])] {
+        for (name, shape) in hasNeurons ? [("wide", [4, 6]), ("narrow", [6, 4])] : [] {
             let numbers = (0..<24).map { Float($0 * 7 % 24) }
             proto.graph.initializer.append(
                 TensorProto(name: name, try TensorData(floats: numbers, shape: shape)))
@@ -139,7 +141,7 @@ extension Graph {
         for index in 0..<nodes {
             let previous = names[names.count - 1]
             let other = names.randomElement(using: &random) ?? previous
-            if Int.random(in: 0..<6, using: &random) == 0 {
+            if hasNeurons, Int.random(in: 0..<3, using: &random) == 0 {
                 // Six neurons, which may go in pairs.
                 proto.graph.node += [
                     NodeProto("MatMul", inputs: [previous, "wide"], outputs: ["h\(index)"]),
