@@ -91,3 +91,55 @@ def faults(subject, folder):
 def test_what_is_coupled_goes_together_and_the_file_computes_the_rest():
     with scratch() as folder:
         together([fault for make in sliced_models.ALL for fault in faults(make(folder), folder)])
+
+
+def test_an_exhaustive_search_over_channels_is_brute_force():
+    """Every pair of chunks that may go, its loss worked out from the whole model with weights zeroed."""
+    with scratch() as folder:
+        subject = sliced_models.plain(folder)
+        readers = {"a": [("b.w", 1)], "b": [("fc", 1)]}
+        images = np.load(subject.data)["x"]
+        labels = np.random.default_rng(4).integers(0, 5, len(images))
+        data = f"{folder}/labelled.npz"
+        np.savez(data, x=images, labels=labels)
+        chunks = {
+            group["layers"][0]: [unit["unit"] for unit in group["units"]]
+            for group in inspected(subject.model, "channels:4", "--shape=x=1x3x8x8")["groups"]}
+        assert set(chunks) == set(readers), chunks
+
+        def loss(counts):
+            model = onnx.load(subject.model)
+            for layer, count in counts.items():
+                gone = [position for unit in chunks[layer][:count] for position in positions_of(unit)]
+                for name, axis in readers[layer]:
+                    tensor = next(tensor for tensor in model.graph.initializer if tensor.name == name)
+                    array = numpy_helper.to_array(tensor).copy()
+                    np.moveaxis(array, axis, 0)[gone] = 0
+                    tensor.CopyFrom(numpy_helper.from_array(array, name))
+            logits = run(model, {"x": images})[0].astype(np.float64)
+            logits -= logits.max(1, keepdims=True)
+            return float((np.log(np.exp(logits).sum(1)) - logits[np.arange(len(labels)), labels]).mean())
+
+        whole = loss({})
+        pairs = [{"a": 2 - count, "b": count} for count in range(3)]
+        best = min(pairs, key=lambda counts: abs(loss(counts) - whole))
+        found = json.loads(espalier(
+            "prune", subject.model, "--data", data, "--units", "channels:4", "--strategy", "exhaustive", "--steps", 2,
+            "--workers", 0, "--run", f"{folder}/run", "--json", "-").succeeded().output)
+        wanted = sorted(unit for layer, count in best.items() for unit in chunks[layer][:count])
+        assert sorted(step["edge"]["unit"] for step in found["path"]) == wanted, (found["path"], wanted)
+        assert abs(found["path"][-1]["loss"] - loss(best)) < 1e-5, (found["path"][-1]["loss"], loss(best))
+
+
+def test_workers_change_no_bit_of_a_search_over_channels():
+    model, data = example("digits-resnet")
+    with scratch() as folder:
+        results = set()
+        for workers in (0, 1, 3):
+            target = f"{folder}/{workers}"
+            espalier(
+                "prune", model, "--data", data, "--samples", 96, "--units", "channels:4,edges", "--steps", 2,
+                "--step-removals", 2, "--recover", "least-squares", "--workers", workers, "--run", target).succeeded()
+            results.add(tuple(open(f"{target}/{name}", "rb").read() for name in ("path.csv", "pruned.onnx")))
+        assert len(results) == 1, "the number of workers changed path.csv or pruned.onnx"
+        assert b"channels@" in results.pop()[0]
