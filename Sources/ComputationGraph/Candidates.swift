@@ -1,3 +1,4 @@
+internal import BitCollections
 internal import ONNX
 
 /// Which edges a search may remove.
@@ -18,7 +19,13 @@ public enum CandidateSelection: Sendable, Hashable, Codable {
 
 extension CandidateSelection {
     /// Whether it names its edges one by one.
-    fileprivate var isGiven: Bool { if case .edges = self { true } else { false } }
+    var isGiven: Bool { if case .edges = self { true } else { false } }
+
+    /// The pattern that names must match; `nil` where there is none.
+    func expression() throws(GraphError) -> Regex<AnyRegexOutput>? {
+        guard case .matching(let pattern) = self else { return nil }
+        do { return try Regex(pattern) } catch { throw .badPattern(pattern, reason: "\(error)") }
+    }
 }
 
 /// What kinds of units a search removes, and what removed slices read.
@@ -148,15 +155,8 @@ public struct Candidates: Sendable {
     private static func layers(
         of graph: Graph, _ selection: CandidateSelection, replacement: Replacement, costs: CostModel?
     ) throws -> [Unit] {
-        var expression: Regex<AnyRegexOutput>?
-        switch selection {
-        case .edges: return []
-        case .matching(let pattern):
-            do { expression = try Regex(pattern) } catch {
-                throw GraphError.badPattern(pattern, reason: "\(error)")
-            }
-        case .all, .branches, .blocks: break
-        }
+        if selection.isGiven { return [] }
+        let expression = try selection.expression()
         let liveness = Liveness(of: graph, under: .empty)
         let base = costs?.cost(of: .empty)
         return graph.vertices.compactMap { vertex in
@@ -222,10 +222,7 @@ public struct Candidates: Sendable {
         case .branches: return branches
         case .blocks: return blocks().map(\.edge)
         case .matching(let pattern):
-            let expression: Regex<AnyRegexOutput>
-            do { expression = try Regex(pattern) } catch {
-                throw GraphError.badPattern(pattern, reason: "\(error)")
-            }
+            guard let expression = try selection.expression() else { return [] }
             // A pattern that matches anything has always meant every edge.
             if "".wholeMatch(of: expression) == nil, graph.hasModuleNames {
                 let named = blocks().filter { $0.name?.wholeMatch(of: expression) != nil }
@@ -310,6 +307,39 @@ extension Graph {
                 reason:
                     "the input of node \(vertex.index) (\(vertex.name)) has not the shape and type of its output"
             )
+        }
+    }
+
+    /// Checks that the units of a mask can be removed together.
+    ///
+    /// - Throws: `GraphError` that names a unit that cannot.
+    public func requireCompatible(_ mask: Mask) throws(GraphError) {
+        if let unit = unitThatNeedsSlices(of: mask) {
+            throw .unknownUnit(
+                unit, reason: "channels, heads or neurons that it has to do with are removed too")
+        }
+        guard let coupling else { return }
+        var gone: [ValueAxis: BitSet] = [:]
+        for unit in mask.slices {
+            for (axis, positions) in (try? coupling.closure(of: unit.root))?.gone ?? [:] {
+                gone[axis, default: []].formUnion(positions)
+            }
+        }
+        if let empty = gone.filter({ $0.value.count >= coupling.length(of: $0.key) ?? 0 }).keys.min() {
+            throw .notWritable(
+                reason: "nothing would be left of '\(values[empty.value].name)' along axis \(empty.axis)")
+        }
+    }
+
+    /// Checks that a slice can be followed through the graph: without that a mask would leave it in.
+    ///
+    /// - Throws: `GraphError` that names the unit.
+    package func requireKnown(_ unit: Unit) throws(GraphError) {
+        guard let coupling else {
+            throw .unknownUnit(unit, reason: "the sizes of the model's values are not known")
+        }
+        do { _ = try coupling.closure(of: unit.root) } catch {
+            throw .unknownUnit(unit, reason: "the positions have to stay: \(error.reason(in: self))")
         }
     }
 

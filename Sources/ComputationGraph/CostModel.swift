@@ -121,7 +121,7 @@ public final class CostModel: Sendable {
 
     /// Of a mask with slices: the model without them is written first, then what else is removed is from that.
     private func slicedAssessment(of mask: Mask, _ drafting: Drafting) -> Assessment? {
-        guard graph.unitThatNeedsSlices(of: mask) == nil else { return nil }
+        guard (try? graph.requireCompatible(mask)) != nil else { return nil }
         let (slices, rest) = (Mask(mask.slices), mask.withoutSlices)
         func costs(_ smaller: SlicedGraph) -> CostModel {
             CostModel(

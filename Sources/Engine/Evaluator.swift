@@ -148,9 +148,10 @@ public final class Evaluator {
 
     /// Lets masks be used: those with slices need the sizes of values.
     func prepare(for masks: [Mask]) throws {
-        if masks.contains(where: { $0.units.contains { $0.kind.isSliced } }) {
-            try network.learnSizes(from: dataset)
-        }
+        let slices = masks.flatMap(\.units).filter(\.kind.isSliced)
+        guard !slices.isEmpty else { return }
+        try network.learnSizes(from: dataset)
+        for unit in slices { try graph.requireKnown(unit) }
     }
 
     /// The sums of values over the samples of a block, in double precision.

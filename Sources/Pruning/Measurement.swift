@@ -70,6 +70,7 @@ extension Graph {
     /// Checks that every edge of `mask` may be removed, and that together they leave every output its input.
     public func checkRemovable(_ mask: Mask) throws(GraphError) {
         for unit in mask.units { try requireCandidate(unit) }
+        try requireCompatible(mask)
         guard Liveness(of: self, under: mask).isConnected else { throw .disconnected(mask) }
     }
 }

@@ -136,6 +136,7 @@ extension Workload {
     /// - Throws: `GraphError` that names the unit.
     public func checkRemovable(_ mask: Mask) throws(GraphError) {
         for unit in mask.units { try graph.requireCandidate(unit, costs: costs) }
+        try graph.requireCompatible(mask)
         guard Liveness(of: graph, under: mask).isConnected else { throw .disconnected(mask) }
     }
 }

@@ -26,10 +26,7 @@ extension Graph {
         for unit in mask.units { try requireCandidate(unit) }
         guard Liveness(of: self, under: mask).isConnected else { throw GraphError.disconnected(mask) }
         guard mask.slices.isEmpty else {
-            if let unit = unitThatNeedsSlices(of: mask) {
-                throw GraphError.unknownUnit(
-                    unit, reason: "channels, heads or neurons that it has to do with are removed too")
-            }
+            try requireCompatible(mask)
             let sliced = try SlicedGraph(self, without: mask.slices)
             let rest = mask.withoutSlices
             guard !rest.isEmpty else { return sliced.model }

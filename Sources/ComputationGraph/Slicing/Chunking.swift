@@ -86,15 +86,8 @@ extension SliceGroups {
     public func chunked(
         _ units: UnitSelection, of graph: Graph, _ selection: CandidateSelection
     ) throws -> [(group: SliceGroup, units: [Unit])] {
-        var expression: Regex<AnyRegexOutput>?
-        switch selection {
-        case .edges: return []
-        case .matching(let pattern):
-            do { expression = try Regex(pattern) } catch {
-                throw GraphError.badPattern(pattern, reason: "\(error)")
-            }
-        case .all, .branches, .blocks: break
-        }
+        if selection.isGiven { return [] }
+        let expression = try selection.expression()
         return groups.filter { group in
             // Neurons are the channels of layers between vectors.
             units.kinds.contains(group.kind) || group.kind == .neurons && units.kinds.contains(.channels)

@@ -61,7 +61,7 @@ struct CouplingWalk {
         }
         let lost = try lostPositions(vertex, map)
         guard !lost.isEmpty else { return }
-        for (dimension, positions) in lost {
+        for (dimension, positions) in lost.sorted(by: { $0.key < $1.key }) {
             let kind = map.dimensions[dimension]
             guard kind.kind != .mixed else { throw .mixed(vertex: vertex.index) }
             guard positions.count < kind.size || map.isRun(dimension) else {
@@ -161,7 +161,7 @@ struct CouplingWalk {
     /// Notes where a vertex sums over what goes.
     private mutating func addReads(of vertex: Vertex, to closure: inout Closure) throws(SliceObstacle) {
         guard let map = coupling.maps[vertex.index] else { return }
-        for (dimension, positions) in try lostPositions(vertex, map) {
+        for (dimension, positions) in try lostPositions(vertex, map).sorted(by: { $0.key < $1.key }) {
             func slots() -> [Int] {
                 vertex.inputs.indices.filter { slot in
                     vertex.inputs[slot].map { coupling.dependsOnData[$0] } ?? false

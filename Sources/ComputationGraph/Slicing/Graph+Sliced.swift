@@ -65,10 +65,6 @@ struct SlicedGraph {
                 throw GraphError.unknownUnit(unit, reason: error.reason(in: graph))
             }
         }
-        for (axis, positions) in gone where positions.count >= coupling.length(of: axis) ?? 0 {
-            throw GraphError.notWritable(
-                reason: "nothing would be left of '\(graph.values[axis.value].name)' along axis \(axis.axis)")
-        }
         var writer = SliceWriter(graph, coupling, gone, keepsContents: keepsContents)
         try writer.writeConstants()
         for vertex in touched.sorted() { try writer.write(graph.vertices[vertex]) }
