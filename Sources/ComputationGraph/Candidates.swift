@@ -327,7 +327,9 @@ extension Graph {
         }
         if let empty = gone.filter({ $0.value.count >= coupling.length(of: $0.key) ?? 0 }).keys.min() {
             throw .notWritable(
-                reason: "nothing would be left of '\(values[empty.value].name)' along axis \(empty.axis)")
+                reason:
+                    "nothing would be left of '\(values[coupling.stored(empty.value)].name)' along axis \(empty.axis)"
+            )
         }
     }
 

@@ -83,6 +83,22 @@ def plain(folder):
     return build.finish(folder, "plain", "a", [("b.w", 1, same)])
 
 
+def shared_vectors(folder):
+    """Layers that have nothing to do with each other read the same bias and the same scale, as exporters store equal tensors."""
+    build = Images()
+    build.constant("equal", build.random.normal(size=8).astype(np.float32))
+    build.constant("scale", build.random.uniform(0.5, 1.5, size=(8, 1, 1)).astype(np.float32))
+    before = "x"
+    for name, depth in (("a", 3), ("b", 8), ("c", 8)):
+        build.conv(before, f"{name}.conv", 8, depth, bias=False)
+        build.add("Mul", [f"{name}.conv", "scale"], f"{name}.scaled")
+        build.add("BatchNormalization", [f"{name}.scaled", "equal", "equal", "equal", "positive"], f"{name}.normed")
+        before = build.add("Relu", [f"{name}.normed"], name)
+    build.constant("positive", build.random.uniform(0.5, 1.5, size=8).astype(np.float32))
+    build.head("c", 8)
+    return build.finish(folder, "shared_vectors", "b.conv", [("c.conv.w", 1, same)])
+
+
 def residual(folder):
     """A stream that three layers write and two read: one group."""
     build = Images()
@@ -441,7 +457,7 @@ def neurons(folder):
 
 
 ALL = [
-    plain, residual, grouped, depthwise, single_output, concatenated, split, flattened, viewed, pixel_shuffle, space_to_depth,
-    channel_shuffle, squeeze_excite, padded, padded_channels, group_normalised, transposed, tied, attention, fused_attention,
-    grouped_queries, operator_attention, neurons,
+    plain, shared_vectors, residual, grouped, depthwise, single_output, concatenated, split, flattened, viewed, pixel_shuffle,
+    space_to_depth, channel_shuffle, squeeze_excite, padded, padded_channels, group_normalised, transposed, tied, attention,
+    fused_attention, grouped_queries, operator_attention, neurons,
 ]

@@ -51,7 +51,9 @@ public enum SliceObstacle: Error, Hashable, Sendable {
         func node(_ vertex: Int) -> String {
             "'\(graph.vertices[vertex].name)' (\(graph.vertices[vertex].operation))"
         }
-        func name(_ value: Int) -> String { "'\(graph.values[value].name)'" }
+        func name(_ value: Int) -> String {
+            "'\(graph.values[graph.coupling?.stored(value) ?? value].name)'"
+        }
         return switch self {
         case .mixed(let vertex): "\(node(vertex)) mixes them"
         case .unknown(let vertex): "it is not known what \(node(vertex)) does with them"
@@ -70,25 +72,44 @@ public enum SliceObstacle: Error, Hashable, Sendable {
 ///
 /// DepGraph (Fang and others, 2023) groups the layers of a network so; here single positions are followed, through reshapes,
 /// groups, concatenations and products of data with data too.
+///
+/// Exporters store equal tensors once, and layers that have nothing to do with each other read the same zeros as their biases.
+/// So a vector that several slots read is as many vectors here, of which each may lose positions of its own: the values after
+/// those of the graph.
 final class Coupling: Sendable {
     let vertices: [Vertex]
+    /// By vertex, what its slots read.
+    let inputs: [[Int?]]
     let maps: [AxisMap?]
     let shapes: [[Int]?]
     let consumers: [[Edge]]
     let producers: [Int?]
     let dependsOnData: [Bool]
+    /// Of each value after those of the graph, the vector that it is a copy of.
+    private let copied: [Int]
+    private let graphValues: Int
     /// By value, why none of its axes can lose a position.
     let fixed: [Int: SliceObstacle]
     private let known = Mutex<[Slice: Result<Closure, SliceObstacle>]>([:])
 
     /// - Parameter shapes: the shape of every value at the data's sizes, by value index.
     init(_ graph: Graph, shapes: [[Int]?]) {
+        let shared = graph.values.indices.filter { graph.isSharedVector($0) }
+        let edges = shared.flatMap { graph.consumers[$0] }
+        copied = shared.flatMap { value in graph.consumers[value].map { _ in value } }
+        graphValues = graph.values.count
         vertices = graph.vertices
+        var (inputs, consumers) = (vertices.map(\.inputs), graph.consumers)
+        for value in shared { consumers[value] = [] }
+        for (copy, edge) in edges.enumerated() {
+            inputs[edge.node][edge.slot] = graph.values.count + copy
+        }
+        self.inputs = inputs
+        self.consumers = consumers + edges.map { [$0] }
         maps = graph.vertices.map { graph.axisMap(of: $0, shapes: shapes) }
-        self.shapes = shapes
-        consumers = graph.consumers
-        producers = graph.values.map(\.producer)
-        dependsOnData = graph.values.map(\.dependsOnData)
+        self.shapes = shapes + copied.map { shapes.indices.contains($0) ? shapes[$0] : nil }
+        producers = graph.values.map(\.producer) + copied.map { _ in nil }
+        dependsOnData = graph.values.map(\.dependsOnData) + copied.map { _ in false }
         var fixed: [Int: SliceObstacle] = [:]
         for vertex in graph.vertices {
             for value in vertex.captured { fixed[value] = .captured(value: value) }
@@ -96,6 +117,14 @@ final class Coupling: Sendable {
         for port in graph.inputs { fixed[port.value] = .input(value: port.value) }
         for port in graph.outputs { fixed[port.value] = .output(value: port.value) }
         self.fixed = fixed
+    }
+
+    /// The graph's value that a value is, or is a copy of.
+    func stored(_ value: Int) -> Int { value < graphValues ? value : copied[value - graphValues] }
+
+    /// The copies of a vector that several slots read.
+    func copies(of value: Int) -> [Int] {
+        copied.indices.filter { copied[$0] == value }.map { graphValues + $0 }
     }
 
     /// The length of an axis; `nil` where it is not known.
@@ -155,6 +184,15 @@ final class CouplingBox: Sendable {
 }
 
 extension Graph {
+    /// Whether a value is a stored vector of numbers that several slots read.
+    fileprivate func isSharedVector(_ value: Int) -> Bool {
+        guard consumers[value].count > 1, let constant = values[value].constant,
+            constant.elementType.isFloatingPoint, !outputs.contains(where: { $0.value == value }),
+            !vertices.contains(where: { $0.captured.contains(value) })
+        else { return false }
+        return constant.shape.count { $0 != 1 } == 1
+    }
+
     /// Whether the sizes of the graph's values are known, so that slices can be followed.
     package var knowsSizes: Bool { couplingBox.get() != nil }
 

@@ -55,7 +55,7 @@ struct CouplingWalk {
             }
             return
         }
-        for (slot, value) in vertex.inputs.enumerated() where map.axes(ofInput: slot) == nil {
+        for (slot, value) in coupling.inputs[vertex.index].enumerated() where map.axes(ofInput: slot) == nil {
             guard let value else { continue }
             if touches(value) { throw .unknown(vertex: vertex.index) }
         }
@@ -82,7 +82,7 @@ struct CouplingWalk {
     }
 
     private func tensors(of vertex: Vertex, _ map: AxisMap) -> [(value: Int, axes: [AxisMap.Axis])] {
-        zip(vertex.inputs, map.inputs).compactMap { value, axes in
+        zip(coupling.inputs[vertex.index], map.inputs).compactMap { value, axes in
             value.flatMap { value in axes.map { (value, $0) } }
         }
             + zip(vertex.outputs, map.outputs).compactMap { value, axes in

@@ -133,7 +133,7 @@ private struct SliceWriter {
         self.keepsContents = keepsContents
         proto = graph.model.model
         names = UniqueNames(proto.graph)
-        let changed = Set(gone.keys.map { graph.values[$0.value].name })
+        let changed = Set(gone.keys.map { graph.values[coupling.stored($0.value)].name })
         proto.graph.valueInfo.removeAll { changed.contains($0.name) }
         // Of what may be given in place of a weight the weight's shape is left to tell.
         proto.graph.input.removeAll { changed.contains($0.name) }
@@ -144,17 +144,16 @@ private struct SliceWriter {
         let places = Dictionary(
             proto.graph.initializer.enumerated().map { ($1.name, $0) },
             uniquingKeysWith: { first, _ in first })
-        for (value, axes) in Dictionary(grouping: gone.keys, by: \.value).sorted(by: { $0.key < $1.key }) {
+        let touched = Set(gone.keys.map { coupling.stored($0.value) })
+        for value in touched.sorted() {
             guard let data = try graph.constantData(value) else { continue }
-            let name = graph.values[value].name
-            var lost = data.shape.map { _ in BitSet() }
-            for axis in axes where lost.indices.contains(axis.axis) { lost[axis.axis] = gone[axis] ?? [] }
-            guard let smaller = data.without(lost, keepsContents: keepsContents) else {
-                throw GraphError.notWritable(
-                    reason: "'\(name)' is of a type that cannot be cut: \(data.elementType.name)")
+            let copies = coupling.copies(of: value)
+            guard copies.isEmpty else {
+                try writeCopies(copies, of: value, data, places)
+                continue
             }
-            let tensor = TensorProto(name: name, smaller)
-            if let place = places[name] {
+            let tensor = try smaller(data, lost(value, data), named: graph.values[value].name)
+            if let place = places[tensor.name] {
                 proto.graph.initializer[place] = tensor
             } else if let producer = graph.values[value].producer,
                 let place = proto.graph.node[producer].attribute.firstIndex(where: { $0.name == "value" })
@@ -164,10 +163,49 @@ private struct SliceWriter {
         }
     }
 
+    /// Writes a vector that several slots read: what is left of it in each, and the same once.
+    private mutating func writeCopies(
+        _ copies: [Int], of value: Int, _ data: TensorData, _ places: [String: Int]
+    ) throws {
+        let name = graph.values[value].name
+        let lost = copies.map { self.lost($0, data) }
+        var parts: [[BitSet]] = []
+        for part in lost where !parts.contains(part) { parts.append(part) }
+        // It keeps its name where nothing goes; if something goes everywhere, the first part has it.
+        let kept = parts.first { $0.allSatisfy(\.isEmpty) } ?? parts[0]
+        for part in parts {
+            let own = part == kept ? name : names("\(name)/part")
+            for (copy, lost) in zip(copies, lost) where lost == part {
+                for edge in coupling.consumers[copy] { proto.graph.node[edge.node].input[edge.slot] = own }
+            }
+            let tensor = try smaller(data, part, named: own)
+            if let place = places[own] {
+                proto.graph.initializer[place] = tensor
+            } else {
+                proto.graph.initializer.append(tensor)
+            }
+        }
+    }
+
+    /// By axis, the positions of a stored value that go.
+    private func lost(_ value: Int, _ data: TensorData) -> [BitSet] {
+        data.shape.indices.map { gone[ValueAxis(value: value, axis: $0)] ?? [] }
+    }
+
+    private func smaller(_ data: TensorData, _ lost: [BitSet], named name: String) throws(GraphError)
+        -> TensorProto
+    {
+        guard let smaller = data.without(lost, keepsContents: keepsContents) else {
+            throw GraphError.notWritable(
+                reason: "'\(name)' is of a type that cannot be cut: \(data.elementType.name)")
+        }
+        return TensorProto(name: name, smaller)
+    }
+
     /// Changes what a node says of sizes.
     mutating func write(_ vertex: Vertex) throws {
         guard let rule = vertex.facts.slicing else { return }
-        var sliced = SlicedNode(vertex, graph, coupling, gone: gone)
+        var sliced = SlicedNode(vertex, proto.graph.node[vertex.index], graph, coupling, gone: gone)
         try rule(&sliced)
         var node = sliced.node
         for (slot, numbers) in sliced.lists {

@@ -119,7 +119,9 @@ private struct WeightSquares {
     /// Of all weights that go with a closure. What goes along several axes of one weight counts for each.
     mutating func sum(of closure: Closure) -> Double {
         var total = 0.0
-        for (axis, positions) in closure.gone.sorted(by: { $0.key < $1.key }) {
+        // A copy of a vector is none of the weights that tell layers apart.
+        for (axis, positions) in closure.gone.sorted(by: { $0.key < $1.key })
+        where axis.value < graph.values.count {
             let sums = along(axis)
             for position in positions where position < sums.count { total += sums[position] }
         }

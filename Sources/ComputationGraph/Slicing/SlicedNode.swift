@@ -17,8 +17,11 @@ struct SlicedNode {
     private let coupling: Coupling
     private let gone: [ValueAxis: BitSet]
 
-    init(_ vertex: Vertex, _ graph: Graph, _ coupling: Coupling, gone: [ValueAxis: BitSet]) {
-        (self.vertex, node) = (vertex, vertex.node)
+    /// - Parameter node: as it is written so far.
+    init(
+        _ vertex: Vertex, _ node: NodeProto, _ graph: Graph, _ coupling: Coupling, gone: [ValueAxis: BitSet]
+    ) {
+        (self.vertex, self.node) = (vertex, node)
         (self.graph, self.coupling, self.gone) = (graph, coupling, gone)
     }
 
