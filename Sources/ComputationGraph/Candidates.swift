@@ -73,10 +73,17 @@ public struct Candidates: Sendable {
     public let representatives: [Edge]
     /// The other members of each representative's class, in canonical order. Removing one of them computes the same.
     public let equivalents: [Edge: [Edge]]
-    /// What the search tries, in canonical order: the representatives with what they read instead, and layers.
-    public let units: [Unit]
+    /// What the search tries, in canonical order: the representatives with what they read instead, layers, and chunks of
+    /// channels, heads and neurons.
+    public private(set) var units: [Unit]
     /// By unit that is made of positions, the one of the same layer that has to go before it.
-    public let predecessors: [Unit: Unit]
+    public private(set) var predecessors: [Unit: Unit]
+    /// The groups of channels, heads and neurons; none where none may go.
+    public let sliceGroups: SliceGroups?
+    /// How they become units.
+    public let chunking: Chunking
+    /// The places of the groups of which something may go.
+    private let selectedGroups: [Int]
 
     /// All candidates, representatives and equivalents, in canonical order.
     public var all: [Edge] { (representatives + equivalents.values.joined()).sorted() }
@@ -131,16 +138,37 @@ public struct Candidates: Sendable {
         // A layer that goes with one of the edges is no second candidate.
         var known = Set(representatives.map { classes.canonical(Unit($0)) })
         let others = layers.filter { known.insert(classes.canonical($0)).inserted }
-        var chunks: [[Unit]] = []
-        if units.kinds.contains(where: \.isSliced) {
-            chunks = try SliceGroups(of: graph).chunked(units, of: graph, selection).map(\.units)
+        sliceGroups = units.kinds.contains(where: \.isSliced) ? SliceGroups(of: graph) : nil
+        selectedGroups = try sliceGroups?.selected(units, of: graph, selection) ?? []
+        chunking = units.chunking
+        predecessors = [:]
+        self.units = representatives.map { Unit($0, replacement: units.edgeReplacement) } + others
+        order(by: nil)
+    }
+
+    /// The same, with channels, heads and neurons in the order that a criterion gives.
+    public func ordered(by scores: SliceScores) -> Candidates {
+        var candidates = self
+        candidates.order(by: scores)
+        return candidates
+    }
+
+    private mutating func order(by scores: SliceScores?) {
+        let chunks = selectedGroups.compactMap { place in
+            sliceGroups.map { chunking.units(of: $0.groups[place], scores: scores?[place]) }
         }
         predecessors = Dictionary(
             uniqueKeysWithValues: chunks.flatMap { zip($0.dropFirst(), $0).map { ($0, $1) } })
-        self.units =
-            (representatives.map { Unit($0, replacement: units.edgeReplacement) } + others
-            + chunks.joined()).sorted()
+        units = (units.filter { !$0.kind.isSliced } + chunks.joined()).sorted()
     }
+
+    /// The criterion that the order inside layers is worked out by anew from every state; `nil` where it stays.
+    public var renewedCriterion: SliceCriterion? {
+        chunking.isRenewed && !selectedGroups.isEmpty ? chunking.order.criterion : nil
+    }
+
+    /// The criterion that needs data to give an order; `nil` where there is none.
+    public var criterion: SliceCriterion? { selectedGroups.isEmpty ? nil : chunking.order.criterion }
 
     /// Whether the order inside a layer lets a unit go under a mask.
     public func allows(_ unit: Unit, under mask: Mask) -> Bool {
@@ -186,12 +214,25 @@ public struct Candidates: Sendable {
 
     /// The expansions of `mask`: units that it does not remove, of vertices that are live under it, and whose removal keeps
     /// every output depending on a model input.
-    public func expansions(of mask: Mask, in graph: Graph) -> [Unit] {
+    ///
+    /// - Parameter scores: what a criterion says of the state, where the order inside layers is renewed.
+    public func expansions(of mask: Mask, in graph: Graph, scores: SliceScores? = nil) -> [Unit] {
         let liveness = Liveness(of: graph, under: mask)
-        return units.filter { unit in
-            liveness.isLive[unit.edge.node] && !mask.contains(unit) && allows(unit, under: mask)
+        return units(after: mask, scores).filter { unit in
+            liveness.isLive[unit.edge.node] && !mask.contains(unit)
                 && Liveness(of: graph, under: mask.removing(unit)).isConnected
         }
+    }
+
+    /// The units that the order inside layers lets go under a mask.
+    private func units(after mask: Mask, _ scores: SliceScores?) -> [Unit] {
+        guard let scores, let sliceGroups else { return units.filter { allows($0, under: mask) } }
+        let next = selectedGroups.compactMap { place in
+            let group = sliceGroups.groups[place]
+            return chunking.nextUnit(
+                of: group, without: group.atoms(goneUnder: mask), scores: scores[place])
+        }
+        return (units.filter { !$0.kind.isSliced } + next).sorted()
     }
 
     /// Whether `edge` may be removed at all: it carries a floating-point value that depends on a model input, into a

@@ -49,13 +49,8 @@ private enum LossPerformer: EngineWork.Performer {
     ) throws -> [UInt8] {
         let item = try LossItem(payload: key.payload)
         let (evaluator, samples) = try data(item.block.shard, item.samples)
-        if let means = item.means {
-            try evaluator.useMeans(named: means.sha256) { try MeansTable.decode(contents.bytes(of: means)) }
-        }
-        if let fitData = item.fitData {
-            try evaluator.useFitData(named: fitData.sha256) {
-                try evaluator.fitData(encoded: contents.bytes(of: fitData))
-            }
+        try evaluator.use(item.means, item.fitData, from: contents)
+        if item.fitData != nil {
             return LossItem.result(
                 try evaluator.evaluate(
                     recovered: item.state, samples: samples, expansions: item.units))
@@ -64,5 +59,17 @@ private enum LossPerformer: EngineWork.Performer {
             try evaluator.evaluate(
                 state: item.state.mask, samples: samples, expansions: item.units,
                 reuseHints: item.reuseHints(hints), stage: key.stage))
+    }
+}
+
+extension Evaluator {
+    /// Takes the means and the fit data of these names into use.
+    func use(_ means: ContentID?, _ fitData: ContentID?, from contents: any ContentAccess) throws {
+        if let means {
+            try useMeans(named: means.sha256) { try MeansTable.decode(contents.bytes(of: means)) }
+        }
+        if let fitData {
+            try useFitData(named: fitData.sha256) { try self.fitData(encoded: contents.bytes(of: fitData)) }
+        }
     }
 }

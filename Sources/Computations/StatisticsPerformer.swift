@@ -9,6 +9,10 @@ enum StatisticsPerformer: EngineWork.Performer {
         _ key: WorkKey, hints: [UInt8], contents: any ContentAccess, data: EngineWork.Data
     ) throws -> [UInt8] {
         let item = try StatisticsItem(payload: key.payload)
+        if case .criterion(let criterion, let means, let fitData) = item.subject {
+            return StatisticsItem.result(
+                [try sums(of: criterion, item, means, fitData, contents, data)])
+        }
         var sums: [ValueSum] = []
         for (block, samples) in zip(item.blocks, item.samples) {
             let (evaluator, places) = try data(block.shard, samples)
@@ -21,5 +25,20 @@ enum StatisticsPerformer: EngineWork.Performer {
             sums.add(own)
         }
         return StatisticsItem.result(sums)
+    }
+
+    /// What a criterion says of every channel, head and neuron.
+    private static func sums(
+        of criterion: SliceCriterion, _ item: StatisticsItem, _ means: ContentID?, _ fitData: ContentID?,
+        _ contents: any ContentAccess, _ data: EngineWork.Data
+    ) throws -> ValueSum {
+        var total: [ValueSum] = []
+        for (block, samples) in zip(item.blocks, item.samples) {
+            let (evaluator, places) = try data(block.shard, samples)
+            try evaluator.use(means, fitData, from: contents)
+            let sums = try evaluator.sums(of: criterion, state: item.state, samples: places)
+            total.add([ValueSum(shape: [sums.count], sums: sums, count: places.count)])
+        }
+        return total[0]
     }
 }

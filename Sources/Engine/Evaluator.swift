@@ -9,7 +9,9 @@ package import Torch
 public final class Evaluator {
     let network: Network
     let dataset: Dataset
-    private let terms: LossTerms
+    let terms: LossTerms
+    private let loss: LossDescription
+    private var saliency: SliceSaliency?
     /// The values that the loss reads.
     let outputs: [Int]
     private let parameters: Parameters?
@@ -38,6 +40,7 @@ public final class Evaluator {
         self.dataset = dataset
         self.parameters = parameters
         self.keptBytes = keptBytes
+        self.loss = loss
         terms = try LossTerms(loss, graph: network.graph, dataset: dataset)
         outputs = Set(terms.outputs).sorted()
         reuse = ReusePlanner(budget: keptBytes, outputs: outputs)
@@ -162,13 +165,35 @@ public final class Evaluator {
     /// - Returns: one sum per value, in their order.
     /// - Throws: `EngineError` for a value that the mask leaves uncomputed, or that names the node that failed.
     public func sums(of wanted: [Int], state: Mask, samples: [Int]) throws -> [ValueSum] {
-        let axes = try sampleAxes ?? SampleAxes(of: network, dataset: dataset)
-        sampleAxes = axes
+        let axes = try knownSampleAxes()
         return try zip(wanted, values(wanted, state: state, samples: samples)).map { value, tensor in
             try ValueSum(
                 of: tensor, samples: samples.count, axis: axes[value],
                 hasDynamicShape: graph.values[value].hasDynamicShape)
         }
+    }
+
+    private func knownSampleAxes() throws -> SampleAxes {
+        let axes = try sampleAxes ?? SampleAxes(of: network, dataset: dataset)
+        sampleAxes = axes
+        return axes
+    }
+
+    /// What a criterion says of every channel, head and neuron of the model, summed over the samples of a block.
+    ///
+    /// - Parameters:
+    ///   - state: what is removed already, and what refits the weights.
+    ///   - samples: indices into the data set, in the order of the block.
+    /// - Returns: one number per atom of the graph's groups, group by group (`SliceScores`).
+    /// - Throws: `EngineError` that names the node that failed, or `TorchError` where an operator has no derivative.
+    public func sums(of criterion: SliceCriterion, state: Variant, samples: [Int]) throws -> [Double] {
+        try network.learnSizes(from: dataset)
+        try prepare(for: [state.mask])
+        let known = try saliency ?? SliceSaliency(network, dataset, loss, axes: knownSampleAxes())
+        saliency = known
+        return try known.sums(
+            of: criterion, mask: state.mask, parameters: refit(state)?.parameters ?? parameters, means: means,
+            samples: samples)
     }
 
     /// What another mask with other weights shares of its computation.

@@ -50,6 +50,7 @@ public final class PruneRun {
             if let warning = try heldOut?.overlapWarning() { board.note(warning) }
         }
         let candidates = try workload.candidates(options.candidates, units: options.units)
+        if let note = workload.orderNote(candidates) { board.note(note) }
         problem = SearchProblem(
             graph: workload.graph, candidates: candidates, costs: workload.costs, division: workload.division,
             countedLabels: options.search.maximumAccuracyDrop == nil ? nil : workload.countedLabels)
@@ -180,7 +181,7 @@ public final class PruneRun {
                 let (done, total) = statistics.progress
                 observer?.working(
                     ProgressLine(
-                        label: "means over the data", unit: "parts", done: done, total: total,
+                        label: statistics.label, unit: "parts", done: done, total: total,
                         elapsed: (ContinuousClock.now - start) / .seconds(1)))
                 return try interruption.check()
             }
@@ -192,6 +193,7 @@ public final class PruneRun {
         return try await backend.evaluate(workload, journal: journal) { runner in
             try await self.measureMeans(on: runner)
             try await self.provideFitSamples(to: runner)
+            try await self.problem.orderSlices(on: runner)
             // Workers load model and data meanwhile.
             let surrogate = try self.surrogate()
             return try await Search(

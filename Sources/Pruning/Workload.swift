@@ -183,6 +183,16 @@ public struct Workload {
         return candidates
     }
 
+    /// What is worth a line of the order inside layers; `nil` for nothing.
+    func orderNote(_ candidates: Candidates) -> String? {
+        guard let criterion = candidates.criterion, criterion != .wanda, loss.needsReference else {
+            return nil
+        }
+        return
+            "note: the loss compares with the unpruned model, whose gradients are 0: the order inside its layers is that "
+            + "of the magnitudes (\(criterion.rawValue) needs labels or targets; wanda needs none)"
+    }
+
     /// The loss of a model that gives the same output for every sample, which gives losses a scale; `nil` where there is
     /// none.
     ///

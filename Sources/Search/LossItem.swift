@@ -55,8 +55,8 @@ public struct LossItem: Sendable, Hashable {
         var reader = ByteReader(payload)
         guard try reader.byte() == LossItem.version else { throw WorkMismatch("is of another version") }
         guard let state = Variant(try reader.text()) else { throw WorkMismatch("names a state that is none") }
-        let means = try LossItem.content(&reader)
-        let fitData = state.recovery.isNone ? nil : try LossItem.content(&reader)
+        let means = try reader.content()
+        let fitData = state.recovery.isNone ? nil : try reader.content()
         let block = BlockID(shard: try reader.number(), index: try reader.number())
         let samples = try reader.numbers()
         let count = try reader.number()
@@ -73,12 +73,6 @@ public struct LossItem: Sendable, Hashable {
         try reader.finish()
         self.init(
             state: state, means: means, fitData: fitData, block: block, samples: samples, units: units)
-    }
-
-    /// A content's size and hash; `nil` for a size of 0.
-    private static func content(_ reader: inout ByteReader) throws(WorkMismatch) -> ContentID? {
-        let size = try reader.number()
-        return size > 0 ? ContentID(sha256: try reader.raw(32), size: size) : nil
     }
 
     /// The variants whose losses are wanted, one per expansion.
@@ -187,10 +181,7 @@ struct LossPayloads: Sendable {
         var writer = ByteWriter()
         writer.write(LossItem.version)
         writer.write(state.description)
-        for content in state.recovery.isNone ? [means] : [means, fitData] {
-            writer.write(content?.size ?? 0)
-            if let content { writer.write(raw: content.sha256) }
-        }
+        for content in state.recovery.isNone ? [means] : [means, fitData] { writer.write(content) }
         return writer.bytes
     }
 

@@ -1,4 +1,5 @@
-internal import ComputationGraph
+public import ComputationGraph
+public import Work
 
 /// What a level is made of.
 extension Search {
@@ -18,12 +19,18 @@ extension Search {
 
     /// All expansions of the frontier; a set that several parents reach belongs to the best of them. What would leave an
     /// output constant, what no file can be written for, and what saves nothing of what is counted is none.
-    func nextStates(from frontier: [State], base: State, random: inout SplitMix64) -> [ExpandedState] {
+    ///
+    /// - Parameter scores: what a criterion says of states whose order inside layers is renewed.
+    func nextStates(
+        from frontier: [State], base: State, scores: [Variant: SliceScores] = [:], random: inout SplitMix64
+    ) -> [ExpandedState] {
         var seen: Set<Mask> = []
         var states: [ExpandedState] = []
         for state in frontier {
             var own: [Removal] = []
-            for unit in problem.candidates.expansions(of: state.mask, in: problem.graph) {
+            for unit in problem.candidates.expansions(
+                of: state.mask, in: problem.graph, scores: scores[state.variant])
+            {
                 let variant = state.variant.removing(unit)
                 let mask = variant.mask
                 guard !seen.contains(mask), let assessment = problem.costs.assessment(of: mask),
@@ -45,6 +52,18 @@ extension Search {
             if !own.isEmpty { states.append(ExpandedState(state: state, expansions: own)) }
         }
         return states
+    }
+
+    /// What the criterion says of states, where the order inside layers is worked out anew from each; the full model's order
+    /// is known.
+    func renewedScores(of frontier: [State], forLevel level: Int) async throws -> [Variant: SliceScores] {
+        guard let criterion = problem.candidates.renewedCriterion else { return [:] }
+        var scores: [Variant: SliceScores] = [:]
+        for state in frontier where !state.mask.isEmpty {
+            scores[state.variant] = try await problem.scores(
+                by: criterion, of: state.variant, forLevel: level, on: runner)
+        }
+        return scores
     }
 
     /// The level of these states' expansions, and those that screening leaves out.
@@ -145,6 +164,33 @@ extension Search {
         var work = audit.work
         work.bruteForceBlockEvaluations = skipped.reduce(0) { $0 + level.parents[$1.parent].blocks.ids.count }
         return (report, LevelOutcome(best: audit.best, work: work, dropped: [], likely: []))
+    }
+}
+
+extension SearchProblem {
+    /// What a criterion says of a state's channels, heads and neurons; `nil` where none may go.
+    ///
+    /// - Parameter level: the number of the level whose expansions follow from it; `nil` before a search.
+    public func scores(
+        by criterion: SliceCriterion, of state: Variant, forLevel level: Int? = nil, on runner: any WorkRunner
+    ) async throws -> SliceScores? {
+        guard let groups = candidates.sliceGroups else { return nil }
+        let source = StatisticsSource(
+            criterion, of: state, level: level, blocks: BlockList(naturalOrder: division),
+            atoms: groups.atomCount, means: means, fitData: fitData)
+        guard let sums = try await runner.run(source).criterionSums else { return nil }
+        guard let scores = SliceScores(sums, of: groups) else {
+            throw SearchError.otherGroups(wanted: groups.atomCount, found: sums.count)
+        }
+        return scores
+    }
+
+    /// Puts channels, heads and neurons in the order that the data give, where one is asked for that needs data.
+    public mutating func orderSlices(on runner: any WorkRunner) async throws {
+        guard let criterion = candidates.criterion,
+            let scores = try await scores(by: criterion, of: Variant(.empty), on: runner)
+        else { return }
+        candidates = candidates.ordered(by: scores)
     }
 }
 

@@ -7,7 +7,7 @@ public struct SearchProblem: Sendable {
     /// The model's graph.
     public let graph: Graph
     /// What may be removed.
-    public let candidates: Candidates
+    public internal(set) var candidates: Candidates
     /// What each mask costs.
     public var costs: CostModel
     /// The samples, in shards and blocks.
@@ -80,7 +80,7 @@ public struct SearchResult: Sendable {
 public struct Search {
     let problem: SearchProblem
     let settings: SearchSettings
-    private let runner: any WorkRunner
+    let runner: any WorkRunner
     private let shared: SharedResults?
     private let surrogate: SurrogateModel?
     let isAlive: (Mask) throws -> Bool
@@ -128,7 +128,8 @@ public struct Search {
         var goal: Goal?
         var end = SearchEnd.steps
         while levels.count < settings.steps ?? .max {
-            let states = nextStates(from: frontier, base: base, random: &random)
+            let scores = try await renewedScores(of: frontier, forLevel: levels.count + 1)
+            let states = nextStates(from: frontier, base: base, scores: scores, random: &random)
             guard
                 var (level, skipped) = nextLevel(
                     levels.count + 1, of: states, on: blocks, base: base, floor: floor, guide: guide,
@@ -284,12 +285,16 @@ public enum SearchError: Error, Sendable, CustomStringConvertible {
     case noAccuracy
     /// The unpruned model's own loss is no number: there is nothing to compare with.
     case baseNotFinite(samples: Int)
+    /// Whoever computed a criterion found other channels, heads and neurons in the model.
+    case otherGroups(wanted: Int, found: Int)
 
     /// The error as a sentence.
     public var description: String {
         switch self {
         case .noAccuracy:
             "--max-accuracy-drop needs labels: the data have none, or the loss does not read them"
+        case .otherGroups(let wanted, let found):
+            "the model has \(wanted) channels, heads and neurons that may go, but \(found) were measured"
         case .baseNotMeasured: "the full model's loss was not measured"
         case .baseNotFinite(let samples):
             "the unpruned model's loss is not finite on \(samples) samples, so no change can be measured from it"

@@ -1,15 +1,15 @@
 public import ComputationGraph
 public import Work
 
-/// Sums of values over all samples, part by part: an item is some values on consecutive blocks of a shard.
+/// Sums over all samples, part by part: an item is some values, or a criterion, on consecutive blocks of a shard.
 ///
 /// Blocks are added in order within a part, and parts in order, so that the sums do not depend on who computed them. The
 /// parts follow from the blocks and the sizes of the values.
 public struct StatisticsSource: WorkSource {
     private let state: Variant
-    /// The values in groups that are computed at once.
-    private let groups: [[Int]]
-    private let groupNumbers: [[Int]: Int]
+    /// What is summed: values in groups that are computed at once, or a criterion.
+    private let groups: [StatisticsItem.Subject]
+    private let groupNumbers: [StatisticsItem.Subject: Int]
     private let blocks: BlockList
     /// The places of each part's blocks in the list.
     private let parts: [Range<Int>]
@@ -18,8 +18,8 @@ public struct StatisticsSource: WorkSource {
     /// The sums of each group.
     private var sums: [RunningSums]
 
-    /// Before a search.
-    public let stage = 0
+    /// 0 before a search, or that of the level whose work follows from the sums.
+    public let stage: Int
     /// `statistics`.
     public var kind: WorkKind { StatisticsItem.kind }
 
@@ -30,7 +30,29 @@ public struct StatisticsSource: WorkSource {
     public init(
         state: Variant = Variant(.empty), groups: [[Int]], blocks: BlockList, elements: Int
     ) {
+        self.init(state: state, stage: 0, groups.map { .values($0) }, blocks: blocks, elements: elements)
+    }
+
+    /// What a criterion says of a state's channels, heads and neurons.
+    ///
+    /// - Parameters:
+    ///   - level: the number of the level whose expansions follow from it; `nil` before a search.
+    ///   - atoms: how many there are.
+    public init(
+        _ criterion: SliceCriterion, of state: Variant, level: Int?, blocks: BlockList, atoms: Int,
+        means: ContentID?, fitData: ContentID?
+    ) {
+        let fitData = state.recovery.isNone ? nil : fitData
+        self.init(
+            state: state, stage: level.map { $0 + 1 } ?? 0,
+            [.criterion(criterion, means: means, fitData: fitData)], blocks: blocks, elements: atoms)
+    }
+
+    private init(
+        state: Variant, stage: Int, _ groups: [StatisticsItem.Subject], blocks: BlockList, elements: Int
+    ) {
         self.state = state
+        self.stage = stage
         self.groups = groups
         self.blocks = blocks
         groupNumbers = Dictionary(uniqueKeysWithValues: zip(groups, groups.indices))
@@ -63,6 +85,14 @@ public struct StatisticsSource: WorkSource {
         return parts
     }
 
+    /// What is measured, in a few words.
+    public var label: String {
+        switch groups.first {
+        case .criterion(let criterion, _, _)?: "\(criterion.rawValue) over the data"
+        case .values?, nil: "means over the data"
+        }
+    }
+
     /// Whether all sums are known.
     public var isComplete: Bool { grid.isComplete }
     /// The items that are known, and all of them: for progress.
@@ -76,11 +106,11 @@ public struct StatisticsSource: WorkSource {
         let first = blocks.ids[part.lowerBound]
         let payload = StatisticsItem(
             state: state, blocks: Array(blocks.ids[part]), samples: Array(blocks.samples[part]),
-            values: groups[group]
+            subject: groups[group]
         ).payload
         return WorkItem(
             key: WorkKey(kind: kind, stage: stage, payload: payload), shard: first.shard,
-            locality: first.locality, cost: smallestCost, pieces: [piece])
+            contents: groups[group].contents, locality: first.locality, cost: smallestCost, pieces: [piece])
     }
 
     /// The next group on a part.
@@ -107,12 +137,12 @@ public struct StatisticsSource: WorkSource {
 
     /// Takes a result of another run as it is, where blocks, samples and values are those of an item.
     public mutating func adopt(_ record: WorkRecord) -> Adoption {
-        guard record.key.kind == kind else { return record.key.stage > stage ? .later : .none }
+        guard record.key.kind == kind else { return record.key.stage >= stage ? .later : .none }
         let given: StatisticsItem
         do throws(WorkMismatch) { given = try record.statistics().item } catch { return .wrong(error) }
-        guard let place = grid.place(of: given.blocks[0]), let group = groupNumbers[given.values] else {
-            return .none
-        }
+        guard given.state == state, let place = grid.place(of: given.blocks[0]),
+            let group = groupNumbers[given.subject]
+        else { return record.key.stage >= stage ? .later : .none }
         let item = item(grid.piece(row: group, place: place))
         guard item.key == record.key else { return .none }
         do throws(WorkMismatch) { try check(record.result, of: item) } catch { return .wrong(error) }
@@ -131,7 +161,13 @@ public struct StatisticsSource: WorkSource {
         let part = parts[place]
         let (first, last) = (blocks.ids[part.lowerBound], blocks.ids[part.upperBound - 1])
         let names = first == last ? "block \(first.index)" : "blocks \(first.index) to \(last.index)"
-        return "\(names) of shard \(first.shard), the means of \(groups[group].count) values,"
+        switch groups[group] {
+        case .values(let values):
+            return "\(names) of shard \(first.shard), the means of \(values.count) values,"
+        case .criterion(let criterion, _, _):
+            return
+                "\(names) of shard \(first.shard), \(criterion.rawValue) of channels, heads and neurons of \(state),"
+        }
     }
 
     /// The sums over all samples, by value.
@@ -140,7 +176,18 @@ public struct StatisticsSource: WorkSource {
     public func totals() -> [Int: ValueSum] {
         precondition(isComplete, "some sums are not known")
         return Dictionary(
-            uniqueKeysWithValues: zip(groups, sums).flatMap { zip($0, $1.total) })
+            uniqueKeysWithValues: zip(groups, sums).flatMap { subject, sums -> [(Int, ValueSum)] in
+                if case .values(let values) = subject { Array(zip(values, sums.total)) } else { [] }
+            })
+    }
+
+    /// What a criterion says, atom by atom, over all samples; `nil` where values are summed.
+    ///
+    /// - Precondition: the source is complete.
+    public var criterionSums: [Double]? {
+        precondition(isComplete, "some sums are not known")
+        guard case .criterion? = groups.first else { return nil }
+        return sums[0].total.first?.sums
     }
 
     /// The sums over all samples that a run's records tell, by value: the very sums that the run used.

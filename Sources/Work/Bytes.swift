@@ -23,6 +23,12 @@ public struct ByteWriter: Sendable {
         bytes += text.utf8
     }
 
+    /// A content's size and hash; a size of 0 for none.
+    public mutating func write(_ content: ContentID?) {
+        write(content?.size ?? 0)
+        if let content { write(raw: content.sha256) }
+    }
+
     /// Numbers in four bytes each, with their count before them.
     public mutating func write(_ numbers: [Int]) {
         write(numbers.count)
@@ -105,6 +111,12 @@ public struct ByteReader: ~Copyable {
             throw WorkMismatch("has a text that is none")
         }
         return text
+    }
+
+    /// A content's size and hash; `nil` for a size of 0.
+    public mutating func content() throws(WorkMismatch) -> ContentID? {
+        let size = try number()
+        return size > 0 ? ContentID(sha256: try raw(32), size: size) : nil
     }
 
     /// Numbers of four bytes each, their count before them.

@@ -27,9 +27,19 @@ struct SearchOptions: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "What orders the channels, heads or neurons inside a layer: magnitude (the norm of all weights that go with one) "
-                + "or position.", valueName: "order"))
+            "What orders the channels, heads or neurons inside a layer; the exact loss decides between layers.",
+            discussion: """
+                magnitude: the norm of all weights that go with one. taylor1, fisher: the first Taylor term of the loss and the \
+                empirical Fisher information, from gradients on the data. wanda: the weights that read one times its \
+                activations on the data, without gradients or labels. position: as they stand in the file.
+                """, valueName: "order"))
     var within = Chunking.Order.magnitude
+    @Flag(
+        name: .long,
+        help:
+            "Work out the order inside layers after every step, from what is left: for taylor1, fisher and wanda."
+    )
+    var renewOrder = false
     @Option(
         name: .long,
         help: ArgumentHelp(
@@ -83,11 +93,17 @@ struct SearchOptions: ParsableArguments {
     func validate() throws {
         if let steps, steps < 1 { throw ValidationError("--steps must be at least 1") }
         if roundTo < 1 || roundTo > 1024 { throw ValidationError("--round-to must be between 1 and 1024") }
+        if renewOrder, within.criterion == nil {
+            throw ValidationError(
+                "--renew-order needs an order that comes from data: --within taylor1, fisher or wanda")
+        }
     }
 
     /// The kinds of units, and what they read instead.
     var unitSelection: UnitSelection {
-        units.selection(replacement: replacing.replace, order: within, rounding: roundTo)
+        var selection = units.selection(replacement: replacing.replace, order: within, rounding: roundTo)
+        selection.chunking.isRenewed = renewOrder
+        return selection
     }
 
     /// The edges that may be removed.

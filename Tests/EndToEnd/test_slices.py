@@ -6,7 +6,7 @@ import re
 import numpy as np
 import onnx
 import onnxruntime
-from onnx import numpy_helper
+from onnx import TensorProto, numpy_helper
 
 import sliced_models
 from program import espalier, example, scratch, together
@@ -129,6 +129,89 @@ def test_an_exhaustive_search_over_channels_is_brute_force():
         wanted = sorted(unit for layer, count in best.items() for unit in chunks[layer][:count])
         assert sorted(step["edge"]["unit"] for step in found["path"]) == wanted, (found["path"], wanted)
         assert abs(found["path"][-1]["loss"] - loss(best)) < 1e-5, (found["path"][-1]["loss"], loss(best))
+
+
+def criteria(hidden, weights, bias, labels):
+    """By name, what the criteria say of the neurons that a linear layer reads, worked out by hand in float64."""
+    logits = hidden @ weights + bias
+    shares = np.exp(logits - logits.max(1, keepdims=True))
+    shares /= shares.sum(1, keepdims=True)
+    shares[np.arange(len(labels)), labels] -= 1
+    terms = hidden * (shares @ weights.T)
+    return {
+        "taylor1": np.abs(terms).sum(0), "fisher": (terms**2).sum(0) / 2,
+        "wanda": (weights**2).sum(1) * (hidden**2).sum(0)}
+
+
+def test_criteria_order_neurons_as_they_do_by_hand():
+    """A third of the neurons at a time, in the order of the whole model and of every state; workers change no bit."""
+    random = np.random.default_rng(19)
+    first, second = random.normal(size=(6, 12)), random.normal(size=(12, 5))
+    bias = random.normal(size=5)
+    x = random.normal(size=(40, 6))
+    labels = random.integers(0, 5, len(x))
+    build = sliced_models.Builder()
+    for name, numbers in (("first", first), ("second", second), ("bias", bias)):
+        build.constant(name, numbers.astype(np.float32))
+    build.add("MatMul", ["x", "first"], "wide")
+    build.add("Relu", ["wide"], "hidden")
+    build.add("Gemm", ["hidden", "second", "bias"], "y")
+    hidden = np.maximum(x @ first, 0)
+    changed = 0
+    with scratch() as folder:
+        model, data = build.save(
+            folder, "mlp", [("x", TensorProto.FLOAT, ["n", 6])], [("y", TensorProto.FLOAT, ["n", 5])],
+            {"x": x.astype(np.float32), "labels": labels})
+        for criterion, scores in criteria(hidden, second, bias, labels).items():
+            order = np.argsort(scores)
+            left = hidden.copy()
+            left[:, order[:4]] = 0
+            again = criteria(left, second, bias, labels)[criterion]
+            again[order[:4]] = np.inf
+            wanted = {(): sorted(order[4:8]), ("--renew-order",): sorted(np.argsort(again)[:4])}
+            changed += wanted[()] != wanted["--renew-order",]
+            for more, next_ones in wanted.items():
+                paths = set()
+                for workers in (0, 2):
+                    target = f"{folder}/{criterion}-{len(more)}-{workers}"
+                    found = json.loads(espalier(
+                        "prune", model, "--data", data, "--units", "neurons:3", "--within", criterion, *more, "--steps", 2,
+                        "--workers", workers, "--block-size", 16, "--run", target, "--json", "-").succeeded().output)
+                    paths.add(open(f"{target}/path.csv").read())
+                    removed = [positions_of(step["edge"]["unit"]) for step in found["path"]]
+                    assert removed == [sorted(order[:4]), next_ones], (criterion, more, removed, order, next_ones)
+                assert len(paths) == 1, f"the number of workers changed the path of {criterion}"
+    assert changed, "renewing makes no difference here: the test shows nothing"
+
+
+def test_wanda_of_channels_that_a_grouped_convolution_reads():
+    random = np.random.default_rng(8)
+    build = sliced_models.Images()
+    build.conv("x", "a", 8, 3)
+    build.add("Relu", ["a"], "ar")
+    build.conv("ar", "b", 6, 4, group=2)
+    build.head("b", 6)
+    with scratch() as folder:
+        subject = build.finish(folder, "grouped", "a", [])
+        images = np.load(subject.data)["x"]
+        looked = onnx.load(subject.model)
+        looked.graph.output.append(onnx.helper.make_tensor_value_info("ar", TensorProto.FLOAT, None))
+        weight = next(numpy_helper.to_array(w) for w in looked.graph.initializer if w.name == "b.w").astype(np.float64)
+        activation = run(looked, {"x": images})[1].astype(np.float64)
+        energy = (activation**2).sum((0, 2, 3)) * (weight**2).reshape(2, 3, 4, -1).sum((1, 3)).reshape(-1)
+        # A channel of one group goes with one of the other, by their places.
+        groups = [group for group in inspected(subject.model, "channels:100", "--shape=x=1x3x8x8")["groups"]
+                  if group["layers"][0] == "a"]
+        assert len(groups) == 1, groups
+        atoms = [positions_of(unit["unit"]) for unit in groups[0]["units"]]
+        atoms.append(sorted(set(range(8)) - {position for atom in atoms for position in atom}))
+        least = min(atoms, key=lambda atom: energy[atom].sum())
+        data = f"{folder}/labelled.npz"
+        np.savez(data, x=images, labels=random.integers(0, 5, len(images)))
+        found = json.loads(espalier(
+            "prune", subject.model, "--data", data, "--units", "channels:100", "--within", "wanda", "--candidates", "^a$",
+            "--steps", 1, "--workers", 0, "--run", f"{folder}/run", "--json", "-").succeeded().output)
+        assert positions_of(found["path"][0]["edge"]["unit"]) == least, (found["path"], least, energy)
 
 
 def test_workers_change_no_bit_of_a_search_over_channels():

@@ -125,6 +125,7 @@ public struct SimulatedProblem: Sendable {
         if seed % 3 == 2 { return try await listed(on: runner) }
         var problem = problem
         problem.fitData = try await fitData(on: runner)
+        try await problem.orderSlices(on: runner)
         return try await Search(problem, settings: settings, runner: runner).run().fingerprint
     }
 
@@ -158,7 +159,7 @@ public struct SimulatedProblem: Sendable {
         let costs: CostModel
     }
 
-    /// Chains with skips, half of them with neurons that may go in pairs. Graphs take longer to make than to search, so there are a few.
+    /// Chains with skips, half of them with neurons that may go in pairs, whose order data may give. Graphs take longer to make than to search, so there are a few.
     private static let graphs: [Prepared] = (0..<16).compactMap { number in
         var random = SplitMix64(seed: UInt64(number))
         guard let graph = try? graph(nodes: 1 + number % 3, hasNeurons: number >= 8, using: &random) else {
@@ -168,6 +169,8 @@ public struct SimulatedProblem: Sendable {
         graph.useSizes(shapes)
         var units = UnitSelection(kinds: [.edge, .neurons])
         units.chunking.chunks[.neurons] = 3
+        if number >= 11 { units.chunking.order = .wanda }
+        units.chunking.isRenewed = number >= 13
         guard let candidates = try? Candidates(of: graph, selection: .all, units: units) else { return nil }
         return Prepared(
             graph: graph, candidates: candidates,

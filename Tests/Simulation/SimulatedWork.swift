@@ -68,16 +68,30 @@ struct SimulatedStatistics: SimulatedKind {
 
     func atoms(of key: WorkKey) -> [WorkAtom] {
         let item = item(key)
-        return item.blocks.map { WorkAtom(key, "\(item.state) \(item.values) \($0.shard)/\($0.index)") }
+        return item.blocks.map { WorkAtom(key, "\(item.state) \(item.subject) \($0.shard)/\($0.index)") }
     }
 
     func result(of key: WorkKey) -> [UInt8] {
         let item = item(key)
         var sums: [ValueSum] = []
         for samples in item.samples {
-            sums.add(item.values.map { self.sum(of: $0, over: samples) })
+            switch item.subject {
+            case .values(let values): sums.add(values.map { self.sum(of: $0, over: samples) })
+            case .criterion: sums.add([criterion(in: item.state, over: samples)])
+            }
         }
         return StatisticsItem.result(sums)
+    }
+
+    /// A number for every neuron, another one in every state.
+    private func criterion(in state: Variant, over samples: [Int]) -> ValueSum {
+        let atoms = problem.problem.candidates.sliceGroups?.atomCount ?? 0
+        let numbers = (0..<atoms).map { atom in
+            sum(of: 100 + atom, over: samples).sums[0]
+                * Double(problem.scores(of: state, [atom]).losses[0]).magnitude
+        }
+        return ValueSum(
+            shape: [atoms], sums: numbers.map { $0.isFinite ? $0 : 0 }, count: samples.count)
     }
 
     /// Losses of some mask will do as numbers: of very different sizes in every other problem.

@@ -11,6 +11,11 @@ public struct Chunking: Sendable, Hashable {
         case magnitude
         /// As they stand in the file.
         case position
+        /// By the data, the smallest first: see ``SliceCriterion``.
+        case taylor1, fisher, wanda
+
+        /// What is measured on the data; `nil` where the file alone tells the order.
+        public var criterion: SliceCriterion? { SliceCriterion(rawValue: rawValue) }
     }
 
     /// By kind, the number of chunks of a layer; of a kind that is not named every channel, head or neuron is one.
@@ -19,6 +24,8 @@ public struct Chunking: Sendable, Hashable {
     public var rounding: Int
     /// The order inside a layer.
     public var order: Order
+    /// Whether the order is worked out again from every state that the search goes on from, not once from the whole model.
+    public var isRenewed = false
 
     /// Eighths of a layer's channels and neurons, and single heads, unless told otherwise.
     public init(
@@ -28,15 +35,34 @@ public struct Chunking: Sendable, Hashable {
     }
 
     /// The units of a group, in the order in which they may go. The last chunk stays.
-    func units(of group: SliceGroup) -> [Unit] {
-        var order = Array(group.atoms.indices)
-        if self.order == .magnitude {
-            order.sort { (group.squares[$0], $0) < (group.squares[$1], $1) }
-        }
+    ///
+    /// - Parameter scores: by atom, what the criterion says; without it the magnitude stands in where data are needed.
+    func units(of group: SliceGroup, scores: [Double]? = nil) -> [Unit] {
+        let order = ordered(group.atoms.indices, of: group, scores)
         let bounds = bounds(of: group)
         return zip(bounds, bounds.dropFirst()).dropLast().map { start, end in
             Unit(group.kind, root: group.slice(ofAtoms: order[start..<end]))
         }
+    }
+
+    /// The unit of a group that may go next once others are gone; `nil` where only the last chunk is left.
+    ///
+    /// - Parameters:
+    ///   - gone: the atoms that are gone.
+    ///   - scores: by atom, what the criterion says of what is left.
+    func nextUnit(of group: SliceGroup, without gone: Set<Int>, scores: [Double]) -> Unit? {
+        let bounds = bounds(of: group)
+        guard let place = bounds.firstIndex(of: gone.count), place + 2 < bounds.count else { return nil }
+        let left = ordered(group.atoms.indices.filter { !gone.contains($0) }, of: group, scores)
+        return Unit(group.kind, root: group.slice(ofAtoms: left.prefix(bounds[place + 1] - gone.count)))
+    }
+
+    /// Atoms in the order in which they may go.
+    private func ordered(_ atoms: some Sequence<Int>, of group: SliceGroup, _ scores: [Double]?) -> [Int] {
+        if order == .position { return Array(atoms) }
+        // Magnitudes decide between equals: gradients of a loss that compares with the model itself are all 0 at first.
+        let scores = scores ?? group.squares
+        return atoms.sorted { (scores[$0], group.squares[$0], $0) < (scores[$1], group.squares[$1], $1) }
     }
 
     /// Where chunks begin and end, in atoms.
@@ -54,7 +80,7 @@ public struct Chunking: Sendable, Hashable {
 }
 
 extension Chunking: Codable {
-    private enum CodingKeys: String, CodingKey { case chunks, rounding, order }
+    private enum CodingKeys: String, CodingKey { case chunks, rounding, order, isRenewed }
 
     /// Reads what `encode(to:)` wrote.
     public init(from decoder: any Decoder) throws {
@@ -67,38 +93,51 @@ extension Chunking: Codable {
                 }),
             rounding: try container.decode(Int.self, forKey: .rounding),
             order: try container.decode(Order.self, forKey: .order))
+        isRenewed = try container.decodeIfPresent(Bool.self, forKey: .isRenewed) ?? false
     }
 
-    /// Writes the number of chunks by kind, the rounding and the order.
+    /// Writes the number of chunks by kind, the rounding, the order, and that it is renewed if it is.
     public func encode(to encoder: any Encoder) throws {
         var container = encoder.container(keyedBy: CodingKeys.self)
         let named = chunks.map { ($0.key.rawValue, $0.value) }
         try container.encode(Dictionary(uniqueKeysWithValues: named), forKey: .chunks)
         try container.encode(rounding, forKey: .rounding)
         try container.encode(order, forKey: .order)
+        if isRenewed { try container.encode(isRenewed, forKey: .isRenewed) }
     }
 }
 
 extension SliceGroups {
     /// The groups of which a search may remove something, and their units in the order in which they may go.
     ///
+    /// - Parameter scores: what a criterion says of all groups' atoms.
     /// - Throws: `GraphError` for a pattern that is no regular expression.
     public func chunked(
-        _ units: UnitSelection, of graph: Graph, _ selection: CandidateSelection
+        _ units: UnitSelection, of graph: Graph, _ selection: CandidateSelection, scores: SliceScores? = nil
     ) throws -> [(group: SliceGroup, units: [Unit])] {
+        try selected(units, of: graph, selection).map { place in
+            (groups[place], units.chunking.units(of: groups[place], scores: scores?[place]))
+        }.filter { !$0.1.isEmpty }
+    }
+
+    /// The places of the groups of which a search may remove something.
+    ///
+    /// - Throws: `GraphError` for a pattern that is no regular expression.
+    func selected(_ units: UnitSelection, of graph: Graph, _ selection: CandidateSelection) throws -> [Int] {
         if selection.isGiven { return [] }
         let expression = try selection.expression()
-        return groups.filter { group in
+        return groups.indices.filter { place in
             // Neurons are the channels of layers between vectors.
-            units.kinds.contains(group.kind) || group.kind == .neurons && units.kinds.contains(.channels)
-        }.filter { group in
+            let kind = groups[place].kind
+            return units.kinds.contains(kind) || kind == .neurons && units.kinds.contains(.channels)
+        }.filter { place in
             guard let expression else { return true }
-            return group.layers.contains { layer in
+            return groups[place].layers.contains { layer in
                 let vertex = graph.vertices[layer]
                 return ModulePath(of: vertex.node)?.description.wholeMatch(of: expression) != nil
                     || [vertex.name, vertex.operation].contains { $0.firstMatch(of: expression) != nil }
             }
-        }.map { ($0, units.chunking.units(of: $0)) }.filter { !$0.1.isEmpty }
+        }
     }
 }
 

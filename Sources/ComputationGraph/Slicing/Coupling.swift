@@ -196,6 +196,11 @@ extension Graph {
     /// Whether the sizes of the graph's values are known, so that slices can be followed.
     package var knowsSizes: Bool { couplingBox.get() != nil }
 
+    /// The length of a value's axis; `nil` until sizes are known.
+    package func size(of value: Int, axis: Int) -> Int? {
+        coupling?.length(of: ValueAxis(value: value, axis: axis))
+    }
+
     /// Lets slices be followed through the graph.
     ///
     /// - Parameter shapes: the shape of every value for a single sample of the data, by value index.

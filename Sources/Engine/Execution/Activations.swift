@@ -6,7 +6,7 @@ struct Activations {
     /// What is done besides computing, when gradients or intermediate values are wanted: gates on edges, and looks at what
     /// every step reads and gives. Layers are not fused then and no memory is overwritten.
     struct Recording {
-        var gates: Gates
+        var gates: any EdgeGates = Gates()
         /// Called before each step is computed, with its inputs as they pass the gates.
         var before: (Specialisation.Step, [Tensor?]) throws -> Void = { _, _ in }
         /// Called after it, with its outputs.
@@ -115,7 +115,7 @@ struct Activations {
             var inputs = form.inputs.map { $0.flatMap { self[$0] } }
             for slot in slots { inputs[slot] = isSkipped ? nil : try replacement(form, slot, cuts) }
             if let gates = recording?.gates {
-                for (slot, input) in inputs.enumerated() where !slots.contains(slot) {
+                for (slot, input) in inputs.enumerated() where !cuts.isWhole(form.vertex, slot) {
                     inputs[slot] = try input.map { try gates($0, on: Edge(node: form.vertex, slot: slot)) }
                 }
             }

@@ -1,12 +1,20 @@
 internal import ComputationGraph
 internal import Torch
 
+/// What values are multiplied by on their way into slots.
+protocol EdgeGates {
+    /// What gradients are wanted for.
+    var leaves: [Tensor] { get }
+    /// The value that enters through `edge`: times its gates if there are any.
+    func callAsFunction(_ value: Tensor, on edge: Edge) throws -> Tensor
+}
+
 /// Gates z_e = 1 on edges: leaves that gradients are wanted for.
 ///
 /// A gate is a vector [N], one element per sample of the block, where the value on its edge has a dimension of
 /// samples, and one number otherwise. Since z_e is 1, gated activations have the very bits of plain ones where no layers
 /// are fused (`Specialisation.Form`).
-struct Gates {
+struct Gates: EdgeGates {
     let edges: [Edge]
     /// One tensor per edge, [N] or [].
     let leaves: [Tensor]

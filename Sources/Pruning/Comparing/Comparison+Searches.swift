@@ -29,6 +29,7 @@ extension Comparison {
             problem.means = try await workload.measureMeans(for: problem.candidates.units, on: runner)
             problem.costs = workload.costs
             if let fit = workload.fit { problem.fitData = try await runner.provide(fit.bytes) }
+            try await problem.orderSlices(on: runner)
             let isAlive = try workload.vetting()
             var runs: [Run] = []
             for (number, compared) in strategies.enumerated() {
