@@ -401,6 +401,61 @@ def fused_attention(folder):
         together=3 * build.size)
 
 
+def measured_attention(folder):
+    """Heads folded into the axis of samples. All sizes are computed when the model runs, from those of other tensors too, and so
+    is the scale."""
+    build = Tokens()
+    build.projection("x", "qkv", build.width, 3 * build.heads * build.size)
+    build.add("Shape", ["x"], "sizes")
+    for name, axis in [("n", 0), ("t", 1), ("narrow", 2)]:
+        build.add("Gather", ["sizes", build.integers(f"{name}.axis", axis)], name)
+    build.add("Mul", ["narrow", build.integers("two", 2)], "wide")
+    build.add("Mul", ["n", build.integers("heads", build.heads)], "folded")
+    build.add("Concat", ["n", "t", build.integers("three", 3), "wide"], "apart", axis=0)
+    build.add("Concat", ["t", "folded", build.integers("size", build.size)], "in heads", axis=0)
+    build.add("Concat", ["t", "n", "wide"], "together", axis=0)
+    build.add("Reshape", ["qkv", "apart"], "r")
+    build.add("Transpose", ["r"], "tr", perm=[2, 1, 0, 3])
+    for place, (name, perm) in enumerate([("q", [1, 0, 2]), ("k", [1, 2, 0]), ("v", [1, 0, 2])]):
+        build.add("Gather", ["tr", build.constant(f"{name}.place", np.int64(place))], f"{name}g", axis=0)
+        build.add("Reshape", [f"{name}g", "in heads"], f"{name}r")
+        build.add("Transpose", [f"{name}r"], f"{name}h", perm=perm)
+    build.add("Shape", ["qh"], "q sizes")
+    build.add("Gather", ["q sizes", build.constant("last", np.int64(2))], "head")
+    build.add("Cast", ["head"], "head.f", to=int(FLOAT))
+    build.add("Sqrt", ["head.f"], "root")
+    build.add("MatMul", ["qh", "kh"], "a.s")
+    build.add("Div", ["a.s", "root"], "a.scaled")
+    build.add("Softmax", ["a.scaled"], "a.p", axis=-1)
+    build.add("MatMul", ["a.p", "vh"], "a.o")
+    build.add("Transpose", ["a.o"], "a.t", perm=[1, 0, 2])
+    build.add("Reshape", ["a.t", "together"], "a.r")
+    build.add("Transpose", ["a.r"], "a", perm=[1, 0, 2])
+    total = build.heads * build.size
+    return build.finish(
+        folder, "measured-attention", "a", "qkv.m", [("out.w", 0, lambda ps: sorted({p % total for p in ps}))],
+        together=3 * build.size)
+
+
+def head_sizes(folder):
+    """One head, of which places go: the scale follows from its size when the model runs, and stays what it was."""
+    build = Tokens()
+    build.heads, build.size = 1, 8
+    for name in "qkv":
+        build.projection("x", name, build.width, build.size)
+    build.add("Transpose", ["k"], "kt", perm=[0, 2, 1])
+    build.add("Shape", ["q"], "q sizes")
+    build.add("Gather", ["q sizes", build.integers("last", 2)], "head")
+    build.add("Cast", ["head"], "head.f", to=int(FLOAT))
+    build.add("Sqrt", ["head.f"], "root")
+    build.add("MatMul", ["q", "kt"], "a.s")
+    build.add("Div", ["a.s", "root"], "a.scaled")
+    build.add("Softmax", ["a.scaled"], "a.p", axis=-1)
+    build.add("MatMul", ["a.p", "v"], "a")
+    return build.finish(
+        folder, "head-sizes", "a", "q.m", [("k.w", 1, same), ("k.b", 0, same)], kind="neurons", together=1)
+
+
 def grouped_queries(folder):
     """Two queries share a key and are turned by their position: they go together."""
     build = Tokens()
@@ -459,5 +514,5 @@ def neurons(folder):
 ALL = [
     plain, shared_vectors, residual, grouped, depthwise, single_output, concatenated, split, flattened, viewed, pixel_shuffle,
     space_to_depth, channel_shuffle, squeeze_excite, padded, padded_channels, group_normalised, transposed, tied, attention,
-    fused_attention, grouped_queries, operator_attention, neurons,
+    fused_attention, measured_attention, head_sizes, grouped_queries, operator_attention, neurons,
 ]

@@ -46,7 +46,7 @@ def zeroed(path, readers, positions):
 def faults(subject, folder):
     """What is wrong with the smallest unit of a subject's layer, and with half of its units."""
     name = subject.model.split("/")[-1]
-    shapes = [f"--shape=x={'x'.join(str(size) for size in np.load(subject.data)['x'].shape)}"]
+    shapes = [f"--shape=x={'x'.join(str(size) for size in (1, *np.load(subject.data)['x'].shape[1:]))}"]
     group = next(
         (group for group in inspected(subject.model, "channels:100,heads,neurons:100", *shapes)["groups"]
          if group["layers"][0] == subject.layer), None)

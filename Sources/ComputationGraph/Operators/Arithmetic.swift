@@ -45,7 +45,7 @@ extension OperatorFacts {
     /// A function of corresponding elements.
     private static func elementwise(
         outputType: @escaping @Sendable (OutputTyping) -> ElementType? = { $0.input(0) },
-        sizeElements: SizeElementRule? = nil,
+        sizeElements: SizeElementRule? = nil, list: ListRule? = nil,
         preservesZeros: @escaping @Sendable (InputSlot) -> Bool = nowhere, zeroOutput: ZeroOutput = .unknown,
         spoils: (@Sendable (FinitenessRisk.Site) -> Bool)? = nil,
         sign: @escaping @Sendable (FinitenessRisk.Site) -> FinitenessRisk.Sign = { _ in .any },
@@ -55,7 +55,7 @@ extension OperatorFacts {
     ) -> OperatorFacts {
         OperatorFacts(
             outputType: outputType, broadcasts: true, sizes: broadcast, sizeElements: sizeElements,
-            axes: alignedAxes,
+            axes: alignedAxes, list: list,
             preservesZeros: preservesZeros, zeroOutput: zeroOutput, spoils: spoils, sign: sign,
             operations: operations, joinsBranches: joinsBranches, affine: affine, evaluation: evaluation,
             simplifications: neutral + [.carryingBroadcast, .broadcasting])
@@ -83,7 +83,8 @@ extension OperatorFacts {
     // MARK: Sums
 
     private static let addition = elementwise(
-        sizeElements: sizes, zeroOutput: .all, sign: signOfSum, joinsBranches: true, affine: .sum,
+        sizeElements: sizes, list: list { $0 + $1 }, zeroOutput: .all, sign: signOfSum, joinsBranches: true,
+        affine: .sum,
         evaluation: .variadic { $0.reduce(0, +) }, neutral: [withoutZeros])
 
     private static let sum = elementwise(
@@ -91,7 +92,8 @@ extension OperatorFacts {
         evaluation: .variadic { $0.reduce(0, +) }, neutral: [withoutZeros])
 
     private static let subtraction = elementwise(
-        sizeElements: sizes, zeroOutput: .all, affine: .difference, evaluation: .binary { $0 - $1 },
+        sizeElements: sizes, list: list { $0 - $1 }, zeroOutput: .all, affine: .difference,
+        evaluation: .binary { $0 - $1 },
         neutral: [negation, .keeping { $0.isFilled(1, with: 0) ? $0.present[0] : nil }])
 
     private static let signOfSum: @Sendable (FinitenessRisk.Site) -> FinitenessRisk.Sign = {
@@ -119,7 +121,8 @@ extension OperatorFacts {
     // MARK: Products and quotients
 
     private static let multiplication = elementwise(
-        sizeElements: sizes, preservesZeros: everywhere, zeroOutput: .either, sign: signOfProduct,
+        sizeElements: sizes, list: list { $0 * $1 }, preservesZeros: everywhere, zeroOutput: .either,
+        sign: signOfProduct,
         affine: .product,
         evaluation: .first {
             // A zero factor decides the product whatever the other one is.
@@ -144,7 +147,7 @@ extension OperatorFacts {
     }
 
     private static let division = elementwise(
-        sizeElements: sizes,
+        sizeElements: sizes, list: list { $1 == 0 ? nil : $0 / $1 },
         preservesZeros: { input in
             input.slot == 0 && input.constants(1).map { !$0.isEmpty && !$0.contains(0) } ?? false
         }, zeroOutput: .first, spoils: { $0.isChanged(1) && $0.sign(1) < .positive },
@@ -227,5 +230,15 @@ extension NodeProto {
         _ condition: String, _ chosen: String, _ other: String, output: String, name: String
     ) -> NodeProto {
         NodeProto("Where", inputs: [condition, chosen, other], outputs: [output], name: name)
+    }
+
+    /// One value times another, element by element.
+    static func product(_ left: String, _ right: String, output: String, name: String) -> NodeProto {
+        NodeProto("Mul", inputs: [left, right], outputs: [output], name: name)
+    }
+
+    /// One value over another, element by element; of whole numbers the quotient without the rest.
+    static func quotient(_ left: String, _ right: String, output: String, name: String) -> NodeProto {
+        NodeProto("Div", inputs: [left, right], outputs: [output], name: name)
     }
 }

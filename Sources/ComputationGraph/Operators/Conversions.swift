@@ -7,7 +7,7 @@ extension OperatorFacts {
             outputType: { $0.attribute("to") }, operations: free),
         "Cast": OperatorFacts(
             outputType: { $0.attribute("to") }, sizes: likeFirst, sizeElements: elementsOfFirst,
-            axes: alignedFirst, zeroOutput: .first, sign: signOfFirst, operations: free,
+            axes: alignedFirst, list: listOfFirst, zeroOutput: .first, sign: signOfFirst, operations: free,
             // Weights that are stored as 8-bit or smaller numbers are cast before they are used.
             parameters: ParameterSlots(integer: [0], widestInteger: 8),
             evaluation: .first { evaluation in
@@ -30,7 +30,8 @@ extension OperatorFacts {
             evaluation: .unary(readsFirst: true) { _ in { $0 } }, renaming: .when(isIdle),
             simplifications: [.carryingEveryAxis]),
         "Identity": OperatorFacts(
-            sizes: likeFirst, sizeElements: elementsOfFirst, axes: alignedFirst, preservesZeros: inFirst,
+            sizes: likeFirst, sizeElements: elementsOfFirst, axes: alignedFirst, list: listOfFirst,
+            preservesZeros: inFirst,
             zeroOutput: .first,
             sign: signOfFirst, operations: free, affine: .identity,
             evaluation: .first { try $0.convertedInteger() ?? $0.elementwise { _, _ in { $0[0] } } },

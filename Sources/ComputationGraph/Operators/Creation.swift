@@ -22,7 +22,7 @@ extension OperatorFacts {
         "Range": OperatorFacts(shape: .elements([0, 1, 2]), operations: free),
         "Shape": OperatorFacts(
             outputType: always(.int64), readsOnlyShape: true, listsSizes: true, sizes: { _, _ in [.known] },
-            sizeElements: listedSizes, operations: free,
+            sizeElements: listedSizes, list: listedShape, operations: free,
             simplifications: [Simplification { try $0.rewriteShape($1, $2) }]),
         "Size": OperatorFacts(
             outputType: always(.int64), readsOnlyShape: true, sizes: { _, _ in [] }, operations: free),

@@ -5,7 +5,7 @@ extension OperatorFacts {
     static let gathering: [String: OperatorFacts] = [
         "Compress": OperatorFacts(shape: .data, operations: free),
         "Gather": OperatorFacts(
-            sizes: gatheredSizes, sizeElements: gatheredElements, axes: gatheredAxes,
+            sizes: gatheredSizes, sizeElements: gatheredElements, axes: gatheredAxes, list: gatheredList,
             preservesZeros: inFirst, zeroOutput: .first,
             sign: signOfFirst, operations: free, role: .lookUp, hasWeights: true,
             evaluation: .first { try $0.gathered() },

@@ -34,6 +34,8 @@ package final class OperatorFacts: Sendable {
     let axes: AxisRule?
     /// What of a node changes, besides its weights, when positions along axes go; `nil` for nothing.
     let slicing: SlicingRule?
+    /// The numbers of an output that is a list of sizes; `nil` where they are not worked out.
+    let list: ListRule?
 
     // MARK: Zeros, signs, numbers that are not finite
 
@@ -84,7 +86,7 @@ package final class OperatorFacts: Sendable {
         shape: ShapeSource = .inputShapes, readsOnlyShape: Bool = false, listsSizes: Bool = false,
         isStored: Bool = false, broadcasts: Bool = false, sizes: SizeRule? = nil,
         sizeElements: SizeElementRule? = nil, derivedSize: SizeDerivation = .sameAsInput,
-        axes: AxisRule? = nil, slicing: SlicingRule? = nil,
+        axes: AxisRule? = nil, slicing: SlicingRule? = nil, list: ListRule? = nil,
         preservesZeros: @escaping @Sendable (InputSlot) -> Bool = { _ in false },
         zeroOutput: ZeroOutput = .unknown,
         spoils: (@Sendable (FinitenessRisk.Site) -> Bool)? = nil,
@@ -98,7 +100,7 @@ package final class OperatorFacts: Sendable {
         (self.outputType, self.shape, self.readsOnlyShape) = (outputType, shape, readsOnlyShape)
         (self.listsSizes, self.isStored, self.broadcasts) = (listsSizes, isStored, broadcasts)
         (self.sizes, self.sizeElements, self.derivedSize) = (sizes, sizeElements, derivedSize)
-        (self.axes, self.slicing) = (axes, slicing)
+        (self.axes, self.slicing, self.list) = (axes, slicing, list)
         (self.preservesZeros, self.zeroOutput) = (preservesZeros, zeroOutput)
         (self.spoils, self.sign) = (spoils, sign)
         (self.operations, self.parameters, self.role) = (operations, parameters, role)

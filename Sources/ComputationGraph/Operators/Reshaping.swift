@@ -16,12 +16,13 @@ extension OperatorFacts {
             operations: free, evaluation: regrouped, simplifications: [keepingRanges]),
         "Reshape": OperatorFacts(
             shape: .elements([1]), sizes: reshapedSizes, sizeElements: elementsOfFirst,
-            derivedSize: .regrouped, axes: regroupedAxes, slicing: changingSizes, preservesZeros: inFirst,
+            derivedSize: .regrouped, axes: regroupedAxes, slicing: changingSizes, list: listOfFirst,
+            preservesZeros: inFirst,
             zeroOutput: .first, sign: signOfFirst,
             operations: free, evaluation: regrouped, simplifications: [keepingRanges]),
         "Squeeze": OperatorFacts(
             shape: .elements([1]), sizes: squeezedSizes, sizeElements: elementsOfFirst,
-            axes: regroupedAxes,
+            axes: regroupedAxes, list: listOfFirst,
             preservesZeros: inFirst, zeroOutput: .first, sign: signOfFirst, operations: free,
             evaluation: regrouped,
             simplifications: [
@@ -48,7 +49,7 @@ extension OperatorFacts {
             ]),
         "Unsqueeze": OperatorFacts(
             shape: .elements([1]), sizes: unsqueezedSizes, sizeElements: elementsOfFirst,
-            axes: regroupedAxes,
+            axes: regroupedAxes, list: listOfFirst,
             preservesZeros: inFirst, zeroOutput: .first, sign: signOfFirst, operations: free,
             evaluation: regrouped,
             simplifications: [

@@ -5,13 +5,14 @@ internal import ONNX
 extension OperatorFacts {
     static let slicing: [String: OperatorFacts] = [
         "Concat": OperatorFacts(
-            sizes: joinedSizes, sizeElements: joinedElements, axes: joinedAxes, zeroOutput: .all,
+            sizes: joinedSizes, sizeElements: joinedElements, axes: joinedAxes, list: joinedList,
+            zeroOutput: .all,
             sign: signOfAll,
             operations: free, joinsBranches: true, evaluation: .first { try $0.concatenation() },
             simplifications: [Simplification { try $0.rewriteConcat($1, $2) }]),
         "Slice": OperatorFacts(
             shape: .elements([1, 2, 3, 4]), sizes: slicedSizes, sizeElements: slicedElements,
-            axes: slicedAxes, slicing: movingBounds,
+            axes: slicedAxes, slicing: movingBounds, list: slicedList,
             preservesZeros: inFirst, zeroOutput: .first, sign: signOfFirst, operations: free,
             evaluation: .first { try $0.sliced() },
             simplifications: [

@@ -138,10 +138,10 @@ final class Coupling: Sendable {
     /// What goes with some positions.
     ///
     /// Where an axis is divided into several (into groups and members, heads and their sizes), whole positions of the outermost
-    /// go that can; of the next one where those cannot.
+    /// go that can; of the next one where those cannot, at the first place where there is a choice, or everywhere.
     func closure(of axis: ValueAxis, _ positions: BitSet) throws(SliceObstacle) -> Closure {
         var first: SliceObstacle?
-        for choice in 0..<4 {
+        for choice in CouplingWalk.Choice.all {
             var walk = CouplingWalk(self, choice: choice)
             do {
                 try walk.remove(positions, along: axis)

@@ -3,16 +3,30 @@ internal import BitCollections
 /// One search for all that goes with some positions.
 struct CouplingWalk {
     private let coupling: Coupling
-    /// Which dimension loses whole positions where an axis runs through several: 0 for the outermost.
-    private let choice: Int
+    /// Which dimension loses whole positions where an axis runs through several: 0 for the outermost. At the first vertex where
+    /// there is a choice it may be another one than at those behind it: fused projections are divided into three before they
+    /// are into heads.
+    struct Choice {
+        let first: Int
+        let others: Int
+
+        /// In the order in which they are tried.
+        static let all = [(0, 0), (1, 0), (1, 1), (2, 0), (2, 2), (3, 3)].map {
+            Choice(first: $0, others: $1)
+        }
+    }
+
+    private let choice: Choice
+    /// The first vertex where it made a difference.
+    private var chooser: Int?
     /// Whether it made a difference.
-    private(set) var hasChosen = false
+    var hasChosen: Bool { chooser != nil }
     private var gone: [ValueAxis: BitSet] = [:]
     private var pending: [Int] = []
     private var isPending: Set<Int> = []
     private var visited: Set<Int> = []
 
-    init(_ coupling: Coupling, choice: Int) {
+    init(_ coupling: Coupling, choice: Choice) {
         (self.coupling, self.choice) = (coupling, choice)
     }
 
@@ -151,8 +165,9 @@ struct CouplingWalk {
             map.dimensions[dimensions[$0]].kind != .mixed && sizes[$0] > 1
         }
         guard !open.isEmpty else { throw .mixed(vertex: vertex.index) }
-        if open.count > 1 { hasChosen = true }
-        let chosen = open[min(choice, open.count - 1)]
+        if open.count > 1, chooser == nil { chooser = vertex.index }
+        let place = chooser == vertex.index ? choice.first : choice.others
+        let chosen = open[min(place, open.count - 1)]
         let stride = sizes[(chosen + 1)...].reduce(1, *)
         lost[dimensions[chosen], default: []].formUnion(
             BitSet(unexplained.lazy.map { $0 / stride % sizes[chosen] }))

@@ -43,6 +43,8 @@ struct SlicedGraph {
     let graph: Graph
     /// By value of this graph, the value of the original one; `nil` for what was added.
     private let origins: [Int?]
+    /// The shapes of what was added and is computed, by name.
+    private let added: [String: [Int]]
     private let original: Graph
     private let gone: [ValueAxis: BitSet]
 
@@ -68,7 +70,9 @@ struct SlicedGraph {
         var writer = SliceWriter(graph, coupling, gone, keepsContents: keepsContents)
         try writer.writeConstants()
         for vertex in touched.sorted() { try writer.write(graph.vertices[vertex]) }
+        try writer.keepConvertedSizes()
         self.graph = try Graph(ModelFile(unchecked: writer.proto, name: graph.model.path))
+        added = writer.added
         origins = self.graph.values.map { graph.valueIndex[$0.name] }
         original = graph
         self.gone = gone
@@ -88,7 +92,9 @@ struct SlicedGraph {
     /// The shapes of all values, of those of the original graph.
     func shapes(_ shapes: [[Int]?]) -> [[Int]?] {
         graph.values.indices.map { value in
-            guard let origin = origins[value] else { return graph.values[value].constant?.shape }
+            guard let origin = origins[value] else {
+                return graph.values[value].constant?.shape ?? added[graph.values[value].name]
+            }
             guard shapes.indices.contains(origin), var shape = shapes[origin] else { return nil }
             for axis in shape.indices {
                 if let positions = gone[ValueAxis(value: origin, axis: axis)] {
@@ -127,6 +133,8 @@ private struct SliceWriter {
     private let keepsContents: Bool
     private var names: UniqueNames
     var proto: ModelProto
+    /// The shapes of values that are computed and the graph had not, by name.
+    private(set) var added: [String: [Int]] = [:]
 
     init(_ graph: Graph, _ coupling: Coupling, _ gone: [ValueAxis: BitSet], keepsContents: Bool) {
         (self.graph, self.coupling, self.gone) = (graph, coupling, gone)
@@ -220,27 +228,73 @@ private struct SliceWriter {
                 node.input[slot] = try overridden(slot, changes, of: vertex)
             }
         }
+        for (slot, factors) in sliced.scaled { node.input[slot] = try scaled(slot, factors, of: vertex) }
         proto.graph.node[vertex.index] = node
     }
 
-    private mutating func list(_ numbers: [Int], for vertex: Vertex) throws -> String {
+    /// Has sizes that are computed with keep what they were: a head's size, of whose root the scale of an attention is made.
+    mutating func keepConvertedSizes() throws {
+        var (before, after) = (
+            ListedSizes(graph, coupling, gone: [:]), ListedSizes(graph, coupling, gone: gone)
+        )
+        for vertex in graph.vertices where graph.convertsSizes(vertex) {
+            guard let old = before[vertex, 0], let new = after[vertex, 0], old != new else { continue }
+            var factors: [Int: (multiplier: Int, divisor: Int)] = [:]
+            for (place, (old, new)) in zip(old, new).enumerated() {
+                if let old, let new, old != new, new > 0 { factors[place] = (old, new) }
+            }
+            proto.graph.node[vertex.index].input[0] = try scaled(0, factors, of: vertex)
+        }
+    }
+
+    /// - Parameter isScalar: whether it is a single number without an axis.
+    private mutating func list(_ numbers: [Int], isScalar: Bool = false, for vertex: Vertex) throws -> String
+    {
         let name = names("\(vertex.name)/sizes")
+        let shape = isScalar ? [] : [numbers.count]
         proto.graph.initializer.append(
-            TensorProto(
-                name: name, try TensorData(int64s: numbers.map { Int64($0) }, shape: [numbers.count])))
+            TensorProto(name: name, try TensorData(int64s: numbers.map { Int64($0) }, shape: shape)))
         return name
     }
 
-    /// A list that is computed when the model runs, with other numbers in some places.
-    private mutating func overridden(_ slot: Int, _ changes: [Int: Int], of vertex: Vertex) throws -> String {
-        guard let value = vertex.inputs[slot], let length = coupling.shapes[value]?.first,
+    /// A list that is computed when the model runs, with some of its numbers multiplied and divided.
+    private mutating func scaled(
+        _ slot: Int, _ factors: [Int: (multiplier: Int, divisor: Int)], of vertex: Vertex
+    ) throws -> String {
+        let (value, length) = try computedList(slot, of: vertex)
+        let places = 0..<(length ?? 1)
+        let multipliers = try list(
+            places.map { factors[$0]?.multiplier ?? 1 }, isScalar: length == nil, for: vertex)
+        let divisors = try list(
+            places.map { factors[$0]?.divisor ?? 1 }, isScalar: length == nil, for: vertex)
+        let (product, result) = (names("\(vertex.name)/product"), names("\(vertex.name)/sizes"))
+        proto.graph.node += [
+            .product(
+                graph.values[value].name, multipliers, output: product, name: names("\(vertex.name)/scaling")),
+            .quotient(product, divisors, output: result, name: names("\(vertex.name)/division")),
+        ]
+        for name in [product, result] { added[name] = length.map { [$0] } ?? [] }
+        return result
+    }
+
+    /// The value in a slot that holds a list of sizes, and how many; `nil` for a single one without an axis.
+    private func computedList(_ slot: Int, of vertex: Vertex) throws(GraphError) -> (value: Int, length: Int?)
+    {
+        guard let value = vertex.inputs[slot], let shape = coupling.shapes[value], shape.count <= 1,
             graph.values[value].elementType == .int64
         else {
-            throw GraphError.notWritable(
+            throw .notWritable(
                 reason:
                     "it is not known how '\(vertex.name)' (\(vertex.operation)) computes the sizes in slot \(slot)"
             )
         }
+        return (value, shape.first)
+    }
+
+    /// A list that is computed when the model runs, with other numbers in some places.
+    private mutating func overridden(_ slot: Int, _ changes: [Int: Int], of vertex: Vertex) throws -> String {
+        let (value, count) = try computedList(slot, of: vertex)
+        let length = count ?? 0
         let condition = names("\(vertex.name)/replaced")
         let bytes = Data((0..<length).map { changes[$0] == nil ? 0 : 1 })
         proto.graph.initializer.append(
@@ -251,7 +305,29 @@ private struct SliceWriter {
             .choice(
                 condition, numbers, graph.values[value].name, output: result,
                 name: names("\(vertex.name)/choice")))
+        added[result] = [length]
         return result
+    }
+}
+
+extension Graph {
+    /// Whether a vertex makes floating-point numbers of sizes, which no other vertex makes sizes of again.
+    fileprivate func convertsSizes(_ vertex: Vertex) -> Bool {
+        guard vertex.facts.list != nil, let input = vertex.inputs.first ?? nil,
+            let output = vertex.outputs.first ?? nil,
+            values[input].elementType.isInteger, values[output].elementType.isFloatingPoint
+        else { return false }
+        var seen: Set<Int> = [output]
+        var pending = [output]
+        while let value = pending.popLast() {
+            for edge in consumers[value] {
+                for case let result? in vertices[edge.node].outputs where !values[result].dependsOnData {
+                    if values[result].elementType.isInteger { return false }
+                    if seen.insert(result).inserted { pending.append(result) }
+                }
+            }
+        }
+        return true
     }
 }
 

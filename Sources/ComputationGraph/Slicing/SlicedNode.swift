@@ -11,6 +11,8 @@ struct SlicedNode {
     var node: NodeProto
     /// By input slot that lists numbers, and place in the list: the number that stands there instead.
     private(set) var replaced: [Int: [Int: Int]] = [:]
+    /// The same for a list that is computed when the model runs: what its number is multiplied by and divided by.
+    private(set) var scaled: [Int: [Int: (multiplier: Int, divisor: Int)]] = [:]
     /// By input slot: a list of numbers that stands there instead of what there was, or of nothing.
     private(set) var lists: [Int: [Int]] = [:]
     private let graph: Graph
@@ -94,37 +96,27 @@ struct SlicedNode {
     /// Puts a list of numbers in a slot.
     mutating func give(_ slot: Int, _ numbers: [Int]) { lists[slot] = numbers }
 
-    /// The numbers that a list holds, element by element; `nil` for those that are computed when the model runs.
-    private func elements(of value: Int, depth: Int = 0) -> [Int?] {
-        if let data = try? graph.constantData(value), data.elementType.isInteger,
-            let numbers = try? data.int64s
-        {
-            return numbers.map { Int($0) }
-        }
-        let unknown = [Int?](repeating: nil, count: coupling.shapes[value]?.reduce(1, *) ?? 0)
-        // Parts that are joined, and numbers that are given another shape.
-        guard depth < 8, let producer = coupling.producers[value],
-            coupling.vertices[producer].facts.sizeElements != nil,
-            !coupling.vertices[producer].facts.broadcasts, !coupling.vertices[producer].facts.readsOnlyShape
-        else { return unknown }
-        let inputs = coupling.vertices[producer].inputs.compactMap { $0 }
-        let joins = coupling.vertices[producer].facts.joinsBranches
-        let parts = (joins ? inputs : Array(inputs.prefix(1))).flatMap { elements(of: $0, depth: depth + 1) }
-        return parts.count == unknown.count ? parts : unknown
-    }
-
-    /// Has a list of sizes of the output tell the new ones. What is computed from the shapes of what is read follows by itself.
+    /// Has a list of sizes of the output tell the new ones.
+    ///
+    /// A number that is computed when the model runs may follow by itself. Where it does not it keeps its proportion to what it
+    /// has to be, since it may count samples too: heads that are folded into the axis of samples become fewer for each.
     ///
     /// - Parameter keeps: whether a number may stay, given its axis: one that does not stand for a size itself.
     mutating func resize(listedIn slot: Int, keeping keeps: (_ number: Int, _ axis: Int) -> Bool) {
         guard let shape = shape(ofOutput: 0), vertex.inputs.indices.contains(slot),
             let value = vertex.inputs[slot]
         else { return }
-        let listed = elements(of: value)
+        var lists = ListedSizes(graph, coupling, gone: gone)
+        guard let listed = lists[value] else { return }
         let skipped = shape.count - listed.count
         for axis in shape.indices where axis >= skipped && !lost(axis: axis).isEmpty {
-            guard let number = listed[axis - skipped], !keeps(number, axis) else { continue }
-            replace(slot, at: axis - skipped, by: size(ofOutput: 0, axis: axis))
+            let size = size(ofOutput: 0, axis: axis)
+            guard let number = listed[axis - skipped], number != size, !keeps(number, axis) else { continue }
+            if integers(slot) != nil {
+                replace(slot, at: axis - skipped, by: size)
+            } else if number > 0 {
+                scaled[slot, default: [:]][axis - skipped] = (size, number)
+            }
         }
     }
 
