@@ -69,6 +69,8 @@ public struct ModelSummary: Encodable, Sendable {
         public let unit: String
         /// What the file is smaller by; `nil` where none can be written.
         public let saves: Saving?
+        /// The L2 norm of all weights that go with it, those of the layers that read it too.
+        public let magnitude: Double
     }
 
     /// A layer that keeps all of its channels.
@@ -247,7 +249,7 @@ extension ModelSummary.Group {
                 saves: cost.map {
                     ModelSummary.Saving(
                         parameters: whole.parameters - $0.parameters, flops: whole.flops - $0.flops)
-                })
+                }, magnitude: group.magnitude(of: unit))
         }
     }
 }

@@ -17,6 +17,11 @@ public struct SliceGroup: Sendable {
     /// By atom, the sum of the squares of all weights that go with it, of both sides.
     let squares: [Double]
 
+    /// The L2 norm of all weights that go with a unit of the group, those of the layers that read it too.
+    public func magnitude(of unit: Unit) -> Double {
+        atoms(goneUnder: Mask([unit])).sorted().reduce(0) { $0 + squares[$1] }.squareRoot()
+    }
+
     /// The positions that some atoms make together.
     func slice(ofAtoms chosen: some Sequence<Int>) -> Slice {
         Slice(edge, positions: Slice.Positions(axis: axis, ascending: chosen.flatMap { atoms[$0] }.sorted()))
