@@ -168,7 +168,7 @@ struct AxisQuery {
     let inputs: [[Int]?]
     /// The shape of each output.
     let outputs: [[Int]?]
-    /// The whole numbers in a slot, where the file holds them.
+    /// The whole numbers in a slot, where the file holds them or they follow from sizes.
     let integers: (Int) -> [Int]?
 
     func input(_ slot: Int) -> [Int]? { inputs.indices.contains(slot) ? inputs[slot] : nil }
@@ -261,10 +261,8 @@ extension Graph {
         let query = AxisQuery(
             vertex: vertex, inputs: vertex.inputs.map(shape), outputs: vertex.outputs.map(shape),
             integers: { slot in
-                guard vertex.inputs.indices.contains(slot), let value = vertex.inputs[slot],
-                    let data = try? constantData(value), data.elementType.isInteger
-                else { return nil }
-                return (try? data.int64s).map { $0.map(Int.init) }
+                var lists = ListedSizes(self, shapes: shapes)
+                return lists.complete(vertex, slot)
             })
         // No position of an empty axis corresponds to anything. Regions of interest, say, may be empty.
         guard !(query.inputs.prefix(1) + query.outputs).contains(where: { $0?.contains(0) ?? false }),

@@ -181,6 +181,28 @@ def split(folder):
     return build.finish(folder, "split", "a", [("c.w", 1, same)])
 
 
+def computed_bounds(folder):
+    """Halves whose bounds are worked out from a shape, and padding that is, as the older exporter writes them."""
+    build = Images()
+    build.conv("x", "a", 8, 3)
+    build.add("Shape", ["a"], "sizes")
+    build.add("Gather", ["sizes", build.integers("one", 1)], "channels")
+    build.add("Div", ["channels", build.integers("two", 2)], "half")
+    build.add("Mul", ["half", build.integers("two.again", 2)], "all")
+    build.add("Slice", ["a", build.integers("zero", 0), "half", "one"], "left")
+    build.add("Slice", ["a", "half", "all", "one"], "right")
+    build.add("Sigmoid", ["right"], "open")
+    build.add("Mul", ["left", "open"], "g")
+    build.add("Slice", ["sizes", build.integers("start", 2), build.integers("end", 4), build.integers("axis", 0)], "image")
+    build.add("Mod", ["image", "two"], "odd")
+    build.add("Concat", [build.integers("nothing", 0, 0, 0, 0, 0, 0), "odd"], "pads", axis=0)
+    build.add("Pad", ["g", "pads"], "padded")
+    build.conv("padded", "b", 6, 4)
+    build.head("b", 6)
+    return build.finish(
+        folder, "computed-bounds", "a", [("b.w", 1, lambda ps: sorted({p % 4 for p in ps}))], together=2)
+
+
 def flattened(folder):
     """Every channel is a stretch of what a matrix reads."""
     build = Images()
@@ -512,7 +534,7 @@ def neurons(folder):
 
 
 ALL = [
-    plain, shared_vectors, residual, grouped, depthwise, single_output, concatenated, split, flattened, viewed, pixel_shuffle,
-    space_to_depth, channel_shuffle, squeeze_excite, padded, padded_channels, group_normalised, transposed, tied, attention,
-    fused_attention, measured_attention, head_sizes, grouped_queries, operator_attention, neurons,
+    plain, shared_vectors, residual, grouped, depthwise, single_output, concatenated, split, computed_bounds, flattened, viewed,
+    pixel_shuffle, space_to_depth, channel_shuffle, squeeze_excite, padded, padded_channels, group_normalised, transposed, tied,
+    attention, fused_attention, measured_attention, head_sizes, grouped_queries, operator_attention, neurons,
 ]

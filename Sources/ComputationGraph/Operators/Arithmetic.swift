@@ -32,7 +32,8 @@ extension OperatorFacts {
         "Min": elementwise(
             sizeElements: sizes, sign: signOfAll,
             evaluation: .variadic { $0.reduce(.infinity) { $1.isNaN ? $1 : Swift.min($0, $1) } }),
-        "Mod": elementwise(spoils: anywhere),
+        "Mod": elementwise(
+            list: list { $1 > 0 && $0 >= 0 ? $0 % $1 : nil }, spoils: anywhere),
         "Mul": multiplication,
         "Or": comparison { $0 != 0 || $1 != 0 },
         "Pow": power,

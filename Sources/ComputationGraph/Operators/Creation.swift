@@ -13,7 +13,7 @@ extension OperatorFacts {
             }, shape: .elements([0]),
             sizes: { tracing, output in
                 tracing.given(output.vertex, 0).map { $0.map { $0.isOpen ? $0 : .known } }
-            }, operations: free),
+            }, list: filledList, operations: free),
         "EyeLike": OperatorFacts(
             outputType: { $0.attribute("dtype") ?? $0.input(0) }, operations: free),
         "Multinomial": OperatorFacts(outputType: { $0.attribute("dtype") }),

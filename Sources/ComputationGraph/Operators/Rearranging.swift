@@ -76,7 +76,7 @@ extension OperatorFacts {
     /// Where padding goes there is less of it.
     private static let paddingLess: SlicingRule = { node in
         guard let shape = node.shape(ofInput: 0), let target = node.shape(),
-            let pads = try pads(of: node.vertex, rank: shape.count, node.integers)
+            let pads = try pads(of: node.vertex, rank: shape.count, node.numbers)
         else { return }
         var less = pads
         for axis in shape.indices {
@@ -88,9 +88,13 @@ extension OperatorFacts {
         if node.vertex.version < 11 {
             node.set("pads", less)
         } else {
-            let axes = node.vertex.inputs.count > 3 ? node.integers(3) : nil
+            let axes = node.vertex.inputs.count > 3 ? node.numbers(3) : nil
             let places = (axes ?? Array(shape.indices)).map { $0 < 0 ? $0 + shape.count : $0 }
-            node.give(1, places.map { less[$0] } + places.map { less[$0 + shape.count] })
+            // Those of other axes may follow from sizes.
+            for (place, pad) in (places + places.map { $0 + shape.count }).enumerated()
+            where less[pad] != pads[pad] {
+                node.replace(1, at: place, by: less[pad])
+            }
         }
     }
 

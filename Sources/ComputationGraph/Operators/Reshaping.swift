@@ -38,7 +38,8 @@ extension OperatorFacts {
             operations: free,
             evaluation: sameNumber),
         "Transpose": OperatorFacts(
-            sizes: transposedSizes, axes: transposedAxes, preservesZeros: inFirst, zeroOutput: .first,
+            sizes: transposedSizes, axes: transposedAxes, list: transposedList, preservesZeros: inFirst,
+            zeroOutput: .first,
             sign: signOfFirst,
             operations: free, evaluation: .first { try $0.transposed() },
             simplifications: [

@@ -126,9 +126,9 @@ extension OperatorFacts {
         let vertex = sliced.vertex
         guard let shape = sliced.shape(ofInput: 0), let target = sliced.shape() else { return }
         let isOld = vertex.version < 10
-        guard let starts = isOld ? try vertex.node.ints("starts") : sliced.integers(1) else { return }
+        guard let starts = isOld ? try vertex.node.ints("starts") : sliced.numbers(1) else { return }
         let ends = isOld ? try vertex.node.ints("ends") : starts
-        let named = isOld ? try vertex.node.ints("axes", default: nil) : sliced.integers(3)
+        let named = isOld ? try vertex.node.ints("axes", default: nil) : sliced.numbers(3)
         var (first, last) = (starts, ends)
         for (place, axis) in (named ?? Array(starts.indices)).map({ $0 < 0 ? $0 + shape.count : $0 })
             .enumerated()

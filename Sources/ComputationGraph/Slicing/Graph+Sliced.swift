@@ -235,7 +235,8 @@ private struct SliceWriter {
     /// Has sizes that are computed with keep what they were: a head's size, of whose root the scale of an attention is made.
     mutating func keepConvertedSizes() throws {
         var (before, after) = (
-            ListedSizes(graph, coupling, gone: [:]), ListedSizes(graph, coupling, gone: gone)
+            ListedSizes(graph, shapes: coupling.shapes),
+            ListedSizes(graph, shapes: coupling.shapes, gone: gone)
         )
         for vertex in graph.vertices where graph.convertsSizes(vertex) {
             guard let old = before[vertex, 0], let new = after[vertex, 0], old != new else { continue }

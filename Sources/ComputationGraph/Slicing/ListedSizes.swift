@@ -11,12 +11,22 @@ typealias ListRule = @Sendable (inout ListedSizes, Vertex) -> [Int?]?
 /// which has lost nothing. They are those of the sizes that the model's slices are followed with.
 struct ListedSizes {
     private let graph: Graph
-    private let coupling: Coupling
+    private let shapes: [[Int]?]
     private let gone: [ValueAxis: BitSet]
     private var known: [Int: [Int?]?] = [:]
 
-    init(_ graph: Graph, _ coupling: Coupling, gone: [ValueAxis: BitSet]) {
-        (self.graph, self.coupling, self.gone) = (graph, coupling, gone)
+    /// - Parameters:
+    ///   - shapes: the shape of every value, by value index.
+    ///   - gone: by axis, the positions that go.
+    init(_ graph: Graph, shapes: [[Int]?], gone: [ValueAxis: BitSet] = [:]) {
+        (self.graph, self.shapes, self.gone) = (graph, shapes, gone)
+    }
+
+    /// The numbers in a slot, where all are known.
+    mutating func complete(_ vertex: Vertex, _ slot: Int) -> [Int]? {
+        guard let numbers = self[vertex, slot] else { return nil }
+        let known = numbers.compactMap { $0 }
+        return known.count == numbers.count ? known : nil
     }
 
     /// The numbers that a value holds; `nil` where nothing is known of them.
@@ -47,7 +57,8 @@ struct ListedSizes {
 
     /// The sizes of what a slot reads.
     func sizes(_ vertex: Vertex, _ slot: Int) -> [Int]? {
-        guard let value = vertex.inputs[slot], let shape = coupling.shapes[value] else { return nil }
+        guard let value = vertex.inputs[slot], shapes.indices.contains(value), let shape = shapes[value]
+        else { return nil }
         return shape.enumerated().map { axis, size in
             size - (gone[ValueAxis(value: value, axis: axis)]?.count ?? 0)
         }
@@ -79,19 +90,59 @@ extension OperatorFacts {
         }
     }
 
-    /// Elements in a row.
+    /// What a Slice along one axis takes.
     static let slicedList: ListRule = { lists, vertex in
-        guard let elements = lists[vertex, 0] else { return nil }
-        func bound(_ slot: Int, _ name: String) -> Int? {
-            let given =
-                vertex.version < 10
-                ? (try? vertex.node.ints(name, default: nil))?.first
-                : lists[vertex, slot]?.first.flatMap { $0 }
-            return given.map { min(max($0 < 0 ? $0 + elements.count : $0, 0), elements.count) }
+        guard let elements = lists[vertex, 0], let shape = lists.sizes(vertex, 0), !shape.isEmpty else {
+            return nil
         }
-        guard let start = bound(1, "starts"), let end = bound(2, "ends") else { return nil }
-        let step = vertex.inputs.count > 4 ? lists[vertex, 4]?.first.flatMap { $0 } : 1
-        return step == 1 ? Array(elements[start..<max(start, end)]) : nil
+        func given(_ slot: Int, _ name: String) -> [Int]? {
+            vertex.version < 10 ? try? vertex.node.ints(name, default: nil) : lists.complete(vertex, slot)
+        }
+        let named = given(3, "axes") ?? [0]
+        guard let start = given(1, "starts"), let end = given(2, "ends"), named.count == 1, start.count == 1,
+            end.count == 1
+        else { return nil }
+        let step = (vertex.version < 10 ? nil : lists.complete(vertex, 4))?.first ?? 1
+        let axis = named[0] < 0 ? named[0] + shape.count : named[0]
+        guard shape.indices.contains(axis), step != 0, elements.count == shape.reduce(1, *) else {
+            return nil
+        }
+        let (size, inner) = (shape[axis], shape[(axis + 1)...].reduce(1, *))
+        func bound(_ number: Int) -> Int {
+            let resolved = number < 0 ? number + size : number
+            return step > 0 ? min(max(resolved, 0), size) : min(max(resolved, -1), size - 1)
+        }
+        let places = Array(stride(from: bound(start[0]), to: bound(end[0]), by: step))
+        return (0..<shape[..<axis].reduce(1, *)).flatMap { block in
+            places.flatMap { place in
+                (0..<inner).map { elements[(block * size + place) * inner + $0] }
+            }
+        }
+    }
+
+    /// The elements in the order of other axes.
+    static let transposedList: ListRule = { lists, vertex in
+        guard let elements = lists[vertex, 0], let shape = lists.sizes(vertex, 0),
+            elements.count == shape.reduce(1, *),
+            let order = try? vertex.node.ints("perm", default: Array(shape.indices.reversed())) as [Int],
+            order.sorted() == Array(shape.indices)
+        else { return nil }
+        let strides = shape.indices.map { shape[($0 + 1)...].reduce(1, *) }
+        return order.reduce(into: [0]) { places, axis in
+            places = places.flatMap { place in (0..<shape[axis]).map { place + $0 * strides[axis] } }
+        }.map { elements[$0] }
+    }
+
+    /// So many times the same number as the input says.
+    static let filledList: ListRule = { lists, vertex in
+        guard let shape = lists.complete(vertex, 0), shape.allSatisfy({ $0 >= 0 }),
+            let count = Optional(shape.reduce(1, *)), count < 1 << 10
+        else { return nil }
+        guard let attribute = vertex.node.attribute.first(where: { $0.name == "value" }) else { return nil }
+        guard let data = try? TensorData(attribute.t, folder: ""), data.elementType.isInteger,
+            let number = (try? data.int64s)?.first
+        else { return nil }
+        return [Int?](repeating: Int(number), count: count)
     }
 
     /// The elements of all inputs, end to end; those of an input that is not known are not either.

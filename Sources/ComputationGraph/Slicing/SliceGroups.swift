@@ -46,6 +46,7 @@ public struct SliceGroups: Sendable {
         var obstacles: [Int: SliceObstacle] = [:]
         var covered: [ValueAxis: BitSet] = [:]
         var roots: [ValueAxis: Int] = [:]
+        let liveness = Liveness(of: graph, under: .empty)
         let layers = graph.order.filter { graph.channels(ofLayer: $0, coupling) != nil }
         for vertex in layers {
             if let axis = graph.channels(ofLayer: vertex, coupling) { roots[axis] = vertex }
@@ -53,7 +54,10 @@ public struct SliceGroups: Sendable {
         for vertex in layers {
             guard let axis = graph.channels(ofLayer: vertex, coupling), let length = coupling.length(of: axis)
             else { continue }
-            guard let edge = coupling.consumers[axis.value].min() else {
+            let readers = coupling.consumers[axis.value].filter {
+                Candidates.isCandidate($0, in: graph, liveness: liveness)
+            }
+            guard let edge = readers.min() else {
                 obstacles[vertex] = .output(value: axis.value)
                 continue
             }

@@ -62,6 +62,13 @@ struct SlicedNode {
         return (try? data.int64s)?.map { Int($0) }
     }
 
+    /// The numbers in a slot, where the file holds them or they follow from the sizes that there were.
+    func numbers(_ slot: Int) -> [Int]? {
+        if let integers = integers(slot) { return integers }
+        var lists = ListedSizes(graph, shapes: coupling.shapes)
+        return lists.complete(vertex, slot)
+    }
+
     // MARK: What it becomes
 
     /// A shape after it.
@@ -106,7 +113,7 @@ struct SlicedNode {
         guard let shape = shape(ofOutput: 0), vertex.inputs.indices.contains(slot),
             let value = vertex.inputs[slot]
         else { return }
-        var lists = ListedSizes(graph, coupling, gone: gone)
+        var lists = ListedSizes(graph, shapes: coupling.shapes, gone: gone)
         guard let listed = lists[value] else { return }
         let skipped = shape.count - listed.count
         for axis in shape.indices where axis >= skipped && !lost(axis: axis).isEmpty {
