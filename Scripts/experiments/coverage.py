@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""How many architectures can lose half of their channels, heads and neurons: exports them with random weights, and tries.
+"""How many architectures can lose half of their channels, heads and neurons: exports them with made-up weights, and tries.
 
     coverage.py [--only REGEX] [--families torchvision,timm,transformers] [--exporters dynamo,torchscript]
                 [--largest PARAMETERS] [--chunks 2] [--espalier PATH] [--json FILE]
@@ -9,7 +9,10 @@ each go at once with `espalier evaluate --remove … --output`. A model counts w
 those of `espalier run --remove …` on the whole model to 1e-5 of the largest, and its parameters and FLOPs, as `espalier inspect`
 counts them, are those that were told. Layers that keep their channels are listed with the reason.
 
-Needs torch, torchvision, timm, transformers, onnx, onnxscript and onnxruntime. Nothing is downloaded: weights are random.
+Weights are random, but as lively as trained ones: what starts as zeros or ones is drawn too, weak layers are scaled up, and batch
+normalisations know what they really get. Otherwise outputs would hardly depend on what is removed.
+
+Needs torch, torchvision, timm, transformers, onnx, onnxscript and onnxruntime. Nothing is downloaded.
 """
 
 import argparse
@@ -43,7 +46,7 @@ def torchvision_models(torch):
     from torchvision import models
 
     for name in models.list_models(module=models):
-        size = {"inception_v3": 96, "maxvit_t": 224}.get(name, 64)
+        size = {"inception_v3": 96, "maxvit_t": 224, "alexnet": 224}.get(name, 224 if name.startswith("vgg") else 64)
         options = {"image_size": 64} if name.startswith("vit_") else {}
         if name in ("inception_v3", "googlenet"):
             options |= {"aux_logits": False, "init_weights": False}
@@ -110,6 +113,39 @@ def transformers_models(torch):
 
 
 FAMILIES = {"torchvision": torchvision_models, "timm": timm_models, "transformers": transformers_models}
+
+
+def enliven(torch, model, data):
+    """Draws weights that a model starts without, so that its outputs depend on every layer."""
+    model.eval()
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if not weight.dtype.is_floating_point:
+                continue
+            if weight.numel() == 1:
+                if abs(float(weight)) < 1e-3:
+                    weight.fill_(0.7)
+            elif weight.min() == weight.max():
+                if weight.max() == 0 and not name.endswith(("weight", "gamma", "gain", "layer_scale")):
+                    weight.normal_(0, 0.1)
+                else:
+                    weight.uniform_(0.5, 1.5)
+        for module in model.modules():
+            if isinstance(module, (torch.nn.Linear, torch.nn.modules.conv._ConvNd)) and module.weight.numel() > 1:
+                inputs = module.weight[0].numel()
+                if float(module.weight.std()) * inputs**0.5 < 0.7:
+                    module.weight.normal_(0, inputs**-0.5)
+        norms = [
+            module for module in model.modules()
+            if isinstance(module, torch.nn.modules.batchnorm._BatchNorm) and module.track_running_stats]
+        for module in norms:
+            module.train()
+            module.momentum = 1.0
+        if norms:
+            model(torch.cat([data, torch.randn_like(data)]))
+        for module in norms:
+            module.running_var.clamp_(min=1e-6)
+    model.eval()
 
 
 def export(torch, model, data, path, exporter):
@@ -203,7 +239,9 @@ def main():
                         if count > arguments.largest:
                             row["skipped"] = f"{count} parameters"
                         else:
-                            port = export(torch, model, data(), path, exporter)
+                            example = data()
+                            enliven(torch, model, example)
+                            port = export(torch, model, example, path, exporter)
                     except Exception as error:  # what cannot be exported tells nothing
                         row["skipped"] = f"not exported: {type(error).__name__}: {error}"[:300]
                     if "skipped" not in row:

@@ -65,7 +65,7 @@ public struct LossItem: Sendable, Hashable {
         else { throw WorkMismatch("has \(samples.count) samples and \(count) expansions") }
         var units: [Unit?] = []
         for _ in 0..<count {
-            let text = try reader.text(limit: 1 << 10)
+            let text = try reader.text()
             let unit = Unit(text)
             guard unit != nil || text.isEmpty else { throw WorkMismatch("removes what is no unit") }
             units.append(unit)

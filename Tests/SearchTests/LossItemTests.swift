@@ -53,6 +53,16 @@ struct LossItemTests {
         #expect(seen.count == 300)
     }
 
+    @Test("a payload with a unit of every other one of thousands of positions is read back")
+    func longUnitsComeBack() throws {
+        let positions = Slice.Positions(axis: 2, ascending: stride(from: 0, to: 8192, by: 2))
+        let unit = Unit(.neurons, root: Slice(Edge(node: 7, slot: 0), positions: positions))
+        let item = LossItem(
+            state: Variant(.empty), block: BlockID(shard: 0, index: 0), samples: [0], units: [unit])
+        #expect(unit.description.utf8.count > 1 << 15)
+        #expect(try LossItem(payload: item.payload) == item)
+    }
+
     @Test("a payload is a version, state, block, samples and units, little-endian")
     func payloadIsAsDocumented() {
         let item = LossItem(

@@ -140,18 +140,19 @@ final class Coupling: Sendable {
     /// Where an axis is divided into several (into groups and members, heads and their sizes), whole positions of the outermost
     /// go that can; of the next one where those cannot, at the first place where there is a choice, or everywhere.
     func closure(of axis: ValueAxis, _ positions: BitSet) throws(SliceObstacle) -> Closure {
-        var first: SliceObstacle?
+        // Of several obstacles the one that was met last on the way tells most.
+        var furthest: (obstacle: SliceObstacle, steps: Int)?
         for choice in CouplingWalk.Choice.all {
             var walk = CouplingWalk(self, choice: choice)
             do {
                 try walk.remove(positions, along: axis)
                 return try walk.closure()
             } catch {
-                if first == nil { first = error }
+                if furthest.map({ $0.steps < walk.steps }) ?? true { furthest = (error, walk.steps) }
                 guard walk.hasChosen else { break }
             }
         }
-        throw first ?? .noAxis(value: axis.value)
+        throw furthest?.obstacle ?? .noAxis(value: axis.value)
     }
 
     /// What goes with the slice that a unit is named by.

@@ -25,6 +25,8 @@ struct CouplingWalk {
     private var pending: [Int] = []
     private var isPending: Set<Int> = []
     private var visited: Set<Int> = []
+    /// How many vertices it has come to.
+    var steps: Int { visited.count }
 
     init(_ coupling: Coupling, choice: Choice) {
         (self.coupling, self.choice) = (coupling, choice)
@@ -115,7 +117,10 @@ struct CouplingWalk {
                 var start = 0
                 for part in axis.parts {
                     let length = part.dimensions.reduce(1) { $0 * map.dimensions[$1].size }
-                    let own = BitSet(positions[members: start..<start + length].lazy.map { $0 - start })
+                    let own =
+                        axis.parts.count == 1
+                        ? positions
+                        : BitSet(positions[members: start..<start + length].lazy.map { $0 - start })
                     start += length
                     guard !own.isEmpty else { continue }
                     if part.dimensions.count == 1 {
@@ -212,11 +217,18 @@ extension AxisMap {
 
     /// The positions along an axis that have a lost position along some dimension.
     func positions(along axis: Axis, losing lost: [Int: BitSet]) -> BitSet {
+        if axis.parts.count == 1, axis.parts[0].dimensions.count == 1 {
+            return lost[axis.parts[0].dimensions[0]] ?? []
+        }
         var result: BitSet = []
         var start = 0
         for part in axis.parts {
             let sizes = part.dimensions.map { dimensions[$0].size }
             let length = sizes.reduce(1, *)
+            guard part.dimensions.contains(where: { lost[$0] != nil }) else {
+                start += length
+                continue
+            }
             for (place, dimension) in part.dimensions.enumerated() {
                 guard let positions = lost[dimension] else { continue }
                 let inner = sizes[(place + 1)...].reduce(1, *)
