@@ -111,7 +111,7 @@ public struct Workload {
         valueShapes = try network.valueShapes(for: dataset, memory: options.memoryBudget)
         costs = CostModel(
             graph: graph, shapes: valueShapes, samples: min(fixed ?? 1, dataset.samples),
-            addsBiases: options.recovery.recovery.rungs.contains(.leastSquares))
+            addsBiases: options.recovery.recovery.refitsLayers)
         let constants = ConstantPredictor(
             network, dataset: dataset, blockSize: size,
             weights: try dataset.weights?.floats() ?? [Float](repeating: 1, count: dataset.samples),

@@ -7,6 +7,9 @@ public struct Recovery: Hashable, Sendable, LosslessStringConvertible {
     public enum Rung: String, Hashable, Sendable, CaseIterable {
         /// Every normalisation whose input changed: scale and shift, per channel.
         case norm
+        /// Every linear layer whose input changed, in graph order: its bias alone, so that the mean of what it gives is that of the
+        /// unpruned model's output. What removed parts contributed on average is folded into it.
+        case bias
         /// Every linear layer whose input changed, in graph order, towards the unpruned model's output.
         case leastSquares = "least-squares"
     }
@@ -42,6 +45,8 @@ public struct Recovery: Hashable, Sendable, LosslessStringConvertible {
 
     /// Whether the weights stay as they are.
     public var isNone: Bool { rungs.isEmpty }
+    /// Whether linear layers are refitted, and given a bias where they have none.
+    public var refitsLayers: Bool { rungs.contains(.leastSquares) || rungs.contains(.bias) }
 
     /// Reads the text form; `nil` for one that is not known.
     public init?(_ description: String) {

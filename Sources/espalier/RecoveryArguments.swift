@@ -7,11 +7,11 @@ struct RecoveryArguments: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "What adapts to a removal before it is measured: least-squares, norm, mean or none; several with commas.",
+            "What adapts to a removal before it is measured: least-squares, bias, norm, mean or none; several with commas.",
             discussion: """
                 least-squares refits every linear layer behind a removal, in graph order, so that it gives what it gave in \
-                the unpruned model, or what makes a sum whole that it enters. norm refits scale and shift of every \
-                normalisation. mean is --replace mean. No labels are needed, and nothing is random.
+                the unpruned model, or what makes a sum whole that it enters. bias refits their biases alone: what removed parts \
+                gave on average is folded in. norm refits scale and shift of every normalisation. mean is --replace mean. No labels are needed, and nothing is random.
                 """,
             valueName: "rungs"))
     var recover = Rungs(recovery: [], replacesByMean: false)

@@ -143,8 +143,8 @@ def criteria(hidden, weights, bias, labels):
         "wanda": (weights**2).sum(1) * (hidden**2).sum(0)}
 
 
-def test_criteria_order_neurons_as_they_do_by_hand():
-    """A third of the neurons at a time, in the order of the whole model and of every state; workers change no bit."""
+def perceptron(folder):
+    """Two layers with twelve neurons between: the model, its data, what the neurons give, and what reads them."""
     random = np.random.default_rng(19)
     first, second = random.normal(size=(6, 12)), random.normal(size=(12, 5))
     bias = random.normal(size=5)
@@ -156,12 +156,34 @@ def test_criteria_order_neurons_as_they_do_by_hand():
     build.add("MatMul", ["x", "first"], "wide")
     build.add("Relu", ["wide"], "hidden")
     build.add("Gemm", ["hidden", "second", "bias"], "y")
-    hidden = np.maximum(x @ first, 0)
+    paths = build.save(
+        folder, "mlp", [("x", TensorProto.FLOAT, ["n", 6])], [("y", TensorProto.FLOAT, ["n", 5])],
+        {"x": x.astype(np.float32), "labels": labels})
+    return *paths, np.maximum(x @ first, 0), second, bias, labels
+
+
+def test_the_layer_that_reads_what_goes_is_refitted_as_numpy_does():
+    """Channel reconstruction: what is left of its input gives what all of it gave."""
+    with scratch() as folder:
+        model, data, hidden, second, bias, _ = perceptron(folder)
+        unit = inspected(model, "neurons:3", "--shape=x=1x6")["groups"][0]["units"][0]["unit"]
+        espalier(
+            "evaluate", model, "--data", data, "--fit-data", data, "--recover", "least-squares", "--ridge", 0, "--fit-rows",
+            1000000, "--remove", unit, "--output", f"{folder}/file.onnx").succeeded()
+        kept = sorted(set(range(12)) - set(positions_of(unit)))
+        features = np.hstack([hidden[:, kept], np.ones((len(hidden), 1))])
+        wanted = np.linalg.lstsq(features, hidden @ second + bias, rcond=None)[0]
+        written = {tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load(f"{folder}/file.onnx").graph.initializer}
+        assert np.abs(wanted[:-1] - second[kept]).max() > 0.1
+        for name, expected in (("second", wanted[:-1]), ("bias", wanted[-1])):
+            assert np.abs(written[name] - expected).max() < 1e-4, (name, written[name], expected)
+
+
+def test_criteria_order_neurons_as_they_do_by_hand():
+    """A third of the neurons at a time, in the order of the whole model and of every state; workers change no bit."""
     changed = 0
     with scratch() as folder:
-        model, data = build.save(
-            folder, "mlp", [("x", TensorProto.FLOAT, ["n", 6])], [("y", TensorProto.FLOAT, ["n", 5])],
-            {"x": x.astype(np.float32), "labels": labels})
+        model, data, hidden, second, bias, labels = perceptron(folder)
         for criterion, scores in criteria(hidden, second, bias, labels).items():
             order = np.argsort(scores)
             left = hidden.copy()
@@ -212,6 +234,41 @@ def test_wanda_of_channels_that_a_grouped_convolution_reads():
             "prune", subject.model, "--data", data, "--units", "channels:100", "--within", "wanda", "--candidates", "^a$",
             "--steps", 1, "--workers", 0, "--run", f"{folder}/run", "--json", "-").succeeded().output)
         assert positions_of(found["path"][0]["edge"]["unit"]) == least, (found["path"], least, energy)
+
+
+def test_biases_take_up_what_channels_gave_on_average():
+    """Layer by layer, each from what the layers before it give now; the weights that are left are the very ones."""
+    with scratch() as folder:
+        subject = sliced_models.plain(folder)
+        images = np.load(subject.data)["x"]
+        group = inspected(subject.model, "channels:4", "--shape=x=1x3x8x8")["groups"][0]
+        unit = group["units"][0]["unit"]
+        espalier(
+            "evaluate", subject.model, "--data", subject.data, "--fit-data", subject.data, "--recover", "bias", "--ridge", 0,
+            "--fit-rows", 1000000, "--remove", unit, "--output", f"{folder}/file.onnx").succeeded()
+
+        def values(model):
+            model = onnx.load(model) if isinstance(model, str) else model
+            looked = onnx.ModelProto()
+            looked.CopyFrom(model)
+            looked.graph.output.append(onnx.helper.make_tensor_value_info("b", TensorProto.FLOAT, None))
+            return [array.astype(np.float64) for array in run(looked, {"x": images})]
+
+        def shifted(model, name, change):
+            tensor = next(tensor for tensor in model.graph.initializer if tensor.name == name)
+            bias = numpy_helper.to_array(tensor) + change
+            tensor.CopyFrom(numpy_helper.from_array(bias.astype(np.float32), name))
+
+        wanted = values(subject.model)
+        model = zeroed(subject.model, subject.readers, positions_of(unit))
+        shifted(model, "b.b", (wanted[1] - values(model)[1]).mean((0, 2, 3)))
+        shifted(model, "fc.b", (wanted[0] - values(model)[0]).mean(0))
+        written = onnx.load(f"{folder}/file.onnx")
+        for name in ("b.b", "fc.b", "fc"):
+            found, expected = (
+                next(numpy_helper.to_array(tensor) for tensor in graph.graph.initializer if tensor.name == name)
+                for graph in (written, model))
+            assert np.abs(found - expected).max() <= (0 if name == "fc" else 1e-5), (name, found, expected)
 
 
 def test_workers_change_no_bit_of_a_search_over_channels():

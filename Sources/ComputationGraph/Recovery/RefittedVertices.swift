@@ -1,5 +1,6 @@
 extension Graph {
-    /// Of some linear layers, those that a fit refits under a mask: they are live, and their data depends on a cut.
+    /// Of some linear layers, those that a fit refits under a mask: they are live, and their data depends on a cut, one of a part
+    /// of it too.
     public func refitted(_ maps: [LinearMap], under mask: Mask) -> [LinearMap] {
         let cuts = Cuts(mask, in: self)
         let isLive = Liveness(of: self, under: mask).isLive
@@ -12,7 +13,8 @@ extension Graph {
         }
         return maps.filter { map in
             isLive[map.vertex] && !cuts.isWhole(map.vertex, map.dataSlot)
-                && vertices[map.vertex].inputs[map.dataSlot].map { changed[$0] } ?? false
+                && (cuts.contains(map.vertex, map.dataSlot)
+                    || vertices[map.vertex].inputs[map.dataSlot].map { changed[$0] } ?? false)
         }
     }
 }

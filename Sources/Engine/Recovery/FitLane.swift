@@ -69,9 +69,11 @@ struct FitSchedule {
         steps = schedules[ObjectIdentifier(models[0])]?.schedule.steps ?? []
     }
 
-    /// Whether what a slot reads depends on a cut, and is not cut itself.
+    /// Whether what a slot reads depends on a cut, one of a part of it too, and is not cut whole.
     func changes(_ slot: Int, of vertex: Int, _ graph: Graph) -> Bool {
-        !cuts.isWhole(vertex, slot) && graph.vertices[vertex].inputs[slot].map { changes[$0] } ?? false
+        !cuts.isWhole(vertex, slot)
+            && (cuts.contains(vertex, slot)
+                || graph.vertices[vertex].inputs[slot].map { changes[$0] } ?? false)
     }
 
     /// Computes the step at `position` for a block.

@@ -196,7 +196,7 @@ final class Refitter {
     ) throws {
         defer { if !keepsRows { unpruned.remove(vertex) } }
         if let layer = unpruned.layers[vertex] {
-            guard recovery.rungs.contains(.leastSquares),
+            guard recovery.refitsLayers,
                 schedule.changes(layer.map.dataSlot, of: vertex, network.graph)
             else { return }
             try leadUnpruned(to: vertex, from: position)
@@ -229,7 +229,10 @@ final class Refitter {
         let bias = map.bias.flatMap { network.parameters[$0] }
         if let bias, bias.count != layer.channels { return }
         let present = try layer.matrix(weight, bias: bias)
-        var regression = RidgeRegression(present: present)
+        let isWhole = recovery.rungs.contains(.leastSquares)
+        let held = layer.features - 1
+        let offset = try Tensor.filled(0, shape: [layer.groups, 1, layer.outputs], type: .float64)
+        var regression = RidgeRegression(present: isWhole ? present : offset)
         for (index, block) in lane.blocks.enumerated() {
             let selection = unpruned.selections[map.vertex, default: []][index]
             guard var tensor = block[input], let shape = block.model.shapes[map.output],
@@ -240,13 +243,31 @@ final class Refitter {
             }
             let features = try layer.features(tensor, output: shape, selection)
             let wanted = try layer.grouped(rows(of: target, layer, block, index, schedule.cuts))
-            try regression.add(features, wanted, selection)
+            if isWhole {
+                try regression.add(features, wanted, selection)
+            } else {
+                // The bias's feature alone, and what is missing.
+                try regression.add(
+                    features.narrowed(2, from: held, length: 1), wanted - features.matrixProduct(present),
+                    selection)
+            }
         }
         guard let solution = try regression.solution(ridge: recovery.ridge) else { return }
-        let parts = try layer.parts(of: present + solution.change)
+        let change =
+            isWhole
+            ? solution.change
+            : try Tensor.concatenated(
+                [
+                    Tensor.filled(0, shape: [layer.groups, held, layer.outputs], type: .float64),
+                    solution.change,
+                ],
+                along: 1)
+        let parts = try layer.parts(of: present + change)
         guard try parts.weight.isFinite(), try parts.bias.isFinite() else { return }
         let type = elementTypes[map.weight]
-        lane.replace(map.weight, by: try network.stored(parts.weight, like: weight, as: type))
+        if isWhole {
+            lane.replace(map.weight, by: try network.stored(parts.weight, like: weight, as: type))
+        }
         let stored = try network.stored(parts.bias, like: bias, as: type)
         if let value = map.bias {
             lane.replace(value, by: stored)
@@ -256,7 +277,7 @@ final class Refitter {
         lane.refitted.insert(map.vertex)
         lane.layers.append(
             RefittedLayer(
-                vertex: map.vertex, rows: regression.rows, features: layer.features,
+                vertex: map.vertex, rows: regression.rows, features: isWhole ? layer.features : 1,
                 strength: solution.strength, isSingular: solution.isSingular))
     }
 

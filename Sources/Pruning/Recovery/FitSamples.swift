@@ -84,11 +84,11 @@ public struct FitSamples: Sendable {
                 "\(options.data ?? data): there are too few samples to fit on for batches of exactly \(fixed ?? 1)"
             )
         }
-        if options.recovery.rungs.contains(.leastSquares) {
+        if options.recovery.refitsLayers {
             let maps = LinearMaps(of: graph)
             if maps.maps.isEmpty {
                 throw InputError(
-                    "the model has no linear layer that can be refitted: --recover least-squares has nothing to do"
+                    "the model has no linear layer that can be refitted: --recover \(options.recovery) has nothing to do"
                 )
             }
             notes += maps.note(in: graph).map { [$0] } ?? []

@@ -25,7 +25,7 @@ extension Workload {
         costs = CostModel(
             graph: graph, shapes: valueShapes,
             samples: min(graph.fixedSamples(dataset) ?? 1, dataset.samples),
-            addsBiases: recovery.rungs.contains(.leastSquares))
+            addsBiases: recovery.refitsLayers)
     }
 
     /// The workload of the model with the weights that a mask's recovery makes; itself where it changes nothing.
