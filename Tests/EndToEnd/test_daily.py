@@ -243,7 +243,7 @@ def on_a_terminal(*arguments, folder):
 def test_progress_inside_a_level_counts_what_is_likely_left_and_not_brute_force():
     with scratch() as folder:
         lines = on_a_terminal(
-            "prune", MODEL, "--data", DATA, "--candidates", "all", "--block-size", 2, "--steps", 2, "--workers", 0,
+            "prune", MODEL, "--data", DATA, "--candidates", "all", "--block-size", 2, "--steps", 8, "--workers", 0,
             "--run", "run", folder=folder)
         found = json.loads((folder / "run/summary.json").read_text())
         level = found["levels"][1]["work"]
