@@ -84,7 +84,8 @@ extension OperatorFacts {
     // MARK: Sums
 
     private static let addition = elementwise(
-        sizeElements: sizes, list: list { $0 + $1 }, zeroOutput: .all, sign: signOfSum, joinsBranches: true,
+        sizeElements: sizes, list: list { exact($0.addingReportingOverflow($1)) }, zeroOutput: .all,
+        sign: signOfSum, joinsBranches: true,
         affine: .sum,
         evaluation: .variadic { $0.reduce(0, +) }, neutral: [withoutZeros])
 
@@ -93,7 +94,8 @@ extension OperatorFacts {
         evaluation: .variadic { $0.reduce(0, +) }, neutral: [withoutZeros])
 
     private static let subtraction = elementwise(
-        sizeElements: sizes, list: list { $0 - $1 }, zeroOutput: .all, affine: .difference,
+        sizeElements: sizes, list: list { exact($0.subtractingReportingOverflow($1)) }, zeroOutput: .all,
+        affine: .difference,
         evaluation: .binary { $0 - $1 },
         neutral: [negation, .keeping { $0.isFilled(1, with: 0) ? $0.present[0] : nil }])
 
@@ -122,7 +124,8 @@ extension OperatorFacts {
     // MARK: Products and quotients
 
     private static let multiplication = elementwise(
-        sizeElements: sizes, list: list { $0 * $1 }, preservesZeros: everywhere, zeroOutput: .either,
+        sizeElements: sizes, list: list { exact($0.multipliedReportingOverflow(by: $1)) },
+        preservesZeros: everywhere, zeroOutput: .either,
         sign: signOfProduct,
         affine: .product,
         evaluation: .first {
@@ -148,7 +151,7 @@ extension OperatorFacts {
     }
 
     private static let division = elementwise(
-        sizeElements: sizes, list: list { $1 == 0 ? nil : $0 / $1 },
+        sizeElements: sizes, list: list { exact($0.dividedReportingOverflow(by: $1)) },
         preservesZeros: { input in
             input.slot == 0 && input.constants(1).map { !$0.isEmpty && !$0.contains(0) } ?? false
         }, zeroOutput: .first, spoils: { $0.isChanged(1) && $0.sign(1) < .positive },

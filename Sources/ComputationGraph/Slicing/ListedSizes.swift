@@ -14,6 +14,9 @@ struct ListedSizes {
     private let shapes: [[Int]?]
     private let gone: [ValueAxis: BitSet]
     private var known: [Int: [Int?]?] = [:]
+    /// How many values are being worked out, one for the other.
+    private var depth = 0
+    private static let mostDepth = 128
 
     /// - Parameters:
     ///   - shapes: the shape of every value, by value index.
@@ -39,6 +42,9 @@ struct ListedSizes {
             } else if let producer = graph.values[value].producer,
                 graph.vertices[producer].outputs.first == value
             {
+                guard depth < ListedSizes.mostDepth else { return nil }
+                depth += 1
+                defer { depth -= 1 }
                 let vertex = graph.vertices[producer]
                 found = vertex.facts.list?(&self, vertex)
             }
@@ -82,7 +88,9 @@ extension OperatorFacts {
 
     /// Elements of the first input that the second one names.
     static let gatheredList: ListRule = { lists, vertex in
-        guard let elements = lists[vertex, 0], let places = lists[vertex, 1] else { return nil }
+        guard let elements = lists[vertex, 0], let places = lists[vertex, 1],
+            lists.sizes(vertex, 0)?.count == 1
+        else { return nil }
         return places.map { place in
             guard let place else { return nil }
             let index = place < 0 ? place + elements.count : place
@@ -103,6 +111,7 @@ extension OperatorFacts {
             end.count == 1
         else { return nil }
         let step = (vertex.version < 10 ? nil : lists.complete(vertex, 4))?.first ?? 1
+        guard step.magnitude < 1 << 31 else { return nil }
         let axis = named[0] < 0 ? named[0] + shape.count : named[0]
         guard shape.indices.contains(axis), step != 0, elements.count == shape.reduce(1, *) else {
             return nil
@@ -135,8 +144,8 @@ extension OperatorFacts {
 
     /// So many times the same number as the input says.
     static let filledList: ListRule = { lists, vertex in
-        guard let shape = lists.complete(vertex, 0), shape.allSatisfy({ $0 >= 0 }),
-            let count = Optional(shape.reduce(1, *)), count < 1 << 10
+        guard let shape = lists.complete(vertex, 0), shape.count <= 1, let count = shape.first ?? 1 as Int?,
+            (0..<1 << 10).contains(count)
         else { return nil }
         guard let attribute = vertex.node.attribute.first(where: { $0.name == "value" }) else { return nil }
         guard let data = try? TensorData(attribute.t, folder: ""), data.elementType.isInteger,
@@ -149,7 +158,7 @@ extension OperatorFacts {
     static let joinedList: ListRule = { lists, vertex in
         var joined: [Int?] = []
         for (slot, value) in vertex.inputs.enumerated() {
-            guard let value else { return nil }
+            guard let value, lists.sizes(vertex, slot)?.count == 1 else { return nil }
             if let elements = lists[value] {
                 joined += elements
             } else if let sizes = lists.sizes(vertex, slot), sizes.count == 1 {
@@ -161,11 +170,18 @@ extension OperatorFacts {
         return joined
     }
 
+    /// A number that did not overflow.
+    static func exact(_ result: (partialValue: Int, overflow: Bool)) -> Int? {
+        result.overflow ? nil : result.partialValue
+    }
+
     /// A function of corresponding elements, of which one operand may have a single one.
     static func list(_ function: @escaping @Sendable (Int, Int) -> Int?) -> ListRule {
         { lists, vertex in
             guard let left = lists[vertex, 0], let right = lists[vertex, 1], !left.isEmpty, !right.isEmpty,
-                left.count == right.count || left.count == 1 || right.count == 1
+                left.count == right.count || left.count == 1 || right.count == 1,
+                let one = lists.sizes(vertex, 0), let other = lists.sizes(vertex, 1), one.count < 2,
+                other.count < 2
             else { return nil }
             return (0..<max(left.count, right.count)).map { place in
                 guard let one = left[left.count == 1 ? 0 : place],

@@ -26,7 +26,8 @@ public struct SliceScores: Sendable, Hashable {
         var start = 0
         for group in groups.groups {
             guard start + group.atoms.count <= sums.count else { return nil }
-            scores.append(Array(sums[start..<start + group.atoms.count]))
+            // What is no number matters most.
+            scores.append(sums[start..<start + group.atoms.count].map { $0.isFinite ? $0 : .infinity })
             start += group.atoms.count
         }
         guard start == sums.count else { return nil }
