@@ -7,6 +7,8 @@ public import Work
 /// parts follow from the blocks and the sizes of the values.
 public struct StatisticsSource: WorkSource {
     private let state: Variant
+    /// How many elements the sums have together.
+    private let elements: Int
     /// What is summed: values in groups that are computed at once, or a criterion.
     private let groups: [StatisticsItem.Subject]
     private let groupNumbers: [StatisticsItem.Subject: Int]
@@ -53,6 +55,7 @@ public struct StatisticsSource: WorkSource {
     ) {
         self.state = state
         self.stage = stage
+        self.elements = elements
         self.groups = groups
         self.blocks = blocks
         groupNumbers = Dictionary(uniqueKeysWithValues: zip(groups, groups.indices))
@@ -120,6 +123,9 @@ public struct StatisticsSource: WorkSource {
     public func check(_ result: [UInt8], of item: WorkItem) throws(WorkMismatch) {
         let group = grid.position(of: item.pieces[0]).row
         let shapes = try StatisticsItem.sums(in: result, values: groups[group].count).map(\.shape)
+        if case .criterion = groups[group], shapes != [[elements]] {
+            throw WorkMismatch("has not a number for each of \(elements) channels, heads and neurons")
+        }
         guard shapes == sums[group].shapes ?? shapes else {
             throw WorkMismatch("has other shapes than the sums of other blocks")
         }
