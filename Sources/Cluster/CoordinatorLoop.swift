@@ -23,6 +23,8 @@ final class CoordinatorLoop {
     private var advanced = false
     private var isStopping = false
     private var serving = ServeQueue()
+    /// Whoever could not be sent to. What they still sent comes first: a worker that says goodbye is not one that broke.
+    private var unreachable: [ConnectionID] = []
     private var nextKeyReading = Instant.zero
     private var warnings = RepeatedWarnings()
     /// The last events and actions, for whoever looks for what went wrong.
@@ -65,9 +67,13 @@ final class CoordinatorLoop {
         var nextPublishing = nextTick
         while !isStopping {
             do {
-                _ = try poller.wait(timeout: serving.isEmpty ? max(.zero, nextTick - clock.real) : .zero)
+                let isIdle = serving.isEmpty && unreachable.isEmpty
+                let lost = unreachable
+                unreachable = []
+                _ = try poller.wait(timeout: isIdle ? max(.zero, nextTick - clock.real) : .zero)
                 // What has arrived comes first: an interruption must not lose it.
                 receiveAll()
+                for connection in lost { handle(.disconnected(connection)) }
                 try watchHandshakes()
             } catch {
                 finish(throwing: error)
@@ -99,28 +105,24 @@ final class CoordinatorLoop {
     }
 
     private func handle(_ event: CoordinatorEvent) {
-        var events = [event]
-        while !events.isEmpty {
-            let event = events.removeFirst()
-            history.note(event, at: clock.now)
-            let actions = coordinator.handle(event, at: clock.now)
-            for action in actions { history.note(action, at: clock.now) }
-            for action in actions {
-                do {
-                    if clock.isPaused, DeferredActions.mustWait(action) {
-                        held.hold(action)
-                    } else {
-                        try perform(action, &events)
-                    }
-                } catch JournalError.diskFull(let file) {
-                    beginPause(file: file)
+        history.note(event, at: clock.now)
+        let actions = coordinator.handle(event, at: clock.now)
+        for action in actions { history.note(action, at: clock.now) }
+        for action in actions {
+            do {
+                if clock.isPaused, DeferredActions.mustWait(action) {
                     held.hold(action)
-                } catch {
-                    // The rest of the list would acknowledge what is not kept.
-                    finish(throwing: error)
-                    events = [.abandon]
-                    break
+                } else {
+                    try perform(action)
                 }
+            } catch JournalError.diskFull(let file) {
+                beginPause(file: file)
+                held.hold(action)
+            } catch {
+                // The rest of the list would acknowledge what is not kept.
+                finish(throwing: error)
+                handle(.abandon)
+                return
             }
         }
     }
@@ -184,7 +186,7 @@ extension CoordinatorLoop {
             handle(.abandon)
         case .processEnded(let process):
             for worker in coordinator.workers where worker.hello?.process == process {
-                if worker.hello?.host == Machine.hostName { handle(.disconnected(worker.connection)) }
+                if worker.hello?.host == Machine.hostName { unreachable.append(worker.connection) }
             }
         case .fail(let error):
             endPause()
@@ -228,10 +230,10 @@ extension CoordinatorLoop {
 
 /// Does what the state machine wants done.
 extension CoordinatorLoop {
-    private func perform(_ action: CoordinatorAction, _ events: inout [CoordinatorEvent]) throws {
+    private func perform(_ action: CoordinatorAction) throws {
         switch action {
         case .send(let message, let connection):
-            if !send(message, to: connection) { events.append(.disconnected(connection)) }
+            if !send(message, to: connection) { unreachable.append(connection) }
         case .journal(let record):
             try configuration.journal?.keep([record])
             advanced = true
@@ -276,7 +278,7 @@ extension CoordinatorLoop {
             guard let (request, connection) = serving.next() else { return }
             if !send(configuration.library.answer(request), to: connection) {
                 serving.remove(connection)
-                handle(.disconnected(connection))
+                unreachable.append(connection)
             }
         }
     }
@@ -310,19 +312,18 @@ extension CoordinatorLoop {
 
     /// - Returns: whether everything that waited is done.
     private func release() -> Bool {
-        var events: [CoordinatorEvent] = []
+        var failed = false
         do {
-            try held.release { try perform($0, &events) }
+            try held.release { try perform($0) }
         } catch JournalError.diskFull {
-            for event in events { handle(event) }
             return false
         } catch {
             held = DeferredActions()
             finish(throwing: error)
-            events = [.abandon]
+            failed = true
         }
         goOn()
-        for event in events { handle(event) }
+        if failed { handle(.abandon) }
         return true
     }
 
