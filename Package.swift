@@ -87,6 +87,7 @@ let package = Package(
             swiftSettings: sourceSettings),
         .target(name: "Variants", swiftSettings: sourceSettings),
         .target(name: "Work", swiftSettings: sourceSettings),
+        .target(name: "Training", dependencies: ["Variants", "Work"], swiftSettings: sourceSettings),
         .target(
             name: "ComputationGraph",
             dependencies: [
@@ -94,7 +95,7 @@ let package = Package(
             ], swiftSettings: sourceSettings),
         .target(name: "Datasets", dependencies: ["Files", "CZlib"], swiftSettings: sourceSettings),
         .target(
-            name: "Engine", dependencies: ["Torch", "ComputationGraph", "Datasets", "ONNX"],
+            name: "Engine", dependencies: ["Torch", "ComputationGraph", "Datasets", "ONNX", "Training", "Work"],
             swiftSettings: sourceSettings),
         .target(
             name: "Search",
@@ -130,6 +131,7 @@ let package = Package(
             name: "Computations",
             dependencies: [
                 "Cluster", "Coordination", "Work", "Search", "Engine", "Datasets", "ONNX", "ComputationGraph",
+                "Training",
             ], swiftSettings: sourceSettings),
         .target(
             name: "Report", dependencies: ["Journal", "Search", "ComputationGraph", "Datasets", "Files"],
@@ -139,7 +141,7 @@ let package = Package(
             dependencies: [
                 "Cluster", "Computations", "Coordination", "Report", "Engine", "Search", "Journal",
                 "Datasets",
-                "ComputationGraph", "ONNX", "Files", "Work",
+                "ComputationGraph", "ONNX", "Files", "Work", "Training",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "FlyingFox", package: "FlyingFox"),
                 .product(name: "FlyingSocks", package: "FlyingFox"),
@@ -149,7 +151,7 @@ let package = Package(
             name: "espalier",
             dependencies: [
                 "Pruning", "Cluster", "Computations", "Coordination", "Journal", "Report", "Engine", "Search",
-                "Datasets", "ComputationGraph", "ONNX", "Files",
+                "Datasets", "ComputationGraph", "ONNX", "Files", "Training",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -159,7 +161,7 @@ let package = Package(
         .target(
             name: "Simulation",
             dependencies: [
-                "Coordination", "Search", "ComputationGraph", "Datasets", "ONNX", "Work",
+                "Coordination", "Search", "ComputationGraph", "Datasets", "ONNX", "Training", "Work",
                 .product(name: "HeapModule", package: "swift-collections"),
             ], path: "Tests/Simulation", swiftSettings: sourceSettings),
         .executableTarget(
@@ -176,6 +178,7 @@ let package = Package(
             ], path: "Tests/Load", swiftSettings: sourceSettings),
 
         .testTarget(name: "VariantsTests", dependencies: ["Variants"], swiftSettings: swiftSettings),
+        .testTarget(name: "TrainingTests", dependencies: ["Training", "Work"], swiftSettings: swiftSettings),
         .testTarget(name: "WorkTests", dependencies: ["Work"], swiftSettings: swiftSettings),
         .testTarget(name: "FilesTests", dependencies: ["Files"], swiftSettings: swiftSettings),
         .testTarget(
@@ -189,7 +192,8 @@ let package = Package(
             name: "ComputationGraphTests", dependencies: ["ComputationGraph", "ONNX"],
             swiftSettings: swiftSettings),
         .testTarget(
-            name: "EngineTests", dependencies: ["Engine", "ComputationGraph", "ONNX", "Datasets", "Torch"],
+            name: "EngineTests",
+            dependencies: ["Engine", "ComputationGraph", "ONNX", "Datasets", "Torch", "Training", "Work"],
             swiftSettings: swiftSettings),
         .testTarget(
             name: "SearchTests", dependencies: ["Search", "ComputationGraph", "Datasets", "ONNX", "Work"],

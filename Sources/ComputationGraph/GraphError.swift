@@ -8,6 +8,8 @@ public enum GraphError: Error, Sendable, CustomStringConvertible {
     case notWritable(reason: String)
     /// A candidate pattern that is no regular expression.
     case badPattern(String, reason: String)
+    /// Training has nothing to change, for a reason.
+    case nothingToTrain(String)
     /// A candidate pattern that matches no candidate.
     case nothingMatches(String)
     /// A mask that leaves an output without any path from a model input.
@@ -21,6 +23,7 @@ public enum GraphError: Error, Sendable, CustomStringConvertible {
         case .unknownEdge(let edge, let reason): "edge \(edge) cannot be removed: \(reason)"
         case .unknownUnit(let unit, let reason): "\(unit) cannot be removed: \(reason)"
         case .notWritable(let reason): "no file can be written: \(reason)"
+        case .nothingToTrain(let reason): "the model cannot be trained: \(reason)"
         case .badPattern(let pattern, let reason): "'\(pattern)' is no regular expression: \(reason)"
         case .nothingMatches(let pattern): "no candidate edge matches '\(pattern)'"
         case .disconnected(let mask): "removing \(mask) would leave an output that depends on no model input"

@@ -1,6 +1,7 @@
 public import Engine
 internal import ComputationGraph
 internal import Search
+internal import Training
 public import Work
 
 /// The kinds of work that the engine performs, in a worker and in this process alike.
@@ -21,6 +22,7 @@ public enum EngineWork {
         switch kind {
         case LossItem.kind: LossPerformer.self
         case StatisticsItem.kind: StatisticsPerformer.self
+        case GradientItem.kind: GradientPerformer.self
         default: nil
         }
     }

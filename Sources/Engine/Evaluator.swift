@@ -10,8 +10,10 @@ public final class Evaluator {
     let network: Network
     let dataset: Dataset
     let terms: LossTerms
-    private let loss: LossDescription
+    let loss: LossDescription
     private var saliency: SliceSaliency?
+    /// What computes gradients of the training in progress.
+    var training: GradientPass?
     /// The values that the loss reads.
     let outputs: [Int]
     private let parameters: Parameters?

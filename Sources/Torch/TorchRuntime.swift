@@ -25,8 +25,17 @@ public enum TorchRuntime {
 
     /// Runs `body` while operators on this thread are recorded for backward.
     public static func withGradients<Result>(_ body: () throws -> Result) rethrows -> Result {
+        try recording(true, body)
+    }
+
+    /// Runs `body` while operators on this thread are not recorded, as is usual.
+    public static func withoutGradients<Result>(_ body: () throws -> Result) rethrows -> Result {
+        try recording(false, body)
+    }
+
+    private static func recording<Result>(_ isOn: Bool, _ body: () throws -> Result) rethrows -> Result {
         let before = ct_gradients()
-        ct_set_gradients(true)
+        ct_set_gradients(isOn)
         defer { ct_set_gradients(before) }
         return try body()
     }

@@ -38,7 +38,7 @@ extension OperatorFacts {
         "Mish": activation { _ in { $0 * tanh(log1p(exp(-abs($0))) + max($0, 0)) } },
         "PRelu": OperatorFacts(
             broadcasts: true, sizes: broadcast, axes: alignedAxes, preservesZeros: inFirst,
-            evaluation: .binary { $0 < 0 ? $0 * $1 : $0 },
+            trained: .slots(1..<2), evaluation: .binary { $0 < 0 ? $0 * $1 : $0 },
             simplifications: [.carryingBroadcast, smallSlope, .onceForAllSamples]),
         "Relu": activation(sign: nonNegative, zeroOutput: .first) { _ in { max($0, 0) } },
         "Selu": activation {

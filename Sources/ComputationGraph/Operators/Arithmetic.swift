@@ -51,15 +51,15 @@ extension OperatorFacts {
         spoils: (@Sendable (FinitenessRisk.Site) -> Bool)? = nil,
         sign: @escaping @Sendable (FinitenessRisk.Site) -> FinitenessRisk.Sign = { _ in .any },
         operations: @escaping @Sendable (FloatingPointOperations) -> Int = { $0.outputElements },
-        joinsBranches: Bool = false, affine: AffineForm? = nil, evaluation: ConstantRule? = nil,
-        neutral: [Simplification] = []
+        joinsBranches: Bool = false, affine: AffineForm? = nil, trained: TrainedOperands = .none,
+        evaluation: ConstantRule? = nil, neutral: [Simplification] = []
     ) -> OperatorFacts {
         OperatorFacts(
             outputType: outputType, broadcasts: true, sizes: broadcast, sizeElements: sizeElements,
             axes: alignedAxes, list: list,
             preservesZeros: preservesZeros, zeroOutput: zeroOutput, spoils: spoils, sign: sign,
-            operations: operations, joinsBranches: joinsBranches, affine: affine, evaluation: evaluation,
-            simplifications: neutral + [.carryingBroadcast, .broadcasting])
+            operations: operations, joinsBranches: joinsBranches, affine: affine, trained: trained,
+            evaluation: evaluation, simplifications: neutral + [.carryingBroadcast, .broadcasting])
     }
 
     private static func comparison(_ holds: @escaping @Sendable (Double, Double) -> Bool) -> OperatorFacts {
@@ -86,11 +86,12 @@ extension OperatorFacts {
     private static let addition = elementwise(
         sizeElements: sizes, list: list { exact($0.addingReportingOverflow($1)) }, zeroOutput: .all,
         sign: signOfSum, joinsBranches: true,
-        affine: .sum,
+        affine: .sum, trained: .addends,
         evaluation: .variadic { $0.reduce(0, +) }, neutral: [withoutZeros])
 
     private static let sum = elementwise(
         zeroOutput: .all, sign: signOfSum, joinsBranches: true, affine: .sum,
+        trained: .addends,
         evaluation: .variadic { $0.reduce(0, +) }, neutral: [withoutZeros])
 
     private static let subtraction = elementwise(
@@ -127,7 +128,7 @@ extension OperatorFacts {
         sizeElements: sizes, list: list { exact($0.multipliedReportingOverflow(by: $1)) },
         preservesZeros: everywhere, zeroOutput: .either,
         sign: signOfProduct,
-        affine: .product,
+        affine: .product, trained: .factors,
         evaluation: .first {
             // A zero factor decides the product whatever the other one is.
             if $0.hasZeroFactor { return $0.zero }

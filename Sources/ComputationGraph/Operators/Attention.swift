@@ -11,7 +11,8 @@ extension OperatorFacts {
             preservesZeros: { $0.slot == 2 && !$0.hasInput(5) }, operations: attentionOperations,
             role: .product),
         "CausalConvWithState": OperatorFacts(
-            operations: { 2 * $0.outputElements * ($0.input(1)?.last ?? 0) }, role: .product),
+            operations: { 2 * $0.outputElements * ($0.input(1)?.last ?? 0) }, role: .product,
+            trained: .slots(1..<3)),
         "LinearAttention": OperatorFacts(
             outputType: { $0.position == 0 ? $0.input(0) : $0.input(3) ?? $0.input(0) },
             operations: linearAttentionOperations, role: .product),

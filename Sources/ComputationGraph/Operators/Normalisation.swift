@@ -47,7 +47,7 @@ extension OperatorFacts {
         "RMSNormalization": OperatorFacts(
             outputType: typeOf(1), axes: lastAxes,
             preservesZeros: { $0.slot == 1 || $0.slot == 0 && $0.number("epsilon", default: 1e-5) > 0 },
-            operations: { 4 * $0.outputElements }, role: .layer),
+            operations: { 4 * $0.outputElements }, role: .layer, trained: .slots(1..<2)),
         "Softmax": softmax(sign: nonNegative) { exp($0 - $1) / $2 },
     ]
 

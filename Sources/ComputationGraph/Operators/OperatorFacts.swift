@@ -72,6 +72,11 @@ package final class OperatorFacts: Sendable {
     /// Where it has a scale and a shift of its own; `nil` where it has none.
     package let normalisation: NormalisationForm?
 
+    // MARK: Training
+
+    /// Which of its operands training changes where they follow from initialisers alone.
+    let trained: TrainedOperands
+
     // MARK: Simplification
 
     /// The outputs for constant inputs; `nil` where they are not worked out.
@@ -95,6 +100,7 @@ package final class OperatorFacts: Sendable {
         parameters: ParameterSlots = ParameterSlots(), role: LayerRole = .other, joinsBranches: Bool = false,
         hasWeights: Bool = false, isTraining: @escaping @Sendable (Graph, Vertex) -> Bool = { _, _ in false },
         linear: LinearForm? = nil, affine: AffineForm? = nil, normalisation: NormalisationForm? = nil,
+        trained: TrainedOperands? = nil,
         evaluation: ConstantRule? = nil, renaming: Renaming = .never, simplifications: [Simplification] = []
     ) {
         (self.outputType, self.shape, self.readsOnlyShape) = (outputType, shape, readsOnlyShape)
@@ -106,6 +112,7 @@ package final class OperatorFacts: Sendable {
         (self.operations, self.parameters, self.role) = (operations, parameters, role)
         (self.joinsBranches, self.hasWeights, self.isTraining) = (joinsBranches, hasWeights, isTraining)
         (self.linear, self.affine, self.normalisation) = (linear, affine, normalisation)
+        self.trained = trained ?? (hasWeights ? .slots(0..<Int.max) : normalisation != nil ? .slots(1..<3) : .none)
         (self.evaluation, self.renaming, self.simplifications) = (evaluation, renaming, simplifications)
     }
 
@@ -231,6 +238,18 @@ struct ParameterSlots: Sendable {
     var integer: Set<Int> = []
     /// The widest type that such weights have, in bits.
     var widestInteger = Int.max
+}
+
+/// Which operands of an operator training changes where they follow from initialisers alone.
+enum TrainedOperands: Sendable {
+    /// None.
+    case none
+    /// Those in these slots: weights, biases, scales and shifts.
+    case slots(Range<Int>)
+    /// What is added to data or put beside them: a bias, a table of positions, a token; no mask.
+    case addends
+    /// What data are multiplied by: a number for each position along one axis, and nothing larger, such as a table of sines.
+    case factors
 }
 
 /// What an operator is in a drawing of the network: layers have weights or take the time, the rest joins, scales or

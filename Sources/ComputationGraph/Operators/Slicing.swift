@@ -8,7 +8,8 @@ extension OperatorFacts {
             sizes: joinedSizes, sizeElements: joinedElements, axes: joinedAxes, list: joinedList,
             zeroOutput: .all,
             sign: signOfAll,
-            operations: free, joinsBranches: true, evaluation: .first { try $0.concatenation() },
+            operations: free, joinsBranches: true, trained: .addends,
+            evaluation: .first { try $0.concatenation() },
             simplifications: [Simplification { try $0.rewriteConcat($1, $2) }]),
         "Slice": OperatorFacts(
             shape: .elements([1, 2, 3, 4]), sizes: slicedSizes, sizeElements: slicedElements,

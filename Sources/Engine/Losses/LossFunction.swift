@@ -17,9 +17,10 @@ struct LossFunction {
         case tensor(Tensor)
     }
 
-    init(term: LossDescription.Term) {
+    /// - Parameter definition: another one than that of the term's loss.
+    init(term: LossDescription.Term, definition: (any LossDefinition)? = nil) {
         self.term = term
-        definition = term.loss.definition
+        self.definition = definition ?? term.loss.definition
     }
 
     /// What the search reads: the losses in single precision, and how many predictions are right.

@@ -1,6 +1,7 @@
 public import ComputationGraph
 public import Datasets
 internal import ONNX
+internal import Training
 
 /// The samples that layers are fitted on. No labels are read.
 public struct FitData: Sendable {
@@ -68,17 +69,9 @@ extension FitData {
 
 /// Hashes that draw rows and samples: functions of what they name alone.
 public enum FitHash {
-    /// 64 bits that look random (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
-    static func mixed(_ number: UInt64) -> UInt64 {
-        var z = number &+ 0x9E37_79B9_7F4A_7C15
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
-    }
-
     /// Some of the numbers 0 ..< `count`, ascending: the same ones whenever they are drawn.
     public static func drawn(_ wanted: Int, of count: Int) -> [Int] {
-        let order = (0..<count).map { (hash: mixed(UInt64($0) ^ 0x6669_74), number: $0) }.sorted {
+        let order = (0..<count).map { (hash: HashedNumber.mixed(UInt64($0) ^ 0x6669_74), number: $0) }.sorted {
             ($0.hash, $0.number) < ($1.hash, $1.number)
         }
         return order.prefix(wanted).map(\.number).sorted()
@@ -86,9 +79,9 @@ public enum FitHash {
 
     /// A position of a sample.
     static func row(sample: Int, position: Int) -> UInt64 {
-        mixed(mixed(UInt64(sample)) ^ UInt64(position))
+        HashedNumber.mixed(HashedNumber.mixed(UInt64(sample)) ^ UInt64(position))
     }
 
     /// Whether a sample is held out of the fit, to choose the ridge by: one of four.
-    static func isHeldOut(_ number: Int) -> Bool { mixed(UInt64(number) ^ 0x68656C64) % 4 == 0 }
+    static func isHeldOut(_ number: Int) -> Bool { HashedNumber.mixed(UInt64(number) ^ 0x68656C64) % 4 == 0 }
 }

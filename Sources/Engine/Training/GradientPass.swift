@@ -1,0 +1,205 @@
+internal import ComputationGraph
+internal import Datasets
+internal import FoundationEssentials
+internal import ONNX
+internal import Torch
+public import Training
+internal import Work
+
+/// Computes the gradient of a training's loss over micro-batches.
+///
+/// Stays with the thread that made it. A pure function of subject, weights, step and samples.
+final class GradientPass {
+    let subject: TrainingSubject
+    private let network: Network
+    private let dataset: Dataset
+    private let terms: LossTerms
+    private let sampleWeights: [Float]
+    private let distillation: Distillation?
+    private let augmentation: Augmentation?
+    private let mask: Mask
+    private let means: Means
+    /// Another model that teaches, and its values of the loss's outputs.
+    private let teacher: (network: Network, outputs: [Int])?
+    private var version: (name: [UInt8], parameters: Parameters, leaves: [Tensor])?
+    /// By the inputs' shapes, for the weights in use.
+    private var models: [[[Int]]: Specialisation] = [:]
+
+    /// - Parameters:
+    ///   - teacher: the file of another model that teaches; `nil` where the unpruned model does.
+    /// - Throws: `EngineError` when the data has not what the loss needs, or the teacher lacks an output.
+    init(
+        _ subject: TrainingSubject, _ network: Network, _ dataset: Dataset, _ loss: LossDescription,
+        means: Means, teacher: ModelFile?
+    ) throws {
+        (self.subject, self.network, self.dataset, self.means) = (subject, network, dataset, means)
+        terms = try LossTerms(loss, graph: network.graph, dataset: dataset)
+        sampleWeights = try loss.weights(for: dataset)
+        mask = network.classes.canonical(subject.mask)
+        distillation =
+            subject.objective.distillation > 0
+            ? Distillation(of: terms, temperature: subject.objective.temperature) : nil
+        augmentation = subject.objective.augments ? Augmentation(subject.objective) : nil
+        self.teacher = try teacher.map { file in
+            let other = try Network(Graph.executable(file))
+            for (own, port) in zip(network.graph.inputs, other.graph.inputs) where own.name != port.name {
+                throw EngineError.data("the teacher's input '\(port.name)' is '\(own.name)' in the model")
+            }
+            return (other, try LossTerms(loss, graph: other.graph, dataset: dataset).outputs)
+        }
+    }
+
+    /// Takes weights into use.
+    ///
+    /// - Parameters:
+    ///   - name: what tells them from others.
+    ///   - load: their elements, value by value; asked for where others are in use.
+    func use(_ name: [UInt8], load: () throws -> [Float]) throws {
+        guard version?.name != name else { return }
+        let elements = try load()
+        guard elements.count == subject.elements else {
+            throw EngineError.data("there are \(elements.count) weights in place of \(subject.elements)")
+        }
+        var changed: [Int: Tensor] = [:]
+        var start = 0
+        for value in subject.values {
+            guard network.graph.values.indices.contains(value),
+                let shape = network.parameters[value]?.shape
+            else { throw EngineError.data("value \(value) is no parameter of the model") }
+            let end = start + shape.reduce(1, *)
+            guard end <= elements.count else { throw EngineError.data("there are too few weights") }
+            changed[value] = try Tensor(Array(elements[start..<end]), shape: shape)
+            start = end
+        }
+        let parameters = try network.parameters.replacing(changed, version: "training")
+        let leaves = try subject.values.map { value in
+            guard let leaf = parameters[value] else {
+                throw EngineError.data("value \(value) is no parameter")
+            }
+            try leaf.requireGradient()
+            return leaf
+        }
+        version = (name, parameters, leaves)
+        models = [:]
+    }
+
+    /// The gradient's sum over a micro-batch.
+    ///
+    /// - Parameters:
+    ///   - places: the samples' places in the data that are held.
+    ///   - samples: their numbers in the whole data set.
+    /// - Throws: `EngineError` that names the node that failed or has no derivative.
+    func sum(places: [Int], samples: [Int], step: Int) throws -> GradientSum {
+        guard let version else { throw EngineError.data("there are no weights to train") }
+        let inputs = try inputs(places, samples, step)
+        let losses = try TorchRuntime.withGradients {
+            try self.losses(of: inputs, places, version.parameters)
+        }
+        let weighted = try TorchRuntime.withGradients {
+            let weights: [Float] = places.map { sampleWeights[$0] }
+            return try (losses * Tensor(weights).converted(to: losses.scalarType)).summed(over: [0])
+        }
+        guard try weighted.isRecorded else {
+            throw EngineError.data("no gradient reaches the weights that are to be trained")
+        }
+        let gradients = try Tensor.gradients(of: [weighted], withRespectTo: version.leaves)
+        var elements: [Float] = []
+        elements.reserveCapacity(subject.elements)
+        for (leaf, gradient) in zip(version.leaves, gradients) {
+            elements += try gradient?.elements() ?? [Float](repeating: 0, count: leaf.count)
+        }
+        var sum = GradientSum(gradient: elements, loss: 0, weight: 0)
+        for (place, loss) in try zip(places, losses.detached().elements(as: Double.self)) {
+            sum.loss += Double(sampleWeights[place]) * loss
+            sum.weight += Double(sampleWeights[place])
+        }
+        return sum
+    }
+
+    private func inputs(_ places: [Int], _ samples: [Int], _ step: Int) throws -> [Tensor] {
+        guard let augmentation else { return try network.inputs(places, of: dataset) }
+        return try network.graph.inputs.enumerated().map { index, port in
+            let array = try dataset.gather(places, from: port.name)
+            guard index == 0 else { return try Tensor(array) }
+            return try Tensor(
+                augmentation.changed(array, samples: samples, step: step, input: port.name))
+        }
+    }
+
+    /// The loss of every sample, [N], recorded.
+    private func losses(of inputs: [Tensor], _ places: [Int], _ parameters: Parameters) throws -> Tensor {
+        let model = try specialisation(for: inputs, parameters)
+        var activations = Activations(model, inputs: inputs, means: means)
+        try activations.compute(terms.outputs, mask: mask, recording: Activations.Recording())
+        let outputs = try terms.outputs.map { value in
+            guard let output = activations[value] else {
+                throw EngineError.data(
+                    "the model's output '\(network.graph.values[value].name)' was not computed")
+            }
+            return output
+        }
+        var taught: [Tensor]?
+        func unpruned() throws -> [Tensor] {
+            if let taught { return taught }
+            let own = try TorchRuntime.withoutGradients {
+                try teacher.map { try $0.network.values($0.outputs, of: inputs, mask: .empty) }
+                    ?? network.values(terms.outputs, of: inputs, mask: .empty)
+            }
+            taught = own
+            return own
+        }
+        let share = subject.objective.distillation
+        let own =
+            share < 1 ? try terms.losses(outputs, against: terms.block(places, unpruned: unpruned)) : nil
+        guard let distillation else {
+            guard let own else { throw EngineError.data("a training needs a loss") }
+            return own
+        }
+        let distance = try distillation.losses(
+            outputs, teacher: unpruned(), counts: terms.counts(places), samples: places.count)
+        guard let own else { return distance }
+        return try own.converted(to: distance.scalarType) * (1 - share) + distance * share
+    }
+
+    private func specialisation(for inputs: [Tensor], _ parameters: Parameters) throws -> Specialisation {
+        let shapes = inputs.map(\.shape)
+        if let known = models[shapes] { return known }
+        let program = try TorchRuntime.withoutGradients { try network.program(for: inputs) }
+        let made = try Specialisation(program, parameters, recordsParameters: true)
+        models[shapes] = made
+        return made
+    }
+}
+
+extension Evaluator {
+    /// The gradient of a training's loss, summed over micro-batches in their tree.
+    ///
+    /// - Parameters:
+    ///   - item: what is asked for.
+    ///   - places: by micro-batch, the samples' places in the data that are held here.
+    ///   - teacher: the bytes of the subject's other teacher.
+    ///   - weights: the weights, little-endian float32; asked for where others are in use.
+    /// - Throws: `EngineError` that names the node that failed or has no derivative.
+    public func gradient(
+        _ item: GradientItem, places: [[Int]], teacher: () throws -> [UInt8]?, weights: () throws -> [Float]
+    ) throws -> GradientSum {
+        try prepare(for: [item.subject.mask])
+        let pass = try trainingPass(for: item.subject, teacher: teacher)
+        try pass.use(item.weights.sha256, load: weights)
+        return GradientSum.inTree(
+            try zip(item.microBatches, places).map { part, places in
+                try pass.sum(places: places, samples: part.samples, step: item.step)
+            })
+    }
+
+    private func trainingPass(for subject: TrainingSubject, teacher: () throws -> [UInt8]?) throws
+        -> GradientPass
+    {
+        if let known = training, known.subject == subject { return known }
+        let made = try GradientPass(
+            subject, network, dataset, loss, means: means,
+            teacher: try teacher().map { try ModelFile(serializedBytes: Data($0), name: "the teacher") })
+        training = made
+        return made
+    }
+}
