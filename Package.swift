@@ -95,7 +95,8 @@ let package = Package(
             ], swiftSettings: sourceSettings),
         .target(name: "Datasets", dependencies: ["Files", "CZlib"], swiftSettings: sourceSettings),
         .target(
-            name: "Engine", dependencies: ["Torch", "ComputationGraph", "Datasets", "ONNX", "Training", "Work"],
+            name: "Engine",
+            dependencies: ["Torch", "ComputationGraph", "Datasets", "ONNX", "Training", "Work"],
             swiftSettings: sourceSettings),
         .target(
             name: "Search",

@@ -4,13 +4,17 @@
     training.py [FIXTURE.npz]
 
 Interprets the ONNX files with PyTorch's operators, makes a parameter of every weight, and stores losses, gradients and
-stepped parameters of a few cases. Before anything is written, all of it is compared with the same in double precision.
+stepped parameters of a few cases, after a comparison with the same in double precision.
 
 Arrays are `MODEL/CASE/KIND/INITIALISER` with a sample of a tensor's elements (flat indices range(0, n, max(1, n // 64)),
-C order), `MODEL/CASE/KIND-norm/INITIALISER` with its L2 norm, `MODEL/CASE/loss` and `MODEL/CASE/losses`; a KIND is
-`gradient`, before clipping, or `step1` or `step3`, the parameters after as many steps. `settings` is JSON as bytes.
-
-Parameters that a mask cuts off the loss have a gradient of zeros here, and keep their value: no decay either.
+C order) and `MODEL/CASE/KIND-norm/INITIALISER` with the L2 norm of all; a KIND is `gradient` (of the first step, before
+clipping), or `step1` or `step3`, the parameters after as many steps at the full rate. `MODEL/CASE/loss` is the first
+step's; `.../norms` are the gradients' norms of three steps before clipping; `.../losses` is the long run with warm-up
+and cosine, `.../losses-double` the same in double precision. `settings` is JSON as bytes, and says for each case which
+parameters are `unreached` (the mask cuts them off the loss: their gradient is stored as zeros, and they keep their
+value, without decay), for which the gradient is `rounding` alone (it is zero in exact arithmetic; what AdamW makes of it
+means nothing), and which other arrays are `unsteady`, single and double precision being more than 1e-5 of the largest
+stored element apart.
 """
 
 import json
@@ -39,13 +43,15 @@ SETTINGS = {
     "schedule": {"steps": 50, "warmup": 5},
     "temperature": 2.0,
 }
-CASES = {
+CASES = {  # the long run by "sgd" diverges at its rate, the one by "sgd-slow" does not
     "sgd": {"optimiser": "sgd", "run": True},
+    "sgd-slow": {"optimiser": "sgd", "lr": 0.005, "run": True},
     "adamw": {"optimiser": "adamw", "clip": 1.0, "run": True},
     "masked-sgd": {"optimiser": "sgd", "masked": True},
     "masked-adamw": {"optimiser": "adamw", "masked": True},
     "distillation": {"masked": True},
 }
+STEADY = 1e-5
 OPERATORS = {**OPERATORS, "Relu": torch.relu}  # its slope at zero is 0
 
 # Input slots that are weights when something constant enters there and data elsewhere.
@@ -108,11 +114,17 @@ def batch(data, step):
     return image[chosen], labels[chosen]
 
 
-def make_optimiser(kind, parameters):
-    decayed = [p for p in parameters if sum(size > 1 for size in p.shape) > 1]
-    others = [p for p in parameters if sum(size > 1 for size in p.shape) <= 1]
-    groups = [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
-    return {"sgd": torch.optim.SGD, "adamw": torch.optim.AdamW}[kind](groups, **SETTINGS[kind])
+def is_decayed(parameter):
+    """Whether weight decay applies: matrices and kernels, not vectors that are shaped to broadcast."""
+    return sum(size > 1 for size in parameter.shape) > 1
+
+
+def make_optimiser(case, parameters):
+    kind = case["optimiser"]
+    groups = [{"params": [p for p in parameters if is_decayed(p)]},
+              {"params": [p for p in parameters if not is_decayed(p)], "weight_decay": 0.0}]
+    options = {**SETTINGS[kind], "lr": case.get("lr", SETTINGS[kind]["lr"])}
+    return {"sgd": torch.optim.SGD, "adamw": torch.optim.AdamW}[kind](groups, **options)
 
 
 def scheduled(step):
@@ -124,17 +136,18 @@ def scheduled(step):
 
 
 def train(net, data, case, mask, steps, share=lambda step: 1.0, after=None):
-    """The loss of every step; `after` is called with the number of steps done."""
+    """Losses and, when they are clipped, the gradients' norms of all steps. `after` is called with the number of steps
+    done, the first time with 0, when there are gradients."""
     parameters = list(net.parameters.values())
-    optimiser = make_optimiser(case["optimiser"], parameters)
-    rate, losses, norms = SETTINGS[case["optimiser"]]["lr"], [], []
+    optimiser, losses, norms = make_optimiser(case, parameters), [], []
+    rate = optimiser.param_groups[0]["lr"]
     for step in range(steps):
         image, labels = batch(data, step)
         loss = F.cross_entropy(net.run(image, mask), labels)
         optimiser.zero_grad()
         loss.backward()
         losses.append(loss.item())
-        if step == 0 and after:
+        if after and step == 0:
             after(0)
         if "clip" in case:
             norms.append(torch.nn.utils.clip_grad_norm_(parameters, case["clip"]).item())
@@ -143,9 +156,7 @@ def train(net, data, case, mask, steps, share=lambda step: 1.0, after=None):
         optimiser.step()
         if after:
             after(step + 1)
-    if norms:
-        print(f"  gradient norms before clipping: {', '.join('%.3g' % n for n in norms[:6])} ..., max {max(norms):.3g}")
-    return losses
+    return losses, norms
 
 
 def distillation(net, teacher, data, mask):
@@ -161,14 +172,13 @@ def distillation(net, teacher, data, mask):
 
 
 def compute(model, name, dtype):
-    """Whole tensors and losses of a case, by their keys, and the names of the parameters without a gradient."""
-    case, result = CASES[name], {}
+    """Whole tensors and losses of a case, by their kind and name, and the names of parameters without a gradient."""
+    case, result, unreached = CASES[name], {}, []
+    net = Network(model, dtype)
     with np.load(ROOT / "Examples" / model / "calibration.npz") as archive:
-        net = Network(model, dtype)
         image = torch.from_numpy(archive[net.graph.input[0].name]).to(dtype)
         data = image, torch.from_numpy(archive["labels"])
     mask = {parse_edge(edge) for edge in MASKS[model].split(",")} if case.get("masked") else set()
-    unreached = []
 
     def keep(kind, tensors):
         result.update({(kind, n): t.detach().numpy().copy() for n, t in tensors.items()})
@@ -181,34 +191,61 @@ def compute(model, name, dtype):
             keep(f"step{steps}", net.parameters)
 
     if "optimiser" in case:
-        result["loss"] = train(net, data, case, mask, 3, after=after)[0]
+        losses, norms = train(net, data, case, mask, 3, after=after)
+        result["loss",] = losses[0]
+        if norms:
+            result["norms",] = norms
         if case.get("run"):
-            result["losses"] = train(Network(model, dtype), data, case, mask, SETTINGS["schedule"]["steps"], scheduled)
+            run = SETTINGS["schedule"]["steps"]
+            result["losses",], _ = train(Network(model, dtype), data, case, mask, run, scheduled)
     else:
-        result["loss"] = distillation(net, Network(model, dtype), data, mask)
+        result["loss",] = distillation(net, Network(model, dtype), data, mask)
         after(0)
     return result, unreached
-
-
-def disagreement(single, double):
-    """Largest difference relative to the largest element."""
-    single, double = np.asarray(single, np.float64), np.asarray(double, np.float64)
-    largest = np.abs(double).max()
-    return np.abs(single - double).max() / largest if largest else float(np.abs(single).max())
 
 
 def stored(result):
     """What is stored of whole tensors: a sample of the elements, and the norm."""
     arrays = {}
-    for key, value in result.items():
-        if isinstance(key, str):
-            arrays[key] = np.asarray(value, np.float64)
-            continue
-        kind, name = key
-        flat = value.reshape(-1)
-        arrays[f"{kind}/{name}"] = flat[:: max(1, flat.size // 64)]
-        arrays[f"{kind}-norm/{name}"] = np.asarray(np.sqrt((flat.astype(np.float64) ** 2).sum()))
+    for (kind, *name), value in result.items():
+        value = np.asarray(value)
+        if name:
+            flat = value.reshape(-1)
+            arrays[f"{kind}/{name[0]}"] = flat[:: max(1, flat.size // 64)]
+            arrays[f"{kind}-norm/{name[0]}"] = np.sqrt((flat.astype(np.float64) ** 2).sum())
+        else:
+            arrays[kind] = value.astype(np.float64)
     return arrays
+
+
+def disagreement(single, double):
+    """The largest difference relative to the largest element, of the elements that are finite in both."""
+    single, double = np.atleast_1d(np.asarray(single, np.float64)), np.atleast_1d(np.asarray(double, np.float64))
+    finite = np.isfinite(single) & np.isfinite(double)
+    largest = np.abs(double[finite]).max()
+    difference = np.abs(single - double)[finite].max()
+    return float(difference / largest) if largest else float(difference)
+
+
+def compare(single, double, unreached):
+    """Prints how far all of it is from double precision, and returns what to say of the case in the settings."""
+    gradients = {name[0]: np.abs(value).max() for (kind, *name), value in double.items() if kind == "gradient"}
+    floor = 1e-9 * max(gradients.values())
+    rounding = [name for name, largest in gradients.items() if largest < floor and name not in unreached]
+    worst = {}
+    for (kind, *name), value in double.items():
+        if not rounding or not name or name[0] not in rounding:
+            worst.setdefault(kind, []).append((disagreement(single[kind, *name], value), *name))
+    for kind, found in worst.items():
+        above = sum(value > STEADY for value, *_ in found)
+        print(f"    {kind}: {max(found)[0]:.1e} {' '.join(max(found)[1:])}, {above} of {len(found)} above {STEADY:.0e}")
+    exact = stored(double)
+    apart = {key: disagreement(value, exact[key]) for key, value in stored(single).items()}
+    unsteady = {key: float(f"{value:.2g}") for key, value in apart.items()
+                if value > STEADY and key.partition("/")[2] not in rounding}
+    print(f"    unreached: {' '.join(unreached) or 'none'}\n    rounding: {' '.join(rounding) or 'none'}")
+    print(f"    unsteady: {unsteady}")
+    return {"unreached": unreached, "rounding": rounding, "unsteady": unsteady}
 
 
 def main():
@@ -217,20 +254,27 @@ def main():
     torch.use_deterministic_algorithms(True)
     arrays, settings = {}, {**SETTINGS, "models": {}}
     for model, mask in MASKS.items():
-        parameters = Network(model, torch.float32).parameters
-        print(f"{model}: {len(parameters)} parameters")
-        for name, parameter in parameters.items():
-            print(f"  {name} {list(parameter.shape)}")
+        net = Network(model, torch.float32)
+        wiring, edges = Wiring(onnx.load(ROOT / "Examples" / model / "model.onnx")), set(map(parse_edge, mask.split(",")))
+        assert edges <= set(wiring.branches()) and wiring.connected(edges)
+        table = [{"name": n, "shape": list(p.shape), "decayed": is_decayed(p)} for n, p in net.parameters.items()]
+        print(f"{model}: {len(table)} parameters, mask {mask}")
+        for row in table:
+            print(f"    {row['name']} {row['shape']}{' decayed' if row['decayed'] else ''}")
+        settings["models"][model] = {"parameters": table, "cases": {}}
         for name, case in CASES.items():
-            result, unreached = compute(model, name, torch.float32)
+            single, unreached = compute(model, name, torch.float32)
             double, _ = compute(model, name, torch.float64)
-            arrays |= {f"{model}/{name}/{key}": value for key, value in stored(result).items()}
-            worst = {}
-            for key in result:
-                worst.setdefault(key if isinstance(key, str) else key[0], []).append((disagreement(result[key], double[key]), key))
-            print(model, name, result["loss"], result.get("losses", [None])[-1], unreached)
-            for k, v in worst.items(): print("   ", k, [(("%.2g"%a), b) for a,b in sorted(v, key=lambda x:-x[0])[:14] if a>1e-5 or b=="loss"], max(v)[0])
+            last = f", last of the long run {single['losses',][-1]:.6g}" if case.get("run") else ""
+            print(f"  {name}: loss {single['loss',]:.8g}{last}")
+            notes = compare(single, double, unreached)
+            settings["models"][model]["cases"][name] = {**case, "mask": mask if case.get("masked") else "", **notes}
+            if case.get("run"):
+                arrays[f"{model}/{name}/losses-double"] = np.asarray(double["losses",])
+            arrays |= {f"{model}/{name}/{key}": value for key, value in stored(single).items()}
+    arrays["settings"] = np.frombuffer(json.dumps(settings).encode(), np.uint8)
     np.savez_compressed(output, **arrays)
+    print(f"{output}: {len(arrays)} arrays, {Path(output).stat().st_size} bytes")
 
 
 if __name__ == "__main__":

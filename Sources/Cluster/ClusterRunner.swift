@@ -87,6 +87,9 @@ public final class ClusterRunner: WorkRunner, Sendable {
     /// Gives workers a content that items need which name it.
     public func provide(_ content: [UInt8]) async throws -> ContentID { library.add(content) }
 
+    /// Keeps the content from workers that ask for it from now on.
+    public func withdraw(_ content: ContentID) async { library.remove(content) }
+
     /// Makes `run` throw `ClusterError.interrupted`, after the results that have arrived are kept. From any
     /// thread; while nothing is run the next `run` throws.
     public func interrupt() { service.mailbox.post(.interrupt) }

@@ -33,6 +33,9 @@ public final class ContentLibrary: Sendable {
         return content
     }
 
+    /// Lets go of a content.
+    public func remove(_ content: ContentID) { sources.withLock { $0[content.sha256] = nil } }
+
     /// Adds a model's files: the model itself first, then those that hold its weights. They stay open, so that it does
     /// no harm when they are moved meanwhile.
     ///

@@ -8,6 +8,8 @@ public enum GraphError: Error, Sendable, CustomStringConvertible {
     case notWritable(reason: String)
     /// A candidate pattern that is no regular expression.
     case badPattern(String, reason: String)
+    /// The model's last layer cannot be replaced, for a reason.
+    case noHead(String)
     /// Training has nothing to change, for a reason.
     case nothingToTrain(String)
     /// A candidate pattern that matches no candidate.
@@ -23,6 +25,7 @@ public enum GraphError: Error, Sendable, CustomStringConvertible {
         case .unknownEdge(let edge, let reason): "edge \(edge) cannot be removed: \(reason)"
         case .unknownUnit(let unit, let reason): "\(unit) cannot be removed: \(reason)"
         case .notWritable(let reason): "no file can be written: \(reason)"
+        case .noHead(let reason): "the model's last layer cannot be replaced: \(reason)"
         case .nothingToTrain(let reason): "the model cannot be trained: \(reason)"
         case .badPattern(let pattern, let reason): "'\(pattern)' is no regular expression: \(reason)"
         case .nothingMatches(let pattern): "no candidate edge matches '\(pattern)'"

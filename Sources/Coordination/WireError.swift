@@ -31,8 +31,8 @@ public enum WireError: Error, Hashable, Sendable, CustomStringConvertible {
 
 /// How large messages may be. Everything is checked before anything is allocated for it.
 public struct WireLimits: Hashable, Sendable {
-    /// Bytes of one frame.
-    public var frameBytes = 64 << 20
+    /// Bytes of one frame; those that are allowed follow from what a run's messages hold.
+    public var frameBytes = 1 << 30
     /// Bytes of what a task is to compute, and of the hints beside it.
     public var payloadBytes = 4 << 20
     /// Bytes of what a task's result is.
@@ -62,7 +62,7 @@ public struct WireLimits: Hashable, Sendable {
     /// - Parameter resultBytes: the bytes of the largest result of any kind of work that the run does; `nil` where that is not
     ///   known.
     public init(_ sharding: Sharding, resultBytes: Int? = nil) {
-        if let resultBytes { self.resultBytes = min(self.resultBytes, resultBytes) }
+        if let resultBytes { self.resultBytes = min(frameBytes - 2 * payloadBytes, resultBytes) }
         shards = min(shards, sharding.shards)
     }
 

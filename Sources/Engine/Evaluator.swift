@@ -12,6 +12,7 @@ public final class Evaluator {
     let terms: LossTerms
     let loss: LossDescription
     private var saliency: SliceSaliency?
+    private var reference: Reference?
     /// What computes gradients of the training in progress.
     var training: GradientPass?
     /// The values that the loss reads.
@@ -289,8 +290,34 @@ public final class Evaluator {
     private func compared(_ samples: [Int], on block: Int, inputs: [Tensor]) throws -> LossTerms.Block {
         try terms.block(samples) {
             try reuse.references(on: block) {
-                try network.values(terms.outputs, of: inputs, mask: .empty)
+                try reference.map { try $0.network.values($0.outputs, of: inputs, mask: .empty) }
+                    ?? network.values(terms.outputs, of: inputs, mask: .empty)
             }
+        }
+    }
+
+    /// Lets losses that compare with the unpruned model compare with another model.
+    ///
+    /// - Throws: `EngineError` when it lacks an output or reads other inputs.
+    public func compare(with other: Network) throws {
+        reference = try Reference(other, like: network, loss: loss, dataset: dataset)
+    }
+
+    /// A model whose outputs others are compared with.
+    struct Reference {
+        let network: Network
+        /// By term of the loss, the value.
+        let outputs: [Int]
+
+        init(_ other: Network, like network: Network, loss: LossDescription, dataset: Dataset) throws {
+            let names = network.graph.inputs.map(\.name)
+            guard other.graph.inputs.map(\.name) == names else {
+                throw EngineError.data(
+                    "the teacher reads \(other.graph.inputs.map(\.name).joined(separator: ", ")), and the model "
+                        + names.joined(separator: ", "))
+            }
+            self.network = other
+            outputs = try LossTerms(loss, graph: other.graph, dataset: dataset).outputs
         }
     }
 }

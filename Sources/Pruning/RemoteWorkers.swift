@@ -45,7 +45,7 @@ extension Workload {
     func coordinatorSettings(_ run: RunDescription) -> CoordinatorSettings {
         var settings = CoordinatorSettings(run: run, softwareVersion: Espalier.version)
         let losses = LevelRace.largestResult(samples: min(run.sharding.blockSize, run.sharding.samples))
-        settings.resultBytes = largestStatistics.map { max($0, losses) }
+        settings.resultBytes = largestStatistics.map { max($0, losses, largestGradient) }
         return settings
     }
 

@@ -74,6 +74,8 @@ public struct Workload {
     public internal(set) var options: MeasurementOptions
     /// The samples that layers are refitted on; `nil` where nothing is recovered.
     public internal(set) var fit: FitSamples?
+    /// The bytes of the largest gradient that is asked for.
+    var largestGradient = 0
     /// How the memory of a process that computes is divided.
     let memory: MemoryPlan
     private let constants: ConstantLoss
@@ -134,8 +136,11 @@ public struct Workload {
     }
 
     /// An evaluator of this workload in this process.
-    public func evaluator() throws -> Evaluator {
-        let evaluator = try Evaluator(network, dataset: dataset, loss: loss, keptBytes: memory.kept)
+    ///
+    /// - Parameter parameters: another version of the weights to run with.
+    public func evaluator(with parameters: Parameters? = nil) throws -> Evaluator {
+        let evaluator = try Evaluator(
+            network, dataset: dataset, loss: loss, keptBytes: memory.kept, parameters: parameters)
         if !means.means.isEmpty {
             try evaluator.useMeans(named: ContentHash.content(of: MeansTable.encode(means)).sha256) { means }
         }

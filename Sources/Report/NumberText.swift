@@ -1,9 +1,9 @@
 internal import Foundation
 
 /// Numbers for people to read; machines get all digits.
-enum NumberText {
+package enum NumberText {
     /// Six significant digits, e.g. `0.123457`, `1.5e-07`, `inf`.
-    static func significant(_ value: Double) -> String { String(format: "%.6g", value) }
+    package static func significant(_ value: Double) -> String { String(format: "%.6g", value) }
 
     /// A change with its sign and four significant digits, e.g. `+0.0125`.
     static func change(_ value: Double) -> String { String(format: "%+.4g", value) }

@@ -57,7 +57,9 @@ public struct GradientSource: WorkSource {
             pieces: Array(node))
     }
 
-    private func node(of item: WorkItem) -> GradientTree.Node { item.pieces[0]..<item.pieces[0] + item.pieces.count }
+    private func node(of item: WorkItem) -> GradientTree.Node {
+        item.pieces[0]..<item.pieces[0] + item.pieces.count
+    }
 
     /// The largest subtree that leaves something for the other workers.
     public mutating func next(for worker: WorkerView) -> WorkItem? {

@@ -37,7 +37,7 @@ public struct GradientSum: Hashable, Sendable {
     }
 
     /// The bytes of a sum over `elements` weights.
-    static func byteCount(elements: Int) -> Int { 16 + 4 * elements }
+    public static func byteCount(elements: Int) -> Int { 16 + 4 * elements }
 
     /// The canonical bytes.
     public var bytes: [UInt8] {

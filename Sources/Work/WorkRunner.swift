@@ -6,6 +6,13 @@ public protocol WorkRunner: AnyObject {
     func run<Source: WorkSource>(_ source: Source) async throws -> Source
     /// Makes a content known that items of later sources need.
     func provide(_ content: [UInt8]) async throws -> ContentID
+    /// Lets go of a content that no later source needs.
+    func withdraw(_ content: ContentID) async
+}
+
+extension WorkRunner {
+    /// Keeps it.
+    public func withdraw(_ content: ContentID) async {}
 }
 
 /// Contents that were computed in this process.
@@ -17,6 +24,9 @@ public struct MemoryContents: ContentAccess, Sendable {
 
     /// Adds a content under its name.
     public mutating func add(_ bytes: [UInt8], as content: ContentID) { known[content] = bytes }
+
+    /// Lets go of a content.
+    public mutating func remove(_ content: ContentID) { known[content] = nil }
 
     /// The content.
     ///
@@ -60,6 +70,9 @@ public final class LocalRunner: WorkRunner {
         contents.add(content, as: id)
         return id
     }
+
+    /// Lets go of the content.
+    public func withdraw(_ content: ContentID) async { contents.remove(content) }
 
     /// Runs the source to its end.
     ///

@@ -23,7 +23,8 @@ struct Espalier: AsyncParsableCommand {
         version: "0.1.0",
         subcommands: [
             InspectCommand.self, RunCommand.self, EvaluateCommand.self, ScoreCommand.self, PruneCommand.self,
-            CompareCommand.self, ExportCommand.self, WorkerCommand.self, KeygenCommand.self,
+            CompareCommand.self, FinetuneCommand.self, ExportCommand.self, WorkerCommand.self,
+            KeygenCommand.self,
             StatusCommand.self,
         ])
 

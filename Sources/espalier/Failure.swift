@@ -9,6 +9,7 @@ internal import ONNX
 internal import Pruning
 internal import Report
 internal import Search
+internal import Training
 
 /// The documented exit codes.
 enum ExitStatus {
@@ -23,7 +24,7 @@ enum ExitStatus {
         case JournalError.differentOutcome: `internal`
         case is InputError, is ModelError, is GraphError, is DatasetError, is EngineError, is SearchError,
             is JournalError,
-            is ReportError, is ContentHashError, is NonFiniteError:
+            is ReportError, is ContentHashError, is NonFiniteError, is TrainingDivergence:
             badInput
         case ClusterError.key, ClusterError.cannotListen, ClusterError.keysMissing: badInput
         case is Interrupted: interrupted

@@ -112,7 +112,8 @@ package final class OperatorFacts: Sendable {
         (self.operations, self.parameters, self.role) = (operations, parameters, role)
         (self.joinsBranches, self.hasWeights, self.isTraining) = (joinsBranches, hasWeights, isTraining)
         (self.linear, self.affine, self.normalisation) = (linear, affine, normalisation)
-        self.trained = trained ?? (hasWeights ? .slots(0..<Int.max) : normalisation != nil ? .slots(1..<3) : .none)
+        self.trained =
+            trained ?? (hasWeights ? .slots(0..<Int.max) : normalisation != nil ? .slots(1..<3) : .none)
         (self.evaluation, self.renaming, self.simplifications) = (evaluation, renaming, simplifications)
     }
 

@@ -80,7 +80,8 @@ extension Graph {
     private func sources(of value: Int) -> [Int] {
         guard let producer = values[value].producer else { return [value] }
         let vertex = vertices[producer]
-        guard let first = vertex.inputs.first.flatMap({ $0 }), values[first].elementType.isFloatingPoint else {
+        guard let first = vertex.inputs.first.flatMap({ $0 }), values[first].elementType.isFloatingPoint
+        else {
             return []
         }
         return vertex.inputs.compactMap { $0 }.flatMap { sources(of: $0) }

@@ -71,7 +71,8 @@ extension FitData {
 public enum FitHash {
     /// Some of the numbers 0 ..< `count`, ascending: the same ones whenever they are drawn.
     public static func drawn(_ wanted: Int, of count: Int) -> [Int] {
-        let order = (0..<count).map { (hash: HashedNumber.mixed(UInt64($0) ^ 0x6669_74), number: $0) }.sorted {
+        let order = (0..<count).map { (hash: HashedNumber.mixed(UInt64($0) ^ 0x6669_74), number: $0) }.sorted
+        {
             ($0.hash, $0.number) < ($1.hash, $1.number)
         }
         return order.prefix(wanted).map(\.number).sorted()

@@ -20,7 +20,7 @@ final class GradientPass {
     private let mask: Mask
     private let means: Means
     /// Another model that teaches, and its values of the loss's outputs.
-    private let teacher: (network: Network, outputs: [Int])?
+    private let teacher: Evaluator.Reference?
     private var version: (name: [UInt8], parameters: Parameters, leaves: [Tensor])?
     /// By the inputs' shapes, for the weights in use.
     private var models: [[[Int]]: Specialisation] = [:]
@@ -41,11 +41,8 @@ final class GradientPass {
             ? Distillation(of: terms, temperature: subject.objective.temperature) : nil
         augmentation = subject.objective.augments ? Augmentation(subject.objective) : nil
         self.teacher = try teacher.map { file in
-            let other = try Network(Graph.executable(file))
-            for (own, port) in zip(network.graph.inputs, other.graph.inputs) where own.name != port.name {
-                throw EngineError.data("the teacher's input '\(port.name)' is '\(own.name)' in the model")
-            }
-            return (other, try LossTerms(loss, graph: other.graph, dataset: dataset).outputs)
+            try Evaluator.Reference(
+                Network(Graph.executable(file)), like: network, loss: loss, dataset: dataset)
         }
     }
 
@@ -60,18 +57,7 @@ final class GradientPass {
         guard elements.count == subject.elements else {
             throw EngineError.data("there are \(elements.count) weights in place of \(subject.elements)")
         }
-        var changed: [Int: Tensor] = [:]
-        var start = 0
-        for value in subject.values {
-            guard network.graph.values.indices.contains(value),
-                let shape = network.parameters[value]?.shape
-            else { throw EngineError.data("value \(value) is no parameter of the model") }
-            let end = start + shape.reduce(1, *)
-            guard end <= elements.count else { throw EngineError.data("there are too few weights") }
-            changed[value] = try Tensor(Array(elements[start..<end]), shape: shape)
-            start = end
-        }
-        let parameters = try network.parameters.replacing(changed, version: "training")
+        let parameters = try network.parameters(subject.values, elements)
         let leaves = try subject.values.map { value in
             guard let leaf = parameters[value] else {
                 throw EngineError.data("value \(value) is no parameter")
@@ -168,6 +154,42 @@ final class GradientPass {
         let made = try Specialisation(program, parameters, recordsParameters: true)
         models[shapes] = made
         return made
+    }
+}
+
+extension Network {
+    /// A version of the parameters in which some have other numbers.
+    ///
+    /// - Parameters:
+    ///   - values: those parameters.
+    ///   - elements: their numbers, value by value in C order.
+    /// - Throws: `EngineError` for a value that is no parameter, or another number of elements.
+    public func parameters(_ values: [Int], _ elements: [Float]) throws -> Parameters {
+        var changed: [Int: Tensor] = [:]
+        var start = 0
+        for value in values {
+            guard graph.values.indices.contains(value), let shape = parameters[value]?.shape else {
+                throw EngineError.data("value \(value) is no parameter of the model")
+            }
+            let end = start + shape.reduce(1, *)
+            guard end <= elements.count else { throw EngineError.data("there are too few weights") }
+            changed[value] = try Tensor(Array(elements[start..<end]), shape: shape)
+            start = end
+        }
+        guard start == elements.count else { throw EngineError.data("there are too many weights") }
+        return try parameters.replacing(changed, version: "trained")
+    }
+
+    /// The numbers of some parameters, value by value in C order.
+    ///
+    /// - Throws: `EngineError` for a value that is no parameter.
+    public func elements(of values: [Int]) throws -> [Float] {
+        try values.flatMap { value -> [Float] in
+            guard graph.values.indices.contains(value), let tensor = parameters[value] else {
+                throw EngineError.data("value \(value) is no parameter of the model")
+            }
+            return try tensor.elements()
+        }
     }
 }
 

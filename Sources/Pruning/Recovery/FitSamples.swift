@@ -54,8 +54,8 @@ public struct FitSamples: Sendable {
             chosen = FitHash.drawn(min(limit, source.samples), of: source.samples)
             excluded = []
             origin = name
-            hashes = try FitSamples.hashes(of: source, chosen)
-            let shared = try FitSamples.hashes(of: dataset, Array(0..<dataset.samples)).count(
+            hashes = try source.hashes(of: chosen)
+            let shared = try dataset.hashes(of: Array(0..<dataset.samples)).count(
                 where: Set(hashes).contains)
             notes =
                 shared > 0
@@ -74,7 +74,7 @@ public struct FitSamples: Sendable {
             source = dataset
             chosen = FitHash.drawn(min(limit, dataset.samples / 2), of: dataset.samples)
             excluded = Set(chosen)
-            hashes = try FitSamples.hashes(of: source, chosen)
+            hashes = try source.hashes(of: chosen)
             origin = "\(chosen.count) of the \(dataset.samples) samples of \(data), set apart"
             notes = []
         }
@@ -110,14 +110,23 @@ public struct FitSamples: Sendable {
     /// How many samples of other data are among these.
     func count(in dataset: Dataset) throws -> Int {
         let own = Set(hashes)
-        return try FitSamples.hashes(of: dataset, Array(0..<dataset.samples)).count(where: own.contains)
+        return try dataset.hashes(of: Array(0..<dataset.samples)).count(where: own.contains)
     }
 
+}
+
+extension Dataset {
     /// What tells samples apart: a hash of all that is a sample's own.
-    private static func hashes(of dataset: Dataset, _ samples: [Int]) throws -> [ContentID] {
-        let names = dataset.inputNames.filter { dataset.inputAxes[$0] != -1 }
+    func hashes(of samples: [Int]) throws -> [ContentID] {
+        let names = inputNames.filter { inputAxes[$0] != -1 }
         return try samples.map { sample in
-            ContentHash.content(of: try names.flatMap { try dataset.gather([sample], from: $0).bytes })
+            ContentHash.content(of: try names.flatMap { try gather([sample], from: $0).bytes })
         }
+    }
+
+    /// How many of the samples are among others too.
+    func count(sharedWith other: Dataset) throws -> Int {
+        let others = Set(try other.hashes(of: Array(0..<other.samples)))
+        return try hashes(of: Array(0..<samples)).count(where: others.contains)
     }
 }

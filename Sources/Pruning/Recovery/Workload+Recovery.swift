@@ -42,8 +42,19 @@ extension Workload {
         let biases = try refit.biases.sorted { $0.key < $1.key }.compactMap { vertex, elements in
             layers[vertex].map { (layer: $0, elements: elements) }
         }
+        return try replacing(refit.weights, biases: biases)
+    }
+
+    /// The workload of the model with other weights, node by node the same.
+    ///
+    /// - Parameters:
+    ///   - weights: by value, the elements of initialisers in C order.
+    ///   - biases: those of layers that have none.
+    func replacing(_ weights: [Int: [Float]], biases: [(layer: LinearMap, elements: [Float])] = []) throws
+        -> Workload
+    {
         var workload = self
-        workload.graph = try graph.refitted(refit.weights, biases: biases)
+        workload.graph = try graph.refitted(weights, biases: biases)
         workload.network = try Network(workload.graph)
         workload.valueShapes = try workload.network.valueShapes(for: dataset, memory: options.memoryBudget)
         let (old, new) = (graph, workload.graph)

@@ -1,0 +1,291 @@
+internal import Cluster
+internal import ComputationGraph
+internal import Computations
+internal import Datasets
+internal import Engine
+internal import Foundation
+internal import Journal
+internal import ONNX
+public import Report
+internal import Search
+internal import Training
+internal import Work
+
+/// One `finetune`: trains what is left of a model, keeps how far it is, writes the trained model and checks it.
+public final class FinetuneRun {
+    private let options: FinetuneOptions
+    private let recipe: TrainingRecipe
+    private let parameters: [TrainableParameter]
+    private var workload: Workload
+    private let teacher: (bytes: [UInt8], network: Network)?
+    private let validation: ValidationSet?
+    private let validateEvery: Int
+    /// What is worth a line of the data, also in the report.
+    private let overlap: String?
+    private let journal: RunJournal
+    private let interruption: Interruption
+    private let observer: any FinetuneObserver
+    private var state: TrainingCheckpoint
+    private let start = ContinuousClock.now
+    private var lastKept = ContinuousClock.now
+
+    /// How long a training goes on without keeping how far it is.
+    private static let longestUnkept = Duration.seconds(30)
+
+    /// Loads model and data, and opens the run's folder.
+    ///
+    /// - Throws: errors that name the file, array, node, parameter or folder.
+    public init(_ options: FinetuneOptions, interruption: Interruption, observer: any FinetuneObserver) throws
+    {
+        (self.options, self.interruption, self.observer) = (options, interruption, observer)
+        if let output = options.output { try OutputFile.checkWritable(output) }
+        try OutputFile.checkFolder(options.folder)
+        let model = try FinetuneRun.startingModel(options)
+        workload = try Workload(model: model, options: options.measurement)
+        for note in workload.notes { observer.noted(note) }
+        try workload.checkRemovable(options.mask)
+        let graph = workload.graph
+        parameters = try graph.trainableParameters(train: options.train, freeze: options.freeze)
+        workload.largestGradient = GradientSum.byteCount(elements: parameters.reduce(0) { $0 + $1.count })
+        teacher = try options.teacher.map { name in
+            let path = try ModelSource.modelPath(name)
+            return (
+                try FinetuneRun.bytes(ofModel: path), try Network(ModelSource.graph(path))
+            )
+        }
+        recipe = try FinetuneRun.recipe(options, workload)
+        let values = parameters.map(\.value)
+        if let name = options.validation {
+            var measurement = options.measurement
+            measurement.data = name
+            measurement.samples = nil
+            let other = try Workload(model: model, options: measurement, measuring: workload.loss)
+            validation = ValidationSet(
+                other, mask: options.mask, values: values, teacher: teacher?.network)
+        } else {
+            validation = nil
+        }
+        let training = workload.dataset
+        overlap = try validation.flatMap { try $0.overlap(with: training) }
+        if let overlap { observer.noted("warning: " + overlap) }
+        let perEpoch = (workload.division.measured + recipe.batch - 1) / recipe.batch
+        validateEvery =
+            options.validateEvery ?? max(1, min(max(perEpoch, recipe.steps / 100), recipe.steps / 10))
+        let identity = try RunIdentity(
+            modelPath: options.model,
+            modelSHA256: ContentHash.hexadecimal(ContentHash.digest(ofModel: graph.model.path)),
+            dataPath: options.measurement.data, dataSHA256: ContentHash.ofFile(workload.dataPath),
+            settings: RunIdentity.json(
+                of: FinetuneSettings(
+                    removed: options.mask.units.map(\.description), recipe: recipe, values: values,
+                    loss: workload.loss.text(for: graph), samples: workload.dataset.samples,
+                    shards: workload.division.sharding.shards,
+                    teacher: teacher.map { ContentHash.content(of: $0.bytes).hexadecimal },
+                    classes: options.classes,
+                    validation: try options.validation.map {
+                        try ContentHash.ofFile(ModelSource.dataPath($0))
+                    }, validateEvery: validateEvery, keepsBest: options.keepsBest)),
+            version: Espalier.version, commandLine: options.commandLine)
+        journal =
+            try options.resumes
+            ? RunJournal.resume(in: options.folder, identity: identity)
+            : RunJournal.create(in: options.folder, identity: identity)
+        state =
+            try options.resumes
+            ? TrainingCheckpoint.read(in: options.folder) ?? TrainingCheckpoint() : TrainingCheckpoint()
+    }
+
+    /// The model to begin with: with a fresh last layer, in the run's folder, where one is asked for.
+    private static func startingModel(_ options: FinetuneOptions) throws -> String {
+        guard let classes = options.classes else { return options.model }
+        let graph = try ModelSource.graph(options.model)
+        let seed = options.recipe.objective.seed
+        let file = try graph.replacingHead(classes: classes) { HashedNumber.of(seed, 4, UInt64($0)) }
+        try OutputFile.makeFolder(options.folder)
+        let path = options.folder + "/start.onnx"
+        try file.write(to: path)
+        return path
+    }
+
+    /// A model's file as bytes, its weights within it.
+    private static func bytes(ofModel path: String) throws -> [UInt8] {
+        [UInt8](try ModelFile(contentsOf: path).serialized())
+    }
+
+    /// The recipe with what follows from model and data.
+    private static func recipe(_ options: FinetuneOptions, _ workload: Workload) throws -> TrainingRecipe {
+        var recipe = options.recipe
+        if let fixed = workload.graph.fixedSamples(workload.dataset) {
+            guard recipe.batch.isMultiple(of: fixed) else {
+                throw InputError(
+                    "the model was exported for batches of exactly \(fixed): --batch must be a multiple of that"
+                )
+            }
+            recipe.microBatch = fixed
+        }
+        recipe.microBatch = min(recipe.microBatch, recipe.batch)
+        let perEpoch = (workload.division.measured + recipe.batch - 1) / recipe.batch
+        if let epochs = options.epochs { recipe.steps = epochs * perEpoch }
+        recipe.warmup = Int((options.warmup * Double(recipe.steps)).rounded())
+        let hasTeacher = options.classes == nil && (options.teacher != nil || !options.mask.isEmpty)
+        let hasAnswers = !workload.loss.needsReference
+        guard hasAnswers || hasTeacher else {
+            throw InputError(
+                options.classes == nil
+                    ? "there is nothing to learn: the data have neither labels nor targets, and the model is its own teacher; "
+                        + "give some, or --teacher the unpruned model"
+                    : "a fresh last layer needs labels to learn from, and the data have none")
+        }
+        let share = options.distillation ?? (hasTeacher ? hasAnswers ? 0.5 : 1 : 0)
+        guard share == 0 || hasTeacher else {
+            throw InputError(
+                "--distill needs a teacher: --teacher MODEL, or --remove, where the unpruned model teaches")
+        }
+        recipe.objective.distillation = hasAnswers ? share : 1
+        return recipe
+    }
+
+    private var room: DiskFullRetry {
+        DiskFullRetry(interruption: interruption, board: nil) { [observer] in observer.noted($0) }
+    }
+
+    /// Trains, and writes the result.
+    ///
+    /// - Throws: `Interrupted` when the user stops it, `TrainingDivergence`; how far it was is kept.
+    public func perform() async throws -> FinetuneSummary {
+        let backend = EvaluationBackend(
+            workers: options.workers, remote: options.remote, logger: options.logger,
+            interruption: interruption, noted: { [observer] in observer.noted($0) }, progress: { _ in })
+        let (weights, attendance) = try await backend.evaluate(workload, journal: UnkeptResults()) { runner in
+            try await self.train(on: runner)
+        }
+        let chosen = options.keepsBest ? state.best : nil
+        let elements = chosen?.elements ?? weights.elements
+        let step = chosen?.step ?? recipe.steps
+        let trained = try workload.replacing(parts(of: elements))
+        for warning in try trained.sizeWarnings() { observer.noted("warning: " + warning) }
+        let model = try MaterialisedModel(options.mask, workload: trained)
+        let inFolder = options.folder + "/trained.onnx"
+        try room.retrying { try model.write(to: inFolder) }
+        if let output = options.output { try room.retrying { try model.write(to: output) } }
+        let summary = FinetuneSummary(
+            model: options.model, output: options.output ?? inFolder, data: options.measurement.data,
+            samples: workload.division.measured, validation: options.validation,
+            validationSamples: validation?.samples, overlap: overlap,
+            removed: options.mask.units.map(\.description), lossFunction: workload.loss.name,
+            teacher: recipe.objective.distillation > 0 ? options.teacher ?? "the unpruned model" : nil,
+            recipe: recipe, trainedParameters: elements.count,
+            trainedTensors: parameters.count, chosenStep: step,
+            weights: ContentHash.content(of: TrainedWeights.content(of: elements)).hexadecimal,
+            workers: attendance.workers, seconds: (ContinuousClock.now - start) / .seconds(1),
+            curve: state.curve)
+        try room.retrying { try JSONOutput.write(summary, to: options.folder + "/summary.json") }
+        try room.retrying { try TextOutput.write(state.curve.csv, to: options.folder + "/curve.csv") }
+        return summary
+    }
+
+    /// The elements by value.
+    private func parts(of elements: [Float]) -> [Int: [Float]] {
+        var parts: [Int: [Float]] = [:]
+        var start = 0
+        for parameter in parameters {
+            parts[parameter.value] = Array(elements[start..<start + parameter.count])
+            start += parameter.count
+        }
+        return parts
+    }
+
+    private func train(on runner: any WorkRunner) async throws -> TrainedWeights {
+        let means = try await workload.measureMeans(for: options.mask.units, on: runner)
+        var taught: ContentID?
+        if let teacher { taught = try await runner.provide(teacher.bytes) }
+        let values = parameters.map(\.value)
+        let elements = try workload.network.elements(of: values)
+        let subject = TrainingSubject(
+            mask: options.mask, values: values, elements: elements.count, objective: recipe.objective,
+            means: means, teacher: taught)
+        let sharding = workload.division.sharding
+        let weights = workload.division.weights
+        var trainer = Trainer(
+            subject, recipe,
+            weights: TrainedWeights(
+                elements, parts: parameters.map { TrainedWeights.Part(count: $0.count, decays: $0.decays) },
+                optimizer: recipe.optimizer),
+            shards: (0..<sharding.shards).map { sharding.shardRange($0).filter { weights[$0] > 0 } })
+        if !state.trainer.isEmpty {
+            do { try trainer.restore(state.trainer) } catch {
+                throw InputError("\(options.folder): the checkpoint \(error)")
+            }
+            observer.noted("going on after step \(trainer.steps)")
+        }
+        do {
+            if state.curve.points.isEmpty { try measure(trainer, rate: 0) }
+            let first = trainer.steps
+            let began = ContinuousClock.now
+            while trainer.steps < recipe.steps {
+                try interruption.check()
+                let step = try await trainer.step(on: runner)
+                state.pending.loss += step.loss
+                state.pending.norm = max(state.pending.norm, step.gradientNorm)
+                state.pending.steps += 1
+                observer.advanced(
+                    ProgressLine(
+                        label: "training, loss \(NumberText.significant(step.loss)), rate "
+                            + NumberText.significant(step.rate), unit: "steps", done: trainer.steps,
+                        total: recipe.steps, doneBefore: first,
+                        elapsed: (ContinuousClock.now - began) / .seconds(1)))
+                if trainer.steps % validateEvery == 0 || trainer.steps == recipe.steps {
+                    try measure(trainer, rate: step.rate)
+                } else if ContinuousClock.now - lastKept > FinetuneRun.longestUnkept {
+                    try keep(trainer)
+                }
+            }
+        } catch let error where error is Interrupted || error is ClusterError {
+            try keep(trainer)
+            throw error
+        }
+        return trainer.weights
+    }
+
+    /// Adds a point to the curve, and keeps how far the training is.
+    private func measure(_ trainer: Trainer, rate: Double) throws {
+        let measured = try validation?.measured(trainer.weights.elements)
+        let pending = state.pending
+        let point = TrainingCurve.Point(
+            step: trainer.steps,
+            epoch: Double(trainer.steps * recipe.batch) / Double(workload.division.measured), rate: rate,
+            trainingLoss: pending.steps > 0 ? pending.loss / Double(pending.steps) : nil,
+            gradientNorm: pending.steps > 0 ? pending.norm : nil,
+            validationLoss: measured.flatMap { $0.loss.isFinite ? $0.loss : nil },
+            validationAccuracy: measured?.accuracy)
+        state.pending = TrainingCheckpoint.Pending()
+        state.curve.points.append(point)
+        if state.curve.best?.step == point.step { state.best = (point.step, trainer.weights.elements) }
+        observer.measured(point.text)
+        try keep(trainer)
+    }
+
+    private func keep(_ trainer: Trainer) throws {
+        state.trainer = trainer.weights.checkpoint
+        let state = state
+        try room.retrying { try state.write(in: options.folder) }
+        lastKept = .now
+    }
+}
+
+/// Sees what happens in a fine-tuning, e.g. to show it.
+public protocol FinetuneObserver: AnyObject, Sendable {
+    /// A step was taken.
+    func advanced(_ progress: ProgressLine)
+    /// The weights were measured; with what is known of them in a line.
+    func measured(_ line: String)
+    /// Something is worth a line.
+    func noted(_ line: String)
+}
+
+/// Keeps no results: a training goes on from its checkpoint.
+private final class UnkeptResults: WorkJournal, Sendable {
+    func records(ofStage stage: Int) -> [WorkRecord] { [] }
+    func keep(_ records: [WorkRecord]) {}
+    func note(_ numerics: Numerics) {}
+}
