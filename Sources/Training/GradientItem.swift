@@ -30,7 +30,7 @@ public struct TrainingSubject: Hashable, Sendable {
 ///
 /// The payload is a version, the mask's text, the values and the number of their elements, the objective (distillation and
 /// temperature as float64, flips, shift, and the two halves of the seed), sizes and hashes of means, teacher and weights, the
-/// step, and the shard and the samples of each micro-batch. The result is a `GradientSum`.
+/// step, the place of the first micro-batch, and the shard and the samples of each. The result is a `GradientSum`.
 public struct GradientItem: Hashable, Sendable {
     /// The kind of the work.
     public static let kind = WorkKind("gradient")
@@ -42,15 +42,18 @@ public struct GradientItem: Hashable, Sendable {
     public let weights: ContentID
     /// The step, counted from 0.
     public let step: Int
+    /// The place of the first micro-batch in the step.
+    public let place: Int
     /// The samples, all of one shard.
     public let microBatches: [SampleOrder.MicroBatch]
 
     /// The gradient over at least one micro-batch.
     public init(
-        _ subject: TrainingSubject, weights: ContentID, step: Int, microBatches: [SampleOrder.MicroBatch]
+        _ subject: TrainingSubject, weights: ContentID, step: Int, place: Int,
+        microBatches: [SampleOrder.MicroBatch]
     ) {
         (self.subject, self.weights, self.step) = (subject, weights, step)
-        self.microBatches = microBatches
+        (self.place, self.microBatches) = (place, microBatches)
     }
 
     /// The shard of the samples.
@@ -74,6 +77,7 @@ public struct GradientItem: Hashable, Sendable {
         writer.write(Int(objective.seed & 0xFFFF_FFFF))
         for content in [subject.means, subject.teacher, weights] { writer.write(content) }
         writer.write(step)
+        writer.write(place)
         writer.write(shard)
         writer.write(microBatches.count)
         for part in microBatches { writer.write(part.samples) }
@@ -101,6 +105,7 @@ public struct GradientItem: Hashable, Sendable {
         let (means, teacher) = (try reader.content(), try reader.content())
         guard let weights = try reader.content() else { throw WorkMismatch("names no weights") }
         let step = try reader.number()
+        let place = try reader.number()
         let shard = try reader.number()
         var parts: [SampleOrder.MicroBatch] = []
         for _ in 0..<(try reader.number()) {
@@ -114,6 +119,6 @@ public struct GradientItem: Hashable, Sendable {
             TrainingSubject(
                 mask: mask, values: values, elements: elements, objective: objective, means: means,
                 teacher: teacher),
-            weights: weights, step: step, microBatches: parts)
+            weights: weights, step: step, place: place, microBatches: parts)
     }
 }

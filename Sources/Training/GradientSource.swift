@@ -50,7 +50,8 @@ public struct GradientSource: WorkSource {
 
     private func item(_ node: GradientTree.Node) -> WorkItem {
         let item = GradientItem(
-            subject, weights: weights, step: step, microBatches: Array(microBatches[node]))
+            subject, weights: weights, step: step, place: node.lowerBound,
+            microBatches: Array(microBatches[node]))
         return WorkItem(
             key: WorkKey(kind: kind, stage: stage, payload: item.payload), shard: item.shard,
             contents: item.contents, cost: WorkCost(scale: "gradient", amount: Double(node.count)),
@@ -81,7 +82,7 @@ public struct GradientSource: WorkSource {
     /// Takes a subtree's sum.
     public mutating func fold(_ item: WorkItem, _ result: [UInt8]) -> Bool {
         let node = node(of: item)
-        guard !leaves[node].contains(.known),
+        guard needs(item),
             let sum = try? GradientSum(result, elements: subject.elements)
         else { return false }
         for leaf in node { leaves[leaf] = .known }
@@ -98,19 +99,19 @@ public struct GradientSource: WorkSource {
         do throws(WorkMismatch) { given = try GradientItem(payload: record.key.payload) } catch {
             return .wrong(error)
         }
-        guard let start = microBatches.firstIndex(of: given.microBatches[0]),
+        guard
             let node = nodes.first(where: {
-                $0.lowerBound == start && $0.count == given.microBatches.count
-            }), !leaves[node].contains(.known)
+                $0.lowerBound == given.place && $0.count == given.microBatches.count
+            })
         else { return .none }
         let item = item(node)
-        guard item.key == record.key else { return .none }
+        guard needs(item), item.key == record.key else { return .none }
         do throws(WorkMismatch) { try check(record.result, of: item) } catch { return .wrong(error) }
         return .part(item, result: record.result)
     }
 
-    /// Whether none of the micro-batches is known.
-    public func needs(_ item: WorkItem) -> Bool { !leaves[node(of: item)].contains(.known) }
+    /// Whether one of the micro-batches is unknown.
+    public func needs(_ item: WorkItem) -> Bool { leaves[node(of: item)].contains { $0 != .known } }
 
     /// Makes the micro-batches available again that are not known.
     public mutating func giveBack(_ item: WorkItem) {

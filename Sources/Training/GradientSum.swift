@@ -115,8 +115,9 @@ struct GradientTree: Sendable {
         return nodes.sorted { ($1.count, $0.lowerBound) < ($0.count, $1.lowerBound) }
     }
 
-    /// Takes in what a node comes to, none of whose micro-batches is known, and adds up what follows.
+    /// Takes in what a node comes to, in the place of what is known of parts of it, and adds up what follows.
     mutating func learn(_ node: Node, _ sum: GradientSum) {
+        for part in sums.keys where node.contains(part.lowerBound) { sums[part] = nil }
         sums[node] = sum
         combine(0..<count)
     }

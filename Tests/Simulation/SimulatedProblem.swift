@@ -3,6 +3,7 @@ internal import Datasets
 internal import Foundation
 internal import ONNX
 public import Search
+internal import Training
 internal import Work
 
 /// A search that is small enough for thousands a second, with losses out of a hash instead of a model.
@@ -88,7 +89,9 @@ public struct SimulatedProblem: Sendable {
     }
 
     /// The kinds of work that its run consists of.
-    var kinds: [any SimulatedKind] { [SimulatedLosses(problem: self), SimulatedStatistics(problem: self)] }
+    var kinds: [any SimulatedKind] {
+        [SimulatedLosses(problem: self), SimulatedStatistics(problem: self), SimulatedGradients()]
+    }
 
     /// What the run comes to, as text: the same to the bit whoever does the work.
     func outcome(on runner: any WorkRunner) async throws -> [String] {
@@ -121,7 +124,35 @@ public struct SimulatedProblem: Sendable {
         }
     }
 
+    /// What a few steps of training come to; trained instead of a search in some worlds.
+    private func trained(on runner: any WorkRunner) async throws -> [String] {
+        let isAdam = seed % 2 == 0
+        let recipe = TrainingRecipe(
+            optimizer: isAdam ? .usualAdamW : .sgd(momentum: 0.9), rate: 0.1, warmup: 1, steps: 4,
+            batch: 5 + Int(seed / 7 % 8), microBatch: 1 + Int(seed / 3 % 3), weightDecay: 0.01, clip: 1,
+            objective: TrainingObjective(seed: seed))
+        let weights = TrainedWeights(
+            (0..<SimulatedGradients.elements).map { Float($0) },
+            parts: [
+                TrainedWeights.Part(count: 2, decays: true),
+                TrainedWeights.Part(count: SimulatedGradients.elements - 2, decays: false),
+            ], optimizer: recipe.optimizer)
+        let sharding = problem.division.sharding
+        var trainer = Trainer(
+            TrainingSubject(
+                mask: Mask(problem.candidates.units.prefix(1)), values: [0, 1],
+                elements: SimulatedGradients.elements, objective: recipe.objective),
+            recipe, weights: weights, shards: (0..<sharding.shards).map { Array(sharding.shardRange($0)) })
+        var lines: [String] = []
+        while trainer.steps < recipe.steps {
+            let step = try await trainer.step(on: runner)
+            lines.append("\(step.loss.bitPattern) \(step.gradientNorm.bitPattern)")
+        }
+        return lines + trainer.weights.elements.map { "\($0.bitPattern)" }
+    }
+
     private func searched(on runner: any WorkRunner) async throws -> [String] {
+        if seed % 7 == 6 { return try await trained(on: runner) }
         if seed % 3 == 2 { return try await listed(on: runner) }
         var problem = problem
         problem.fitData = try await fitData(on: runner)

@@ -1,5 +1,6 @@
 internal import ComputationGraph
 internal import Search
+internal import Training
 internal import Work
 internal import Datasets
 
@@ -99,5 +100,50 @@ struct SimulatedStatistics: SimulatedKind {
         let numbers = problem.scores(of: Variant(Mask([Edge(node: value, slot: 1)])), samples).losses
         let sum = numbers.reduce(0.0) { $0 + ($1.isFinite ? Double($1) : 0) }
         return ValueSum(shape: [1, 2], sums: [sum, -sum / 3], count: samples.count)
+    }
+}
+
+/// Gradients out of a hash instead of a model's losses.
+struct SimulatedGradients: SimulatedKind {
+    /// How many weights there are.
+    static let elements = 5
+
+    var kind: WorkKind { GradientItem.kind }
+
+    private func item(_ key: WorkKey) -> GradientItem {
+        guard let item = try? GradientItem(payload: key.payload) else {
+            preconditionFailure("no gradient: \(key)")
+        }
+        return item
+    }
+
+    func shard(of key: WorkKey) -> Int? { item(key).shard }
+
+    func atoms(of key: WorkKey) -> [WorkAtom] {
+        let item = item(key)
+        return item.microBatches.indices.map { WorkAtom(key, "\(item.step) \(item.place + $0)") }
+    }
+
+    func result(of key: WorkKey) -> [UInt8] {
+        let item = item(key)
+        return GradientSum.inTree(item.microBatches.map { sum(of: $0.samples, at: item.step) }).bytes
+    }
+
+    /// Numbers of very different sizes, so that the order of adding shows.
+    private func sum(of samples: [Int], at step: Int) -> GradientSum {
+        var sum = GradientSum(
+            gradient: [Float](repeating: 0, count: SimulatedGradients.elements), loss: 0, weight: 0)
+        for sample in samples {
+            let hash = HashedNumber.of(UInt64(step), UInt64(sample))
+            for place in sum.gradient.indices {
+                let own = HashedNumber.of(hash, UInt64(place))
+                sum.gradient[place] +=
+                    Float(Int(own % 4096) - 2048)
+                    * Float(sign: .plus, exponent: Int(own >> 32 % 40) - 30, significand: 1)
+            }
+            sum.loss += Double(hash % 1000) / 7
+            sum.weight += 1
+        }
+        return sum
     }
 }
