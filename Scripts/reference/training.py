@@ -9,13 +9,13 @@ stepped parameters of a few cases, after a comparison with the same in double pr
 Arrays are `MODEL/CASE/KIND/INITIALISER` with a sample of a tensor's elements (flat indices range(0, n, max(1, n // 64))
 in C order) and `MODEL/CASE/KIND-norm/INITIALISER` with the L2 norm of all; a KIND is `gradient` (of the first step,
 before clipping), or `step1` or `step3`, the parameters after as many steps at the full rate. `MODEL/CASE/loss` is the
-first step's; `.../norms` are the gradients' norms of three steps before clipping; `.../losses` are those of the long run
-with warm-up and cosine, `.../losses-double` the same in double precision.
+first step's; `.../norms` are the gradients' norms of three steps before clipping; `.../losses` are those of the long
+run with warm-up and cosine, `.../losses-double` the same in double precision.
 
 `settings` is JSON as bytes. It says for each case which parameters are `unreached` (the mask cuts them off the loss:
 their gradient is stored as zeros, and they keep their value, without decay), which have a gradient of `rounding` alone
-(it is zero in exact arithmetic, and what AdamW makes of it means nothing), and which other arrays are `unsteady`: single
-and double precision differ by more than 1e-5 of the largest element of the tensor.
+(it is zero in exact arithmetic, and what AdamW makes of it means nothing), and which other arrays are `unsteady`:
+single and double precision differ by more than 1e-5 of the largest element of the tensor.
 """
 
 import json

@@ -128,6 +128,20 @@ public struct ModelSummary: Encodable, Sendable {
     public let fixedLayers: [FixedLayer]?
     /// Every node, in the file's order.
     public let nodes: [Node]
+    /// The parameters that training changes.
+    public let trainable: [Trainable]
+
+    /// A parameter that training changes.
+    public struct Trainable: Encodable, Sendable {
+        /// The name in the file.
+        public let name: String
+        /// The sizes.
+        public let shape: [Int]
+        /// Whether weight decay shrinks it.
+        public let decays: Bool
+        /// The first node that reads it, by name and operator.
+        public let reader: String
+    }
 
     /// Reads a model and tells what it consists of.
     ///
@@ -225,6 +239,9 @@ public struct ModelSummary: Encodable, Sendable {
                         parameters: total.parameters - $0.parameters,
                         flops: isSized ? total.flops - $0.flops : nil)
                 })
+        }
+        trainable = ((try? graph.trainableParameters()) ?? []).map {
+            Trainable(name: $0.name, shape: $0.shape, decays: $0.decays, reader: $0.reader)
         }
         nodes = graph.vertices.map { vertex in
             Node(

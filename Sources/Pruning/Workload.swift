@@ -130,6 +130,11 @@ public struct Workload {
         division = SampleDivision(
             sharding: sharding, weights: try loss.weights(for: dataset), excluding: excluded)
         self.constants = ConstantLoss(constants)
+        if let fit, options.recovery.recovery.training != nil {
+            do { _ = try loss.weights(for: evaluator().fitData(encoded: fit.bytes).dataset) } catch {
+                throw InputError("\(fit.origin): it cannot be trained on: \(error)")
+            }
+        }
         // The loss is tried on the first block, so that labels and shapes that do not fit are found now.
         _ = try evaluator().evaluate(
             state: .empty, samples: block, expansions: [nil], reuseHints: [], stage: 0)

@@ -14,13 +14,15 @@ public struct Recovery: Hashable, Sendable, LosslessStringConvertible {
         case leastSquares = "least-squares"
     }
 
-    /// What is refitted; nothing where it is empty.
+    /// What is refitted in closed form; nothing where it is empty.
     public let rungs: Set<Rung>
     /// The ridge's strength, as a share of the mean of the Gram matrix's diagonal; `nil` where rows held out of the fit choose
     /// it, layer by layer.
     public let ridge: Double?
     /// The rows that a layer is fitted on, for each of its features.
     public let rowsPerFeature: Int
+    /// A short training after the refits; `nil` for none.
+    public let training: ShortTraining?
 
     /// Enough rows: twice as many change the held-out loss of the bundled models by less than their noise.
     public static let usualRowsPerFeature = 8
@@ -30,11 +32,14 @@ public struct Recovery: Hashable, Sendable, LosslessStringConvertible {
     /// - Parameters:
     ///   - ridge: finite and not negative.
     ///   - rowsPerFeature: at least 1.
+    ///   - training: follows the refits.
     public init(
-        _ rungs: Set<Rung>, ridge: Double? = nil, rowsPerFeature: Int = Recovery.usualRowsPerFeature
+        _ rungs: Set<Rung>, ridge: Double? = nil, rowsPerFeature: Int = Recovery.usualRowsPerFeature,
+        training: ShortTraining? = nil
     ) {
         precondition(rowsPerFeature >= 1 && ridge.map { $0 >= 0 && $0.isFinite } ?? true)
         self.rungs = rungs
+        self.training = training
         // A zero has one text: equal recoveries are written alike.
         self.ridge = rungs.isEmpty ? nil : ridge.map { $0 == 0 ? 0 : $0 }
         self.rowsPerFeature = rungs.isEmpty ? Recovery.usualRowsPerFeature : rowsPerFeature
@@ -44,9 +49,11 @@ public struct Recovery: Hashable, Sendable, LosslessStringConvertible {
     public static let none = Recovery([])
 
     /// Whether the weights stay as they are.
-    public var isNone: Bool { rungs.isEmpty }
+    public var isNone: Bool { rungs.isEmpty && training == nil }
     /// Whether linear layers are refitted, and given a bias where they have none.
     public var refitsLayers: Bool { rungs.contains(.leastSquares) || rungs.contains(.bias) }
+    /// The same without the training.
+    public var inClosedForm: Recovery { Recovery(rungs, ridge: ridge, rowsPerFeature: rowsPerFeature) }
 
     /// Reads the text form; `nil` for one that is not known.
     public init?(_ description: String) {
@@ -61,6 +68,7 @@ public struct Recovery: Hashable, Sendable, LosslessStringConvertible {
         var rungs: Set<Rung> = []
         var ridge: Double?
         var rows: Int?
+        var training: ShortTraining?
         for word in words {
             if let rung = Rung(rawValue: String(word)), rungs.insert(rung).inserted { continue }
             if word.hasPrefix("ridge="), ridge == nil, let number = Double(word.dropFirst(6)), number >= 0,
@@ -69,12 +77,17 @@ public struct Recovery: Hashable, Sendable, LosslessStringConvertible {
                 ridge = number
                 continue
             }
+            if word.hasPrefix("train="), training == nil, let own = ShortTraining(String(word.dropFirst(6))) {
+                training = own
+                continue
+            }
             guard word.hasPrefix("rows="), rows == nil, let number = Int(word.dropFirst(5)), number >= 1
             else { return nil }
             rows = number
         }
-        guard !rungs.isEmpty else { return nil }
-        self.init(rungs, ridge: ridge, rowsPerFeature: rows ?? Recovery.usualRowsPerFeature)
+        guard !rungs.isEmpty || training != nil else { return nil }
+        self.init(
+            rungs, ridge: ridge, rowsPerFeature: rows ?? Recovery.usualRowsPerFeature, training: training)
     }
 
     /// The text form, which the initialiser reads.
@@ -83,7 +96,60 @@ public struct Recovery: Hashable, Sendable, LosslessStringConvertible {
         let settings =
             (ridge.map { ["ridge=\($0)"] } ?? [])
             + (rowsPerFeature == Recovery.usualRowsPerFeature ? [] : ["rows=\(rowsPerFeature)"])
+            + (training.map { ["train=\($0)"] } ?? [])
         return (Rung.allCases.filter(rungs.contains).map(\.rawValue) + settings).joined(separator: ",")
+    }
+}
+
+/// A training of a few steps, by AdamW with a rate that is warmed up and falls along a cosine.
+///
+/// Written as its numbers with colons between: steps, rate, batch, micro-batch, the teacher's share, temperature, seed, e.g.
+/// `50:0.001:64:16:0.5:2.0:0`.
+public struct ShortTraining: Hashable, Sendable, LosslessStringConvertible {
+    /// How many steps.
+    public let steps: Int
+    /// The largest learning rate.
+    public let rate: Double
+    /// Samples of a step.
+    public let batch: Int
+    /// Samples that are computed together.
+    public let microBatch: Int
+    /// The share of the loss that the unpruned model's outputs make up.
+    public let distillation: Double
+    /// What logits are divided by before they are compared.
+    public let temperature: Double
+    /// Decides the order of the samples.
+    public let seed: UInt64
+
+    /// A short training.
+    ///
+    /// - Precondition: everything is positive, the share between 0 and 1.
+    public init(
+        steps: Int, rate: Double = 0.001, batch: Int = 64, microBatch: Int = 64, distillation: Double = 0.5,
+        temperature: Double = 2, seed: UInt64 = 0
+    ) {
+        precondition(steps > 0 && rate > 0 && batch > 0 && microBatch > 0 && temperature > 0)
+        (self.steps, self.rate, self.batch, self.microBatch) = (steps, rate, batch, microBatch)
+        (self.distillation, self.temperature, self.seed) = (distillation, temperature, seed)
+    }
+
+    /// Reads the text form; `nil` for another text.
+    public init?(_ description: String) {
+        let parts = description.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
+        guard parts.count == 7, let steps = Int(parts[0]), let rate = Double(parts[1]),
+            let batch = Int(parts[2]), let microBatch = Int(parts[3]), let share = Double(parts[4]),
+            let temperature = Double(parts[5]), let seed = UInt64(parts[6]), steps > 0, rate > 0,
+            rate.isFinite, batch > 0, microBatch > 0, (0...1).contains(share), temperature > 0,
+            temperature.isFinite
+        else { return nil }
+        self.init(
+            steps: steps, rate: rate, batch: batch, microBatch: microBatch, distillation: share,
+            temperature: temperature, seed: seed)
+    }
+
+    /// The text form, which the initialiser reads.
+    public var description: String {
+        "\(steps):\(rate):\(batch):\(microBatch):\(distillation):\(temperature):\(seed)"
     }
 }
 

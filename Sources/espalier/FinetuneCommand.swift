@@ -176,7 +176,7 @@ struct TrainingArguments: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "Train the parameters whose names have a match of this regular expression; 'inspect --trainable' lists them.",
+            "Train the parameters whose names have a match of this regular expression; 'inspect --parameters' lists them.",
             valueName: "regex"))
     var train: String?
     @Option(

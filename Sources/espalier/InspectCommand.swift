@@ -35,6 +35,8 @@ struct InspectCommand: AsyncParsableCommand {
     var shape: [InputShape] = []
     @Flag(name: .long, help: "List every vertex too.")
     var nodes = false
+    @Flag(name: .long, help: "List the parameters that 'finetune' trains.")
+    var parameters = false
     @OptionGroup var json: JSONOption
 
     func run() async throws {
@@ -77,6 +79,16 @@ struct InspectCommand: AsyncParsableCommand {
                 ])
             }
             text += "\n" + table.description
+        }
+        if parameters {
+            var table = TextTable(["parameter", "shape", "decays", "read by"])
+            for parameter in summary.trainable {
+                table.append([
+                    parameter.name, parameter.shape.map(String.init).joined(separator: "x"),
+                    parameter.decays ? "yes" : "no", parameter.reader,
+                ])
+            }
+            text += "\n\(summary.trainable.count) parameters that training changes\n" + table.description
         }
         guard summary.unsupported.isEmpty else { return text }
         text += groups(of: summary)

@@ -7,11 +7,13 @@ struct RecoveryArguments: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "What adapts to a removal before it is measured: least-squares, bias, norm, mean or none; several with commas.",
+            "What adapts to a removal before it is measured: least-squares, bias, norm, mean, train:STEPS or none; several with commas.",
             discussion: """
                 least-squares refits every linear layer behind a removal, in graph order, so that it gives what it gave in \
                 the unpruned model, or what makes a sum whole that it enters. bias refits their biases alone: what removed parts \
-                gave on average is folded in. norm refits scale and shift of every normalisation. mean is --replace mean. No labels are needed, and nothing is random.
+                gave on average is folded in. norm refits scale and shift of every normalisation. mean is --replace mean. For these no \
+                labels are needed, and nothing is random. train:STEPS trains all weights for so many steps after that, on \
+                --train-data, with the unpruned model as teacher; its order of samples follows from a fixed seed.
                 """,
             valueName: "rungs"))
     var recover = Rungs(recovery: [], replacesByMean: false)
@@ -34,7 +36,22 @@ struct RecoveryArguments: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "The most samples to fit on. (default: 512, fewer of a large model or of few samples)",
+            "With train:STEPS: the data to train on, with what the loss compares with. (default: half of the samples, set apart)",
+            valueName: "data"))
+    var trainData: String?
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp("With train:STEPS: the largest learning rate.", valueName: "X"))
+    var trainRate = 0.001
+
+    @Option(name: .long, help: ArgumentHelp("With train:STEPS: samples of a step.", valueName: "N"))
+    var trainBatch = 64
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "The most samples to fit on. (default: 512, fewer of a large model or of few samples; 4096 to train on)",
             valueName: "N"))
     var fitSamples: Int?
 
@@ -49,17 +66,31 @@ struct RecoveryArguments: ParsableArguments {
         }
         if let fitSamples, fitSamples < 1 { throw ValidationError("--fit-samples must be at least 1") }
         if fitRows < 1 { throw ValidationError("--fit-rows must be at least 1") }
-        if recover.recovery.isEmpty, ridge != nil || fitData != nil || fitSamples != nil {
+        if recover.recovery.isEmpty, ridge != nil || (recover.steps == nil && (fitData ?? fitSamples.map(String.init)) != nil) {
             throw ValidationError(
                 "--ridge, --fit-data and --fit-samples need --recover least-squares or norm")
         }
+        if recover.steps == nil, trainData != nil || trainRate != 0.001 || trainBatch != 64 {
+            throw ValidationError("--train-data, --train-rate and --train-batch need --recover train:STEPS")
+        }
+        if trainData != nil, fitData != nil {
+            throw ValidationError("--train-data and --fit-data exclude each other: layers are fitted on the training data")
+        }
+        if !(trainRate > 0 && trainRate.isFinite) {
+            throw ValidationError("--train-rate must be greater than 0")
+        }
+        if trainBatch < 1 { throw ValidationError("--train-batch must be at least 1") }
     }
 
     /// What is refitted, and on what.
     var options: RecoveryOptions {
         RecoveryOptions(
-            Recovery(recover.recovery, ridge: ridge, rowsPerFeature: fitRows), data: fitData,
-            samples: fitSamples)
+            Recovery(
+                recover.recovery, ridge: ridge, rowsPerFeature: fitRows,
+                training: recover.steps.map {
+                    ShortTraining(
+                        steps: $0, rate: trainRate, batch: trainBatch, microBatch: min(trainBatch, 64))
+                }), data: trainData ?? fitData, samples: fitSamples)
     }
 
     /// What removed slots read, where nothing else is asked for.
@@ -67,10 +98,12 @@ struct RecoveryArguments: ParsableArguments {
         recover.replacesByMean && asked == .zero ? .mean : asked
     }
 
-    /// Kinds of recovery, separated by commas.
+    /// Kinds of recovery, separated by commas or pluses.
     struct Rungs: ExpressibleByArgument, CustomStringConvertible {
         let recovery: Set<Recovery.Rung>
         let replacesByMean: Bool
+        /// The steps of a short training; `nil` for none.
+        var steps: Int?
 
         init(recovery: Set<Recovery.Rung>, replacesByMean: Bool) {
             (self.recovery, self.replacesByMean) = (recovery, replacesByMean)
@@ -78,11 +111,16 @@ struct RecoveryArguments: ParsableArguments {
 
         init?(argument: String) {
             var rungs: Set<Recovery.Rung> = []
-            var names = argument.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
+            var names = argument.split(omittingEmptySubsequences: false) { $0 == "," || $0 == "+" }.map(
+                String.init)
             replacesByMean = names.contains("mean")
             names.removeAll { $0 == "mean" }
             if names == ["none"] { names = [] }
             for name in names {
+                if name.hasPrefix("train:"), steps == nil, let count = Int(name.dropFirst(6)), count > 0 {
+                    steps = count
+                    continue
+                }
                 guard let rung = Recovery.Rung(rawValue: name) else { return nil }
                 rungs.insert(rung)
             }
@@ -93,6 +131,7 @@ struct RecoveryArguments: ParsableArguments {
             let names =
                 (replacesByMean ? ["mean"] : [])
                 + Recovery.Rung.allCases.filter(recovery.contains).map(\.rawValue)
+                + (steps.map { ["train:\($0)"] } ?? [])
             return names.isEmpty ? "none" : names.joined(separator: ",")
         }
         var defaultValueDescription: String { description }

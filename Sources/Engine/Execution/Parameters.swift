@@ -75,6 +75,9 @@ package struct AddedBias {
     /// The same, in a shape that broadcasts to the output.
     let broadcast: Tensor
 
+    /// How many dimensions the broadcast form has.
+    var broadcastRank: Int { broadcast.rank }
+
     /// - Parameter channelAxisFromEnd: the place of the output's channels, counted from the last axis.
     init(_ flat: Tensor, channelAxisFromEnd: Int) throws {
         self.flat = flat

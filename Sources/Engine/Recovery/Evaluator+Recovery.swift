@@ -9,7 +9,7 @@ extension Evaluator {
     /// - Parameter load: gives them where others are in use.
     public func useFitData(named name: [UInt8], load: () throws -> FitData) throws {
         guard network.recoveries?.name != name else { return }
-        network.recoveries = Recoveries(network, try load(), name: name)
+        network.recoveries = Recoveries(network, try load(), name: name, loss: loss)
     }
 
     /// The samples that `FitData.encode` wrote.
@@ -36,7 +36,9 @@ extension Evaluator {
                 return try scores(
                     samples, mask: variant.mask, parameters: refit(variant)?.parameters)
             }
-            let shared = try sharedActivations(with: state, samples)
+            // A training changes all weights.
+            let shared =
+                variant.recovery.training == nil ? try sharedActivations(with: state, samples) : nil
             let first = network.recoveries?.firstDifference(variant, state) ?? 0
             return try scores(
                 samples, mask: variant.mask, parameters: parameters,
@@ -81,6 +83,7 @@ final class Recoveries {
     let name: [UInt8]
     private unowned let network: Network
     private let data: FitData
+    private let loss: LossDescription
     private var refitters: [Recovery: Refitter] = [:]
     private var refits: [Variant: (refit: Refit, lastUse: Int)] = [:]
     private var clock = 0
@@ -88,8 +91,8 @@ final class Recoveries {
     private var sharedState: Variant?
     private var shared: [[Int]: Activations?] = [:]
 
-    init(_ network: Network, _ data: FitData, name: [UInt8]) {
-        (self.network, self.data, self.name) = (network, data, name)
+    init(_ network: Network, _ data: FitData, name: [UInt8], loss: LossDescription) {
+        (self.network, self.data, self.name, self.loss) = (network, data, name, loss)
     }
 
     /// Lets go of all that was fitted: it was with other means.
@@ -128,12 +131,24 @@ final class Recoveries {
             refits[variant]?.lastUse = clock
             return known
         }
-        let refitter =
-            try refitters[variant.recovery]
-            ?? Refitter(network, data, variant.recovery, means: means, budget: budget)
-        refitters[variant.recovery] = refitter
-        let refit = try refitter.refit(
-            variant.mask, from: state?.mask, known: state.flatMap { refits[$0]?.refit })
+        let refit: Refit
+        if let training = variant.recovery.training {
+            let start = Variant(variant.mask, weights: variant.weights, recovery: variant.recovery.inClosedForm)
+            let state = state.map {
+                Variant($0.mask, weights: $0.weights, recovery: $0.recovery.inClosedForm)
+            }
+            refit = try network.trained(
+                variant.mask, by: training, on: data, loss, means: means,
+                from: start.recovery.isNone
+                    ? nil : self.refit(start, from: state, means: means, budget: budget))
+        } else {
+            let refitter =
+                try refitters[variant.recovery]
+                ?? Refitter(network, data, variant.recovery, means: means, budget: budget)
+            refitters[variant.recovery] = refitter
+            refit = try refitter.refit(
+                variant.mask, from: state?.mask, known: state.flatMap { refits[$0]?.refit })
+        }
         refits[variant] = (refit, clock)
         // The variant in work and its state come again at once, others rarely.
         while refits.count > 2, refits.values.reduce(0, { $0 + $1.refit.byteCount }) > budget / 4,

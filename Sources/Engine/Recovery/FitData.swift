@@ -3,15 +3,17 @@ public import Datasets
 internal import ONNX
 internal import Training
 
-/// The samples that layers are fitted on. No labels are read.
+/// The samples that layers are fitted on, without any look at their labels, and that short trainings learn from.
 public struct FitData: Sendable {
-    /// The samples: model inputs alone.
+    /// The samples: model inputs, and what a loss compares with where there is a training.
     public let dataset: Dataset
     /// The input that says how much each position counts, [N, T]; `nil` where all count alike.
     public let positionWeights: String?
-    /// The samples in the order of computation, as many at a time as are computed together.
+    /// The samples that layers are fitted on, in the order of computation, as many at a time as are computed together.
     let blocks: [[Int]]
 
+    /// As many samples fit any model well: beyond them held-out losses change by less than their noise.
+    public static let usualSamples = 512
     /// The most samples that are computed together.
     private static let largestBlock = 64
 
@@ -20,9 +22,10 @@ public struct FitData: Sendable {
         self.dataset = dataset
         positionWeights = FitData.mask(in: dataset)
         let size = fixed ?? FitData.largestBlock
-        blocks = stride(from: 0, to: dataset.samples, by: size).map {
-            Array($0..<min($0 + size, dataset.samples))
-        }
+        // With what a loss compares with there are more: a training learns from all of them.
+        let isTrainedOn = dataset.arrays.count > dataset.inputNames.count
+        let fitted = isTrainedOn ? min(dataset.samples, FitData.usualSamples) : dataset.samples
+        blocks = stride(from: 0, to: fitted, by: size).map { Array($0..<min($0 + size, fitted)) }
     }
 
     /// The input that is an attention mask: an array [N, T] of zeros and ones that is named like a mask, and not like one of
@@ -44,10 +47,14 @@ public struct FitData: Sendable {
 extension FitData {
     /// The model inputs of samples, as they are sent to whoever fits.
     ///
+    /// - Parameter withAnswers: whether what a loss compares with goes along.
     /// - Throws: `DatasetError` for samples that there are not.
-    public static func encode(_ samples: [Int], of dataset: Dataset) throws -> [UInt8] {
-        try NumpyArchive.encode(
-            dataset.inputNames.map { ($0, try dataset.gather(samples, from: $0)) })
+    public static func encode(_ samples: [Int], of dataset: Dataset, withAnswers: Bool = false) throws
+        -> [UInt8]
+    {
+        let others = withAnswers ? Set(dataset.arrays.keys).subtracting(dataset.inputNames).sorted() : []
+        return try NumpyArchive.encode(
+            (dataset.inputNames + others).map { ($0, try dataset.gather(samples, from: $0)) })
     }
 
     /// Reads what `encode` wrote.

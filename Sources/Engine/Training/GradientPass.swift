@@ -21,17 +21,24 @@ final class GradientPass {
     private let means: Means
     /// Another model that teaches, and its values of the loss's outputs.
     private let teacher: Evaluator.Reference?
+    /// What weights that are not trained have.
+    private let base: Parameters
+    /// The biases that are trained beside the subject's values, of layers that have none in the model's file.
+    private let biases: [(vertex: Int, bias: AddedBias)]
     private var version: (name: [UInt8], parameters: Parameters, leaves: [Tensor])?
     /// By the inputs' shapes, for the weights in use.
     private var models: [[[Int]]: Specialisation] = [:]
 
     /// - Parameters:
     ///   - teacher: the file of another model that teaches; `nil` where the unpruned model does.
+    ///   - base: what weights that are not trained have; the model's own unless given. Its added biases are trained too.
     /// - Throws: `EngineError` when the data has not what the loss needs, or the teacher lacks an output.
     init(
         _ subject: TrainingSubject, _ network: Network, _ dataset: Dataset, _ loss: LossDescription,
-        means: Means, teacher: ModelFile?
+        means: Means, teacher: ModelFile? = nil, base: Parameters? = nil
     ) throws {
+        self.base = base ?? network.parameters
+        biases = (base?.addedBiases ?? [:]).sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
         (self.subject, self.network, self.dataset, self.means) = (subject, network, dataset, means)
         terms = try LossTerms(loss, graph: network.graph, dataset: dataset)
         sampleWeights = try loss.weights(for: dataset)
@@ -57,16 +64,37 @@ final class GradientPass {
         guard elements.count == subject.elements else {
             throw EngineError.data("there are \(elements.count) weights in place of \(subject.elements)")
         }
-        let parameters = try network.parameters(subject.values, elements)
-        let leaves = try subject.values.map { value in
-            guard let leaf = parameters[value] else {
-                throw EngineError.data("value \(value) is no parameter")
+        version = try TorchRuntime.withGradients {
+            let parameters = try parameters(of: elements) { try $0.requireGradient() }
+            let leaves = try subject.values.map { value in
+                guard let leaf = parameters[value] else {
+                    throw EngineError.data("value \(value) is no parameter")
+                }
+                try leaf.requireGradient()
+                return leaf
             }
-            try leaf.requireGradient()
-            return leaf
+            return (name, parameters, leaves + biases.compactMap { parameters.addedBiases[$0.vertex]?.flat })
         }
-        version = (name, parameters, leaves)
         models = [:]
+    }
+
+    /// The model's parameters with these elements: those of the subject's values, then those of the added biases.
+    ///
+    /// - Parameter prepare: called with the tensor of each added bias before anything is made of it.
+    func parameters(of elements: [Float], preparing prepare: (Tensor) throws -> Void = { _ in }) throws
+        -> Parameters
+    {
+        let extra = biases.reduce(0) { $0 + $1.bias.flat.count }
+        let changed = try network.tensors(subject.values, Array(elements.dropLast(extra)))
+        var start = elements.count - extra
+        var added: [Int: AddedBias] = [:]
+        for (vertex, bias) in biases {
+            let flat = try Tensor(Array(elements[start..<start + bias.flat.count]))
+            try prepare(flat)
+            added[vertex] = try AddedBias(flat, channelAxisFromEnd: bias.broadcastRank - 1)
+            start += bias.flat.count
+        }
+        return try base.replacing(changed, addingBiases: added, version: "training")
     }
 
     /// The gradient's sum over a micro-batch.
@@ -165,6 +193,11 @@ extension Network {
     ///   - elements: their numbers, value by value in C order.
     /// - Throws: `EngineError` for a value that is no parameter, or another number of elements.
     public func parameters(_ values: [Int], _ elements: [Float]) throws -> Parameters {
+        try parameters.replacing(tensors(values, elements), version: "trained")
+    }
+
+    /// Tensors of some parameters with other numbers.
+    fileprivate func tensors(_ values: [Int], _ elements: [Float]) throws -> [Int: Tensor] {
         var changed: [Int: Tensor] = [:]
         var start = 0
         for value in values {
@@ -177,7 +210,7 @@ extension Network {
             start = end
         }
         guard start == elements.count else { throw EngineError.data("there are too many weights") }
-        return try parameters.replacing(changed, version: "trained")
+        return changed
     }
 
     /// The numbers of some parameters, value by value in C order.

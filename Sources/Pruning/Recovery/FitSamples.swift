@@ -21,8 +21,8 @@ public struct FitSamples: Sendable {
     /// What is worth a line.
     private(set) var notes: [String]
 
-    /// As many samples fit any model well: beyond them held-out losses change by less than their noise.
-    private static let usualSamples = 512
+    /// As many are trained on unless told otherwise.
+    private static let usualTrainingSamples = 4096
     /// The bytes that all values of the samples may take together where nobody says how many samples there shall be. The same
     /// on all machines, since the samples decide the weights.
     private static let usualBytes = 4 << 30
@@ -38,14 +38,15 @@ public struct FitSamples: Sendable {
         _ options: RecoveryOptions, for graph: Graph, dataset: Dataset, network: Network, data: String
     ) throws {
         guard !options.recovery.isNone else { return nil }
+        let trains = options.recovery.training != nil
         let fixed = graph.fixedSamples(dataset)
         let shapes = try network.shapes(for: dataset, samples: Array(0..<min(fixed ?? 1, dataset.samples)))
         let bytesPerSample = max(1, shapes.activationBytes / (fixed ?? 1))
         let limit =
             options.samples
             ?? min(
-                FitSamples.usualSamples,
-                max(FitSamples.fewestSamples, FitSamples.usualBytes / bytesPerSample))
+                trains ? FitSamples.usualTrainingSamples : FitData.usualSamples,
+                trains ? .max : max(FitSamples.fewestSamples, FitSamples.usualBytes / bytesPerSample))
         let source: Dataset
         let chosen: [Int]
         if let name = options.data {
@@ -94,7 +95,7 @@ public struct FitSamples: Sendable {
             notes += maps.note(in: graph).map { [$0] } ?? []
         }
         samples = whole
-        bytes = try FitData.encode(Array(chosen.prefix(whole)), of: source)
+        bytes = try FitData.encode(Array(chosen.prefix(whole)), of: source, withAnswers: trains)
         content = ContentHash.content(of: bytes)
     }
 

@@ -11,7 +11,7 @@ extension Workload {
     /// - Throws: `EngineError` that names the node that failed.
     public func recoveryWarnings(of mask: Mask) throws -> [String] {
         guard let refit = try evaluator().refit(variant(mask)) else { return [] }
-        guard !refit.layers.isEmpty else {
+        guard !refit.layers.isEmpty || options.recovery.recovery.training != nil else {
             return ["no layer was refitted: behind what is removed there is none that gains by it"]
         }
         return refit.warnings(in: graph)
@@ -34,7 +34,7 @@ extension Workload {
     /// - Throws: `EngineError` that names the node that failed.
     func refitted(_ mask: Mask, warn: (String) -> Void = { _ in }) throws -> Workload {
         guard let refit = try evaluator().refit(variant(mask)) else { return self }
-        if refit.layers.isEmpty {
+        if refit.layers.isEmpty, options.recovery.recovery.training == nil {
             warn("no layer was refitted: none that can be lies behind what is removed")
         }
         for warning in refit.warnings(in: graph) { warn(warning) }
