@@ -27,12 +27,13 @@ extension Graph {
     /// - Parameters:
     ///   - train: of those, the ones whose names have a match of this regular expression; `nil` for all.
     ///   - freeze: without those whose names have a match of this one.
+    ///   - mask: what is removed: parameters that nothing reads any more are none.
     /// - Throws: `GraphError` for a pattern that is none, or one that leaves nothing to train.
-    public func trainableParameters(train: String? = nil, freeze: String? = nil) throws(GraphError)
-        -> [TrainableParameter]
-    {
+    public func trainableParameters(
+        train: String? = nil, freeze: String? = nil, under mask: Mask = .empty
+    ) throws(GraphError) -> [TrainableParameter] {
         let (wanted, unwanted) = (try Self.expression(train), try Self.expression(freeze))
-        let all = trainableParameters
+        let all = trainableParameters(Liveness(of: self, under: mask).isLive)
         guard !all.isEmpty else {
             throw .nothingToTrain(
                 vertices.contains { $0.facts.role == .other && $0.operation == "DequantizeLinear" }
@@ -54,11 +55,11 @@ extension Graph {
         do { return try Regex(pattern) } catch { throw .badPattern(pattern, reason: "\(error)") }
     }
 
-    private var trainableParameters: [TrainableParameter] {
+    private func trainableParameters(_ isLive: [Bool]) -> [TrainableParameter] {
         let known = parameters
         var readers: [Int: Int] = [:]
         for vertex in order.map({ vertices[$0] })
-        where vertex.outputs.contains(where: { $0.map { values[$0].dependsOnData } ?? false }) {
+        where isLive[vertex.index] && vertex.outputs.contains(where: { $0.map { values[$0].dependsOnData } ?? false }) {
             for (slot, input) in vertex.inputs.enumerated() {
                 guard let input, !values[input].dependsOnData else { continue }
                 for value in sources(of: input) where known.contains(value) && readers[value] == nil {

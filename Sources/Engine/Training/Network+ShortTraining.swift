@@ -27,7 +27,7 @@ extension Network {
         _ mask: Mask, by training: ShortTraining, on data: FitData, _ loss: LossDescription, means: Means,
         from start: Refit?
     ) throws -> Refit {
-        let chosen = try graph.trainableParameters()
+        let chosen = try graph.trainableParameters(under: mask)
         let before = start?.parameters ?? parameters
         let values = chosen.map(\.value)
         let biases = before.addedBiases.sorted { $0.key < $1.key }.map(\.value.flat)

@@ -45,7 +45,8 @@ public final class FinetuneRun {
         for note in workload.notes { observer.noted(note) }
         try workload.checkRemovable(options.mask)
         let graph = workload.graph
-        parameters = try graph.trainableParameters(train: options.train, freeze: options.freeze)
+        parameters = try graph.trainableParameters(
+            train: options.train, freeze: options.freeze, under: options.mask)
         workload.largestGradient = GradientSum.byteCount(elements: parameters.reduce(0) { $0 + $1.count })
         teacher = try options.teacher.map { name in
             let path = try ModelSource.modelPath(name)
