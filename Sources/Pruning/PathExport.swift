@@ -62,7 +62,12 @@ public struct PathExport: Encodable, Sendable {
             workload.use(workload.means(from: try StatisticsSource.totals(of: records)))
         }
         if let recovery = state?.variant.recovery, !recovery.isNone, !mask.isEmpty {
-            workload.recover(by: recovery, on: try PathExport.fitSamples(of: identity, in: folder))
+            let samples = try PathExport.fitSamples(of: identity, in: folder)
+            let division = try? JSONDecoder().decode(Division.self, from: Data(identity.settings.utf8))
+            workload.trainingLoss = try division?.loss.map {
+                try LossDescription(text: $0, graph: workload.graph)
+            }
+            workload.recover(by: recovery, on: samples)
         }
         try workload.writePruned(mask, to: output)
 

@@ -74,6 +74,8 @@ public struct Workload {
     public internal(set) var options: MeasurementOptions
     /// The samples that layers are refitted on; `nil` where nothing is recovered.
     public internal(set) var fit: FitSamples?
+    /// The loss that trainings within a recovery go by, where it is another than the one that is measured.
+    var trainingLoss: LossDescription?
     /// The bytes of the largest gradient that is asked for.
     var largestGradient = 0
     /// How the memory of a process that computes is divided.
@@ -150,7 +152,9 @@ public struct Workload {
             try evaluator.useMeans(named: ContentHash.content(of: MeansTable.encode(means)).sha256) { means }
         }
         if let fit {
-            try evaluator.useFitData(named: fit.content.sha256) { try evaluator.fitData(encoded: fit.bytes) }
+            try evaluator.useFitData(named: fit.content.sha256, trainedBy: trainingLoss) {
+                try evaluator.fitData(encoded: fit.bytes)
+            }
         }
         return evaluator
     }

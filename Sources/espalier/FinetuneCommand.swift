@@ -244,7 +244,7 @@ final class FinetuneDisplay: FinetuneObserver {
 
     func noted(_ text: String) {
         line.clear()
-        StandardError.write("espalier: \(text)\n")
+        StandardError.write(text + "\n")
     }
 
     /// Takes the line away.

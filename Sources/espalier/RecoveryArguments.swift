@@ -66,7 +66,9 @@ struct RecoveryArguments: ParsableArguments {
         }
         if let fitSamples, fitSamples < 1 { throw ValidationError("--fit-samples must be at least 1") }
         if fitRows < 1 { throw ValidationError("--fit-rows must be at least 1") }
-        if recover.recovery.isEmpty, ridge != nil || (recover.steps == nil && (fitData ?? fitSamples.map(String.init)) != nil) {
+        if recover.recovery.isEmpty,
+            ridge != nil || (recover.steps == nil && (fitData ?? fitSamples.map(String.init)) != nil)
+        {
             throw ValidationError(
                 "--ridge, --fit-data and --fit-samples need --recover least-squares or norm")
         }
@@ -74,7 +76,8 @@ struct RecoveryArguments: ParsableArguments {
             throw ValidationError("--train-data, --train-rate and --train-batch need --recover train:STEPS")
         }
         if trainData != nil, fitData != nil {
-            throw ValidationError("--train-data and --fit-data exclude each other: layers are fitted on the training data")
+            throw ValidationError(
+                "--train-data and --fit-data exclude each other: layers are fitted on the training data")
         }
         if !(trainRate > 0 && trainRate.isFinite) {
             throw ValidationError("--train-rate must be greater than 0")

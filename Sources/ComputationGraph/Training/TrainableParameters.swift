@@ -59,7 +59,9 @@ extension Graph {
         let known = parameters
         var readers: [Int: Int] = [:]
         for vertex in order.map({ vertices[$0] })
-        where isLive[vertex.index] && vertex.outputs.contains(where: { $0.map { values[$0].dependsOnData } ?? false }) {
+        where isLive[vertex.index]
+            && vertex.outputs.contains(where: { $0.map { values[$0].dependsOnData } ?? false })
+        {
             for (slot, input) in vertex.inputs.enumerated() {
                 guard let input, !values[input].dependsOnData else { continue }
                 for value in sources(of: input) where known.contains(value) && readers[value] == nil {

@@ -6,10 +6,14 @@ internal import Torch
 extension Evaluator {
     /// Makes sure that fits are made on the data of this name.
     ///
-    /// - Parameter load: gives them where others are in use.
-    public func useFitData(named name: [UInt8], load: () throws -> FitData) throws {
+    /// - Parameters:
+    ///   - trained: the loss that trainings go by; the evaluator's own unless given.
+    ///   - load: gives the data where others are in use.
+    public func useFitData(
+        named name: [UInt8], trainedBy trained: LossDescription? = nil, load: () throws -> FitData
+    ) throws {
         guard network.recoveries?.name != name else { return }
-        network.recoveries = Recoveries(network, try load(), name: name, loss: loss)
+        network.recoveries = Recoveries(network, try load(), name: name, loss: trained ?? loss)
     }
 
     /// The samples that `FitData.encode` wrote.
@@ -133,7 +137,8 @@ final class Recoveries {
         }
         let refit: Refit
         if let training = variant.recovery.training {
-            let start = Variant(variant.mask, weights: variant.weights, recovery: variant.recovery.inClosedForm)
+            let start = Variant(
+                variant.mask, weights: variant.weights, recovery: variant.recovery.inClosedForm)
             let state = state.map {
                 Variant($0.mask, weights: $0.weights, recovery: $0.recovery.inClosedForm)
             }

@@ -31,7 +31,9 @@ extension Network {
         let before = start?.parameters ?? parameters
         let values = chosen.map(\.value)
         let biases = before.addedBiases.sorted { $0.key < $1.key }.map(\.value.flat)
-        let elements = try (values.compactMap { before[$0] } + biases).flatMap { try $0.elements(as: Float.self) }
+        let elements = try (values.compactMap { before[$0] } + biases).flatMap {
+            try $0.elements(as: Float.self)
+        }
         let parts =
             chosen.map { TrainedWeights.Part(count: $0.count, decays: $0.decays) }
             + biases.map { TrainedWeights.Part(count: $0.count, decays: false) }
@@ -63,8 +65,9 @@ extension Network {
         return Refit(
             parameters: parameters,
             changed: Dictionary(
-                uniqueKeysWithValues: values.compactMap { value in parameters[value].map { (value, $0) } })
-                .merging(start?.changed ?? [:]) { own, _ in own },
+                uniqueKeysWithValues: values.compactMap { value in parameters[value].map { (value, $0) } }
+            )
+            .merging(start?.changed ?? [:]) { own, _ in own },
             addedBiases: parameters.addedBiases, layers: start?.layers ?? [])
     }
 }

@@ -50,7 +50,9 @@ private struct TrainingReference {
                 Settings.self, from: Data(try archive.array(named: "settings").bytes)))
     }
 
-    func numbers(_ name: String) throws -> [Double] { try archive.array(named: name).floats().map { Double($0) } }
+    func numbers(_ name: String) throws -> [Double] {
+        try archive.array(named: name).floats().map { Double($0) }
+    }
 }
 
 /// A bundled model in training, on the samples that the reference takes.
@@ -62,7 +64,9 @@ private final class ModelInTraining {
     var weights: TrainedWeights
     let recipe: TrainingRecipe
 
-    init(_ model: String, _ own: TrainingReference.Case, steps: Int, warmup: Int, schedule: RateSchedule) throws {
+    init(_ model: String, _ own: TrainingReference.Case, steps: Int, warmup: Int, schedule: RateSchedule)
+        throws
+    {
         let folder = ModelFixture.folder.deletingLastPathComponent().deletingLastPathComponent()
             .appending(path: "Examples/\(model)")
         graph = try Graph.executable(ModelFile(contentsOf: folder.appending(path: "model.onnx").path))
@@ -130,13 +134,18 @@ struct TrainingReferenceTests {
         try #require(reference.settings.models[model]).cases
     }
 
-    @Test("trains the parameters that PyTorch's form of the model has", arguments: ["digits-resnet", "digits-vit"])
+    @Test(
+        "trains the parameters that PyTorch's form of the model has",
+        arguments: ["digits-resnet", "digits-vit"])
     func parameters(model: String) throws {
-        let own = try ModelInTraining(model, #require(cases(model)["sgd"]), steps: 1, warmup: 0, schedule: .constant)
+        let own = try ModelInTraining(
+            model, #require(cases(model)["sgd"]), steps: 1, warmup: 0, schedule: .constant)
         let expected = try #require(reference.settings.models[model]).parameters
         #expect(
-            own.parameters.map { TrainingReference.Parameter(name: $0.name, shape: $0.shape, decayed: $0.decays) }
-                .sorted { $0.name < $1.name } == expected.sorted { $0.name < $1.name })
+            own.parameters.map {
+                TrainingReference.Parameter(name: $0.name, shape: $0.shape, decayed: $0.decays)
+            }
+            .sorted { $0.name < $1.name } == expected.sorted { $0.name < $1.name })
     }
 
     /// Elements may differ by 1e-5 of the tensor's largest; where single precision does not pin a tensor down, by twice as much
@@ -152,10 +161,14 @@ struct TrainingReferenceTests {
             let isZero = own.rounding.contains(name)
             if isZero, kind != "gradient", own.optimiser == "adamw" { continue }
             let tolerance = max(1e-5, 2 * (own.unsteady["\(kind)/\(name)"] ?? 0))
-            let largest = isZero && kind == "gradient" ? 1e-2 : max(expected.map(abs).max() ?? 0, norm / Double(expected.count))
+            let largest =
+                isZero && kind == "gradient"
+                ? 1e-2 : max(expected.map(abs).max() ?? 0, norm / Double(expected.count))
             let apart = zip(found.kept, expected).map { abs($0 - $1) }.max() ?? 0
             #expect(apart <= tolerance * largest, "\(prefix) \(kind) \(name): \(apart) of \(largest)")
-            #expect(abs(found.norm - norm) <= tolerance * max(norm, isZero ? 1 : 0), "\(prefix) \(kind) norm of \(name)")
+            #expect(
+                abs(found.norm - norm) <= tolerance * max(norm, isZero ? 1 : 0),
+                "\(prefix) \(kind) norm of \(name)")
         }
     }
 

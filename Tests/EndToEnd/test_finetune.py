@@ -1,0 +1,267 @@
+"""Training what is left: the same weights whoever computes, files that ONNX Runtime agrees with, and bad input."""
+
+import hashlib
+import json
+import signal
+import time
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import TensorProto, helper, numpy_helper
+
+from program import EXAMPLES, close, espalier, espalier_json, example, scratch, start
+from remote import Program, stage, succeeds
+
+REMOVED = ("--remove", "31:0", "--remove", "5:0")
+SHORT = ("--steps", 12, "--batch", 40, "--micro-batch", 8, "--validate-every", 5)
+
+
+def held_out(name):
+    return str(EXAMPLES / name / "held-out.npz")
+
+
+def answers(path, data):
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    archive = np.load(data)
+    logits = session.run(None, {port.name: archive[port.name] for port in session.get_inputs()})[0]
+    return logits.astype(np.float64), archive["labels"]
+
+
+def cross_entropy(path, data):
+    """Loss and accuracy of a file, in ONNX Runtime."""
+    logits, labels = answers(path, data)
+    largest = logits.max(1, keepdims=True)
+    logarithm = largest[:, 0] + np.log(np.exp(logits - largest).sum(1))
+    return (logarithm - logits[np.arange(len(labels)), labels]).mean(), (logits.argmax(1) == labels).mean()
+
+
+def finetune(folder, *options, name="digits-resnet", run="run"):
+    model, data = example(name)
+    return espalier_json(
+        "finetune", model, "--data", data, "--validation", held_out(name), "--run", run, *options, folder=folder)
+
+
+def test_weights_are_the_same_for_any_number_of_workers():
+    with scratch() as folder:
+        found = [
+            finetune(folder, *REMOVED, *SHORT, "--workers", workers, "--run", f"run{workers}")
+            for workers in (0, 1, 2, 3, 8)]
+        assert len({own["weights"] for own in found}) == 1, [own["weights"] for own in found]
+        assert len({json.dumps(own["curve"]) for own in found}) == 1
+        files = {(folder / f"run{workers}" / "trained.onnx").read_bytes() for workers in (0, 1, 2, 3, 8)}
+        assert len(files) == 1
+        # What the summary says is what the file does.
+        chosen = next(p for p in found[0]["curve"]["points"] if p["step"] == found[0]["chosenStep"])
+        loss, accuracy = cross_entropy(folder / "run0" / "trained.onnx", held_out("digits-resnet"))
+        assert close(loss, chosen["validationLoss"], 1e-4, 1e-6), (loss, chosen)
+        assert close(accuracy, chosen["validationAccuracy"])
+
+
+def test_the_sha256_is_that_of_the_file_s_weights():
+    with scratch() as folder:
+        found = finetune(folder, *SHORT, "--workers", 0, "--keep", "last")
+        told = espalier_json("inspect", example("digits-resnet")[0], "--parameters")["trainable"]
+        model = onnx.load(folder / "run" / "trained.onnx")
+        weights = {own.name: numpy_helper.to_array(own) for own in model.graph.initializer}
+        whole = b"".join(weights[own["name"]].astype("<f4").tobytes() for own in told)
+        assert hashlib.sha256(whole).hexdigest() == found["weights"]
+        assert sum(int(np.prod(own["shape"])) for own in told) == found["trainedParameters"]
+
+
+def test_a_killed_training_goes_on_and_ends_in_the_same_weights():
+    with scratch() as folder:
+        options = (*REMOVED, "--epochs", 12, "--optimizer", "sgd", "--flip", "--shift", 1, "--shards", 2)
+        whole = finetune(folder, *options, "--workers", 0, "--run", "whole")
+        model, data = example("digits-resnet")
+        arguments = (
+            "finetune", model, "--data", data, "--validation", held_out("digits-resnet"), *options, "--run", "run")
+        for workers, sign in ((2, signal.SIGKILL), (0, signal.SIGTERM)):
+            process = start(*arguments, "--workers", workers, *(["--resume"] if workers == 0 else []), folder=folder)
+            deadline = time.monotonic() + 60
+            before = (folder / "run" / "checkpoint").stat().st_mtime_ns if workers == 0 else 0
+            while time.monotonic() < deadline and process.poll() is None:
+                path = folder / "run" / "checkpoint"
+                if path.exists() and path.stat().st_mtime_ns > before:
+                    break
+                time.sleep(0.02)
+            process.send_signal(sign)
+            process.communicate(timeout=60)
+        ended = espalier_json(*arguments, "--workers", 1, "--resume", folder=folder)
+        assert ended["weights"] == whole["weights"]
+        assert ended["curve"] == whole["curve"]
+        again = espalier_json(*arguments, "--workers", 0, "--resume", folder=folder)
+        assert again["weights"] == whole["weights"]
+        other = espalier(*arguments, "--rate", 0.5, "--resume", folder=folder)
+        assert other.code == 65 and "rate" in other.errors, other.errors
+        path = folder / "run" / "checkpoint"
+        path.write_bytes(path.read_bytes()[:-1])
+        damaged = espalier(*arguments, "--resume", folder=folder)
+        assert damaged.code == 65 and "damaged" in damaged.errors, damaged.errors
+
+
+def test_workers_that_come_from_elsewhere_and_die_change_nothing():
+    with stage() as here:
+        options = (*REMOVED, "--steps", 60, "--batch", 48, "--micro-batch", 8, "--shards", 2)
+        model, data = example("digits-resnet")
+        alone = espalier_json(
+            "finetune", model, "--data", data, *options, "--workers", 0, "--run", "alone", folder=here.folder)
+        coordinator = here.started(Program(
+            "finetune", model, "--data", data, *options, "--run", "run", "--json", "found.json",
+            "--bind", "tcp://127.0.0.1:0", "--keys", here.keys, folder=here.folder))
+        first, second = here.worker(coordinator.endpoint), here.worker(coordinator.endpoint)
+        coordinator.says("step 6")
+        first.kill()
+        third = here.worker(coordinator.endpoint)
+        succeeds(coordinator, second, third)
+        found = json.loads((here.folder / "found.json").read_text())
+        assert found["weights"] == alone["weights"]
+
+
+def test_a_pruned_model_regains_its_accuracy_from_its_teacher():
+    with scratch() as folder:
+        model, data = example("digits-resnet")
+        espalier(
+            "prune", model, "--data", data, "--steps", 5, "--workers", 0, "--run", "pruned", folder=folder).succeeded()
+        pruned = folder / "pruned" / "pruned.onnx"
+        before = cross_entropy(pruned, held_out("digits-resnet"))
+        found = espalier_json(
+            "finetune", pruned, "--data", data, "--validation", held_out("digits-resnet"), "--teacher", model,
+            "--epochs", 20, "--workers", 0, "--output", "trained.onnx", folder=folder)
+        loss, accuracy = cross_entropy(folder / "trained.onnx", held_out("digits-resnet"))
+        whole = cross_entropy(model, held_out("digits-resnet"))
+        assert accuracy >= whole[1] and loss < before[0], (before, (loss, accuracy), whole)
+        assert found["teacher"] == model
+
+
+def test_without_labels_the_teacher_alone_teaches():
+    with scratch() as folder:
+        model, data = example("digits-vit")
+        inputs = {name: own for name, own in np.load(data).items() if name != "labels"}
+        np.savez(folder / "unlabelled.npz", **inputs)
+        held = np.load(held_out("digits-vit"))
+        np.savez(folder / "held.npz", **{name: held[name] for name in inputs})
+        removed = ("--remove", "127:1")
+        found = espalier_json(
+            "finetune", model, "--data", "unlabelled.npz", "--validation", "held.npz", *removed, "--epochs", 5,
+            "--workers", 0, folder=folder)
+        points = found["curve"]["points"]
+        assert points[-1]["validationLoss"] < points[0]["validationLoss"] / 2, points
+        assert found["recipe"]["objective"]["distillation"] == 1
+        # A pruned file and another teacher come to the same as --remove, but for rounding.
+        espalier(
+            "evaluate", model, "--data", "unlabelled.npz", *removed, "--output", "pruned.onnx",
+            folder=folder).succeeded()
+        other = espalier_json(
+            "finetune", "pruned.onnx", "--data", "unlabelled.npz", "--validation", "held.npz", "--teacher", model,
+            "--epochs", 5, "--workers", 2, "--run", "other", folder=folder)
+        for own, its in zip(points, other["curve"]["points"]):
+            assert close(own["validationLoss"], its["validationLoss"], 1e-2, 1e-4), (own, its)
+        # Its own teacher has nothing to say.
+        nothing = espalier("finetune", model, "--data", "unlabelled.npz", "--run", "no", folder=folder)
+        assert nothing.code == 65 and "nothing to learn" in nothing.errors, nothing.errors
+
+
+def test_a_fresh_head_learns_other_classes():
+    with scratch() as folder:
+        for name in ("digits-resnet", "digits-vit"):
+            model, data = example(name)
+            for part, path in (("train", data), ("held", held_out(name))):
+                archive = np.load(path)
+                chosen = archive["labels"] >= 5
+                np.savez(
+                    folder / f"{part}.npz",
+                    **{k: own[chosen] - (5 if k == "labels" else 0) for k, own in archive.items()})
+            found = espalier_json(
+                "finetune", model, "--data", "train.npz", "--validation", "held.npz", "--head", 5, "--epochs", 20,
+                "--workers", 0, "--run", f"run-{name}", folder=folder)
+            trained = folder / f"run-{name}" / "trained.onnx"
+            assert onnx.load(trained).graph.output[0].type.tensor_type.shape.dim[-1].dim_value == 5
+            loss, accuracy = cross_entropy(trained, folder / "held.npz")
+            assert accuracy > 0.9, (name, accuracy)
+            points = found["curve"]["points"]
+            assert points[0]["validationAccuracy"] < 0.6
+            espalier("run", trained, "--data", "held.npz", "--output", "out.npz", folder=folder).succeeded()
+
+
+def test_chosen_parameters_are_trained_and_others_stay():
+    with scratch() as folder:
+        finetune(folder, *SHORT, "--workers", 0, "--train", "^head", "--keep", "last")
+        before = {own.name: numpy_helper.to_array(own) for own in onnx.load(example("digits-resnet")[0]).graph.initializer}
+        after = {
+            own.name: numpy_helper.to_array(own)
+            for own in onnx.load(folder / "run" / "trained.onnx").graph.initializer}
+        changed = {name for name in before if not np.array_equal(before[name], after[name])}
+        assert changed == {"head.weight", "head.bias"}, changed
+
+
+def test_bad_input_is_one_sentence():
+    with scratch() as folder:
+        model, data = example("digits-resnet")
+        archive = dict(np.load(data))
+
+        def refused(text, *options, data=data, model=model, code=65):
+            answer = espalier("finetune", model, "--data", data, "--run", "run", *options, folder=folder)
+            assert answer.code == code and text in answer.errors, (text, answer.code, answer.errors)
+            assert answer.errors.count("\n") <= 4 or code == 64, answer.errors
+            assert not (folder / "run" / "trained.onnx").exists()
+
+        refused("outside the model's 5 classes", "--head", 5)
+        name = next(name for name in archive if name != "labels")
+        np.savez(folder / "wide.npz", **{**archive, name: archive[name][:, :, :, :6]})
+        refused("wide.npz", data="wide.npz")
+        refused("the patterns leave none of its 44 parameters", "--freeze", ".")
+        refused("no regular expression", "--train", "(")
+        refused("diverges", "--optimizer", "sgd", "--rate", 1e9, "--clip", 0, "--workers", 0)
+        refused("--distill needs a teacher", "--distill", 0.5, "--run", "other")
+        refused("--epochs and --steps exclude each other", "--epochs", 2, "--steps", 3, code=64)
+        refused("exclude each other", "--head", 5, "--teacher", model, code=64)
+        # Quantised weights are whole numbers, which no gradient changes.
+        graph = helper.make_graph(
+            [
+                helper.make_node("DequantizeLinear", ["w", "scale"], ["weight"]),
+                helper.make_node("MatMul", ["x", "weight"], ["y"])],
+            "quantised", [helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, 4])],
+            [helper.make_tensor_value_info("y", TensorProto.FLOAT, [None, 3])],
+            [
+                numpy_helper.from_array(np.arange(12, dtype=np.int8).reshape(4, 3), "w"),
+                numpy_helper.from_array(np.float32(0.1), "scale")])
+        onnx.save(
+            helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8),
+            folder / "quantised.onnx")
+        np.savez(folder / "x.npz", x=np.ones((8, 4), np.float32), labels=np.zeros(8, np.int64))
+        refused("quantised", data="x.npz", model="quantised.onnx", *())
+
+
+def test_samples_that_serve_twice_are_told():
+    with scratch() as folder:
+        model, data = example("digits-resnet")
+        answer = espalier(
+            "finetune", model, "--data", data, "--validation", data, *SHORT, "--workers", 0, folder=folder).succeeded()
+        assert "512 of the 512 validation samples are trained on" in answer.errors
+        assert "512 of the 512 validation samples are trained on" in answer.output
+
+
+def test_a_short_training_decides_in_the_search():
+    with scratch() as folder:
+        model, data = example("digits-resnet")
+        options = (
+            "--recover", "least-squares+train:10", "--train-data", data, "--shortlist", 2, "--audit", 1, "--steps", 2,
+            "--samples", 128)
+        found = [
+            espalier_json(
+                "prune", model, "--data", held_out("digits-resnet"), *options, "--workers", workers, "--run",
+                f"run{workers}", folder=folder)
+            for workers in (0, 2)]
+        assert (folder / "run0" / "path.csv").read_bytes() == (folder / "run2" / "path.csv").read_bytes()
+        pruned = folder / "run0" / "pruned.onnx"
+        assert pruned.read_bytes() == (folder / "run2" / "pruned.onnx").read_bytes()
+        # The file has the trained weights: it loses on the same samples what the search says.
+        logits, labels = answers(pruned, held_out("digits-resnet"))
+        logits, labels = logits[:128], labels[:128]
+        logarithm = np.log(np.exp(logits - logits.max(1, keepdims=True)).sum(1)) + logits.max(1)
+        loss = (logarithm - logits[np.arange(128), labels]).mean()
+        told = found[0]["path"][-1]["loss"]
+        assert close(loss, told, 1e-3, 1e-5), (loss, told)
+        exported = espalier("export", "run0", "--step", 2, "--output", "again.onnx", folder=folder).succeeded()
+        assert (folder / "again.onnx").read_bytes() == pruned.read_bytes(), exported.errors
