@@ -47,7 +47,7 @@ final class Specialisation {
     /// - Parameters:
     ///   - fuses: whether layers may be fused.
     ///   - recordsParameters: whether gradients with respect to the parameters are wanted: nothing is made of their elements
-    ///     beforehand, but by operators that are recorded. Make it under `TorchRuntime.withGradients`, of parameters that
+    ///     beforehand, but by operators that are recorded, and layers are fused into such operators alone. Make it under `TorchRuntime.withGradients`, of parameters that
     ///     require gradients.
     /// - Throws: `EngineError` that names the node that failed.
     init(
@@ -85,11 +85,12 @@ final class Specialisation {
             for (output, value) in zip(vertex.outputs, values) { if let output { constants[output] = value } }
         }
         var pattern: Pattern?
-        if fuses && !recordsParameters {
+        if fuses {
             pattern = Pattern(
                 graph: graph, constants: constants, shapes: program.shapes,
-                normalizations: try parameters.fused.normalizations(in: graph, parameters),
-                fused: parameters.fused, addedBiases: parameters.addedBiases)
+                normalizations: recordsParameters
+                    ? [:] : try parameters.fused.normalizations(in: graph, parameters),
+                fused: parameters.fused, addedBiases: parameters.addedBiases, isRecorded: recordsParameters)
         }
         steps = try program.steps.map { step in
             let vertex = graph.vertices[step.vertex]

@@ -6,6 +6,14 @@ extension Specialisation.Form {
     ///
     /// It follows from the graph, the shapes and the numbers that are settings of layers; which form is computed follows from the mask (`Cuts.form`).
     init?(endingIn vertex: Vertex, _ pattern: Pattern) throws {
+        if pattern.isRecorded {
+            guard
+                let form = try Gelu(endingIn: vertex, pattern)?.form
+                    ?? LinearLayer(endingIn: vertex, pattern)?.form
+            else { return nil }
+            self = form
+            return
+        }
         guard
             let form = try Gelu(endingIn: vertex, pattern)?.form ?? LinearLayer(endingIn: vertex, pattern)?
                 .form

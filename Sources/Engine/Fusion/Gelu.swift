@@ -16,12 +16,12 @@ struct Gelu {
         if last.operation == "Gelu", last.node.domain.isEmpty, let x = last.inputs[0],
             try last.node.string("approximate", default: "none") == "none"
         {
-            self.init(last, x: x, fusedEdges: [])
+            self.init(last, x: x, fusedEdges: [], pattern)
             return
         }
         guard last.operation == "Mul" else { return nil }
         if let (x, edges) = pattern.approximateGelu(endingIn: last) {
-            self.init(last, x: x, fusedEdges: edges, isApproximate: true)
+            self.init(last, x: x, fusedEdges: edges, isApproximate: true, pattern)
             return
         }
         // x · (1 + erf(…)) · ½, x · ½ · (1 + erf(…)), or x · (½ · (1 + erf(…))).
@@ -33,7 +33,7 @@ struct Gelu {
                 self.init(
                     last, x: error.input,
                     fusedEdges: error.fusedEdges + [whole.edge]
-                        + [0, 1].map { Edge(node: inner.index, slot: $0) })
+                        + [0, 1].map { Edge(node: inner.index, slot: $0) }, pattern)
                 return
             }
         }
@@ -47,19 +47,23 @@ struct Gelu {
             self.init(
                 last, x: error.input,
                 fusedEdges: error.fusedEdges + [product.edge]
-                    + [0, 1].map { Edge(node: last.index, slot: $0) })
+                    + [0, 1].map { Edge(node: last.index, slot: $0) }, pattern)
             return
         }
         return nil
     }
 
-    private init(_ last: Vertex, x: Int, fusedEdges: [Edge], isApproximate: Bool = false) {
+    private init(
+        _ last: Vertex, x: Int, fusedEdges: [Edge], isApproximate: Bool = false, _ pattern: Pattern
+    ) {
+        // The own kernel is faster, and has no derivative.
+        let exact = pattern.isRecorded ? approximateGelu : gelu
         form = Specialisation.Form(
             vertex: last.index,
             kernel: { inputs in
                 guard let x = inputs[0] else { return [nil] }
                 return [
-                    try isApproximate ? approximateGelu(.tensor(x), .string("tanh")) : gelu(.tensor(x))
+                    try isApproximate ? approximateGelu(.tensor(x), .string("tanh")) : exact(.tensor(x))
                 ]
             }, inputs: [x], fusedEdges: fusedEdges)
     }

@@ -13,6 +13,8 @@ struct Pattern {
     let fused: FusedWeights
     /// The biases of layers that have none in the file, by vertex.
     let addedBiases: [Int: AddedBias]
+    /// Whether fused layers have to be recorded for gradients.
+    var isRecorded = false
 
     /// The vertex of kind `operation` that computes a value which one other vertex alone reads.
     func producer(_ value: Int, _ operation: String) -> Vertex? {

@@ -144,7 +144,10 @@ final class GradientPass {
     private func losses(of inputs: [Tensor], _ places: [Int], _ parameters: Parameters) throws -> Tensor {
         let model = try specialisation(for: inputs, parameters)
         var activations = Activations(model, inputs: inputs, means: means)
-        try activations.compute(terms.outputs, mask: mask, recording: Activations.Recording())
+        let wanted = Set(terms.outputs)
+        try activations.compute(
+            Schedule(model, mask: mask, wanted: wanted), keeping: wanted.contains,
+            recording: Activations.Recording())
         let outputs = try terms.outputs.map { value in
             guard let output = activations[value] else {
                 throw EngineError.data(
