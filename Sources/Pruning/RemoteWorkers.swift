@@ -7,6 +7,7 @@ internal import FoundationEssentials
 internal import ONNX
 internal import Computations
 internal import Search
+internal import Training
 internal import Work
 
 /// Workers on other machines: where they come to, and who may.
@@ -63,10 +64,9 @@ extension Workload {
                 shard: shard,
                 content: library.add(try dataset.archive(of: division.sharding.shardRange(shard))))
         }
-        let block = referenceBlock
-        let reference = Reference(
-            content: library.add(try dataset.archive(of: block)),
-            key: NumericsProof.key(edges: try referenceEdges(), samples: block.count))
+        let (key, content) = try referenceWork()
+        if let content { _ = library.add(content) }
+        let reference = Reference(content: library.add(try dataset.archive(of: referenceBlock)), key: key)
         let plain = try runDescription()
         let run = RunDescription(
             session: plain.session, modelPath: plain.modelPath, modelSHA256: plain.modelSHA256,
@@ -91,12 +91,36 @@ extension Workload {
     /// another one.
     func numericsProof() throws -> [UInt8] {
         let (evaluator, first) = (try evaluator(), referenceBlock.lowerBound)
-        let key = NumericsProof.key(edges: try referenceEdges(), samples: referenceBlock.count)
-        let result = try EngineWork.perform(key, hints: [], contents: MemoryContents()) { _, samples in
+        let (key, content) = try referenceWork()
+        var contents = MemoryContents()
+        if let content { contents.add(content, as: ContentHash.content(of: content)) }
+        let result = try EngineWork.perform(key, hints: [], contents: contents) { _, samples in
             (evaluator, samples.map { $0 + first })
         }
         return NumericsProof.digest(of: result)
     }
+
+    /// What machines compute on the reference block to show that they compute the same bits, and what it names besides: the
+    /// losses without a few edges; where weights are trained, the gradient without one of them.
+    private func referenceWork() throws -> (key: WorkKey, content: [UInt8]?) {
+        let edges = try referenceEdges()
+        guard trains, let edge = edges.first else {
+            return (NumericsProof.key(edges: edges, samples: referenceBlock.count), nil)
+        }
+        let mask = Mask([edge])
+        let values = try graph.trainableParameters(under: mask).map(\.value)
+        let weights = try network.elements(of: values)
+        let content = TrainedWeights.content(of: weights)
+        let subject = TrainingSubject(
+            mask: mask, values: values, elements: weights.count, objective: TrainingObjective())
+        return (
+            NumericsProof.key(
+                subject, weights: ContentHash.content(of: content), samples: referenceBlock.count), content
+        )
+    }
+
+    /// Whether weights are trained, in a recovery or as a whole.
+    private var trains: Bool { largestGradient > 0 || options.recovery.recovery.training != nil }
 
     /// Edges from the beginning, the middle and the end of the model.
     private func referenceEdges() throws -> [Edge] {

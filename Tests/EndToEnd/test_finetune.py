@@ -12,6 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from program import EXAMPLES, close, espalier, espalier_json, example, scratch, start
 from remote import Program, stage, succeeds
+from test_full_disk import fill, small_disk
 
 REMOVED = ("--remove", "31:0", "--remove", "5:0")
 SHORT = ("--steps", 12, "--batch", 40, "--micro-batch", 8, "--validate-every", 5)
@@ -265,3 +266,43 @@ def test_a_short_training_decides_in_the_search():
         assert close(loss, told, 1e-3, 1e-5), (loss, told)
         exported = espalier("export", "run0", "--step", 2, "--output", "again.onnx", folder=folder).succeeded()
         assert (folder / "again.onnx").read_bytes() == pruned.read_bytes(), exported.errors
+
+
+def test_what_no_gradient_reaches_is_named():
+    with scratch() as folder:
+        random = np.random.default_rng(0)
+        graph = helper.make_graph(
+            [
+                helper.make_node("MatMul", ["x", "first"], ["h"]), helper.make_node("Round", ["h"], ["r"], name="steps"),
+                helper.make_node("MatMul", ["r", "second"], ["y"])],
+            "rounded", [helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, 4])],
+            [helper.make_tensor_value_info("y", TensorProto.FLOAT, [None, 3])],
+            [
+                numpy_helper.from_array(random.standard_normal((4, 5)).astype(np.float32) * 3, "first"),
+                numpy_helper.from_array(random.standard_normal((5, 3)).astype(np.float32), "second")])
+        onnx.save(
+            helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), folder / "model.onnx")
+        np.savez(
+            folder / "data.npz", x=random.standard_normal((32, 4)).astype(np.float32),
+            labels=random.integers(0, 3, 32))
+        options = ("finetune", "model.onnx", "--data", "data.npz", "--steps", 3, "--workers", 0, "--run")
+        answer = espalier(*options, "run", folder=folder).succeeded()
+        assert "no gradient reaches 1 of 2 parameters, 'first' among them: node 1 (steps, Round)" in answer.errors, (
+            answer.errors)
+
+
+def test_a_full_disk_pauses_a_training():
+    with scratch() as folder, small_disk(folder) as disk:
+        model, data = example("digits-resnet")
+        options = (
+            "finetune", model, "--data", data, "--steps", 60, "--batch", 256, "--validate-every", 2, "--workers", 0)
+        whole = espalier_json(*options, "--run", "whole", folder=folder)
+        coordinator = Program(*options, "--run", disk / "run", "--json", folder / "found.json", folder=folder)
+        coordinator.says("step 2")
+        filler = fill(disk)
+        coordinator.says("disk full: paused")
+        assert coordinator.process.poll() is None
+        filler.unlink()
+        assert coordinator.end(120) == 0, coordinator.errors
+        found = json.loads((folder / "found.json").read_text())
+        assert found["weights"] == whole["weights"] and found["curve"] == whole["curve"]

@@ -26,6 +26,8 @@ final class GradientPass {
     /// The biases that are trained beside the subject's values, of layers that have none in the model's file.
     private let biases: [(vertex: Int, bias: AddedBias)]
     private var version: (name: [UInt8], parameters: Parameters, leaves: [Tensor])?
+    /// The last micro-batch's gradients, of the subject's values first; `nil` where none came back.
+    private(set) var lastGradients: [Tensor?] = []
     /// By the inputs' shapes, for the weights in use.
     private var models: [[[Int]]: Specialisation] = [:]
 
@@ -117,6 +119,7 @@ final class GradientPass {
             throw EngineError.data("no gradient reaches the weights that are to be trained")
         }
         let gradients = try Tensor.gradients(of: [weighted], withRespectTo: version.leaves)
+        lastGradients = gradients
         var elements: [Float] = []
         elements.reserveCapacity(subject.elements)
         for (leaf, gradient) in zip(version.leaves, gradients) {
@@ -248,6 +251,41 @@ extension Evaluator {
             try zip(item.microBatches, places).map { part, places in
                 try pass.sum(places: places, samples: part.samples, step: item.step)
             })
+    }
+
+    /// What of a training's subject no gradient reaches, with the operator that ends it where it is known, found on one
+    /// micro-batch.
+    ///
+    /// - Throws: `EngineError` that names the node that failed, or where no gradient reaches anything.
+    public func untrainable(_ item: GradientItem, places: [Int], weights: [Float]) throws -> [(
+        value: Int, vertex: Int?
+    )] {
+        try prepare(for: [item.subject.mask])
+        let pass = try GradientPass(item.subject, network, dataset, loss, means: means)
+        try pass.use(item.weights.sha256) { weights }
+        _ = try pass.sum(places: places, samples: item.microBatches[0].samples, step: item.step)
+        return try zip(item.subject.values, pass.lastGradients).compactMap { value, gradient in
+            let step = stepFunction(after: value)
+            guard let gradient else { return (value, step) }
+            // Steps give slopes of 0.
+            let isZero = try gradient.elements(as: Float.self).allSatisfy { $0 == 0 }
+            return isZero && step != nil ? (value, step) : nil
+        }
+    }
+
+    /// The first operator with steps in place of slopes that a parameter's readers lead to.
+    private func stepFunction(after value: Int) -> Int? {
+        var seen: Set<Int> = []
+        var frontier = [value]
+        while !frontier.isEmpty {
+            let next = frontier.removeFirst()
+            for reader in graph.consumers[next] where seen.insert(reader.node).inserted {
+                let vertex = graph.vertices[reader.node]
+                if Operators.traits(of: vertex.operation).isStepFunction { return reader.node }
+                frontier += vertex.outputs.compactMap { $0 }
+            }
+        }
+        return nil
     }
 
     private func trainingPass(for subject: TrainingSubject, teacher: () throws -> [UInt8]?) throws

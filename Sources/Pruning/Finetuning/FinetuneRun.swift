@@ -219,6 +219,7 @@ public final class FinetuneRun {
             }
             observer.noted("going on after step \(trainer.steps)")
         }
+        if trainer.steps == 0 { try vet(trainer) }
         do {
             if state.curve.points.isEmpty { try measure(trainer, rate: 0) }
             let first = trainer.steps
@@ -246,6 +247,29 @@ public final class FinetuneRun {
             throw error
         }
         return trainer.weights
+    }
+
+    /// Says which parameters no gradient reaches, and why; they stay as they are but for weight decay.
+    ///
+    /// - Throws: `EngineError` where no gradient reaches any.
+    private func vet(_ trainer: Trainer) throws {
+        let count = workload.graph.fixedSamples(workload.dataset) ?? 1
+        let item = GradientItem(
+            TrainingSubject(
+                mask: options.mask, values: parameters.map(\.value), elements: trainer.subject.elements,
+                objective: TrainingObjective()),
+            weights: ContentID(sha256: [0], size: 1), step: 0, place: 0,
+            microBatches: [SampleOrder.MicroBatch(shard: 0, samples: Array(0..<count))])
+        let found = try workload.evaluator().untrainable(
+            item, places: Array(0..<count), weights: trainer.weights.elements)
+        guard let first = found.first else { return }
+        let graph = workload.graph
+        let reason = first.vertex.map {
+            ": node \($0) (\(graph.vertices[$0].name), \(graph.vertices[$0].operation)) passes none"
+        }
+        observer.noted(
+            "warning: no gradient reaches \(found.count) of \(parameters.count) parameters, "
+                + "'\(graph.values[first.value].name)' among them" + (reason ?? ""))
     }
 
     /// Adds a point to the curve, and keeps how far the training is.
