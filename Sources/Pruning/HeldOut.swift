@@ -9,7 +9,7 @@ struct HeldOut {
     /// The data as they were named.
     private let data: String
     private var workload: Workload
-    private var known: [Mask: MeasuredState.Measurement] = [:]
+    private var known: [Variant: MeasuredState.Measurement] = [:]
 
     /// Loads the data, which is measured by the same loss as the search's.
     ///
@@ -33,12 +33,12 @@ struct HeldOut {
     /// Takes the calibration data's means into use.
     mutating func use(_ means: ValueMeans) { workload.use(means) }
 
-    /// What a mask's model gives on the data.
-    mutating func measured(_ mask: Mask) async throws -> MeasuredState.Measurement {
-        if let found = known[mask] { return found }
+    /// What a variant's model gives on the data.
+    mutating func measured(_ variant: Variant) async throws -> MeasuredState.Measurement {
+        if let found = known[variant] { return found }
         let measurement = MeasuredState.Measurement(
-            try await workload.measure(mask), countedLabels: workload.countedLabels)
-        known[mask] = measurement
+            try await workload.measure(variant), countedLabels: workload.countedLabels)
+        known[variant] = measurement
         return measurement
     }
 

@@ -246,7 +246,7 @@ public final class PruneRun {
     ///
     /// - Parameter level: the level whose best state it is.
     private func measureHeldOut(_ state: State, level: Int?) async throws {
-        guard let measurement = try await heldOut?.measured(state.mask) else { return }
+        guard let measurement = try await heldOut?.measured(state.variant) else { return }
         board.record(.heldOutMeasured(state.variant, measurement, level: level))
     }
 

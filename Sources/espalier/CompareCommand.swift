@@ -23,7 +23,9 @@ struct CompareCommand: AsyncParsableCommand {
     @OptionGroup var workload: WorkloadArguments
     @Option(name: .long, help: ArgumentHelp("Held-out data.", valueName: "data"))
     var validation: String?
-    @Option(name: .long, help: ArgumentHelp("What is compared, separated by commas.", valueName: "list"))
+    @Option(name: .long, help: ArgumentHelp(
+            "What is compared, separated by commas; +least-squares, +train:50 or +none behind one is its recovery.",
+            valueName: "list"))
     var strategies = "greedy,random,taylor1"
     @Option(name: .long, help: ArgumentHelp("Seeds of the random baseline.", valueName: "N"))
     var seeds = 3
@@ -43,7 +45,7 @@ struct CompareCommand: AsyncParsableCommand {
     func validate() throws {
         try team.cluster.checkNumerics(resumes: false)
         if seeds < 1 { throw ValidationError("--seeds must be at least 1") }
-        do { _ = try ComparedStrategy.list(strategies) } catch { throw ValidationError("\(error)") }
+        do { _ = try Contestant.list(strategies) } catch { throw ValidationError("\(error)") }
     }
 
     func run() async throws {
@@ -55,13 +57,13 @@ struct CompareCommand: AsyncParsableCommand {
             var options = CompareOptions(
                 model: workload.model, measurement: measurement,
                 validation: validation,
-                candidates: search.selection, strategies: try ComparedStrategy.list(strategies),
+                candidates: search.selection, strategies: try Contestant.list(strategies),
                 search: SearchSettings(
                     objective: search.objective(recovers: !recovery.options.recovery.isNone),
                     steps: search.steps, until: search.until,
                     per: search.pricedQuantity, recovery: recovery.options.recovery),
                 seeds: seeds, workers: team.localWorkers, remote: try team.cluster.remote(),
-                logger: log.logger("espalier"))
+                logger: log.logger("espalier"), recovery: { [recovery] in recovery.recovery(of: $0) })
             options.units = search.unitSelection
             options.units.replacement = recovery.replacement(options.units.replacement)
             let comparison = try await Comparison(

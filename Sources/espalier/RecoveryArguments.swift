@@ -15,8 +15,16 @@ struct RecoveryArguments: ParsableArguments {
                 labels are needed, and nothing is random. train:STEPS trains all weights for so many steps after that, on \
                 --train-data, with the unpruned model as teacher; its order of samples follows from a fixed seed.
                 """,
-            valueName: "rungs"))
-    var recover = Rungs(recovery: [], replacesByMean: false)
+            valueName: "rungs"),
+        transform: { text in
+            guard let rungs = RungList(text) else {
+                throw ValidationError(
+                    "--recover: '\(text)' is none: there are least-squares, bias, norm, mean, train:STEPS and none, with commas "
+                        + "between")
+            }
+            return rungs
+        })
+    var recover = RungList.none
 
     @Option(
         name: .long,
@@ -66,7 +74,7 @@ struct RecoveryArguments: ParsableArguments {
         }
         if let fitSamples, fitSamples < 1 { throw ValidationError("--fit-samples must be at least 1") }
         if fitRows < 1 { throw ValidationError("--fit-rows must be at least 1") }
-        if recover.recovery.isEmpty,
+        if recover.rungs.isEmpty,
             ridge != nil || (recover.steps == nil && (fitData ?? fitSamples.map(String.init)) != nil)
         {
             throw ValidationError(
@@ -87,56 +95,20 @@ struct RecoveryArguments: ParsableArguments {
 
     /// What is refitted, and on what.
     var options: RecoveryOptions {
-        RecoveryOptions(
-            Recovery(
-                recover.recovery, ridge: ridge, rowsPerFeature: fitRows,
-                training: recover.steps.map {
-                    ShortTraining(
-                        steps: $0, rate: trainRate, batch: trainBatch, microBatch: min(trainBatch, 64))
-                }), data: trainData ?? fitData, samples: fitSamples)
+        RecoveryOptions(recovery(of: recover), data: trainData ?? fitData, samples: fitSamples)
+    }
+
+    /// The recovery of these kinds, with the settings that are given.
+    func recovery(of kinds: RungList) -> Recovery {
+        Recovery(
+            kinds.rungs, ridge: ridge, rowsPerFeature: fitRows,
+            training: kinds.steps.map {
+                ShortTraining(steps: $0, rate: trainRate, batch: trainBatch, microBatch: min(trainBatch, 64))
+            })
     }
 
     /// What removed slots read, where nothing else is asked for.
     func replacement(_ asked: Replacement) -> Replacement {
         recover.replacesByMean && asked == .zero ? .mean : asked
-    }
-
-    /// Kinds of recovery, separated by commas or pluses.
-    struct Rungs: ExpressibleByArgument, CustomStringConvertible {
-        let recovery: Set<Recovery.Rung>
-        let replacesByMean: Bool
-        /// The steps of a short training; `nil` for none.
-        var steps: Int?
-
-        init(recovery: Set<Recovery.Rung>, replacesByMean: Bool) {
-            (self.recovery, self.replacesByMean) = (recovery, replacesByMean)
-        }
-
-        init?(argument: String) {
-            var rungs: Set<Recovery.Rung> = []
-            var names = argument.split(omittingEmptySubsequences: false) { $0 == "," || $0 == "+" }.map(
-                String.init)
-            replacesByMean = names.contains("mean")
-            names.removeAll { $0 == "mean" }
-            if names == ["none"] { names = [] }
-            for name in names {
-                if name.hasPrefix("train:"), steps == nil, let count = Int(name.dropFirst(6)), count > 0 {
-                    steps = count
-                    continue
-                }
-                guard let rung = Recovery.Rung(rawValue: name) else { return nil }
-                rungs.insert(rung)
-            }
-            recovery = rungs
-        }
-
-        var description: String {
-            let names =
-                (replacesByMean ? ["mean"] : [])
-                + Recovery.Rung.allCases.filter(recovery.contains).map(\.rawValue)
-                + (steps.map { ["train:\($0)"] } ?? [])
-            return names.isEmpty ? "none" : names.joined(separator: ",")
-        }
-        var defaultValueDescription: String { description }
     }
 }

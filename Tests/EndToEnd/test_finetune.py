@@ -306,3 +306,20 @@ def test_a_full_disk_pauses_a_training():
         assert coordinator.end(120) == 0, coordinator.errors
         found = json.loads((folder / "found.json").read_text())
         assert found["weights"] == whole["weights"] and found["curve"] == whole["curve"]
+
+
+def test_strategies_have_recoveries_of_their_own_in_a_comparison():
+    with scratch() as folder:
+        model, data = example("digits-resnet")
+        common = ("--data", held_out("digits-resnet"), "--samples", 96, "--steps", 2, "--workers", 0)
+        rungs = {"": (), "+least-squares": ("--fit-data", data), "+train:5": ("--train-data", data)}
+        compared = espalier_json(
+            "compare", model, *common, "--train-data", data, "--recover", "train:5", "--objective", "signed",
+            "--strategies", "greedy+none,greedy+least-squares,greedy+train:5", folder=folder)
+        found = {own["strategy"]: [step["measured"]["loss"] for step in own["path"]] for own in compared["strategies"]}
+        for suffix, options in rungs.items():
+            alone = espalier_json(
+                "prune", model, *common, *options, "--recover", suffix[1:] or "none", "--objective", "signed", "--run",
+                f"run{suffix}", folder=folder)
+            expected = [step["loss"] for step in alone["path"]]
+            assert found["greedy" + (suffix or "+none")] == expected, (suffix, found, expected)

@@ -36,20 +36,47 @@ public enum ComparedStrategy: Sendable, Hashable, CustomStringConvertible {
         case .greedyAtCut: ComparedStrategy.greedyAtCutName
         }
     }
+}
+
+/// A strategy with what adapts to its removals before they are measured.
+public struct Contestant: Sendable, Hashable, CustomStringConvertible {
+    /// The strategy.
+    public let strategy: ComparedStrategy
+    /// What adapts; `nil` for what the whole comparison has.
+    public let rungs: RungList?
+
+    /// Reads a strategy, with a plus and kinds of recovery behind it: `greedy`, `beam:4+train:50`, `greedy+none`.
+    public init?(_ text: String) {
+        let parts = text.split(separator: "+", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+        guard let strategy = ComparedStrategy(parts[0]) else { return nil }
+        var rungs: RungList?
+        if parts.count > 1 {
+            guard let own = RungList(parts[1]), !own.replacesByMean, strategy != .greedyAtCut else { return nil }
+            rungs = own
+        }
+        (self.strategy, self.rungs) = (strategy, rungs)
+    }
+
+    /// The text that the initialiser reads.
+    public var description: String { strategy.description + suffix }
+
+    /// What stands behind the strategy.
+    var suffix: String { rungs.map { "+\($0)" } ?? "" }
 
     /// Reads a list separated by commas.
     ///
     /// - Throws: `InputError` that names what is no strategy.
-    public static func list(_ text: String) throws(InputError) -> [ComparedStrategy] {
-        var strategies: [ComparedStrategy] = []
+    public static func list(_ text: String) throws(InputError) -> [Contestant] {
+        var contestants: [Contestant] = []
         for name in text.split(separator: ",", omittingEmptySubsequences: false).map(String.init) {
-            guard let strategy = ComparedStrategy(name) else {
+            guard let contestant = Contestant(name) else {
                 throw InputError(
                     "'\(name)' is no strategy: there are greedy, greedy-at-cut, beam:K, exhaustive, random, "
-                        + Criterion.allCases.filter { $0 != .random }.map(\.rawValue).joined(separator: ", "))
+                        + Criterion.allCases.filter { $0 != .random }.map(\.rawValue).joined(separator: ", ")
+                        + ", and behind all but greedy-at-cut what adapts, e.g. +least-squares or +train:50")
             }
-            if !strategies.contains(strategy) { strategies.append(strategy) }
+            if !contestants.contains(contestant) { contestants.append(contestant) }
         }
-        return strategies
+        return contestants
     }
 }

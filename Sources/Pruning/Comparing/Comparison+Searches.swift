@@ -11,6 +11,8 @@ extension Comparison {
     /// What one strategy's search found, and took.
     struct Run {
         let strategy: Strategy
+        /// What adapts, where the strategy says.
+        let suffix: String
         let result: SearchResult
         let newBlockEvaluations: Int
         let seconds: Double
@@ -36,7 +38,9 @@ extension Comparison {
                 board.note("== \(compared) (\(number + 1) of \(strategies.count))")
                 var settings = settings
                 switch compared {
-                case .plain(let strategy): settings.strategy = strategy
+                case .plain(let strategy, let recovery, _):
+                    settings.strategy = strategy
+                    if let recovery { settings.recovery = recovery.isNone ? nil : recovery }
                 case .greedyAtCut:
                     settings.strategy = .greedy
                     settings.recovery = nil
@@ -65,7 +69,7 @@ extension Comparison {
                 }
                 runs.append(
                     Run(
-                        strategy: strategy, result: result, newBlockEvaluations: shared.evaluations - before,
+                        strategy: strategy, suffix: compared.suffix, result: result, newBlockEvaluations: shared.evaluations - before,
                         seconds: (clock.now - start) / .seconds(1)))
             }
             guard settings.recovery != nil, let first = runs.first else { return (runs, [Agreement]()) }
@@ -82,15 +86,19 @@ extension Comparison {
 
     /// What is searched with: a strategy, or one that another search gives.
     enum ComparedSearch: CustomStringConvertible {
-        case plain(Strategy)
+        /// A strategy, and the recovery and its name where it has one of its own.
+        case plain(Strategy, Recovery?, suffix: String)
         case greedyAtCut
 
         var description: String {
             switch self {
-            case .plain(let strategy): strategy.description
+            case .plain(let strategy, _, let suffix): strategy.description + suffix
             case .greedyAtCut: ComparedStrategy.greedyAtCutName
             }
         }
+
+        /// What adapts, where the strategy says.
+        var suffix: String { if case .plain(_, _, let suffix) = self { suffix } else { "" } }
     }
 
     /// The searches that the compared strategies stand for.
@@ -102,10 +110,14 @@ extension Comparison {
         var warnings: [String] = []
         let edges = candidates.representatives
         for compared in options.strategies {
-            switch compared {
-            case .search(let strategy): strategies.append(.plain(strategy))
+            let recovery = compared.rungs.map(options.recovery)
+            func plain(_ strategy: Strategy) -> ComparedSearch {
+                .plain(strategy, recovery, suffix: compared.suffix)
+            }
+            switch compared.strategy {
+            case .search(let strategy): strategies.append(plain(strategy))
             case .greedyAtCut: strategies.append(.greedyAtCut)
-            case .randomSeeds: strategies += (0..<options.seeds).map { .plain(.random(seed: UInt64($0))) }
+            case .randomSeeds: strategies += (0..<options.seeds).map { plain(.random(seed: UInt64($0))) }
             case .oneShot(let criterion):
                 let ranking = try ScoreReport.scores(
                     ScoreOptions(criterion: criterion, objective: options.search.objective), edges, workload,
@@ -117,7 +129,7 @@ extension Comparison {
                     return first != second ? first < second : left.0 < right.0
                 }
                 strategies.append(
-                    .plain(
+                    plain(
                         .ranked(
                             name: criterion.rawValue,
                             units: order.map { Unit($0.0, replacement: options.units.edgeReplacement) })))

@@ -101,7 +101,7 @@ extension Comparison {
         }
         let seen =
             cells(state.measurement) + ["\(state.cost.parameters)", "\(state.cost.flops)"]
-            + (isRecovered ? [number(state.atCut?.finiteLoss)] : [])
+            + (isRecovered ? [state.atCut.map { number($0.finiteLoss) } ?? "-"] : [])
         return withHeldOut ? seen + cells(state.heldOut) : seen
     }
 

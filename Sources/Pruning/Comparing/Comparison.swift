@@ -18,7 +18,9 @@ public struct CompareOptions: Sendable {
     /// What kinds of units those are, and what they read instead.
     public var units = UnitSelection()
     /// What is compared, in the order of the report.
-    public var strategies: [ComparedStrategy]
+    public var strategies: [Contestant]
+    /// Makes a recovery of the kinds that a strategy names.
+    public var recovery: @Sendable (RungList) -> Recovery
     /// Objective and stops; the strategy is set for each search.
     public var search: SearchSettings
     /// How many seeds the random baseline takes.
@@ -33,9 +35,11 @@ public struct CompareOptions: Sendable {
     /// Options as the command line gives them.
     public init(
         model: String, measurement: MeasurementOptions, validation: String?, candidates: CandidateSelection,
-        strategies: [ComparedStrategy], search: SearchSettings, seeds: Int, workers: Int,
-        remote: RemoteWorkers? = nil, logger: Logger
+        strategies: [Contestant], search: SearchSettings, seeds: Int, workers: Int,
+        remote: RemoteWorkers? = nil, logger: Logger,
+        recovery: @escaping @Sendable (RungList) -> Recovery
     ) {
+        self.recovery = recovery
         self.model = model
         self.measurement = measurement
         self.validation = validation
@@ -46,6 +50,14 @@ public struct CompareOptions: Sendable {
         self.workers = workers
         self.remote = remote
         self.logger = logger
+    }
+}
+
+extension CompareOptions {
+    /// A recovery that needs the data of all those that are compared.
+    var widestRecovery: Recovery {
+        let all = [measurement.recovery.recovery] + strategies.compactMap { $0.rungs.map(recovery) }
+        return all.first { $0.training != nil } ?? all.first { !$0.isNone } ?? .none
     }
 }
 
@@ -86,7 +98,9 @@ public struct Comparison: Sendable {
     public init(
         _ options: CompareOptions, interruption: Interruption, observer: any PruneObserver
     ) async throws {
-        var workload = try Workload(model: options.model, options: options.measurement)
+        var measurement = options.measurement
+        measurement.recovery.recovery = options.widestRecovery
+        var workload = try Workload(model: options.model, options: measurement)
         let board = StatusBoard(
             model: options.model, data: options.measurement.data, observer: observer)
         for note in workload.notes { board.note(note) }
@@ -105,7 +119,7 @@ public struct Comparison: Sendable {
             try interruption.check()
         }
         let criteria = options.strategies.compactMap { compared in
-            if case .oneShot(let criterion) = compared { criterion } else { nil }
+            if case .oneShot(let criterion) = compared.strategy { criterion } else { nil }
         }
         let (runs, agreements) = try await Comparison.search(
             strategies, &problem, &workload, options.search, backend, board, criteria: criteria, interruption)
@@ -120,7 +134,7 @@ public struct Comparison: Sendable {
         func measured(_ state: State) async throws -> MeasuredState {
             MeasuredState(
                 state, baseLoss: base.loss, countedLabels: workload.countedLabels,
-                heldOut: try await held?.measured(state.mask))
+                heldOut: try await held?.measured(state.variant))
         }
         var entries: [Entry] = []
         for run in runs {
@@ -132,7 +146,7 @@ public struct Comparison: Sendable {
             }
             entries.append(
                 Entry(
-                    strategy: run.strategy.description, path: path, work: run.result.totalWork,
+                    strategy: run.strategy.description + run.suffix, path: path, work: run.result.totalWork,
                     newBlockEvaluations: run.newBlockEvaluations, seconds: run.seconds))
         }
         self.strategies = entries
