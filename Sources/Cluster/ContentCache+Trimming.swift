@@ -30,6 +30,9 @@ extension ContentCache {
         }
     }
 
+    /// Removes a content unless somebody uses it.
+    func remove(_ content: ContentID) { _ = ContentCache.removeUnused(path(of: content)) }
+
     private func files(in folder: String) -> [Entry] {
         ((try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []).compactMap { name in
             var status = stat()

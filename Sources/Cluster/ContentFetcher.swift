@@ -208,4 +208,10 @@ extension ContentFetcher: ContentAccess {
     public func bytes(of content: ContentID) throws -> [UInt8] {
         try [UInt8](Data(contentsOf: URL(fileURLWithPath: path(of: content))))
     }
+
+    /// Lets go of the content's file, and removes it unless another worker of this machine holds it.
+    public func discard(_ content: ContentID) {
+        release(content)
+        cache.remove(content)
+    }
 }

@@ -14,7 +14,8 @@ enum GradientPerformer: EngineWork.Performer {
         return try evaluator.gradient(
             item, places: parts.map(\.1),
             teacher: { try item.subject.teacher.map { try contents.bytes(of: $0) } },
-            weights: { try TrainedWeights.elements(in: contents.bytes(of: item.weights)) }
+            weights: { try TrainedWeights.elements(in: contents.bytes(of: item.weights)) },
+            replaced: { contents.discard($0) }
         ).bytes
     }
 }

@@ -1,6 +1,7 @@
 public import ComputationGraph
 public import Datasets
 package import Torch
+internal import Work
 
 /// Computes exact losses of masks on blocks of samples: what a worker does.
 ///
@@ -15,6 +16,8 @@ public final class Evaluator {
     private var reference: Reference?
     /// What computes gradients of the training in progress.
     var training: GradientPass?
+    /// The content of the weights that it has.
+    var trainedContent: ContentID?
     /// The values that the loss reads.
     let outputs: [Int]
     private let parameters: Parameters?

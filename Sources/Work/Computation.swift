@@ -2,6 +2,13 @@
 public protocol ContentAccess {
     /// What the content holds. Waits until it is there.
     func bytes(of content: ContentID) throws -> [UInt8]
+    /// Says that a content is not asked for again: what is kept of it may go.
+    func discard(_ content: ContentID)
+}
+
+extension ContentAccess {
+    /// Keeps it.
+    public func discard(_ content: ContentID) {}
 }
 
 /// What a worker computes with: model and data, loaded. Stays on one thread.

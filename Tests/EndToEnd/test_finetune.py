@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import pathlib
 import signal
 import time
 
@@ -323,3 +324,21 @@ def test_strategies_have_recoveries_of_their_own_in_a_comparison():
                 f"run{suffix}", folder=folder)
             expected = [step["loss"] for step in alone["path"]]
             assert found["greedy" + (suffix or "+none")] == expected, (suffix, found, expected)
+
+
+def test_a_long_training_leaves_no_weights_behind():
+    with stage() as here:
+        model, data = example("digits-resnet")
+        coordinator = here.started(Program(
+            "finetune", model, "--data", data, "--steps", 60, "--batch", 16, "--micro-batch", 8, "--run", "run",
+            "--bind", "tcp://127.0.0.1:0", "--keys", here.keys, folder=here.folder))
+        workers = [here.worker(coordinator.endpoint, "--log-level", "info") for _ in range(2)]
+        coordinator.says("step 30")
+        opened = [len(list(pathlib.Path(f"/proc/{worker.process.pid}/fd").iterdir())) for worker in workers]
+        coordinator.says("step 54")
+        later = [len(list(pathlib.Path(f"/proc/{worker.process.pid}/fd").iterdir())) for worker in workers]
+        assert all(end <= begin + 6 for begin, end in zip(opened, later)), (opened, later)
+        succeeds(coordinator, *workers)
+        # The model, the data, the reference block and its weights, and those of the last steps.
+        kept = list((here.folder / "cache" / "contents").iterdir())
+        assert len(kept) < 12, kept

@@ -4,7 +4,7 @@ internal import FoundationEssentials
 internal import ONNX
 internal import Torch
 public import Training
-internal import Work
+public import Work
 
 /// Computes the gradient of a training's loss over micro-batches.
 ///
@@ -239,14 +239,18 @@ extension Evaluator {
     ///   - item: what is asked for.
     ///   - places: by micro-batch, the samples' places in the data that are held here.
     ///   - teacher: the bytes of the subject's other teacher.
-    ///   - weights: the weights, little-endian float32; asked for where others are in use.
+    ///   - weights: their elements; asked for where others are in use.
+    ///   - replaced: told of weights that are in use no more.
     /// - Throws: `EngineError` that names the node that failed or has no derivative.
     public func gradient(
-        _ item: GradientItem, places: [[Int]], teacher: () throws -> [UInt8]?, weights: () throws -> [Float]
+        _ item: GradientItem, places: [[Int]], teacher: () throws -> [UInt8]?, weights: () throws -> [Float],
+        replaced: (ContentID) -> Void = { _ in }
     ) throws -> GradientSum {
         try prepare(for: [item.subject.mask])
         let pass = try trainingPass(for: item.subject, teacher: teacher)
         try pass.use(item.weights.sha256, load: weights)
+        if let old = trainedContent, old != item.weights { replaced(old) }
+        trainedContent = item.weights
         return GradientSum.inTree(
             try zip(item.microBatches, places).map { part, places in
                 try pass.sum(places: places, samples: part.samples, step: item.step)
