@@ -23,6 +23,8 @@ public struct FitSamples: Sendable {
 
     /// As many are trained on unless told otherwise.
     private static let usualTrainingSamples = 4096
+    /// The bytes that these may take, for every worker gets all of them.
+    private static let usualTrainingBytes = 1 << 30
     /// The bytes that all values of the samples may take together where nobody says how many samples there shall be. The same
     /// on all machines, since the samples decide the weights.
     private static let usualBytes = 4 << 30
@@ -46,7 +48,9 @@ public struct FitSamples: Sendable {
             options.samples
             ?? min(
                 trains ? FitSamples.usualTrainingSamples : FitData.usualSamples,
-                trains ? .max : max(FitSamples.fewestSamples, FitSamples.usualBytes / bytesPerSample))
+                trains
+                    ? max(FitSamples.fewestSamples, FitSamples.usualTrainingBytes * dataset.samples / dataset.byteCount)
+                    : max(FitSamples.fewestSamples, FitSamples.usualBytes / bytesPerSample))
         let source: Dataset
         let chosen: [Int]
         if let name = options.data {
