@@ -186,7 +186,8 @@ final class GradientPass {
         if let known = models[shapes] { return known }
         let program = try TorchRuntime.withoutGradients { try network.program(for: inputs) }
         let made = try Specialisation(program, parameters, recordsParameters: true)
-        models[shapes] = made
+        // What follows from parameters alone is recorded with it, and a record serves one pass back.
+        if program.parameterSteps.isEmpty { models[shapes] = made }
         return made
     }
 }
