@@ -23,7 +23,9 @@ struct CompareCommand: AsyncParsableCommand {
     @OptionGroup var workload: WorkloadArguments
     @Option(name: .long, help: ArgumentHelp("Held-out data.", valueName: "data"))
     var validation: String?
-    @Option(name: .long, help: ArgumentHelp(
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
             "What is compared, separated by commas; +least-squares, +train:50 or +none behind one is its recovery.",
             valueName: "list"))
     var strategies = "greedy,random,taylor1"

@@ -59,8 +59,10 @@ import Testing
             let usual = try await Simulation(seed: seed * 8 + 1, world: quiet).run()
             let counts = try await Simulation(seed: seed * 8 + 1, world: world).run()
             #expect(counts.faults == [.straggler: 1])
-            // The straggler takes 2 to 20 s; a copy of its task is computed in at most 60 ms.
-            #expect(counts.seconds < usual.seconds + 2)
+            // The straggler takes 2 to 20 s; a copy of its task is computed in at most 60 ms. The first step of a training may
+            // be a single task, of which nobody knows yet what is long: that one is copied when its lease ends.
+            let isTraining = try SimulatedProblem(seed: seed * 8 + 1).trains
+            #expect(counts.seconds < usual.seconds + (isTraining ? 12 : 2))
         }
     }
 

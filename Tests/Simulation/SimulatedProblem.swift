@@ -124,6 +124,9 @@ public struct SimulatedProblem: Sendable {
         }
     }
 
+    /// Whether a few steps are trained in the place of a search.
+    public var trains: Bool { seed % 7 == 6 }
+
     /// What a few steps of training come to; trained instead of a search in some worlds.
     private func trained(on runner: any WorkRunner) async throws -> [String] {
         let isAdam = seed % 2 == 0
@@ -152,7 +155,7 @@ public struct SimulatedProblem: Sendable {
     }
 
     private func searched(on runner: any WorkRunner) async throws -> [String] {
-        if seed % 7 == 6 { return try await trained(on: runner) }
+        if trains { return try await trained(on: runner) }
         if seed % 3 == 2 { return try await listed(on: runner) }
         var problem = problem
         problem.fitData = try await fitData(on: runner)

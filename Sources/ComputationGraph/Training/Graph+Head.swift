@@ -61,8 +61,8 @@ extension Graph {
         return file
     }
 
-    /// The linear layer whose channels are an output's classes: behind it come only operators that look at each number by
-    /// itself, or along the classes, or that put axes of length 1 away.
+    /// The linear layer whose channels are an output's classes: behind it come only vertices with one operand that depends on data
+    /// and without weights, such as a softmax, a pooling or a flattening.
     private func head(of output: Int) -> LinearMap? {
         let layers = Dictionary(
             LinearMaps(of: self).maps.map { ($0.output, $0) }, uniquingKeysWith: { first, _ in first })
@@ -71,18 +71,11 @@ extension Graph {
             guard let producer = values[value].producer else { return nil }
             let vertex = vertices[producer]
             let data = vertex.inputs.compactMap { $0 }.filter { values[$0].dependsOnData }
-            guard Graph.behindHeads.contains(vertex.operation), data.count == 1,
+            guard !vertex.facts.hasWeights, vertex.facts.normalisation == nil, data.count == 1,
                 consumers[data[0]].count == 1
             else { return nil }
             value = data[0]
         }
         return layers[value]
     }
-
-    /// Operators that may stand behind the layer that tells classes apart.
-    private static let behindHeads: Set = [
-        "Softmax", "LogSoftmax", "Sigmoid", "Identity", "Cast", "Relu", "Flatten", "Squeeze",
-        "GlobalAveragePool",
-        "ReduceMean", "Reshape", "Dropout",
-    ]
 }

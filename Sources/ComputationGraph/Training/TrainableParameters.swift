@@ -36,7 +36,7 @@ extension Graph {
         let all = trainableParameters(Liveness(of: self, under: mask).isLive)
         guard !all.isEmpty else {
             throw .nothingToTrain(
-                vertices.contains { $0.facts.role == .other && $0.operation == "DequantizeLinear" }
+                vertices.contains { !$0.facts.parameters.integer.isEmpty }
                     ? "its weights are quantised: training needs floating-point weights"
                     : "no layer reads floating-point weights from the file")
         }

@@ -47,11 +47,14 @@ public struct Contestant: Sendable, Hashable, CustomStringConvertible {
 
     /// Reads a strategy, with a plus and kinds of recovery behind it: `greedy`, `beam:4+train:50`, `greedy+none`.
     public init?(_ text: String) {
-        let parts = text.split(separator: "+", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+        let parts = text.split(separator: "+", maxSplits: 1, omittingEmptySubsequences: false).map(
+            String.init)
         guard let strategy = ComparedStrategy(parts[0]) else { return nil }
         var rungs: RungList?
         if parts.count > 1 {
-            guard let own = RungList(parts[1]), !own.replacesByMean, strategy != .greedyAtCut else { return nil }
+            guard let own = RungList(parts[1]), !own.replacesByMean, strategy != .greedyAtCut else {
+                return nil
+            }
             rungs = own
         }
         (self.strategy, self.rungs) = (strategy, rungs)

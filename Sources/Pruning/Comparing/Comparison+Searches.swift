@@ -69,7 +69,8 @@ extension Comparison {
                 }
                 runs.append(
                     Run(
-                        strategy: strategy, suffix: compared.suffix, result: result, newBlockEvaluations: shared.evaluations - before,
+                        strategy: strategy, suffix: compared.suffix, result: result,
+                        newBlockEvaluations: shared.evaluations - before,
                         seconds: (clock.now - start) / .seconds(1)))
             }
             guard settings.recovery != nil, let first = runs.first else { return (runs, [Agreement]()) }

@@ -49,7 +49,9 @@ public struct FitSamples: Sendable {
             ?? min(
                 trains ? FitSamples.usualTrainingSamples : FitData.usualSamples,
                 trains
-                    ? max(FitSamples.fewestSamples, FitSamples.usualTrainingBytes * dataset.samples / dataset.byteCount)
+                    ? max(
+                        FitSamples.fewestSamples,
+                        FitSamples.usualTrainingBytes * dataset.samples / dataset.byteCount)
                     : max(FitSamples.fewestSamples, FitSamples.usualBytes / bytesPerSample))
         let source: Dataset
         let chosen: [Int]

@@ -24,7 +24,8 @@ struct GradientPassTests {
             fixture.network, fixture.dataset, loss, means: Means())
         try pass.use([0]) { elements }
         let whole = try pass.sum(places: [0, 1, 2, 3], samples: [0, 1, 2, 3], step: 0)
-        let parts = try pass.sum(places: [0, 1], samples: [0, 1], step: 0)
+        let parts =
+            try pass.sum(places: [0, 1], samples: [0, 1], step: 0)
             + pass.sum(places: [2, 3], samples: [2, 3], step: 0)
         let norm = whole.gradient.reduce(0.0) { $0 + Double($1) * Double($1) }.squareRoot()
         #expect(norm > 0)
