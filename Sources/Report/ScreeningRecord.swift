@@ -70,7 +70,12 @@ extension SummaryText {
                     NumberText.grouped($0)
                 } + [share ?? "", level.regret.map { NumberText.significant($0) } ?? ""])
         }
-        let option = report.settings.criterion == .lossAtCut ? "--shortlist" : "--screen"
+        let halving =
+            report.settings.halving.map {
+                ", then half of them after \($0.map(String.init).joined(separator: ", ")) steps"
+            }
+            ?? ""
+        let option = (report.settings.criterion == .lossAtCut ? "--shortlist" : "--screen") + halving
         let (low, high) = (record.missed.low.rounded(.up), record.missed.high.rounded(.down))
         return
             "The result is not exact: only the \(record.perState) most promising expansions of each state were "

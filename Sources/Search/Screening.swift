@@ -17,6 +17,9 @@ public struct Screening: Sendable, Hashable, Codable {
     /// Seeds the draw.
     public var seed: UInt64
     private var by: Criterion?
+    /// Where a training follows, trainings of fewer steps, ascending: after each of them half of a state's expansions go on.
+    /// Left out where there are none.
+    public var halving: [Int]?
 
     /// What tells which expansions are promising.
     public var criterion: Criterion { by ?? .surrogate }
@@ -24,7 +27,12 @@ public struct Screening: Sendable, Hashable, Codable {
     /// - Parameters:
     ///   - perState: at least 1.
     ///   - audits: not negative; 0 leaves what was missed unknown.
-    public init(perState: Int, audits: Int = 8, seed: UInt64 = 0, criterion: Criterion = .surrogate) {
+    ///   - halving: the steps of the trainings after which half go on.
+    public init(
+        perState: Int, audits: Int = 8, seed: UInt64 = 0, criterion: Criterion = .surrogate,
+        halving: [Int] = []
+    ) {
+        self.halving = halving.isEmpty ? nil : halving
         // Left out where it is what older programs did, so that their runs can be resumed.
         by = criterion == .surrogate ? nil : criterion
         self.perState = perState

@@ -29,10 +29,28 @@ extension Search {
             })
     }
 
-    /// The level with the expansions of each state that lose least before any recovery, and the others.
-    func shortlisted(_ level: Level, to count: Int, on blocks: BlockList, states: [State]) async throws
-        -> (level: Level, skipped: [Expansion], work: WorkCount)
-    {
+    /// The level with the expansions of each state that lose least before any recovery, and of those, after each of some
+    /// shorter trainings, the better half; and all the others.
+    func shortlisted(
+        _ level: Level, by screening: Screening, on blocks: BlockList, states: [State]
+    ) async throws -> (level: Level, skipped: [Expansion], work: WorkCount) {
+        var result = try await shortlisted(
+            level, to: screening.perState, after: .none, on: blocks, states: states)
+        var count = screening.perState
+        for steps in screening.halving ?? [] {
+            guard let recovery = settings.recovery?.trained(steps: steps), count > 1 else { break }
+            count = (count + 1) / 2
+            let next = try await shortlisted(
+                result.level, to: count, after: recovery, on: blocks, states: states)
+            result = (next.level, result.skipped + next.skipped, result.work + next.work)
+        }
+        return result
+    }
+
+    /// The level with the expansions of each state that lose least after a recovery, and the others.
+    private func shortlisted(
+        _ level: Level, to count: Int, after recovery: Recovery, on blocks: BlockList, states: [State]
+    ) async throws -> (level: Level, skipped: [Expansion], work: WorkCount) {
         var (kept, skipped): ([Expansion], [Expansion]) = ([], [])
         var work = WorkCount()
         for (parent, state) in states.enumerated() {
@@ -41,13 +59,14 @@ extension Search {
                 kept += own
                 continue
             }
-            let plain = Variant(state.mask)
+            let plain = Variant(state.mask, recovery: recovery)
             let cut = Level(
                 number: level.number,
                 parents: [FrontierState(state, as: plain, on: blocks, problem.division)],
                 expansions: own.map { expansion in
                     Expansion(
-                        parent: 0, unit: expansion.unit, variant: Variant(expansion.variant.mask),
+                        parent: 0, unit: expansion.unit,
+                        variant: Variant(expansion.variant.mask, recovery: recovery),
                         cost: expansion.cost, price: expansion.price)
                 }, keep: count, baseLoss: level.baseLoss, objective: level.objective,
                 acceptsNonFinite: true, isLast: true)

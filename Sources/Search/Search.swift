@@ -164,9 +164,8 @@ public struct Search {
                 continue
             }
             if let screening = settings.screening, screening.criterion == .lossAtCut {
-                let shortlist = try await shortlisted(
-                    level, to: screening.perState, on: blocks, states: states.map(\.state))
-                (level, skipped, shortlistWork) = (shortlist.level, shortlist.skipped, shortlist.work)
+                (level, skipped, shortlistWork) = try await shortlisted(
+                    level, by: screening, on: blocks, states: states.map(\.state))
             }
             var outcome = try await evaluate(level, usesBounds: settings.usesBounds)
             guide.learn(from: outcome, states: frontier, base: base)

@@ -55,6 +55,17 @@ public struct Recovery: Hashable, Sendable, LosslessStringConvertible {
     /// The same without the training.
     public var inClosedForm: Recovery { Recovery(rungs, ridge: ridge, rowsPerFeature: rowsPerFeature) }
 
+    /// The same with a training of another length; `nil` where there is none.
+    public func trained(steps: Int) -> Recovery? {
+        training.map {
+            Recovery(
+                rungs, ridge: ridge, rowsPerFeature: rowsPerFeature,
+                training: ShortTraining(
+                    steps: steps, rate: $0.rate, batch: $0.batch, microBatch: $0.microBatch,
+                    distillation: $0.distillation, temperature: $0.temperature, seed: $0.seed))
+        }
+    }
+
     /// Reads the text form; `nil` for one that is not known.
     public init?(_ description: String) {
         self.init(words: description.split(separator: ",", omittingEmptySubsequences: false))

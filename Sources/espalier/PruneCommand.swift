@@ -106,7 +106,8 @@ struct PruneCommand: AsyncParsableCommand {
         if let maxLossIncrease, !(maxLossIncrease >= 0) {
             throw ValidationError("--max-loss-increase must be a number not below 0")
         }
-        try screening.check(strategy, recovers: !recovery.options.recovery.isNone)
+        try screening.check(
+            strategy, recovers: !recovery.options.recovery.isNone, trainingSteps: recovery.recover.steps)
     }
 
     private var settings: SearchSettings {

@@ -20,6 +20,13 @@ struct ScreeningOptions: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(
+            "With --recover train:STEPS and --shortlist: train the shortlist for A steps, the better half for B, and so on; those "
+                + "that are left are trained in full and decide.",
+            valueName: "A,B,…"))
+    var halving: String?
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
             "With --screen or --shortlist: of the expansions left out at each step, how many are drawn at random and measured in full.",
             valueName: "M"))
     var audit = 8
@@ -27,7 +34,16 @@ struct ScreeningOptions: ParsableArguments {
     var auditSeed: UInt64 = 0
 
     /// - Throws: `ValidationError` for what cannot be screened.
-    func check(_ strategy: StrategyName, recovers: Bool) throws {
+    func check(_ strategy: StrategyName, recovers: Bool, trainingSteps: Int?) throws {
+        if halving != nil {
+            guard let heats, !heats.isEmpty, zip(heats, heats.dropFirst()).allSatisfy({ $0 < $1 }),
+                heats[0] > 0
+            else { throw ValidationError("--halving must be numbers of steps, ascending: 10,30") }
+            guard let trainingSteps, shortlist != nil, let last = heats.last, last < trainingSteps else {
+                throw ValidationError(
+                    "--halving needs --shortlist and --recover train:STEPS, with fewer steps than those")
+            }
+        }
         if let shortlist, shortlist < 1 { throw ValidationError("--shortlist must be at least 1") }
         if shortlist != nil, screen != nil {
             throw ValidationError("--screen and --shortlist exclude each other")
@@ -44,10 +60,16 @@ struct ScreeningOptions: ParsableArguments {
         }
     }
 
+    private var heats: [Int]? {
+        let parts = halving?.split(separator: ",", omittingEmptySubsequences: false).map { Int($0) } ?? []
+        return parts.contains(nil) ? nil : parts.compactMap { $0 }
+    }
+
     var settings: Screening? {
         if let screen { return Screening(perState: screen, audits: audit, seed: auditSeed) }
         return shortlist.map {
-            Screening(perState: $0, audits: audit, seed: auditSeed, criterion: .lossAtCut)
+            Screening(
+                perState: $0, audits: audit, seed: auditSeed, criterion: .lossAtCut, halving: heats ?? [])
         }
     }
 }

@@ -296,7 +296,7 @@ def test_a_full_disk_pauses_a_training():
     with scratch() as folder, small_disk(folder) as disk:
         model, data = example("digits-resnet")
         options = (
-            "finetune", model, "--data", data, "--steps", 60, "--batch", 256, "--validate-every", 2, "--workers", 0)
+            "finetune", model, "--data", data, "--steps", 40, "--batch", 256, "--validate-every", 2, "--workers", 0)
         whole = espalier_json(*options, "--run", "whole", folder=folder)
         coordinator = Program(*options, "--run", disk / "run", "--json", folder / "found.json", folder=folder)
         coordinator.says("step 2")
@@ -342,3 +342,34 @@ def test_a_long_training_leaves_no_weights_behind():
         # The model, the data, the reference block and its weights, and those of the last steps.
         kept = list((here.folder / "cache" / "contents").iterdir())
         assert len(kept) < 12, kept
+
+
+def test_halving_drops_what_shorter_trainings_leave_behind():
+    with scratch() as folder:
+        model, data = example("digits-resnet")
+        common = (
+            "prune", model, "--data", held_out("digits-resnet"), "--samples", 96, "--train-data", data, "--recover",
+            "train:8", "--objective", "signed", "--steps", 1, "--shortlist", 4, "--audit", 0)
+        found = [
+            espalier_json(*common, "--halving", "2,4", "--workers", workers, "--run", f"run{workers}", folder=folder)
+            for workers in (0, 2)]
+        assert found[0]["path"] == found[1]["path"]
+        level = found[0]["screening"]["levels"][0]
+        # By hand: the four best at the cut, two of them after two steps, one after four.
+        edges = [
+            f"{own['node']}:{own['slot']}"
+            for own in espalier_json("inspect", model, "--candidates", "blocks")["candidates"]]
+        assert level["measured"] == 1 and level["measured"] + level["skipped"] == len(edges), level
+        left = edges
+        for rung, count in (("none", 4), ("train:2", 2), ("train:4", 1)):
+            (folder / "masks.txt").write_text("\n".join(left) + "\n")
+            trained = () if rung == "none" else ("--recover", rung, "--train-data", data)
+            measured = espalier_json(
+                "evaluate", model, "--data", held_out("digits-resnet"), "--samples", 96, "--masks", "masks.txt", *trained,
+                folder=folder)
+            order = sorted(zip((own["loss"] for own in measured), left))
+            left = [edge for _, edge in order[:count]]
+        step = found[0]["path"][0]["edge"]
+        assert f"{step['node']}:{step['slot']}" == left[0], (step, left)
+        refused = espalier(*common, "--halving", "4,2", folder=folder)
+        assert refused.code == 64 and "ascending" in refused.errors
