@@ -8,6 +8,12 @@ import struct
 NUMBER = struct.Struct("<I")
 
 
+def finished(run):
+    """The stages that are over."""
+    with contextlib.closing(sqlite3.connect(f"file:{run}/journal.sqlite?mode=ro", uri=True)) as database:
+        return {number for number, in database.execute("SELECT number FROM stages")}
+
+
 class Reader:
     def __init__(self, data):
         self.data, self.place = data, 0
