@@ -128,6 +128,11 @@ final class WorkerLoop {
         do {
             guard let bytes = try? wire.encode(message) else {
                 logger.error("a message is too large to be sent")
+                // Whoever waits for the result has to know that none comes.
+                if case .result(let result) = message {
+                    let reason = "its result of \(result.result.count) bytes is too large to be sent"
+                    send(.failed(TaskFailure(id: result.id, reason: reason, isPermanent: true)))
+                }
                 return
             }
             // A full queue means that the coordinator is gone: it asks again, or is connected to anew.

@@ -51,7 +51,7 @@ public final class WorkerService: Sendable {
     public init(
         endpoint: String, keys: WorkerKeys? = nil, isInsecure: Bool = false,
         cache: ContentCache = ContentCache(folder: ContentCache.defaultFolder), softwareVersion: String,
-        engine: String = "", memory: Int? = nil, limits: WireLimits = WireLimits(),
+        engine: String = "", memory: Int? = nil, limits: WireLimits = .ofWorkers,
         context: Context? = nil, logger: Logger = Logger(label: "espalier.worker"),
         configure: (inout WorkerSettings) -> Void = { _ in }
     ) throws {

@@ -57,6 +57,13 @@ public struct WireLimits: Hashable, Sendable {
     /// Limits that no sensible run reaches.
     public init() {}
 
+    /// A worker's: how large results may be is for its coordinator to say.
+    public static var ofWorkers: WireLimits {
+        var limits = WireLimits()
+        limits.resultBytes = limits.frameBytes - 2 * limits.payloadBytes
+        return limits
+    }
+
     /// The limits of a run that is divided so: what its coordinator takes from workers.
     ///
     /// - Parameter resultBytes: the bytes of the largest result of any kind of work that the run does; `nil` where that is not

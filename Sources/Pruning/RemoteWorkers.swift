@@ -47,6 +47,9 @@ extension Workload {
         var settings = CoordinatorSettings(run: run, softwareVersion: Espalier.version)
         let losses = LevelRace.largestResult(samples: min(run.sharding.blockSize, run.sharding.samples))
         settings.resultBytes = largestStatistics.map { max($0, losses, largestGradient) }
+        if settings.resultBytes == nil, largestGradient > 0 {
+            settings.resultBytes = max(WireLimits().resultBytes, largestGradient)
+        }
         return settings
     }
 

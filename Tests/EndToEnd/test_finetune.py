@@ -373,3 +373,33 @@ def test_halving_drops_what_shorter_trainings_leave_behind():
         assert f"{step['node']}:{step['slot']}" == left[0], (step, left)
         refused = espalier(*common, "--halving", "4,2", folder=folder)
         assert refused.code == 64 and "ascending" in refused.errors
+
+
+def test_gradients_of_large_models_travel():
+    with scratch() as folder:
+        random = np.random.default_rng(0)
+        # NonZero gives a value whose size nobody knows beforehand.
+        graph = helper.make_graph(
+            [
+                helper.make_node("MatMul", ["x", "wide"], ["h"]), helper.make_node("MatMul", ["h", "narrow"], ["y"]),
+                helper.make_node("NonZero", ["x"], ["places"]), helper.make_node("Shape", ["places"], ["size"]),
+                helper.make_node("Cast", ["size"], ["numbers"], to=TensorProto.FLOAT),
+                helper.make_node("ReduceSum", ["numbers"], ["number"], keepdims=0),
+                helper.make_node("Mul", ["number", "nothing"], ["zero"]), helper.make_node("Add", ["y", "zero"], ["z"])],
+            "large", [helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, 2000])],
+            [helper.make_tensor_value_info("z", TensorProto.FLOAT, [None, 3])],
+            [
+                numpy_helper.from_array(random.standard_normal((2000, 7000)).astype(np.float32) / 50, "wide"),
+                numpy_helper.from_array(random.standard_normal((7000, 3)).astype(np.float32) / 90, "narrow"),
+                numpy_helper.from_array(np.float32(0), "nothing")])
+        onnx.save(
+            helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), folder / "model.onnx")
+        np.savez(
+            folder / "data.npz", x=random.standard_normal((8, 2000)).astype(np.float32),
+            labels=random.integers(0, 3, 8))
+        found = [
+            espalier_json(
+                "finetune", "model.onnx", "--data", "data.npz", "--steps", 2, "--batch", 4, "--micro-batch", 2, "--workers",
+                workers, "--run", f"run{workers}", folder=folder)
+            for workers in (0, 1)]
+        assert found[0]["weights"] == found[1]["weights"]

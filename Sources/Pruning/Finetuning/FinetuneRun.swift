@@ -1,6 +1,7 @@
 internal import Cluster
 internal import ComputationGraph
 internal import Computations
+internal import Coordination
 internal import Datasets
 internal import Engine
 internal import Foundation
@@ -48,6 +49,12 @@ public final class FinetuneRun {
         parameters = try graph.trainableParameters(
             train: options.train, freeze: options.freeze, under: options.mask)
         workload.largestGradient = GradientSum.byteCount(elements: parameters.reduce(0) { $0 + $1.count })
+        let limit = WireLimits(workload.division.sharding, resultBytes: workload.largestGradient).resultBytes
+        if options.workers > 0 || options.remote != nil, workload.largestGradient > limit {
+            throw InputError(
+                "a gradient of \(workload.largestGradient) bytes is too large to travel (at most \(limit)): train in this "
+                    + "process (--workers 0), or fewer parameters (--train, --freeze)")
+        }
         teacher = try options.teacher.map { name in
             let path = try ModelSource.modelPath(name)
             return (
