@@ -5,7 +5,8 @@ extension Search {
     /// The best of a level, and what of the next best does not interact with it, removed together and measured as such.
     ///
     /// Two removals do not interact where no layer computes or reads something of both. The loss of all of them together is
-    /// measured exactly; where it is no better than what the settings allow, the best one goes alone.
+    /// measured exactly. Where it rises by more than half again of what the removals cost one by one, the better half of them is
+    /// tried, and so on; in the end the best one goes alone.
     ///
     /// - Parameter admits: whether a cost may be come to.
     func together(
@@ -14,39 +15,75 @@ extension Search {
         guard let first = best.first, let leading = first.unit, best.count > 1 else {
             return (best, WorkCount())
         }
-        var variant = first.variant
-        var cost = first.cost
-        var others: [Unit] = []
+        var bundles = [Bundle(variant: first.variant, cost: first.cost, members: [first])]
         var touched = problem.graph.vertices(touchedBy: leading)
         for state in best.dropFirst() {
-            guard let unit = state.unit else { continue }
+            guard let unit = state.unit, let last = bundles.last else { continue }
             let own = problem.graph.vertices(touchedBy: unit)
-            let larger = variant.removing(unit)
+            let larger = last.variant.removing(unit)
             guard own.isDisjoint(with: touched), Liveness(of: problem.graph, under: larger.mask).isConnected,
                 let assessment = problem.costs.assessment(of: larger.mask),
                 assessment.constantOutputs.isEmpty,
                 admits(assessment.cost), try isAlive(larger.mask)
             else { continue }
-            (variant, cost) = (larger, assessment.cost)
             touched.formUnion(own)
-            others.append(unit)
+            bundles.append(
+                Bundle(variant: larger, cost: assessment.cost, members: last.members + [state]))
         }
-        guard !others.isEmpty else { return ([first], WorkCount()) }
+        let parentLoss = level.parents.first.map {
+            $0.subtotals.reduce(0, +) / problem.division.totalWeight
+        }
+        var work = WorkCount()
+        var count = bundles.count
+        while count > 1 {
+            let bundle = bundles[count - 1]
+            let (state, own) = try await measured(bundle, leading, price: first.price, of: level, on: blocks)
+            work = work + own
+            if let state, bundle.isWorth(state.loss, parentLoss: parentLoss ?? level.baseLoss) {
+                return ([state], work)
+            }
+            count = (count + 1) / 2
+        }
+        return ([first], work)
+    }
+
+    /// Removals that go together.
+    private struct Bundle {
+        let variant: Variant
+        let cost: Cost
+        /// Each by itself, the best first.
+        let members: [State]
+
+        /// Together removals may cost so many times what they cost one by one.
+        private static let tolerance = 1.5
+
+        /// Whether the loss rises by little more than it does one by one.
+        func isWorth(_ loss: Double, parentLoss: Double) -> Bool {
+            loss - parentLoss <= Bundle.tolerance * members.reduce(0) { $0 + max(0, $1.loss - parentLoss) }
+        }
+    }
+
+    /// The exact loss of removals that go together; `nil` for one that is not finite, or that the settings do not allow.
+    private func measured(
+        _ bundle: Bundle, _ leading: Unit, price: Price?, of level: Level, on blocks: BlockList
+    ) async throws -> (state: State?, work: WorkCount) {
         let all = Level(
             number: level.number,
-            parents: [FrontierState(first, as: variant, on: blocks, problem.division)],
-            expansions: [Expansion(parent: 0, unit: nil, variant: variant, cost: cost)], keep: 1,
-            baseLoss: level.baseLoss, objective: level.objective, maximumIncrease: level.maximumIncrease,
-            accuracyFloor: level.accuracyFloor)
+            parents: [
+                FrontierState(bundle.members[0], as: bundle.variant, on: blocks, problem.division)
+            ],
+            expansions: [Expansion(parent: 0, unit: nil, variant: bundle.variant, cost: bundle.cost)],
+            keep: 1, baseLoss: level.baseLoss, objective: level.objective,
+            maximumIncrease: level.maximumIncrease, accuracyFloor: level.accuracyFloor)
         let outcome = try await evaluate(all, usesBounds: false)
         var work = outcome.work
         work.candidates = 0
-        guard let measured = outcome.best.first, measured.loss.isFinite else { return ([first], work) }
+        guard let measured = outcome.best.first, measured.loss.isFinite else { return (nil, work) }
         var state = State(
-            variant: variant, unit: leading, loss: measured.loss, objective: measured.objective,
-            correct: measured.correct, sampleLosses: measured.sampleLosses, cost: cost, price: first.price,
+            variant: bundle.variant, unit: leading, loss: measured.loss, objective: measured.objective,
+            correct: measured.correct, sampleLosses: measured.sampleLosses, cost: bundle.cost, price: price,
             nonFiniteLosses: measured.nonFiniteLosses)
-        state.alongside = others.sorted()
-        return ([state], work)
+        state.alongside = bundle.members.dropFirst().compactMap(\.unit).sorted()
+        return (state, work)
     }
 }
