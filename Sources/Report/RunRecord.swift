@@ -167,7 +167,9 @@ public struct RunRecord: Sendable {
         let saved = work.bruteForceBlockEvaluations - work.blockEvaluations
         let share = saved * 100 / max(work.bruteForceBlockEvaluations, 1)
         let change = best.lossChange
-        return "step \(number): removed \(best.unit.map(\.shortDescription) ?? ""), loss \(best.loss) "
+        let others = best.alongside.isEmpty ? "" : " and \(best.alongside.count) more"
+        return
+            "step \(number): removed \(best.unit.map(\.shortDescription) ?? "")\(others), loss \(best.loss) "
             + "(\(change < 0 ? "" : "+")\(change)), \(work.candidates) candidates, "
             + "\(work.blockEvaluations) block evaluations (\(share)% saved)\(suffix)"
     }
