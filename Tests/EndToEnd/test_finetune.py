@@ -184,6 +184,12 @@ def test_a_fresh_head_learns_other_classes():
             points = found["curve"]["points"]
             assert points[0]["validationAccuracy"] < 0.6
             espalier("run", trained, "--data", "held.npz", "--output", "out.npz", folder=folder).succeeded()
+            # Another head in the same folder is refused, and what is there stays.
+            begun = (folder / f"run-{name}" / "start.onnx").read_bytes()
+            other = espalier(
+                "finetune", model, "--data", "train.npz", "--head", 7, "--run", f"run-{name}", folder=folder)
+            assert other.code == 65 and "--resume" in other.errors, other.errors
+            assert (folder / f"run-{name}" / "start.onnx").read_bytes() == begun
 
 
 def test_chosen_parameters_are_trained_and_others_stay():

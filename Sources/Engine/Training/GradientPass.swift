@@ -107,6 +107,9 @@ final class GradientPass {
     /// - Throws: `EngineError` that names the node that failed or has no derivative.
     func sum(places: [Int], samples: [Int], step: Int) throws -> GradientSum {
         guard let version else { throw EngineError.data("there are no weights to train") }
+        guard places.count == samples.count, places.allSatisfy(sampleWeights.indices.contains) else {
+            throw EngineError.data("there are only \(sampleWeights.count) samples to train on here")
+        }
         let inputs = try inputs(places, samples, step)
         let losses = try TorchRuntime.withGradients {
             try self.losses(of: inputs, places, version.parameters)

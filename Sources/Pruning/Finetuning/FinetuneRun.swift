@@ -106,6 +106,12 @@ public final class FinetuneRun {
     /// The model to begin with: with a fresh last layer, in the run's folder, where one is asked for.
     private static func startingModel(_ options: FinetuneOptions) throws -> String {
         guard let classes = options.classes else { return options.model }
+        // Another run's beginning must not be lost before its folder is refused.
+        if !options.resumes,
+            FileManager.default.fileExists(atPath: options.folder + "/" + RunJournal.fileName)
+        {
+            throw JournalError.alreadyHoldsRun(folder: options.folder)
+        }
         let graph = try ModelSource.graph(options.model)
         let seed = options.recipe.objective.seed
         let file = try graph.replacingHead(classes: classes) { HashedNumber.of(seed, 4, UInt64($0)) }

@@ -37,7 +37,9 @@ struct TrainingCheckpoint {
     /// - Throws: `FileError`.
     func write(in folder: String) throws {
         var writer = ByteWriter()
-        writer.write(trainer.count)
+        // In two halves: large models have more bytes than a number of four bytes tells.
+        writer.write(trainer.count >> 32)
+        writer.write(trainer.count & 0xFFFF_FFFF)
         writer.write(raw: trainer)
         writer.write(best?.step ?? 0)
         writer.write(best?.elements.count ?? 0)
@@ -65,7 +67,8 @@ struct TrainingCheckpoint {
         else { throw InputError("\(path): the checkpoint is damaged: remove it to train from the beginning") }
         do {
             var reader = ByteReader(Array(bytes[32...]))
-            let trainer = try reader.raw(try reader.number())
+            let count = try reader.number() << 32 | reader.number()
+            let trainer = try reader.raw(count)
             let step = try reader.number()
             let elements = try reader.floats(try reader.number())
             let curve = Data(try reader.text(limit: 1 << 30).utf8)
