@@ -101,7 +101,7 @@ let package = Package(
         .target(
             name: "Search",
             dependencies: [
-                "ComputationGraph", "Datasets", "Work",
+                "ComputationGraph", "Datasets", "Training", "Work",
                 .product(name: "OrderedCollections", package: "swift-collections"),
             ],
             swiftSettings: sourceSettings),

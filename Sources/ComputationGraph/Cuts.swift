@@ -106,6 +106,14 @@ public struct Cuts: Sendable {
     public var edges: [Edge] {
         slots.flatMap { node, cuts in cuts.map { Edge(node: node, slot: $0.slot) } }.sorted()
     }
+
+    /// The vertices of which some slot reads something else under other cuts.
+    public func vertices(otherThan others: Cuts) -> Set<Int> {
+        Set(
+            Set(edges).union(others.edges).filter {
+                source($0.node, $0.slot) != others.source($0.node, $0.slot)
+            }.map(\.node))
+    }
 }
 
 extension Graph {

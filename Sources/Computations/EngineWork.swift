@@ -23,6 +23,7 @@ public enum EngineWork {
         case LossItem.kind: LossPerformer.self
         case StatisticsItem.kind: StatisticsPerformer.self
         case GradientItem.kind: GradientPerformer.self
+        case WeightsItem.kind: WeightsPerformer.self
         default: nil
         }
     }
@@ -51,8 +52,8 @@ private enum LossPerformer: EngineWork.Performer {
     ) throws -> [UInt8] {
         let item = try LossItem(payload: key.payload)
         let (evaluator, samples) = try data(item.block.shard, item.samples)
-        try evaluator.use(item.means, item.fitData, from: contents)
-        if item.fitData != nil {
+        try evaluator.use(item.means, item.fitData, item.state.weights, from: contents)
+        if item.fitData != nil || item.state.weights != nil {
             return LossItem.result(
                 try evaluator.evaluate(
                     recovered: item.state, samples: samples, expansions: item.units))
@@ -65,13 +66,23 @@ private enum LossPerformer: EngineWork.Performer {
 }
 
 extension Evaluator {
-    /// Takes the means and the fit data of these names into use.
-    func use(_ means: ContentID?, _ fitData: ContentID?, from contents: any ContentAccess) throws {
+    /// Takes the means, the fit data and the weights to start from of these names into use.
+    func use(
+        _ means: ContentID?, _ fitData: ContentID?, _ weights: WeightsID? = nil,
+        from contents: any ContentAccess
+    ) throws {
         if let means {
             try useMeans(named: means.sha256) { try MeansTable.decode(contents.bytes(of: means)) }
         }
         if let fitData {
             try useFitData(named: fitData.sha256) { try self.fitData(encoded: contents.bytes(of: fitData)) }
+        }
+        if let weights {
+            try use(weights: weights) {
+                try RecoveredWeights(contents.bytes(of: ContentID(weights)))
+            } replaced: {
+                contents.discard(ContentID($0))
+            }
         }
     }
 }

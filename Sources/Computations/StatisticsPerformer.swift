@@ -35,7 +35,7 @@ enum StatisticsPerformer: EngineWork.Performer {
         var total: [ValueSum] = []
         for (block, samples) in zip(item.blocks, item.samples) {
             let (evaluator, places) = try data(block.shard, samples)
-            try evaluator.use(means, fitData, from: contents)
+            try evaluator.use(means, fitData, item.state.weights, from: contents)
             let sums = try evaluator.sums(of: criterion, state: item.state, samples: places)
             total.add([ValueSum(shape: [sums.count], sums: sums, count: places.count)])
         }

@@ -69,6 +69,7 @@ public final class Evaluator {
         meansName = nil
         reuse.forgetActivations()
         network.recoveries?.forget()
+        network.shared.forget()
     }
 
     /// What `use(means:named:)` was last given, by its content's hash.

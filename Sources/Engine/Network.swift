@@ -28,6 +28,10 @@ public final class Network {
 
     /// What was refitted on the fit data in use.
     var recoveries: Recoveries?
+    /// Weights that variants start from in place of the model's own.
+    let startingWeights = StartingWeights()
+    /// What the expansions of a recovered state share.
+    let shared = SharedActivations()
 
     /// Loads the weights of `graph`.
     ///

@@ -24,6 +24,12 @@ struct HeldOut {
         self.workload.recover(by: workload.options.recovery.recovery, on: workload.fit)
     }
 
+    /// Gives the bytes of weights that a search's states have.
+    var storedWeights: (WeightsID) throws -> [UInt8] {
+        get { workload.storedWeights }
+        set { workload.storedWeights = newValue }
+    }
+
     /// A warning where layers are fitted on some of the data; `nil` where they are not.
     func overlapWarning() throws -> String? {
         guard let shared = try workload.fit?.count(in: workload.dataset), shared > 0 else { return nil }

@@ -27,6 +27,7 @@ extension Workload {
             guard let race = source as? LevelRace else { return }
             work.advanced(to: race.workSoFar.blockEvaluations)
         })
+        if let weights = variant.weights { _ = try await local.provide(storedWeights(weights)) }
         let level = Level(
             number: 0, parents: [FrontierState(unmeasured: variant, division)],
             expansions: [Expansion(parent: 0, unit: nil, variant: variant, cost: costs.cost(of: mask))],
@@ -45,14 +46,18 @@ extension Workload {
 extension Workload {
     /// Writes the model without the edges of `mask`, checked by running it.
     ///
+    /// - Parameter variant: the mask's, where others than the options' recovery made its weights.
+    ///
     /// - Parameter measured: what was measured of it, if anything was.
     /// - Throws: `NonFiniteError` when it is not finite where the unpruned model is; `MaterialisingError`, which is a defect.
-    public func writePruned(_ mask: Mask, measured: Evaluation? = nil, to path: String) throws {
+    public func writePruned(
+        _ mask: Mask, as variant: Variant? = nil, measured: Evaluation? = nil, to path: String
+    ) throws {
         try checkRemovable(mask)
         if let measured, measured.pruned.nonFiniteLosses > measured.base.nonFiniteLosses {
             throw NonFiniteError(subject: "the loss")
         }
-        try MaterialisedModel(mask, workload: refitted(mask)).write(to: path)
+        try MaterialisedModel(mask, workload: refitted(variant ?? self.variant(mask))).write(to: path)
     }
 }
 

@@ -61,7 +61,14 @@ public struct PathExport: Encodable, Sendable {
             let records = try journal.records(ofStage: 0)
             workload.use(workload.means(from: try StatisticsSource.totals(of: records)))
         }
-        if let recovery = state?.variant.recovery, !recovery.isNone, !mask.isEmpty {
+        workload.storedWeights = { name in
+            guard let bytes = try journal.weights(name, ofStage: number + 2) else {
+                throw InputError("\(folder): the weights of step \(number) are not in the journal")
+            }
+            return bytes
+        }
+        if let state, state.weights == nil, !state.variant.recovery.isNone, !mask.isEmpty {
+            let recovery = state.variant.recovery
             let samples = try PathExport.fitSamples(of: identity, in: folder)
             let division = try? JSONDecoder().decode(Division.self, from: Data(identity.settings.utf8))
             workload.trainingLoss = try division?.loss.map {
@@ -69,7 +76,7 @@ public struct PathExport: Encodable, Sendable {
             }
             workload.recover(by: recovery, on: samples)
         }
-        try workload.writePruned(mask, to: output)
+        try workload.writePruned(mask, as: state?.recovered, to: output)
 
         run = folder
         self.model = source

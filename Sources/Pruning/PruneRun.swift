@@ -19,6 +19,8 @@ public final class PruneRun {
     private let board: StatusBoard
     /// What this machine computes on the reference block.
     private let proof: [UInt8]
+    /// The stages under which the journal keeps the weights of states.
+    private var weightsStages: [WeightsID: Int] = [:]
 
     /// What a finished run leaves.
     public struct Result {
@@ -75,6 +77,8 @@ public final class PruneRun {
             board.note(
                 "warning: results of this run differ in the last bits from this machine's: \(machine)")
         }
+        workload.storedWeights = { [unowned self] in try keptWeights($0) }
+        heldOut?.storedWeights = workload.storedWeights
     }
 
     /// Checks that the budget can be reached at all.
@@ -198,7 +202,8 @@ public final class PruneRun {
             let surrogate = try self.surrogate()
             return try await Search(
                 self.problem, settings: self.options.search, runner: runner, surrogate: surrogate,
-                isAlive: self.workload.vetting()
+                isAlive: self.workload.vetting(),
+                madeWeights: { name, _, stage in self.weightsStages[name] = stage }
             ).run { level, outcome in
                 try self.room.retrying {
                     try self.journal.finish(
@@ -219,6 +224,14 @@ public final class PruneRun {
         problem.means = means
         problem.costs = workload.costs
         heldOut?.use(workload.means)
+    }
+
+    /// The weights of a state of the search, from the journal.
+    private func keptWeights(_ name: WeightsID) throws -> [UInt8] {
+        guard let stage = weightsStages[name], let bytes = try journal.weights(name, ofStage: stage) else {
+            throw InputError("\(options.folder): the weights \(name) are not in the journal")
+        }
+        return bytes
     }
 
     /// Gives the samples that layers are fitted on to whoever computes, and keeps them with the run: any state's model can be
@@ -246,7 +259,7 @@ public final class PruneRun {
     ///
     /// - Parameter level: the level whose best state it is.
     private func measureHeldOut(_ state: State, level: Int?) async throws {
-        guard let measurement = try await heldOut?.measured(state.variant) else { return }
+        guard let measurement = try await heldOut?.measured(state.recovered) else { return }
         board.record(.heldOutMeasured(state.variant, measurement, level: level))
     }
 
@@ -260,8 +273,8 @@ public final class PruneRun {
                 continue
             }
             let file = options.folder + "/step-\(step).onnx"
-            let mask = step == 0 ? .empty : found.path[step - 1].mask
-            let model = try MaterialisedModel(mask, workload: workload.refitted(mask))
+            let state = step == 0 ? found.base : found.path[step - 1]
+            let model = try MaterialisedModel(state.mask, workload: workload.refitted(state.recovered))
             try room.retrying { try model.write(to: file) }
             files.append(file)
         }
@@ -302,8 +315,10 @@ public final class PruneRun {
         }
         for warning in try workload.sizeWarnings() { board.note("warning: " + warning) }
         let inFolder = options.folder + "/pruned.onnx"
-        for warning in try workload.recoveryWarnings(of: state.mask) { board.note("warning: " + warning) }
-        let model = try MaterialisedModel(state.mask, workload: workload.refitted(state.mask))
+        for warning in try workload.recoveryWarnings(of: state.recovered) {
+            board.note("warning: " + warning)
+        }
+        let model = try MaterialisedModel(state.mask, workload: workload.refitted(state.recovered))
         try room.retrying { try model.write(to: inFolder) }
         if let output = options.output { try room.retrying { try model.write(to: output) } }
         return options.output ?? inFolder

@@ -46,9 +46,10 @@ extension Workload {
     func coordinatorSettings(_ run: RunDescription) -> CoordinatorSettings {
         var settings = CoordinatorSettings(run: run, softwareVersion: Espalier.version)
         let losses = LevelRace.largestResult(samples: min(run.sharding.blockSize, run.sharding.samples))
-        settings.resultBytes = largestStatistics.map { max($0, losses, largestGradient) }
-        if settings.resultBytes == nil, largestGradient > 0 {
-            settings.resultBytes = max(WireLimits().resultBytes, largestGradient)
+        let weights = max(largestGradient, largestWeights)
+        settings.resultBytes = largestStatistics.map { max($0, losses, weights) }
+        if settings.resultBytes == nil, weights > 0 {
+            settings.resultBytes = max(WireLimits().resultBytes, weights)
         }
         return settings
     }
@@ -124,6 +125,20 @@ extension Workload {
 
     /// Whether weights are trained, in a recovery or as a whole.
     private var trains: Bool { largestGradient > 0 || options.recovery.recovery.training != nil }
+
+    /// The most bytes that the weights of a state take which a training within its recovery made; 0 without one.
+    private var largestWeights: Int {
+        guard options.recovery.recovery.training != nil else { return 0 }
+        let parameters = graph.parameters
+        let layers = LinearMaps(of: graph).maps
+        let biases = layers.filter { $0.bias == nil }.reduce(0) { sum, map in
+            sum + (graph.values[map.weight].constant?.shape.max() ?? 0)
+        }
+        let elements = parameters.reduce(biases) { $0 + (graph.values[$1].constant?.count ?? 0) }
+        return RecoveredWeights.mostBytes(
+            elements: elements, tensors: parameters.count + layers.count,
+            maskText: WireLimits().payloadBytes)
+    }
 
     /// Edges from the beginning, the middle and the end of the model.
     private func referenceEdges() throws -> [Edge] {

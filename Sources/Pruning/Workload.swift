@@ -78,6 +78,10 @@ public struct Workload {
     var trainingLoss: LossDescription?
     /// The bytes of the largest gradient that is asked for.
     var largestGradient = 0
+    /// Gives the bytes of weights that a search's states have.
+    var storedWeights: (WeightsID) throws -> [UInt8] = { name in
+        throw InputError("the weights \(name) were not kept")
+    }
     /// How the memory of a process that computes is divided.
     let memory: MemoryPlan
     private let constants: ConstantLoss

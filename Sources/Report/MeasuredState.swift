@@ -61,6 +61,10 @@ public struct MeasuredState: Sendable, Hashable {
     public var heldOut: Measurement?
     /// What was measured before the recovery; `nil` where nothing is recovered.
     public var atCut: Measurement?
+    /// The mean loss of a training's repeats, which chose the state; `nil` where nothing is repeated.
+    public let meanLoss: Double?
+    /// The weights that its recovery trained; `nil` where they follow from the variant in closed form, or are the model's own.
+    public let weights: WeightsID?
 
     /// A state of the search, with its accuracy and its change.
     ///
@@ -75,6 +79,7 @@ public struct MeasuredState: Sendable, Hashable {
         variant = state.variant
         (unit, alongside) = (state.unit, state.alongside)
         cost = state.cost
+        (meanLoss, weights) = (state.meanLoss, state.weights)
         measurement = Measurement(state, countedLabels: countedLabels)
         lossChange = state.loss - baseLoss
         relativeLoss = report?.relative(state.loss)
@@ -110,7 +115,7 @@ extension MeasuredState: Encodable {
     enum Key: String, CodingKey {
         case step, edge, alongside, samples, removed
         case loss, lossChange, accuracy, parameters, flops, finite, nonFiniteLosses, validation
-        case relativeLoss, atCut
+        case relativeLoss, atCut, meanLoss, weights
     }
 
     /// Writes the removed units and the measured numbers; numbers that JSON lacks become null.
@@ -131,6 +136,8 @@ extension MeasuredState: Encodable {
         if !loss.isFinite { try container.encode(false, forKey: .finite) }
         try container.encodeIfPresent(heldOut, forKey: .validation)
         try container.encodeIfPresent(atCut, forKey: .atCut)
+        try container.encodeIfPresent(meanLoss.flatMap { $0.isFinite ? $0 : nil }, forKey: .meanLoss)
+        try container.encodeIfPresent(weights?.hexadecimal, forKey: .weights)
         if nonFiniteLosses > 0 { try container.encode(nonFiniteLosses, forKey: .nonFiniteLosses) }
     }
 }

@@ -19,6 +19,16 @@ struct ScreeningRecord: Encodable {
         let regret: Double?
         /// The edges of the best that was drawn, where it is better than what was chosen.
         let better: [String]?
+        /// How well each rung orders what the next one makes; left out where nothing is trained.
+        let rungs: [RungRecord]?
+    }
+
+    struct RungRecord: Encodable {
+        let from: String
+        let to: String
+        let compared: Int
+        let kendall: Double?
+        let regret: Double?
     }
 
     let perState: Int
@@ -44,7 +54,14 @@ struct ScreeningRecord: Encodable {
                 missed: level.missed,
                 missedShare: level.missedShare().map { Interval(low: $0.lower, high: $0.upper) },
                 regret: level.regret.flatMap { $0.isFinite ? $0 : nil },
-                better: level.better?.units.map(\.description))
+                better: level.better?.units.map(\.description),
+                rungs: level.rungs.isEmpty
+                    ? nil
+                    : level.rungs.map {
+                        RungRecord(
+                            from: $0.from, to: $0.to, compared: $0.compared, kendall: $0.kendall,
+                            regret: $0.regret)
+                    })
         }
         skipped = report.levels.reduce(0) { $0 + $1.skipped }
         audited = report.levels.reduce(0) { $0 + $1.audited }
@@ -85,6 +102,26 @@ extension SummaryText {
             + "\nWith \(NumberText.percent(record.confidence)) confidence, \(NumberText.grouped(Int(low))) to "
             + "\(NumberText.grouped(Int(max(low, high)))) of \(NumberText.grouped(record.skipped)) expansions left out "
             + "would have been kept\n(Clopper-Pearson intervals, Bonferroni's correction); the measured regret of all "
-            + "steps is \(NumberText.significant(record.regret)).\n"
+            + "steps is \(NumberText.significant(record.regret)).\n" + rungs(of: record, table: table)
+    }
+
+    /// How well rungs of the recovery order what the next ones make; nothing where nothing is trained.
+    private static func rungs(of record: ScreeningRecord, table: (TextTable) -> String) -> String {
+        var rows = TextTable(["step", "chosen by", "against", "compared", "Kendall's tau", "regret"])
+        var isEmpty = true
+        for level in record.levels {
+            for rung in level.rungs ?? [] where rung.compared > 1 {
+                isEmpty = false
+                rows.append([
+                    NumberText.grouped(level.number), rung.from, rung.to, NumberText.grouped(rung.compared),
+                    rung.kendall.map { NumberText.significant($0) } ?? "",
+                    rung.regret.map { NumberText.significant($0) } ?? "",
+                ])
+            }
+        }
+        return isEmpty
+            ? ""
+            : "\nHow well each rung orders what the next one makes of the expansions that go on to it:\n\n"
+                + table(rows)
     }
 }

@@ -29,7 +29,7 @@ public struct FrontierState: Sendable {
     public init(
         _ state: State, as variant: Variant? = nil, on blocks: BlockList, _ division: SampleDivision
     ) {
-        self.variant = variant ?? state.variant
+        self.variant = variant ?? state.expanded
         self.blocks = blocks
         subtotals = blocks.samples.map { samples in
             division.subtotal(of: samples.map { state.sampleLosses[$0] }, samples: samples)
@@ -87,6 +87,8 @@ public struct Level: Sendable {
     public let acceptsNonFinite: Bool
     /// Whether no level comes after it, so that nothing need be kept for one.
     public let isLast: Bool
+    /// The place of the level's work among that of its run: stage 0 belongs to what is computed before a search.
+    var stage: Int { number + 1 }
     /// Whether any expansion is refitted before it is measured.
     var isRecovered: Bool { expansions.contains { !$0.variant.recovery.isNone && !$0.variant.mask.isEmpty } }
 

@@ -6,8 +6,8 @@ public import Work
 extension LevelRace: WorkSource {
     /// `losses`.
     public var kind: WorkKind { LossItem.kind }
-    /// Stage 0 belongs to what a run computes before its search.
-    public var stage: Int { level.number + 1 }
+    /// That of the level.
+    public var stage: Int { level.stage }
     /// With bounds, later items depend on earlier results: as many as a state has blocks can be chosen beforehand.
     public var independentItems: Int? { usesBounds ? blocksPerState : nil }
 
@@ -100,7 +100,8 @@ extension LevelRace: WorkSource {
         return WorkItem(
             key: WorkKey(kind: kind, stage: stage, payload: payloads.payload(task, in: level)),
             hints: LossItem.hints(task.reuseHints), shard: block.shard,
-            contents: [means, fitData].compactMap { $0 },
+            contents: [means, fitData, level.parents[task.parent].variant.weights.map { ContentID($0) }]
+                .compactMap(\.self),
             locality: isRecovered ? locality(of: lead, shard: block.shard) : block.locality,
             // One pass for the state, and at most one for each expansion.
             cost: isRecovered

@@ -86,7 +86,8 @@ public struct MaskListSource: WorkSource {
         ).payload
         return WorkItem(
             key: WorkKey(kind: kind, stage: stage, payload: payload), shard: block.shard,
-            contents: [means, fitData].compactMap { $0 }, locality: localities[piece],
+            contents: [means, fitData, variants[index].weights.map { ContentID($0) }].compactMap(\.self),
+            locality: localities[piece],
             cost: fitData == nil ? smallestCost : WorkCost(scale: "recovery", amount: 1), pieces: [piece])
     }
 

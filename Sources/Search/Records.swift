@@ -20,6 +20,11 @@ public struct StateRecord: Codable, Equatable, Sendable {
     public let lossAtCut: Double?
     /// The texts of what was removed in the same step; `nil` for nothing.
     public let alongside: [String]?
+    /// The mean of the losses of a training's repeats; `nil` where nothing is repeated.
+    public let meanLoss: Double?
+    /// SHA-256 and size of the weights that the recovery made, `HASH:BYTES`; `nil` where they follow from the variant in
+    /// closed form, or are the model's own.
+    public let weights: String?
 
     /// The record of a state.
     public init(_ state: State) {
@@ -32,16 +37,22 @@ public struct StateRecord: Codable, Equatable, Sendable {
         cost = state.cost
         lossAtCut = state.lossAtCut
         alongside = state.alongside.isEmpty ? nil : state.alongside.map(\.description)
+        weights = state.weights?.description
+        meanLoss = state.meanLoss
     }
 
-    /// The state; `nil` for a record whose texts are no variant or unit.
+    /// The state; `nil` for a record whose texts are no variant, unit or weights.
     public var state: State? {
-        guard let variant = Variant(variant), unit.map({ Unit($0) != nil }) ?? true else { return nil }
+        guard let variant = Variant(variant), unit.map({ Unit($0) != nil }) ?? true,
+            weights.map({ WeightsID($0) != nil }) ?? true
+        else { return nil }
         var state = State(
             variant: variant, unit: unit.flatMap { Unit($0) }, loss: loss, objective: objective,
             correct: correct, sampleLosses: [], cost: cost, nonFiniteLosses: nonFiniteLosses)
         state.lossAtCut = lossAtCut
         state.alongside = (alongside ?? []).compactMap { Unit($0) }
+        state.weights = weights.flatMap { WeightsID($0) }
+        state.meanLoss = meanLoss
         return state
     }
 }

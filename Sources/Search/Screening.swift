@@ -58,6 +58,8 @@ public struct ScreenedLevel: Sendable, Hashable {
     public let regret: Double?
     /// The best of those drawn, if it is better than the best that was kept.
     public let better: Mask?
+    /// How well each rung of the recovery orders what the next one makes of the expansions that go on to it.
+    public internal(set) var rungs: [RungAgreement] = []
 
     init(
         number: Int, measured: Int, skipped: Int, audited: Int, audit: [State], kept: [State], keep: Int
@@ -83,6 +85,37 @@ public struct ScreenedLevel: Sendable, Hashable {
     public func missedShare(confidence: Double = 0.95) -> BinomialInterval? {
         skipped == 0 || audited == 0
             ? nil : BinomialInterval(found: missed, of: audited, confidence: confidence)
+    }
+}
+
+/// How well what is known after a rung of a recovery orders what the next one makes of the expansions that go on to it.
+public struct RungAgreement: Sendable, Hashable {
+    /// The rung, e.g. `at the cut`.
+    public let from: String
+    /// The one after it, e.g. `train:50`.
+    public let to: String
+    /// The expansions that were measured in full after both.
+    public let compared: Int
+    /// Kendall's τ-b of both values; `nil` where it is not defined.
+    public let kendall: Double?
+    /// How much better the best after the second is than that which the first would have chosen; `nil` where there is nothing to
+    /// compare.
+    public let regret: Double?
+
+    init(
+        from first: (name: String, values: [Mask: Double]), to second: (name: String, values: [Mask: Double])
+    ) {
+        (from, to) = (first.name, second.name)
+        let masks = second.values.keys.filter { mask in
+            second.values[mask]?.isFinite ?? false && first.values[mask]?.isFinite ?? false
+        }.sorted()
+        let (guesses, truths) = (
+            masks.compactMap { first.values[$0] }, masks.compactMap { second.values[$0] }
+        )
+        compared = masks.count
+        kendall = RankCorrelation.kendall(guesses, truths)
+        let chosen = masks.indices.min { (guesses[$0], masks[$0]) < (guesses[$1], masks[$1]) }
+        regret = chosen.flatMap { chosen in truths.min().map { truths[chosen] - $0 } }
     }
 }
 

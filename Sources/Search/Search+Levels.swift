@@ -31,7 +31,7 @@ extension Search {
             for unit in problem.candidates.expansions(
                 of: state.mask, in: problem.graph, scores: scores[state.variant])
             {
-                let variant = state.variant.removing(unit)
+                let variant = state.expanded.removing(unit)
                 let mask = variant.mask
                 guard !seen.contains(mask), let assessment = problem.costs.assessment(of: mask),
                     assessment.constantOutputs.isEmpty
@@ -61,7 +61,7 @@ extension Search {
         var scores: [Variant: SliceScores] = [:]
         for state in frontier where !state.mask.isEmpty {
             scores[state.variant] = try await problem.scores(
-                by: criterion, of: state.variant, forLevel: level, on: runner)
+                by: criterion, of: state.recovered, forLevel: level, on: runner)
         }
         return scores
     }
@@ -197,7 +197,7 @@ extension SearchProblem {
 extension SurrogateModel {
     /// Takes in what a level has shown.
     mutating func learn(from outcome: LevelOutcome, states: [State], base: State) {
-        let losses = Dictionary(states.map { ($0.variant, $0.loss) }) { first, _ in first }
+        let losses = Dictionary(states.map { ($0.expanded, $0.loss) }) { first, _ in first }
         for state in outcome.best { observe(state.mask, change: state.loss - base.loss) }
         for likely in outcome.likely {
             guard let unit = likely.unit, let loss = losses[likely.state] else { continue }

@@ -84,6 +84,7 @@ public struct Search {
     private let shared: SharedResults?
     private let surrogate: SurrogateModel?
     let isAlive: (Mask) throws -> Bool
+    let madeWeights: (WeightsID, _ bytes: [UInt8], _ stage: Int) -> Void
 
     /// A search that has each level's work done by `runner`.
     ///
@@ -92,12 +93,16 @@ public struct Search {
     ///   from what the first level shows, and nothing is left out.
     /// - Parameter isAlive: whether the outputs still follow the inputs under a mask that is among a level's best; where they
     ///   do not, the path ends before it. It must be a pure function of the mask.
+    /// - Parameter madeWeights: told of the weights of every state whose expansions start from them (`State.weights`), and of
+    ///   the stage under which the runner's journal keeps them.
     public init(
         _ problem: SearchProblem, settings: SearchSettings, runner: any WorkRunner,
         shared: SharedResults? = nil, surrogate: SurrogateModel? = nil,
-        isAlive: @escaping (Mask) throws -> Bool = { _ in true }
+        isAlive: @escaping (Mask) throws -> Bool = { _ in true },
+        madeWeights: @escaping (WeightsID, _ bytes: [UInt8], _ stage: Int) -> Void = { _, _, _ in }
     ) {
         self.isAlive = isAlive
+        self.madeWeights = madeWeights
         self.problem = problem
         self.settings = settings
         self.runner = runner
@@ -138,10 +143,11 @@ public struct Search {
                 end = .exhausted
                 break
             }
-            var shortlistWork = WorkCount()
+            var shortlist = Shortlist(level: level)
             if let budget = settings.pricedBudget {
-                let outcome = try await measuringAtCut(
-                    approach(budget, level, on: blocks, base: base, goal: &goal), on: blocks, level)
+                let approached = try await approach(budget, level, on: blocks, base: base, goal: &goal)
+                let outcome = try await described(approached, on: blocks, of: level)
+                await withdrawWeights(of: frontier, keeping: outcome.best)
                 goal = goal?.among(outcome.best, of: level.number)
                 guide.learn(from: outcome, states: frontier, base: base)
                 works.append(outcome.work)
@@ -164,13 +170,15 @@ public struct Search {
                 continue
             }
             if let screening = settings.screening, screening.criterion == .lossAtCut {
-                (level, skipped, shortlistWork) = try await shortlisted(
+                shortlist = try await shortlisted(
                     level, by: screening, on: blocks, states: states.map(\.state))
+                (level, skipped) = (shortlist.level, shortlist.skipped)
             }
-            var outcome = try await evaluate(level, usesBounds: settings.usesBounds)
+            var (outcome, rungs) = try await finalists(of: &shortlist)
             guide.learn(from: outcome, states: frontier, base: base)
             if let screening = settings.screening {
-                let (report, audit) = try await self.audit(level, outcome, skipped, screening)
+                var (report, audit) = try await self.audit(level, outcome, skipped, screening)
+                report.rungs = rungs
                 screened.append(report)
                 outcome = outcome.addingWork(of: audit)
                 screen?.learn(fromMeasured: outcome.best + audit.best, of: frontier, base: base)
@@ -182,7 +190,8 @@ public struct Search {
                 let combined = try await together(outcome.best, of: level, on: blocks)
                 outcome = outcome.keeping(combined.states).addingWork(combined.work)
             }
-            outcome = try await measuringAtCut(outcome, on: blocks, level).addingWork(shortlistWork)
+            outcome = try await described(outcome, on: blocks, of: level).addingWork(shortlist.work)
+            await withdrawWeights(of: frontier, keeping: outcome.best)
             works.append(outcome.work)
             try await finished(level.number, outcome)
             guard !outcome.best.isEmpty else {
@@ -313,6 +322,7 @@ extension State {
             cost: cost, price: price,
             nonFiniteLosses: nonFiniteLosses)
         (state.lossAtCut, state.alongside) = (lossAtCut, alongside)
+        (state.weights, state.meanLoss) = (weights, meanLoss)
         return state
     }
 }

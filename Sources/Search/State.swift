@@ -9,19 +9,25 @@ public struct State: Sendable {
     /// What was removed in the same step as `unit`, in canonical order.
     public var alongside: [Unit] = []
     /// The weighted mean of the per-sample losses; infinite when one of them is no number.
-    public let loss: Double
+    public private(set) var loss: Double
     /// The value of the objective; 0 for the full model.
     public let objective: Double
     /// Correct predictions, over all samples; `nil` without labels.
-    public let correct: Int?
+    public private(set) var correct: Int?
     /// The loss of every sample; empty once the next level is done.
-    public let sampleLosses: [Float]
+    public private(set) var sampleLosses: [Float]
     /// How many samples have a loss that is no finite number.
-    public let nonFiniteLosses: Int
+    public private(set) var nonFiniteLosses: Int
     /// What the pruned model costs.
     public let cost: Cost
     /// The loss before the recovery; `nil` where nothing is recovered.
     public var lossAtCut: Double?
+    /// The mean of the losses of a training's repeats, by which the state was chosen: `loss` is that of the first, whose weights
+    /// stay. `nil` where nothing is repeated.
+    public var meanLoss: Double?
+    /// The weights that the recovery made, where those of expansions start from them; `nil` where they start from the model's
+    /// own.
+    public var weights: WeightsID?
     /// What the removal was ranked by, beside the objective.
     let price: Price?
 
@@ -44,6 +50,28 @@ public struct State: Sendable {
 
     /// What is removed.
     public var mask: Mask { variant.mask }
+
+    /// The state with what one of its training's repeats came to.
+    func measured(as repeated: State) -> State {
+        var state = self
+        state.meanLoss = loss
+        (state.loss, state.correct) = (repeated.loss, repeated.correct)
+        (state.sampleLosses, state.nonFiniteLosses) = (repeated.sampleLosses, repeated.nonFiniteLosses)
+        return state
+    }
+
+    /// What expansions are one more removal from: the variant with the weights that its recovery made.
+    public var expanded: Variant {
+        weights.map { Variant(mask, weights: $0, recovery: variant.recovery) } ?? variant
+    }
+
+    /// The variant as a file holds it: where its weights are known, nothing is left to recover.
+    public var recovered: Variant { weights.map { Variant(mask, weights: $0) } ?? variant }
+}
+
+extension State {
+    /// What it is ranked by first.
+    var value: Double { price?.value(of: objective) ?? objective }
 }
 
 /// The place of an expansion in the ranking: by value (the objective's, or that for what is saved), then objective, then

@@ -113,7 +113,8 @@ public struct StatisticsSource: WorkSource {
         ).payload
         return WorkItem(
             key: WorkKey(kind: kind, stage: stage, payload: payload), shard: first.shard,
-            contents: groups[group].contents, locality: first.locality, cost: smallestCost, pieces: [piece])
+            contents: groups[group].contents + (state.weights.map { [ContentID($0)] } ?? []),
+            locality: first.locality, cost: smallestCost, pieces: [piece])
     }
 
     /// The next group on a part.

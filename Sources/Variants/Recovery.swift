@@ -57,13 +57,19 @@ public struct Recovery: Hashable, Sendable, LosslessStringConvertible {
 
     /// The same with a training of another length; `nil` where there is none.
     public func trained(steps: Int) -> Recovery? {
-        training.map {
-            Recovery(
-                rungs, ridge: ridge, rowsPerFeature: rowsPerFeature,
-                training: ShortTraining(
-                    steps: steps, rate: $0.rate, batch: $0.batch, microBatch: $0.microBatch,
-                    distillation: $0.distillation, temperature: $0.temperature, seed: $0.seed))
+        training.map { with($0.changed(steps: steps)) }
+    }
+
+    /// The recoveries whose losses are averaged: one for each seed of the training.
+    public var bySeed: [Recovery] {
+        guard let training, training.repeats > 1 else { return [self] }
+        return (0..<training.repeats).map {
+            with(training.changed(repeats: 1, seed: training.seed &+ UInt64($0)))
         }
+    }
+
+    private func with(_ training: ShortTraining) -> Recovery {
+        Recovery(rungs, ridge: ridge, rowsPerFeature: rowsPerFeature, training: training)
     }
 
     /// Reads the text form; `nil` for one that is not known.
@@ -114,8 +120,8 @@ public struct Recovery: Hashable, Sendable, LosslessStringConvertible {
 
 /// A training of a few steps, by AdamW with a rate that is warmed up and falls along a cosine.
 ///
-/// Written as its numbers with colons between: steps, rate, batch, micro-batch, the teacher's share, temperature, seed, e.g.
-/// `50:0.001:64:16:0.5:2.0:0`.
+/// Written as its numbers with colons between: steps, rate, batch, micro-batch, the teacher's share, temperature, seed, and the
+/// number of repeats where there are some, e.g. `50:0.001:64:16:0.5:2.0:0`.
 public struct ShortTraining: Hashable, Sendable, LosslessStringConvertible {
     /// How many steps.
     public let steps: Int
@@ -131,36 +137,50 @@ public struct ShortTraining: Hashable, Sendable, LosslessStringConvertible {
     public let temperature: Double
     /// Decides the order of the samples.
     public let seed: UInt64
+    /// How many trainings, with this seed and those after it, the mean of whose losses decides. The first one's weights stay.
+    public let repeats: Int
 
     /// A short training.
     ///
     /// - Precondition: everything is positive, the share between 0 and 1.
     public init(
         steps: Int, rate: Double = 0.001, batch: Int = 64, microBatch: Int = 64, distillation: Double = 0.5,
-        temperature: Double = 2, seed: UInt64 = 0
+        temperature: Double = 2, seed: UInt64 = 0, repeats: Int = 1
     ) {
-        precondition(steps > 0 && rate > 0 && batch > 0 && microBatch > 0 && temperature > 0)
+        precondition(
+            steps > 0 && rate > 0 && batch > 0 && microBatch > 0 && temperature > 0 && repeats > 0)
         (self.steps, self.rate, self.batch, self.microBatch) = (steps, rate, batch, microBatch)
         (self.distillation, self.temperature, self.seed) = (distillation, temperature, seed)
+        self.repeats = repeats
+    }
+
+    /// The same with other steps, repeats or seed.
+    func changed(steps: Int? = nil, repeats: Int? = nil, seed: UInt64? = nil) -> ShortTraining {
+        ShortTraining(
+            steps: steps ?? self.steps, rate: rate, batch: batch, microBatch: microBatch,
+            distillation: distillation, temperature: temperature, seed: seed ?? self.seed,
+            repeats: repeats ?? self.repeats)
     }
 
     /// Reads the text form; `nil` for another text.
     public init?(_ description: String) {
         let parts = description.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
-        guard parts.count == 7, let steps = Int(parts[0]), let rate = Double(parts[1]),
+        guard (7...8).contains(parts.count), let steps = Int(parts[0]), let rate = Double(parts[1]),
             let batch = Int(parts[2]), let microBatch = Int(parts[3]), let share = Double(parts[4]),
-            let temperature = Double(parts[5]), let seed = UInt64(parts[6]), steps > 0, rate > 0,
+            let temperature = Double(parts[5]), let seed = UInt64(parts[6]),
+            let repeats = parts.count == 7 ? 1 : Int(parts[7]), repeats > 0, steps > 0, rate > 0,
             rate.isFinite, batch > 0, microBatch > 0, (0...1).contains(share), temperature > 0,
             temperature.isFinite
         else { return nil }
         self.init(
             steps: steps, rate: rate, batch: batch, microBatch: microBatch, distillation: share,
-            temperature: temperature, seed: seed)
+            temperature: temperature, seed: seed, repeats: repeats)
     }
 
     /// The text form, which the initialiser reads.
     public var description: String {
         "\(steps):\(rate):\(batch):\(microBatch):\(distillation):\(temperature):\(seed)"
+            + (repeats > 1 ? ":\(repeats)" : "")
     }
 }
 

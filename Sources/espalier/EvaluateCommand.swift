@@ -69,7 +69,7 @@ struct EvaluateCommand: AsyncParsableCommand {
             try await loaded.measureMeans(for: [mask])
             let evaluation = try await Evaluation(of: mask, in: loaded, observer: progress)
             progress.clear()
-            for warning in try loaded.recoveryWarnings(of: mask) {
+            for warning in try loaded.recoveryWarnings(of: loaded.variant(mask)) {
                 StandardError.write("espalier: warning: \(warning)\n")
             }
             // What was measured is told before the model is made and checked.

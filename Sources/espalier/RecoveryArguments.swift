@@ -103,7 +103,9 @@ struct RecoveryArguments: ParsableArguments {
         Recovery(
             kinds.rungs, ridge: ridge, rowsPerFeature: fitRows,
             training: kinds.steps.map {
-                ShortTraining(steps: $0, rate: trainRate, batch: trainBatch, microBatch: min(trainBatch, 64))
+                ShortTraining(
+                    steps: $0, rate: trainRate, batch: trainBatch, microBatch: min(trainBatch, 64),
+                    repeats: kinds.repeats)
             })
     }
 

@@ -11,6 +11,7 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
+from interrupted import stopped
 from program import EXAMPLES, close, espalier, espalier_json, example, scratch, start
 from remote import Program, stage, succeeds
 from test_full_disk import fill, small_disk
@@ -30,9 +31,9 @@ def answers(path, data):
     return logits.astype(np.float64), archive["labels"]
 
 
-def cross_entropy(path, data):
-    """Loss and accuracy of a file, in ONNX Runtime."""
-    logits, labels = answers(path, data)
+def cross_entropy(path, data, samples=None):
+    """Loss and accuracy of a file on the first samples, in ONNX Runtime."""
+    logits, labels = (array[:samples] for array in answers(path, data))
     largest = logits.max(1, keepdims=True)
     logarithm = largest[:, 0] + np.log(np.exp(logits - largest).sum(1))
     return (logarithm - logits[np.arange(len(labels)), labels]).mean(), (logits.argmax(1) == labels).mean()
@@ -250,6 +251,11 @@ def test_samples_that_serve_twice_are_told():
         assert "512 of the 512 validation samples are trained on" in answer.output
 
 
+def loss_on_128(path):
+    """Loss on the first 128 held-out digits, in ONNX Runtime."""
+    return cross_entropy(path, held_out("digits-resnet"), 128)[0]
+
+
 def test_a_short_training_decides_in_the_search():
     with scratch() as folder:
         model, data = example("digits-resnet")
@@ -265,14 +271,71 @@ def test_a_short_training_decides_in_the_search():
         pruned = folder / "run0" / "pruned.onnx"
         assert pruned.read_bytes() == (folder / "run2" / "pruned.onnx").read_bytes()
         # The file has the trained weights: it loses on the same samples what the search says.
-        logits, labels = answers(pruned, held_out("digits-resnet"))
-        logits, labels = logits[:128], labels[:128]
-        logarithm = np.log(np.exp(logits - logits.max(1, keepdims=True)).sum(1)) + logits.max(1)
-        loss = (logarithm - logits[np.arange(128), labels]).mean()
-        told = found[0]["path"][-1]["loss"]
+        loss, told = loss_on_128(pruned), found[0]["path"][-1]["loss"]
         assert close(loss, told, 1e-3, 1e-5), (loss, told)
+        # A coordinator that is killed when the first step's weights are known goes on from them.
+        killed = (
+            "prune", model, "--data", held_out("digits-resnet"), *options, "--workers", 2, "--run", "killed")
+        code, _ = stopped(killed, folder / "killed", lambda counts: counts.get(3, 0) >= 2, signal.SIGKILL, folder)
+        assert code == -signal.SIGKILL
+        espalier(*killed, "--resume", folder=folder).succeeded()
+        assert (folder / "killed" / "pruned.onnx").read_bytes() == pruned.read_bytes()
         exported = espalier("export", "run0", "--step", 2, "--output", "again.onnx", folder=folder).succeeded()
         assert (folder / "again.onnx").read_bytes() == pruned.read_bytes(), exported.errors
+
+
+def test_a_step_starts_from_the_weights_of_the_one_before():
+    with scratch() as folder:
+        model, data = example("digits-resnet")
+        found = espalier_json(
+            "prune", model, "--data", held_out("digits-resnet"), "--train-data", data, "--recover", "train:6",
+            "--shortlist", 1, "--audit", 0, "--steps", 2, "--samples", 128, "--export-step", 1, "--run", "run",
+            folder=folder)
+        first, second = found["path"]
+        assert first["weights"] != second["weights"], found["path"]
+        # The same by hand: the first step's file, without what the second removes, trained by the same recipe.
+        node = second["edge"]["consumer"]
+        edges = espalier_json("inspect", "run/step-1.onnx", "--candidates", "all", folder=folder)["candidates"]
+        unit = next(
+            f"{own['node']}:{own['slot']}" for own in edges
+            if own["consumer"] == node and own["slot"] == second["edge"]["slot"])
+        recipe = (
+            "--steps", 6, "--batch", 64, "--micro-batch", 64, "--optimizer", "adamw", "--rate", 0.001, "--warmup", 0,
+            "--weight-decay", 0.01, "--clip", 1, "--distill", 0.5, "--temperature", 2, "--seed", 0, "--keep", "last")
+        espalier(
+            "finetune", "run/step-1.onnx", "--remove", unit, "--data", data, "--teacher", model, *recipe, "--workers", 0,
+            "--run", "by-hand", "--output", "by-hand.onnx", folder=folder).succeeded()
+        told = [first["loss"], second["loss"]]
+        assert close(loss_on_128(folder / "run" / "step-1.onnx"), told[0], 1e-4, 1e-6), told
+        assert close(loss_on_128(folder / "run" / "pruned.onnx"), told[1], 1e-4, 1e-6), told
+        assert close(loss_on_128(folder / "by-hand.onnx"), told[1], 2e-3, 1e-6), (loss_on_128(folder / "by-hand.onnx"), told)
+        # From the model's own weights it comes to something else.
+        alone = espalier_json(
+            "evaluate", model, "--data", held_out("digits-resnet"), "--samples", 128, "--train-data", data, "--recover",
+            "train:6", *(
+                word for step in (first, second)
+                for word in ("--remove", f"{step['edge']['node']}:{step['edge']['slot']}")),
+            folder=folder)
+        assert not close(alone["loss"], told[1], 2e-2, 1e-6), (alone["loss"], told)
+
+
+def test_repeats_choose_by_their_mean_and_leave_the_first_weights():
+    with scratch() as folder:
+        model, data = example("digits-resnet")
+        common = (
+            "prune", model, "--data", held_out("digits-resnet"), "--samples", 128, "--train-data", data, "--recover",
+            "train:4x3", "--shortlist", 4, "--audit", 0, "--steps", 1)
+        found = [
+            espalier_json(*common, "--workers", workers, "--run", f"run{workers}", folder=folder)
+            for workers in (0, 2)]
+        step = found[0]["path"][0]
+        assert step == found[1]["path"][0]
+        assert (folder / "run0" / "pruned.onnx").read_bytes() == (folder / "run2" / "pruned.onnx").read_bytes()
+        assert close(loss_on_128(folder / "run0" / "pruned.onnx"), step["loss"], 1e-4, 1e-6), step
+        assert step["meanLoss"] != step["loss"], step
+        rung, = found[0]["screening"]["levels"][0]["rungs"]
+        assert rung["from"] == "at the cut" and rung["to"] == "train:4x3" and rung["compared"] == 4, rung
+        assert -1 <= rung["kendall"] <= 1 and rung["regret"] >= 0, rung
 
 
 def test_what_no_gradient_reaches_is_named():

@@ -24,7 +24,8 @@ struct LossItemTests {
     private func item(_ seed: UInt64) -> LossItem {
         var random = SplitMix64(seed: seed)
         let removed = (0..<Int.random(in: 0...12, using: &random)).map { _ in unit(using: &random) }
-        let weights = WeightsID(sha256: (0..<32).map { _ in .random(in: 0...255, using: &random) })
+        let weights = WeightsID(
+            sha256: (0..<32).map { _ in .random(in: 0...255, using: &random) }, size: 70)
         let state = Variant(Mask(removed), weights: Bool.random(using: &random) ? weights : nil)
         return LossItem(
             state: state,

@@ -41,7 +41,10 @@ public struct SimulatedProblem: Sendable {
         )
         hasNonFiniteLosses = draw(0...9) == 0
         hasWideLosses = draw(0...1) == 0
-        recovery = [1, 4, 5].contains(seed % 6) ? Recovery([.leastSquares]) : .none
+        // Where weights are trained, those of each state are what its expansions start from.
+        recovery =
+            [1, 4, 5].contains(seed % 6)
+            ? Recovery([.leastSquares], training: seed % 4 == 1 ? ShortTraining(steps: 1) : nil) : .none
         if !recovery.isNone {
             settings.recovery = recovery
             if settings.strategy != .exhaustive, draw(0...1) == 0 {
@@ -57,6 +60,7 @@ public struct SimulatedProblem: Sendable {
         let mask = variant.mask
         var hash = seed &* 0x9E37_79B9_7F4A_7C15
         if !variant.recovery.isNone, !mask.isEmpty { hash = mix(hash) }
+        if let weights = variant.weights { hash = mix(hash ^ UInt64(weights.size)) }
         for unit in mask.units {
             hash = mix(hash ^ UInt64(unit.edge.node << 8 | unit.edge.slot))
             for range in unit.root.positions?.ranges ?? [] {
@@ -90,7 +94,10 @@ public struct SimulatedProblem: Sendable {
 
     /// The kinds of work that its run consists of.
     var kinds: [any SimulatedKind] {
-        [SimulatedLosses(problem: self), SimulatedStatistics(problem: self), SimulatedGradients()]
+        [
+            SimulatedLosses(problem: self), SimulatedStatistics(problem: self), SimulatedGradients(),
+            SimulatedWeights(),
+        ]
     }
 
     /// What the run comes to, as text: the same to the bit whoever does the work.
@@ -250,7 +257,7 @@ extension SearchResult {
             states.map { state in
                 "\(state.mask) \(state.loss.bitPattern) \(state.objective.bitPattern) \(state.correct ?? -1) "
                     + "\(state.sampleLosses.map(\.bitPattern)) \(state.nonFiniteLosses) "
-                    + "\(state.lossAtCut.map { "\($0.bitPattern)" } ?? "-")"
+                    + "\(state.lossAtCut.map { "\($0.bitPattern)" } ?? "-") \(state.weights?.description ?? "-")"
             }.joined(separator: "; ")
         } + (screening.map { report in report.levels.map { "\($0)" } } ?? [])
     }

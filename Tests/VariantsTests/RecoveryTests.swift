@@ -73,7 +73,7 @@ struct RecoveryTests {
     func variants() throws {
         let units = [Unit(Edge(node: 1, slot: 0)), Unit(Edge(node: 12, slot: 1), replacement: .mean)]
         let masks = [Mask.empty, Mask([units[0]]), Mask(units)]
-        let weights = [nil, WeightsID(sha256: (0..<32).map { $0 })]
+        let weights = [nil, WeightsID(sha256: (0..<32).map { $0 }, size: 70)]
         let variants = masks.flatMap { mask in
             weights.flatMap { weights in
                 Set(Self.all).map { Variant(mask, weights: weights, recovery: $0) }

@@ -84,14 +84,20 @@ struct TextFormTests {
 
     @Test func variantsAreEqualExactlyWhenMaskWeightsAndRecoveryAre() throws {
         let masks = [Mask.empty, Mask([Unit(Edge(node: 1, slot: 0))])]
-        let weights = [nil, WeightsID(sha256: (0..<32).map { $0 }), WeightsID(sha256: (1..<33).map { $0 })]
+        let weights = [
+            nil, WeightsID(sha256: (0..<32).map { $0 }, size: 70),
+            WeightsID(sha256: (1..<33).map { $0 }, size: 70),
+        ]
         let variants = masks.flatMap { mask in weights.map { Variant(mask, weights: $0) } }
         #expect(Set(variants).count == 6)
         for variant in variants { #expect(Variant(variant.description) == variant) }
         #expect(variants[0].description == "{}")
         let last = try #require(variants.last)
         #expect(last.description.hasPrefix("{1:0} weights=0102030405"))
-        for text in ["{} ", "{}weights=00", "{} weights=00", "{} recover=none", "{} recover=other", "{} x"] {
+        for text in [
+            "{} ", "{}weights=00", "{} weights=00", "{} weights=00:1", "{} recover=none", "{} recover=other",
+            "{} x",
+        ] {
             #expect(Variant(text) == nil)
         }
     }

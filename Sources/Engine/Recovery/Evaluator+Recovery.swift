@@ -14,6 +14,7 @@ extension Evaluator {
     ) throws {
         guard network.recoveries?.name != name else { return }
         network.recoveries = Recoveries(network, try load(), name: name, loss: trained ?? loss)
+        network.shared.forget()
     }
 
     /// The samples that `FitData.encode` wrote.
@@ -23,7 +24,8 @@ extension Evaluator {
         try FitData(encoded: bytes, for: graph, axes: dataset.inputAxes)
     }
 
-    /// The losses of `samples` for each of `expansions` of `state`, each with the weights that its recovery makes.
+    /// The losses of `samples` for each of `expansions` of `state`, each with the weights that its recovery makes; where a
+    /// training is repeated, the means of the losses, and the correct predictions of the first.
     ///
     /// - Parameters:
     ///   - samples: indices into the data set, in the order of the block.
@@ -36,6 +38,14 @@ extension Evaluator {
         try prepare(for: [state.mask] + expansions.compactMap { $0.map { Mask([$0]) } })
         return try expansions.map { unit in
             let variant = unit.map { state.removing($0) } ?? state
+            let bySeed = variant.bySeed
+            guard bySeed.count == 1 else {
+                return SampleScores.mean(
+                    of: try bySeed.map {
+                        try scores(samples, mask: $0.mask, parameters: refit($0)?.parameters)
+                    }
+                )
+            }
             guard unit != nil, let parameters = try refit(variant, from: state)?.parameters else {
                 return try scores(
                     samples, mask: variant.mask, parameters: refit(variant)?.parameters)
@@ -43,7 +53,7 @@ extension Evaluator {
             // A training changes all weights.
             let shared =
                 variant.recovery.training == nil ? try sharedActivations(with: state, samples) : nil
-            let first = network.recoveries?.firstDifference(variant, state) ?? 0
+            let first = shared.map { firstDifference(variant, state, $0.model) } ?? 0
             return try scores(
                 samples, mask: variant.mask, parameters: parameters,
                 sharing: shared.map { SharedSteps(activations: $0, count: first) })
@@ -54,8 +64,7 @@ extension Evaluator {
     /// `nil` the first time that they are asked for, since a single expansion gains nothing by them, and where they take too
     /// much memory.
     private func sharedActivations(with state: Variant, _ samples: [Int]) throws -> Activations? {
-        guard let recoveries = network.recoveries else { return nil }
-        return try recoveries.shared(with: state, samples: samples, budget: keptBytes / 4) {
+        return try network.shared.activations(of: state, samples: samples, budget: keptBytes / 4) {
             let inputs = try network.inputs(samples, of: dataset)
             let model = try network.specialisation(
                 for: inputs, refit(state)?.parameters ?? network.parameters)
@@ -67,17 +76,72 @@ extension Evaluator {
         }
     }
 
-    /// What a variant's recovery makes of the weights; `nil` where it changes nothing.
+    /// The first step that gives something else for an expansion than for its state.
+    private func firstDifference(_ variant: Variant, _ state: Variant, _ model: Specialisation) -> Int {
+        variant.recovery.isNone
+            ? model.firstDifference(Cuts(variant.mask, in: graph), Cuts(state.mask, in: graph))
+            : network.recoveries?.firstDifference(variant, state) ?? 0
+    }
+
+    /// The weights of a variant: those that it starts from, and what its recovery makes of them. `nil` where they are the
+    /// model's own.
     ///
     /// - Parameter state: the variant that it is an expansion of, if it is one.
-    /// - Throws: `EngineError` that names the node that failed, or where there are no fit data.
+    /// - Throws: `EngineError` that names the node that failed, or where there are no fit data, or not the weights.
     public func refit(_ variant: Variant, from state: Variant? = nil) throws -> Refit? {
-        guard !variant.recovery.isNone, !variant.mask.isEmpty else { return nil }
+        guard !variant.recovery.isNone, !variant.mask.isEmpty else {
+            return try variant.weights.map { try network.startingWeights.entry($0).refit }
+        }
         try prepare(for: [variant.mask])
         guard let recoveries = network.recoveries else {
             throw EngineError.data("a recovery needs data to fit on")
         }
         return try recoveries.refit(variant, from: state, means: means, budget: keptBytes / 2)
+    }
+}
+
+extension SampleScores {
+    /// The means of the losses of several trainings of a mask, and the correct predictions of the first.
+    fileprivate static func mean(of scores: [SampleScores]) -> SampleScores {
+        SampleScores(
+            losses: scores[0].losses.indices.map { sample in
+                Float(scores.reduce(0.0) { $0 + Double($1.losses[sample]) } / Double(scores.count))
+            }, correct: scores[0].correct)
+    }
+}
+
+extension Specialisation {
+    /// The first step that reads something else under one mask than under another.
+    fileprivate func firstDifference(_ left: Cuts, _ right: Cuts) -> Int {
+        let nodes = left.vertices(otherThan: right)
+        return steps.firstIndex { nodes.contains($0.vertex) } ?? steps.count
+    }
+}
+
+/// What the expansions of the state in work share on each block.
+final class SharedActivations {
+    private var state: Variant?
+    /// By block; `nil` for a block that was asked for once.
+    private var known: [[Int]: Activations?] = [:]
+
+    /// Lets go of all.
+    func forget() { (state, known) = (nil, [:]) }
+
+    /// What the expansions of a state share on a block, from the second time on that it is asked for.
+    func activations(
+        of state: Variant, samples: [Int], budget: Int, compute: () throws -> Activations
+    ) rethrows -> Activations? {
+        if self.state != state { (self.state, known) = (state, [:]) }
+        guard let found = known[samples] else {
+            known[samples] = .some(nil)
+            return nil
+        }
+        if let found { return found }
+        let bytes = known.values.reduce(0) { $0 + ($1?.tensors.reduce(0) { $0 + $1.byteCount } ?? 0) }
+        guard bytes < budget else { return nil }
+        let made = try compute()
+        known[samples] = made
+        return made
     }
 }
 
@@ -88,12 +152,17 @@ final class Recoveries {
     private unowned let network: Network
     private let data: FitData
     private let loss: LossDescription
-    private var refitters: [Recovery: Refitter] = [:]
+    /// By the recovery and the weights that it starts from; of those that start from others than the model's the last alone.
+    private var refitters: [Start: Refitter] = [:]
     private var refits: [Variant: (refit: Refit, lastUse: Int)] = [:]
     private var clock = 0
-    /// The state whose expansions are measured, and what they share, by block; `nil` for a block that was asked for once.
-    private var sharedState: Variant?
-    private var shared: [[Int]: Activations?] = [:]
+
+    private struct Start: Hashable {
+        let weights: WeightsID?
+        let recovery: Recovery
+
+        init(_ variant: Variant) { (weights, recovery) = (variant.weights, variant.recovery) }
+    }
 
     init(_ network: Network, _ data: FitData, name: [UInt8], loss: LossDescription) {
         (self.network, self.data, self.name, self.loss) = (network, data, name, loss)
@@ -103,29 +172,11 @@ final class Recoveries {
     func forget() {
         refitters = [:]
         refits = [:]
-        shared = [:]
     }
 
     /// The first step that gives something else for one variant than for another.
     func firstDifference(_ variant: Variant, _ state: Variant) -> Int {
-        refitters[variant.recovery]?.firstDifference(variant.mask, state.mask) ?? 0
-    }
-
-    /// What the expansions of a state share on a block, from the second time on that it is asked for.
-    func shared(
-        with state: Variant, samples: [Int], budget: Int, compute: () throws -> Activations
-    ) rethrows -> Activations? {
-        if sharedState != state { (sharedState, shared) = (state, [:]) }
-        guard let known = shared[samples] else {
-            shared[samples] = .some(nil)
-            return nil
-        }
-        if let known { return known }
-        let bytes = shared.values.reduce(0) { $0 + ($1?.tensors.reduce(0) { $0 + $1.byteCount } ?? 0) }
-        guard bytes < budget else { return nil }
-        let made = try compute()
-        shared[samples] = made
-        return made
+        refitters[Start(variant)]?.firstDifference(variant.mask, state.mask) ?? 0
     }
 
     /// The refitted weights of a variant, as they were kept or made anew.
@@ -135,6 +186,7 @@ final class Recoveries {
             refits[variant]?.lastUse = clock
             return known
         }
+        let own = try variant.weights.map { try network.startingWeights.entry($0) }
         let refit: Refit
         if let training = variant.recovery.training {
             let start = Variant(
@@ -145,12 +197,16 @@ final class Recoveries {
             refit = try network.trained(
                 variant.mask, by: training, on: data, loss, means: means,
                 from: start.recovery.isNone
-                    ? nil : self.refit(start, from: state, means: means, budget: budget))
+                    ? own?.refit : self.refit(start, from: state, means: means, budget: budget))
         } else {
+            let start = Start(variant)
+            if start.weights != nil, refitters[start] == nil {
+                refitters = refitters.filter { $0.key.weights == nil }
+            }
             let refitter =
-                try refitters[variant.recovery]
-                ?? Refitter(network, data, variant.recovery, means: means, budget: budget)
-            refitters[variant.recovery] = refitter
+                try refitters[start]
+                ?? Refitter(network, data, variant.recovery, means: means, from: own, budget: budget)
+            refitters[start] = refitter
             refit = try refitter.refit(
                 variant.mask, from: state?.mask, known: state.flatMap { refits[$0]?.refit })
         }

@@ -48,13 +48,17 @@ struct FitSchedule {
     /// One per model of a block size, by the model's identity.
     private let schedules: [ObjectIdentifier: (schedule: Schedule, lastReader: [Int])]
     let cuts: Cuts
-    /// By value: whether it depends on a cut.
+    /// Those of the mask that the weights are adapted to already.
+    private let knownCuts: Cuts
+    /// By value: whether it depends on a cut that they are not adapted to.
     let changes: [Bool]
     /// Positions of the live steps, ascending.
     let steps: [Int]
 
-    /// - Parameter models: one per block.
-    init(_ mask: Mask, _ models: [Specialisation]) {
+    /// - Parameters:
+    ///   - known: what the weights are adapted to already.
+    ///   - models: one per block.
+    init(_ mask: Mask, from known: Mask = .empty, _ models: [Specialisation]) {
         self.mask = mask
         var schedules: [ObjectIdentifier: (schedule: Schedule, lastReader: [Int])] = [:]
         for model in models where schedules[ObjectIdentifier(model)] == nil {
@@ -64,15 +68,17 @@ struct FitSchedule {
         }
         self.schedules = schedules
         cuts = Cuts(mask, in: models[0].graph)
+        knownCuts = Cuts(known, in: models[0].graph)
         let outputs = models[0].graph.outputs.map(\.value)
-        changes = Recomputation(of: outputs, under: mask, from: .empty, models[0]).changes
+        changes = Recomputation(of: outputs, under: mask, from: known, models[0]).changes
         steps = schedules[ObjectIdentifier(models[0])]?.schedule.steps ?? []
     }
 
-    /// Whether what a slot reads depends on a cut, one of a part of it too, and is not cut whole.
+    /// Whether what a slot reads depends on a cut that the weights are not adapted to, one of a part of it too, and is not cut
+    /// whole.
     func changes(_ slot: Int, of vertex: Int, _ graph: Graph) -> Bool {
         !cuts.isWhole(vertex, slot)
-            && (cuts.contains(vertex, slot)
+            && (cuts.source(vertex, slot) != knownCuts.source(vertex, slot)
                 || graph.vertices[vertex].inputs[slot].map { changes[$0] } ?? false)
     }
 

@@ -1,7 +1,8 @@
 internal import ComputationGraph
 internal import Torch
 
-/// Refits the layers behind the cuts of masks: a pure function of the model's weights, the mask, the fit data and the recovery.
+/// Refits the layers behind the cuts of masks: a pure function of the weights that it starts from, the mask, the fit data and the
+/// recovery.
 ///
 /// All blocks of the fit data go through the pruned model together, step by step. A linear layer whose input depends on a cut
 /// is refitted when its turn comes, from what the pruned model gives so far, towards what the unpruned model gave; where its
@@ -15,21 +16,31 @@ final class Refitter {
     private let unprunedSchedule: FitSchedule
     private let recovery: Recovery
     private let elementTypes: [Int: StorageType]
+    /// The weights that fits start from, and the mask to which they are adapted already; the model's own unless given.
+    private let base: Parameters
+    private let baseMask: Mask
     /// The unpruned model's lane, where it was left standing on the way, from its start on.
     private var unprunedLanes: [FitLane] = []
-    /// The same of the last state whose expansions were fitted, with its refit.
+    /// The same of the last state whose expansions were fitted, with its refit; of the weights' own mask where fits start from
+    /// others than the model's.
     private var trunk: (mask: Mask, lanes: [FitLane], refit: Refit)?
     /// The bytes that may be kept between fits.
     private let budget: Int
     /// The unpruned model's lane, which goes ahead of the fit in work where its rows are too many to be kept.
     private var pilot: FitLane?
 
-    /// - Parameter budget: the bytes that may be kept between fits.
+    /// - Parameters:
+    ///   - start: the weights that fits start from, where they are not the model's own: what their mask changes is fitted already.
+    ///   - budget: the bytes that may be kept between fits.
     /// - Throws: `EngineError` where the model does not run on the fit data.
-    init(_ network: Network, _ data: FitData, _ recovery: Recovery, means: Means, budget: Int) throws {
+    init(
+        _ network: Network, _ data: FitData, _ recovery: Recovery, means: Means,
+        from start: StartingWeights.Entry? = nil, budget: Int
+    ) throws {
         self.network = network
         self.recovery = recovery
         self.budget = budget
+        (base, baseMask) = (start?.refit.parameters ?? network.parameters, start?.mask ?? .empty)
         let inputs = try data.blocks.map { try network.inputs($0, of: data.dataset) }
         models = try inputs.map { try network.specialisation(for: $0) }
         unpruned = try UnprunedRows(models, data, recovery)
@@ -41,6 +52,14 @@ final class Refitter {
         let lane = FitLane(
             blocks: zip(models, inputs).map { Activations($0, inputs: $1, means: means) })
         unprunedLanes = try standing(lane, unprunedSchedule, collecting: keepsRows).lanes
+        guard let start else { return }
+        var own = lane
+        for (value, tensor) in start.refit.changed { own.replace(value, by: tensor) }
+        own.addedBiases = start.refit.addedBiases
+        let lanes = try standing(
+            own, FitSchedule(start.mask, models), known: start.refit, collecting: false
+        ).lanes
+        trunk = (start.mask, lanes, start.refit)
     }
 
     /// The weights of a mask.
@@ -50,13 +69,13 @@ final class Refitter {
     ///   - known: what a fit has made of the state; its layers are not fitted again.
     /// - Throws: `EngineError` that names the node that failed.
     func refit(_ mask: Mask, from state: Mask? = nil, known: Refit? = nil) throws -> Refit {
-        if let state, !state.isEmpty, trunk?.mask != state {
+        if let state, !state.isEmpty, baseMask.isEmpty, trunk?.mask != state {
             let schedule = FitSchedule(state, models)
             let (lanes, end) = try standing(start(of: schedule), schedule, known: known, collecting: false)
             trunk = (state, lanes, try refit(state, of: end))
         }
         if let trunk, trunk.mask == mask { return trunk.refit }
-        let schedule = FitSchedule(mask, models)
+        let schedule = FitSchedule(mask, from: baseMask, models)
         var lane = start(of: schedule)
         try advance(&lane, schedule)
         return try refit(mask, of: lane)
@@ -94,10 +113,11 @@ final class Refitter {
         return (kept.map(\.lane), lane)
     }
 
-    /// The lane that has gone furthest of those that a mask's goes along with. The unpruned one's start is always among them.
+    /// The lane that has gone furthest of those that a mask's goes along with. A start of the same weights is always among them.
     private func start(of schedule: FitSchedule) -> FitLane {
-        let lanes = [(mask: Mask.empty, lanes: unprunedLanes)] + (trunk.map { [($0.mask, $0.lanes)] } ?? [])
-        var best = unprunedLanes[0]
+        var lanes: [(mask: Mask, lanes: [FitLane])] = baseMask.isEmpty ? [(.empty, unprunedLanes)] : []
+        if let trunk { lanes.append((trunk.mask, trunk.lanes)) }
+        var best = lanes[0].lanes[0]
         for (mask, lanes) in lanes {
             let first = firstDifference(schedule.cuts, Cuts(mask, in: network.graph))
             let lane = lanes.last { lane in
@@ -116,10 +136,7 @@ final class Refitter {
 
     /// The first step whose layer is fitted, or computed, in another way under other cuts.
     private func firstDifference(_ left: Cuts, _ right: Cuts) -> Int {
-        let nodes = Set(
-            Set(left.edges).union(right.edges).filter {
-                left.source($0.node, $0.slot) != right.source($0.node, $0.slot)
-            }.map(\.node))
+        let nodes = left.vertices(otherThan: right)
         return models[0].steps.firstIndex { step in
             nodes.contains(step.vertex)
                 || unpruned.targets[step.vertex]?.path.contains { nodes.contains($0.vertex) } ?? false
@@ -223,10 +240,10 @@ final class Refitter {
     private func refit(_ layer: LinearRows, in lane: inout FitLane, _ schedule: FitSchedule) throws {
         let map = layer.map
         let vertex = network.graph.vertices[map.vertex]
-        guard let input = vertex.inputs[map.dataSlot], let weight = network.parameters[map.weight],
+        guard let input = vertex.inputs[map.dataSlot], let weight = base[map.weight],
             let target = unpruned.targets[map.vertex]
         else { return }
-        let bias = map.bias.flatMap { network.parameters[$0] }
+        let bias = map.bias.map { base[$0] } ?? base.addedBiases[map.vertex]?.flat
         if let bias, bias.count != layer.channels { return }
         let present = try layer.matrix(weight, bias: bias)
         let isWhole = recovery.rungs.contains(.leastSquares)
@@ -333,7 +350,7 @@ final class Refitter {
     }
 
     private func refit(_ layer: NormalisationLayer, in lane: inout FitLane, _ schedule: FitSchedule) throws {
-        guard let scale = network.parameters[layer.scale], let shift = network.parameters[layer.shift],
+        guard let scale = base[layer.scale], let shift = base[layer.shift],
             scale.count == shift.count
         else { return }
         var regression = ChannelRegression()

@@ -207,7 +207,7 @@ extension Network {
     }
 
     /// Tensors of some parameters with other numbers.
-    fileprivate func tensors(_ values: [Int], _ elements: [Float]) throws -> [Int: Tensor] {
+    func tensors(_ values: [Int], _ elements: [Float]) throws -> [Int: Tensor] {
         var changed: [Int: Tensor] = [:]
         var start = 0
         for value in values {

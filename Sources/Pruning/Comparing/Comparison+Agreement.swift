@@ -55,7 +55,7 @@ extension Comparison {
                 let values = Dictionary(states.map { ($0.mask, $0.objective) }) { first, _ in first }
                 return units.map { values[state.mask.removing($0)].flatMap { $0.isFinite ? $0 : nil } }
             }
-            let exact = try await objectives(state.variant)
+            let exact = try await objectives(state.expanded)
             func compare(_ name: String, _ scores: [Double?]) {
                 let places = units.indices.filter { scores[$0] != nil && exact[$0] != nil }
                 let given = places.compactMap { scores[$0] }
@@ -68,7 +68,7 @@ extension Comparison {
                         kendall: RankCorrelation.kendall(given, wanted), regret: regret?.regret,
                         exactRank: regret?.exactRank))
             }
-            compare(lossAtCut, try await objectives(Variant(state.mask)))
+            compare(lossAtCut, try await objectives(Variant(state.mask, weights: state.weights)))
             guard units.allSatisfy({ $0.kind == .edge }), state.mask.units.allSatisfy({ $0.plainEdge != nil })
             else { continue }
             for criterion in step == 0 ? Criterion.allCases : chosen {

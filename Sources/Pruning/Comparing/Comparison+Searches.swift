@@ -26,6 +26,8 @@ extension Comparison {
     ) async throws -> (runs: [Run], agreements: [Agreement]) {
         let original = settings
         let shared = SharedResults()
+        let weights = SearchedWeights()
+        workload.storedWeights = { try weights.bytes(of: $0) }
         let clock = ContinuousClock()
         let (results, _) = try await backend.evaluate(workload, journal: shared) { runner in
             problem.means = try await workload.measureMeans(for: problem.candidates.units, on: runner)
@@ -61,7 +63,8 @@ extension Comparison {
                 let before = shared.evaluations
                 let start = clock.now
                 let result = try await Search(
-                    problem, settings: settings, runner: runner, shared: shared, isAlive: isAlive
+                    problem, settings: settings, runner: runner, shared: shared, isAlive: isAlive,
+                    madeWeights: { name, bytes, _ in weights.keep(bytes, as: name) }
                 ).run {
                     level, outcome in
                     board.record(

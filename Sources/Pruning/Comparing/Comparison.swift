@@ -126,6 +126,7 @@ public struct Comparison: Sendable {
         self.agreements = agreements
         fitData = workload.fit?.origin
         held?.use(workload.means)
+        held?.storedWeights = workload.storedWeights
         guard let base = runs.first?.result.base else {
             throw InputError("there is no strategy to compare")
         }
@@ -134,7 +135,7 @@ public struct Comparison: Sendable {
         func measured(_ state: State) async throws -> MeasuredState {
             MeasuredState(
                 state, baseLoss: base.loss, countedLabels: workload.countedLabels,
-                heldOut: try await held?.measured(state.variant))
+                heldOut: try await held?.measured(state.recovered))
         }
         var entries: [Entry] = []
         for run in runs {

@@ -1,16 +1,17 @@
 public import ComputationGraph
 internal import Datasets
 internal import Engine
+internal import Training
 
 extension Workload {
     /// What is measured of a mask: with the weights that the recovery makes.
     public func variant(_ mask: Mask) -> Variant { Variant(mask, recovery: options.recovery.recovery) }
 
-    /// What is worth a line of a mask's recovery: that nothing could be refitted, or on too little.
+    /// What is worth a line of a variant's recovery: that nothing could be refitted, or on too little.
     ///
     /// - Throws: `EngineError` that names the node that failed.
-    public func recoveryWarnings(of mask: Mask) throws -> [String] {
-        guard let refit = try evaluator().refit(variant(mask)) else { return [] }
+    public func recoveryWarnings(of variant: Variant) throws -> [String] {
+        guard variant.weights == nil, let refit = try evaluator().refit(variant) else { return [] }
         guard !refit.layers.isEmpty || options.recovery.recovery.training != nil else {
             return ["no layer was refitted: behind what is removed there is none that gains by it"]
         }
@@ -28,16 +29,15 @@ extension Workload {
             addsBiases: recovery.refitsLayers)
     }
 
-    /// The workload of the model with the weights that a mask's recovery makes; itself where it changes nothing.
+    /// The workload of the model with a variant's weights; itself where they are the model's own.
     ///
-    /// - Parameter warn: told what is worth a line.
     /// - Throws: `EngineError` that names the node that failed.
-    func refitted(_ mask: Mask, warn: (String) -> Void = { _ in }) throws -> Workload {
-        guard let refit = try evaluator().refit(variant(mask)) else { return self }
-        if refit.layers.isEmpty, options.recovery.recovery.training == nil {
-            warn("no layer was refitted: none that can be lies behind what is removed")
+    func refitted(_ variant: Variant) throws -> Workload {
+        let evaluator = try evaluator()
+        if let weights = variant.weights {
+            try evaluator.use(weights: weights) { try RecoveredWeights(storedWeights(weights)) }
         }
-        for warning in refit.warnings(in: graph) { warn(warning) }
+        guard let refit = try evaluator.refit(variant) else { return self }
         let layers = Dictionary(uniqueKeysWithValues: LinearMaps(of: graph).maps.map { ($0.vertex, $0) })
         let biases = try refit.biases.sorted { $0.key < $1.key }.compactMap { vertex, elements in
             layers[vertex].map { (layer: $0, elements: elements) }
