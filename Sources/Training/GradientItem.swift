@@ -9,6 +9,9 @@ public struct TrainingSubject: Hashable, Sendable {
     public let values: [Int]
     /// How many elements they have together.
     public let elements: Int
+    /// The vertices of layers that normalise by the batch, ascending: their scales where the file has none, and their running
+    /// statistics, are the last of the elements.
+    public let batchNorms: [Int]
     /// What is minimised.
     public let objective: TrainingObjective
     /// What removed slots read that are replaced by means; `nil` for zeros alone.
@@ -18,23 +21,25 @@ public struct TrainingSubject: Hashable, Sendable {
 
     /// A subject.
     public init(
-        mask: Mask, values: [Int], elements: Int, objective: TrainingObjective, means: ContentID? = nil,
-        teacher: ContentID? = nil
+        mask: Mask, values: [Int], elements: Int, batchNorms: [Int] = [], objective: TrainingObjective,
+        means: ContentID? = nil, teacher: ContentID? = nil
     ) {
         (self.mask, self.values, self.elements) = (mask, values, elements)
+        self.batchNorms = batchNorms
         (self.objective, self.means, self.teacher) = (objective, means, teacher)
     }
 }
 
 /// The gradient over a few micro-batches of a step: those below one node of the step's tree.
 ///
-/// The payload is a version, the mask's text, the values and the number of their elements, the objective (distillation and
+/// The payload is a version, the mask's text, the values, the number of all elements, the vertices of batch normalisations, the
+/// objective (distillation and
 /// temperature as float64, flips, shift, and the two halves of the seed), sizes and hashes of means, teacher and weights, the
 /// step, the place of the first micro-batch, and the shard and the samples of each. The result is a `GradientSum`.
 public struct GradientItem: Hashable, Sendable {
     /// The kind of the work.
     public static let kind = WorkKind("gradient")
-    private static let version: UInt8 = 1
+    private static let version: UInt8 = 2
 
     /// What the gradient is of.
     public let subject: TrainingSubject
@@ -69,6 +74,7 @@ public struct GradientItem: Hashable, Sendable {
         writer.write(subject.mask.description)
         writer.write(subject.values)
         writer.write(subject.elements)
+        writer.write(subject.batchNorms)
         let objective = subject.objective
         writer.write(raw: [objective.distillation, objective.temperature])
         writer.write(UInt8(objective.flips ? 1 : 0))
@@ -93,6 +99,7 @@ public struct GradientItem: Hashable, Sendable {
         guard let mask = Mask(try reader.text()) else { throw WorkMismatch("names a mask that is none") }
         let values = try reader.numbers()
         let elements = try reader.number()
+        let batchNorms = try reader.numbers()
         let numbers = try reader.doubles(2)
         let flips = try reader.byte() == 1
         let shift = try reader.number()
@@ -117,8 +124,8 @@ public struct GradientItem: Hashable, Sendable {
         try reader.finish()
         self.init(
             TrainingSubject(
-                mask: mask, values: values, elements: elements, objective: objective, means: means,
-                teacher: teacher),
+                mask: mask, values: values, elements: elements, batchNorms: batchNorms, objective: objective,
+                means: means, teacher: teacher),
             weights: weights, step: step, place: place, microBatches: parts)
     }
 }

@@ -11,9 +11,13 @@ public struct TrainedWeights: Hashable, Sendable {
         public let count: Int
         /// Whether weight decay shrinks it.
         public let decays: Bool
+        /// Whether it follows what passes measure in the place of gradients, a tenth of the way each step: running statistics.
+        public let isStatistic: Bool
 
         /// A tensor of so many elements.
-        public init(count: Int, decays: Bool) { (self.count, self.decays) = (count, decays) }
+        public init(count: Int, decays: Bool, isStatistic: Bool = false) {
+            (self.count, self.decays, self.isStatistic) = (count, decays, isStatistic)
+        }
     }
 
     /// The weights' tensors.
@@ -27,11 +31,16 @@ public struct TrainedWeights: Hashable, Sendable {
     /// Steps that were taken.
     public private(set) var steps = 0
 
+    /// The share of the way that running statistics go each step: that of PyTorch's layers.
+    private static let momentum: Float = 0.1
+
     /// Weights that no step has changed.
     ///
-    /// - Precondition: there are as many elements as the parts have together.
+    /// - Precondition: statistics are the last parts; there are as many elements as the parts have together.
     public init(_ elements: [Float], parts: [Part], optimizer: Optimizer) {
         precondition(parts.reduce(0) { $0 + $1.count } == elements.count, "the elements are not the parts'")
+        precondition(
+            parts.drop { !$0.isStatistic }.allSatisfy(\.isStatistic), "statistics are the last parts")
         (self.elements, self.parts) = (elements, parts)
         first = [Float](repeating: 0, count: elements.count)
         if case .adamw = optimizer { second = first } else { second = [] }
@@ -45,13 +54,21 @@ public struct TrainedWeights: Hashable, Sendable {
     /// - Returns: the gradient's L2 norm, before it is shortened.
     public mutating func step(_ gradient: [Float], by recipe: TrainingRecipe) -> Double {
         precondition(gradient.count == elements.count, "the gradient is not the weights'")
-        let norm = gradient.reduce(0.0) { $0 + Double($1) * Double($1) }.squareRoot()
+        let trained = parts.prefix { !$0.isStatistic }.reduce(0) { $0 + $1.count }
+        let norm = gradient.prefix(trained).reduce(0.0) { $0 + Double($1) * Double($1) }.squareRoot()
         let scale = recipe.clip.map { min(1, Float($0 / (norm + 1e-6))) } ?? 1
         let rate = recipe.rate(at: steps)
         steps += 1
         var start = 0
         for part in parts {
             let range = start..<start + part.count
+            start = range.upperBound
+            guard !part.isStatistic else {
+                for index in range {
+                    elements[index] += TrainedWeights.momentum * (gradient[index] - elements[index])
+                }
+                continue
+            }
             let decay = part.decays ? recipe.weightDecay : 0
             switch recipe.optimizer {
             case .sgd(let momentum):
@@ -61,7 +78,6 @@ public struct TrainedWeights: Hashable, Sendable {
                     rate: rate, decay: decay, beta1: beta1, beta2: beta2, epsilon: epsilon, step: steps)
                 descend(range, gradient, scale, adam)
             }
-            start = range.upperBound
         }
         return norm
     }

@@ -52,6 +52,11 @@ struct EvaluateCommand: AsyncParsableCommand {
         }
         if !(0...1024).contains(workers) { throw ValidationError("--workers must be between 0 and 1024") }
         if usesWorkers, list == nil { throw ValidationError("--workers and --bind need --masks") }
+        if recovery.recover.repeats > 1 {
+            throw ValidationError(
+                "--recover: repeated trainings (\(recovery.recover)) choose in a search; evaluate measures one"
+            )
+        }
     }
 
     func run() async throws {

@@ -92,7 +92,8 @@ struct FinetuneCommand: AsyncParsableCommand {
                 teacher: teacher,
                 classes: head, epochs: training.epochCount, recipe: training.recipe,
                 distillation: training.distill, warmup: training.warmup, train: training.train,
-                freeze: training.freeze, keepsBest: keep == .best, validateEvery: validateEvery,
+                freeze: training.freeze, normalisesByBatch: training.batchNorm, keepsBest: keep == .best,
+                validateEvery: validateEvery,
                 workers: team.localWorkers, remote: try team.cluster.remote(),
                 folder: folder ?? FinetuneOptions.defaultFolder(for: workload.model), resumes: resume,
                 output: output, commandLine: CommandLine.arguments, logger: log.logger("espalier"))
@@ -171,6 +172,12 @@ struct TrainingArguments: ParsableArguments {
         name: .long,
         help: ArgumentHelp("Move images by up to so many pixels; what comes in is 0.", valueName: "N"))
     var shift = 0
+    @Flag(
+        name: .long,
+        help: ArgumentHelp(
+            "Normalise by the batch while training: in batch normalisations, and behind convolutions into which the export folded "
+                + "one. The file gets running statistics, folded again."))
+    var batchNorm = false
     @Option(name: .long, help: "Decides the order of the samples, and what is done to images.")
     var seed: UInt64 = 0
     @Option(

@@ -13,7 +13,8 @@ struct RecoveryArguments: ParsableArguments {
                 the unpruned model, or what makes a sum whole that it enters. bias refits their biases alone: what removed parts \
                 gave on average is folded in. norm refits scale and shift of every normalisation. mean is --replace mean. For these no \
                 labels are needed, and nothing is random. train:STEPS trains all weights for so many steps after that, on \
-                --train-data, with the unpruned model as teacher; its order of samples follows from a fixed seed.
+                --train-data, with the unpruned model as teacher, from the weights of the step before; its order of samples follows \
+                from a fixed seed. train:50x3 judges by the mean of three trainings with other orders, and keeps the first.
                 """,
             valueName: "rungs"),
         transform: { text in

@@ -14,9 +14,16 @@ struct ScreeningOptions: ParsableArguments {
         name: .long,
         help: ArgumentHelp(
             "With --recover: refit and measure only the N expansions of each state whose loss before the recovery is least. "
-                + "Faster, and not exact: what was missed is estimated and reported.",
-            valueName: "N"))
-    var shortlist: Int?
+                + "Faster, and not exact: what was missed is estimated and reported. (default: all)",
+            valueName: "N|all"),
+        transform: { text in
+            guard text != "all" else { return Int?.none }
+            guard let count = Int(text), count >= 1 else {
+                throw ValidationError("--shortlist must be all, or a number of at least 1, not '\(text)'")
+            }
+            return count
+        })
+    var shortlist: Int? = nil
     @Option(
         name: .long,
         help: ArgumentHelp(
@@ -44,7 +51,6 @@ struct ScreeningOptions: ParsableArguments {
                     "--halving needs --shortlist and --recover train:STEPS, with fewer steps than those")
             }
         }
-        if let shortlist, shortlist < 1 { throw ValidationError("--shortlist must be at least 1") }
         if shortlist != nil, screen != nil {
             throw ValidationError("--screen and --shortlist exclude each other")
         }

@@ -472,3 +472,100 @@ def test_gradients_of_large_models_travel():
                 workers, "--run", f"run{workers}", folder=folder)
             for workers in (0, 1)]
         assert found[0]["weights"] == found[1]["weights"]
+
+
+def batch_norm_network(folder, random, is_folded):
+    """A network of one convolution, with its batch normalisation folded into it or behind it, and its data."""
+    arrays = {
+        "kernel": random.standard_normal((5, 3, 1, 1)), "matrix": random.standard_normal((4, 5)) / 2,
+        "offset": random.standard_normal(4) / 2}
+    if is_folded:
+        arrays["bias"] = random.standard_normal(5)
+        nodes = [helper.make_node("Conv", ["x", "kernel", "bias"], ["n"])]
+    else:
+        arrays |= {
+            "scale": random.uniform(0.5, 1.5, 5), "shift": random.standard_normal(5), "mean": random.standard_normal(5),
+            "variance": random.uniform(0.5, 1.5, 5)}
+        nodes = [
+            helper.make_node("Conv", ["x", "kernel"], ["c"]),
+            helper.make_node("BatchNormalization", ["c", "scale", "shift", "mean", "variance"], ["n"], epsilon=1e-3)]
+    nodes += [
+        helper.make_node("Relu", ["n"], ["r"]), helper.make_node("GlobalAveragePool", ["r"], ["p"]),
+        helper.make_node("Flatten", ["p"], ["f"]), helper.make_node("Gemm", ["f", "matrix", "offset"], ["y"], transB=1)]
+    arrays = {name: array.astype(np.float32) for name, array in arrays.items()}
+    graph = helper.make_graph(
+        nodes, "normalised", [helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, 3, 4, 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [None, 4])],
+        [numpy_helper.from_array(array, name) for name, array in arrays.items()])
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), folder / "model.onnx")
+    images, labels = random.standard_normal((8, 3, 4, 4)).astype(np.float32), random.integers(0, 4, 8)
+    np.savez(folder / "data.npz", x=images, labels=labels)
+    return {name: array.astype(np.float64) for name, array in arrays.items()}, images.astype(np.float64), labels
+
+
+def test_batch_normalisation_is_put_back_and_folded_again():
+    """Against NumPy in double precision: PyTorch's layer in training, gradients by finite differences."""
+    for is_folded in (True, False):
+        with scratch() as folder:
+            epsilon, rate, momentum = (1e-5 if is_folded else 1e-3), 0.1, 0.9
+            arrays, images, labels = batch_norm_network(folder, np.random.default_rng(3), is_folded)
+            options = (
+                "finetune", "model.onnx", "--data", "data.npz", "--batch", 8, "--micro-batch", 8, "--optimizer", "sgd",
+                "--rate", rate, "--momentum", momentum, "--schedule", "constant", "--warmup", 0, "--weight-decay", 0, "--clip",
+                0, "--batch-norm", "--workers", 0)
+            steps = 3
+            espalier(*options, "--steps", steps, "--run", "run", "--output", "trained.onnx", folder=folder).succeeded()
+
+            def convolved(own):
+                return np.einsum("oi,nihw->nohw", own["kernel"][:, :, 0, 0], images)
+
+            def loss(own):
+                values = convolved(own)
+                mean, variance = values.mean((0, 2, 3)), values.var((0, 2, 3))
+                normal = (values - mean[:, None, None]) / np.sqrt(variance + epsilon)[:, None, None]
+                values = np.maximum(normal * own["scale"][:, None, None] + own["shift"][:, None, None], 0).mean((2, 3))
+                logits = values @ own["matrix"].T + own["offset"]
+                return (np.log(np.exp(logits).sum(1)) - logits[np.arange(8), labels]).mean()
+
+            if is_folded:
+                # What makes the normalisation nothing on the data.
+                values = convolved(arrays)
+                arrays["mean"], arrays["variance"] = values.mean((0, 2, 3)), values.var((0, 2, 3), ddof=1)
+                arrays["scale"] = np.sqrt(arrays["variance"] + epsilon)
+                arrays["shift"] = arrays["mean"] + arrays.pop("bias")
+            trained = ("kernel", "matrix", "offset", "scale", "shift")
+            velocity = {name: np.zeros_like(arrays[name]) for name in trained}
+            for _ in range(steps):
+                slopes = {}
+                for name in trained:
+                    slopes[name] = np.zeros_like(arrays[name])
+                    for place in np.ndindex(arrays[name].shape):
+                        change = {**arrays, name: arrays[name].copy()}
+                        change[name][place] += 1e-6
+                        above = loss(change)
+                        change[name][place] -= 2e-6
+                        slopes[name][place] = (above - loss(change)) / 2e-6
+                values = convolved(arrays)
+                arrays["mean"] += 0.1 * (values.mean((0, 2, 3)) - arrays["mean"])
+                arrays["variance"] += 0.1 * (values.var((0, 2, 3), ddof=1) - arrays["variance"])
+                for name in trained:
+                    velocity[name] = momentum * velocity[name] + slopes[name]
+                    arrays[name] = arrays[name] - rate * velocity[name]
+            if is_folded:
+                factor = arrays["scale"] / np.sqrt(arrays["variance"] + epsilon)
+                arrays["kernel"] = arrays["kernel"] * factor[:, None, None, None]
+                arrays["bias"] = arrays["shift"] - arrays["mean"] * factor
+            found = {
+                tensor.name: numpy_helper.to_array(tensor)
+                for tensor in onnx.load(folder / "trained.onnx").graph.initializer}
+            assert ("bias" in found) == is_folded and ("variance" in found) != is_folded, found.keys()
+            for name, array in found.items():
+                assert np.abs(array - arrays[name]).max() < 2e-5, (name, array, arrays[name])
+
+
+def test_batch_normalisation_needs_a_layer():
+    with scratch() as folder:
+        model, data = example("digits-vit")
+        answer = espalier("finetune", model, "--data", data, "--batch-norm", "--freeze", "embed|patch", folder=folder)
+        assert answer.code == 65 and "--batch-norm has nothing to do" in answer.errors, answer.errors

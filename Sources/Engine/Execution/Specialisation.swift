@@ -12,6 +12,9 @@ final class Specialisation {
         var fusedEdges: [Edge] = []
         /// How it is computed into the memory of one of its inputs, if it can be.
         var inPlace: InPlaceForm?
+
+        /// The vertices that are fused, but for the one that it ends in.
+        var vertices: Set<Int> { Set([vertex] + fusedEdges.map(\.node)) }
     }
 
     /// One vertex that has to be computed for every block. By reference: executing goes through the steps all the time.
@@ -49,9 +52,11 @@ final class Specialisation {
     ///   - recordsParameters: whether gradients with respect to the parameters are wanted: nothing is made of their elements
     ///     beforehand, but by operators that are recorded, and layers are fused into such operators alone. Make it under `TorchRuntime.withGradients`, of parameters that
     ///     require gradients.
+    ///   - batchNorms: layers that normalise by the batch.
     /// - Throws: `EngineError` that names the node that failed.
     init(
-        _ program: Program, _ parameters: Parameters, fuses: Bool = true, recordsParameters: Bool = false
+        _ program: Program, _ parameters: Parameters, fuses: Bool = true, recordsParameters: Bool = false,
+        batchNorms: BatchNormalisation? = nil
     ) throws {
         self.program = program
         self.parameters = parameters
@@ -67,6 +72,7 @@ final class Specialisation {
                 ?? Program.kernel(
                     of: vertex, in: graph,
                     constants: KnownInputs(vertex.inputs.map { $0.flatMap { known[$0] } }))
+            if let batchNorms { return batchNorms.kernel(of: step.vertex, over: own) }
             guard let bias = parameters.addedBiases[step.vertex]?.broadcast else { return own }
             return { inputs in
                 var results = try own(inputs)
@@ -92,14 +98,16 @@ final class Specialisation {
                     ? [:] : try parameters.fused.normalizations(in: graph, parameters),
                 fused: parameters.fused, addedBiases: parameters.addedBiases, isRecorded: recordsParameters)
         }
+        let whole = Set(batchNorms?.layers.map(\.vertex) ?? [])
         steps = try program.steps.map { step in
             let vertex = graph.vertices[step.vertex]
+            let form = try pattern.flatMap { try Form(endingIn: vertex, $0) }
             return Step(
                 vertex: step.vertex,
                 plain: Form(
                     vertex: step.vertex, kernel: try kernel(step), inputs: vertex.inputs,
                     inPlace: step.inPlace),
-                fused: try pattern.flatMap { try Form(endingIn: vertex, $0) },
+                fused: form.flatMap { $0.vertices.isDisjoint(with: whole) ? $0 : nil },
                 outputs: vertex.outputs, isPlainAddition: step.isPlainAddition)
         }
         self.constants = constants

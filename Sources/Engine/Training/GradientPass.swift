@@ -25,6 +25,8 @@ final class GradientPass {
     private let base: Parameters
     /// The biases that are trained beside the subject's values, of layers that have none in the model's file.
     private let biases: [(vertex: Int, bias: AddedBias)]
+    /// What normalises by the batch; `nil` for nothing.
+    private let batchNorms: BatchNormalisation?
     private var version: (name: [UInt8], parameters: Parameters, leaves: [Tensor])?
     /// The last micro-batch's gradients, of the subject's values first; `nil` where none came back.
     private(set) var lastGradients: [Tensor?] = []
@@ -45,6 +47,7 @@ final class GradientPass {
         terms = try LossTerms(loss, graph: network.graph, dataset: dataset)
         sampleWeights = try loss.weights(for: dataset)
         mask = network.classes.canonical(subject.mask)
+        batchNorms = try network.graph.batchNormalisation(of: subject)
         distillation =
             subject.objective.distillation > 0
             ? Distillation(of: terms, temperature: subject.objective.temperature) : nil
@@ -75,7 +78,11 @@ final class GradientPass {
                 try leaf.requireGradient()
                 return leaf
             }
-            return (name, parameters, leaves + biases.compactMap { parameters.addedBiases[$0.vertex]?.flat })
+            let scales = try batchNorms.map { try $0.use(elements.suffix($0.elements)) } ?? []
+            return (
+                name, parameters,
+                leaves + biases.compactMap { parameters.addedBiases[$0.vertex]?.flat } + scales
+            )
         }
         models = [:]
     }
@@ -87,8 +94,9 @@ final class GradientPass {
         -> Parameters
     {
         let extra = biases.reduce(0) { $0 + $1.bias.flat.count }
-        let changed = try network.tensors(subject.values, Array(elements.dropLast(extra)))
-        var start = elements.count - extra
+        let own = elements.count - (batchNorms?.elements ?? 0)
+        let changed = try network.tensors(subject.values, Array(elements.prefix(own - extra)))
+        var start = own - extra
         var added: [Int: AddedBias] = [:]
         for (vertex, bias) in biases {
             let flat = try Tensor(Array(elements[start..<start + bias.flat.count]))
@@ -127,6 +135,10 @@ final class GradientPass {
         elements.reserveCapacity(subject.elements)
         for (leaf, gradient) in zip(version.leaves, gradients) {
             elements += try gradient?.elements() ?? [Float](repeating: 0, count: leaf.count)
+        }
+        if let batchNorms {
+            elements += try batchNorms.takeStatistics(
+                times: places.reduce(0) { $0 + Double(sampleWeights[$1]) })
         }
         var sum = GradientSum(gradient: elements, loss: 0, weight: 0)
         for (place, loss) in try zip(places, losses.detached().elements(as: Double.self)) {
@@ -188,10 +200,28 @@ final class GradientPass {
         let shapes = inputs.map(\.shape)
         if let known = models[shapes] { return known }
         let program = try TorchRuntime.withoutGradients { try network.program(for: inputs) }
-        let made = try Specialisation(program, parameters, recordsParameters: true)
+        let made = try Specialisation(
+            program, parameters, recordsParameters: true, batchNorms: batchNorms)
         // What follows from parameters alone is recorded with it, and a record serves one pass back.
         if program.parameterSteps.isEmpty { models[shapes] = made }
         return made
+    }
+}
+
+extension Graph {
+    /// The layers that normalise by the batch in a training; `nil` for none.
+    ///
+    /// - Throws: `EngineError` for a vertex that cannot.
+    fileprivate func batchNormalisation(of subject: TrainingSubject) throws -> BatchNormalisation? {
+        guard !subject.batchNorms.isEmpty else { return nil }
+        let wanted = Set(subject.batchNorms)
+        let layers = batchNorms(training: subject.values, under: subject.mask).filter {
+            wanted.contains($0.vertex)
+        }
+        guard layers.count == wanted.count else {
+            throw EngineError.data("a layer that is to normalise by the batch is not one that can")
+        }
+        return BatchNormalisation(layers)
     }
 }
 

@@ -28,6 +28,9 @@ public struct FinetuneOptions: Sendable {
     public var train: String?
     /// Names of parameters that stay as they are.
     public var freeze: String?
+    /// Whether layers normalise by the batch while they are trained: batch normalisations, and convolutions into which one was
+    /// folded.
+    public var normalisesByBatch: Bool
     /// Whether the weights that do best on the validation data are kept, instead of the last ones.
     public var keepsBest: Bool
     /// Steps between two measurements on the validation data; follows from the training's length unless given.
@@ -52,7 +55,8 @@ public struct FinetuneOptions: Sendable {
         model: String, measurement: MeasurementOptions, mask: Mask = .empty, validation: String? = nil,
         teacher: String? = nil, classes: Int? = nil, epochs: Int? = nil, recipe: TrainingRecipe,
         distillation: Double? = nil, warmup: Double = 0.05, train: String? = nil, freeze: String? = nil,
-        keepsBest: Bool = true, validateEvery: Int? = nil, workers: Int, remote: RemoteWorkers? = nil,
+        normalisesByBatch: Bool = false, keepsBest: Bool = true, validateEvery: Int? = nil, workers: Int,
+        remote: RemoteWorkers? = nil,
         folder: String, resumes: Bool, output: String?, commandLine: [String], logger: Logger
     ) {
         (self.model, self.measurement, self.mask) = (model, measurement, mask)
@@ -60,6 +64,7 @@ public struct FinetuneOptions: Sendable {
         (self.epochs, self.recipe, self.distillation) = (epochs, recipe, distillation)
         (self.warmup, self.train, self.freeze) = (warmup, train, freeze)
         (self.keepsBest, self.validateEvery) = (keepsBest, validateEvery)
+        self.normalisesByBatch = normalisesByBatch
         (self.workers, self.remote) = (workers, remote)
         (self.folder, self.resumes, self.output) = (folder, resumes, output)
         (self.commandLine, self.logger) = (commandLine, logger)
@@ -76,6 +81,8 @@ struct FinetuneSettings: Encodable {
     let removed: [String]
     let recipe: TrainingRecipe
     let values: [Int]
+    /// Left out where no layer normalises by the batch.
+    let batchNorms: [Int]?
     let loss: String
     let samples: Int
     let shards: Int

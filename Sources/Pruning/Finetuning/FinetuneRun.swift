@@ -17,6 +17,7 @@ public final class FinetuneRun {
     private let options: FinetuneOptions
     private let recipe: TrainingRecipe
     private let parameters: [TrainableParameter]
+    private let layout: TrainedLayout
     private var workload: Workload
     private let teacher: (bytes: [UInt8], network: Network)?
     private let validation: ValidationSet?
@@ -48,7 +49,17 @@ public final class FinetuneRun {
         let graph = workload.graph
         parameters = try graph.trainableParameters(
             train: options.train, freeze: options.freeze, under: options.mask)
-        workload.largestGradient = GradientSum.byteCount(elements: parameters.reduce(0) { $0 + $1.count })
+        layout = TrainedLayout(
+            parameters: parameters,
+            batchNorms: options.normalisesByBatch
+                ? graph.batchNorms(training: parameters.map(\.value), under: options.mask) : [])
+        if options.normalisesByBatch, layout.batchNorms.isEmpty {
+            throw InputError(
+                "\(graph.model.path): --batch-norm has nothing to do: there is neither a batch normalisation nor a convolution "
+                    + "with a bias into which one may have been folded, of which all is trained")
+        }
+        workload.largestGradient = GradientSum.byteCount(
+            elements: layout.parts.reduce(0) { $0 + $1.count })
         let limit = WireLimits(workload.division.sharding, resultBytes: workload.largestGradient).resultBytes
         if options.workers > 0 || options.remote != nil, workload.largestGradient > limit {
             throw InputError(
@@ -68,8 +79,7 @@ public final class FinetuneRun {
             measurement.data = name
             measurement.samples = nil
             let other = try Workload(model: model, options: measurement, measuring: workload.loss)
-            validation = ValidationSet(
-                other, mask: options.mask, values: values, teacher: teacher?.network)
+            validation = ValidationSet(other, mask: options.mask, teacher: teacher?.network)
         } else {
             validation = nil
         }
@@ -86,6 +96,7 @@ public final class FinetuneRun {
             settings: RunIdentity.json(
                 of: FinetuneSettings(
                     removed: options.mask.units.map(\.description), recipe: recipe, values: values,
+                    batchNorms: layout.batchNorms.isEmpty ? nil : layout.batchNorms.map(\.vertex),
                     loss: workload.loss.text(for: graph), samples: workload.dataset.samples,
                     shards: workload.division.sharding.shards,
                     teacher: teacher.map { ContentHash.content(of: $0.bytes).hexadecimal },
@@ -176,7 +187,8 @@ public final class FinetuneRun {
         let chosen = options.keepsBest ? state.best : nil
         let elements = chosen?.elements ?? weights.elements
         let step = chosen?.step ?? recipe.steps
-        let trained = try workload.replacing(parts(of: elements))
+        let found = layout.parameters(of: elements)
+        let trained = try workload.replacing(found)
         for warning in try trained.sizeWarnings() { observer.noted("warning: " + warning) }
         let model = try MaterialisedModel(options.mask, workload: trained)
         let inFolder = options.folder + "/trained.onnx"
@@ -188,9 +200,11 @@ public final class FinetuneRun {
             validationSamples: validation?.samples, overlap: overlap,
             removed: options.mask.units.map(\.description), lossFunction: workload.loss.name,
             teacher: recipe.objective.distillation > 0 ? options.teacher ?? "the unpruned model" : nil,
-            recipe: recipe, trainedParameters: elements.count,
-            trainedTensors: parameters.count, chosenStep: step,
-            weights: ContentHash.content(of: TrainedWeights.content(of: elements)).hexadecimal,
+            recipe: recipe, trainedParameters: layout.trainedElements,
+            trainedTensors: parameters.count, batchNorms: layout.batchNorms.count, chosenStep: step,
+            weights: ContentHash.content(
+                of: TrainedWeights.content(of: found.sorted { $0.key < $1.key }.flatMap(\.value))
+            ).hexadecimal,
             workers: attendance.workers, seconds: (ContinuousClock.now - start) / .seconds(1),
             curve: state.curve)
         try room.retrying { try JSONOutput.write(summary, to: options.folder + "/summary.json") }
@@ -198,33 +212,20 @@ public final class FinetuneRun {
         return summary
     }
 
-    /// The elements by value.
-    private func parts(of elements: [Float]) -> [Int: [Float]] {
-        var parts: [Int: [Float]] = [:]
-        var start = 0
-        for parameter in parameters {
-            parts[parameter.value] = Array(elements[start..<start + parameter.count])
-            start += parameter.count
-        }
-        return parts
-    }
-
     private func train(on runner: any WorkRunner) async throws -> TrainedWeights {
         let means = try await workload.measureMeans(for: options.mask.units, on: runner)
         var taught: ContentID?
         if let teacher { taught = try await runner.provide(teacher.bytes) }
-        let values = parameters.map(\.value)
-        let elements = try workload.network.elements(of: values)
+        let elements = try startingElements()
         let subject = TrainingSubject(
-            mask: options.mask, values: values, elements: elements.count, objective: recipe.objective,
-            means: means, teacher: taught)
+            mask: options.mask, values: layout.values, elements: elements.count,
+            batchNorms: layout.batchNorms.map(\.vertex), objective: recipe.objective, means: means,
+            teacher: taught)
         let sharding = workload.division.sharding
         let weights = workload.division.weights
         var trainer = Trainer(
             subject, recipe,
-            weights: TrainedWeights(
-                elements, parts: parameters.map { TrainedWeights.Part(count: $0.count, decays: $0.decays) },
-                optimizer: recipe.optimizer),
+            weights: TrainedWeights(elements, parts: layout.parts, optimizer: recipe.optimizer),
             shards: (0..<sharding.shards).map { sharding.shardRange($0).filter { weights[$0] > 0 } })
         if !state.trainer.isEmpty {
             do { try trainer.restore(state.trainer) } catch {
@@ -262,6 +263,25 @@ public final class FinetuneRun {
         return trainer.weights
     }
 
+    /// The elements to begin with: the model's, and what normalisations need for the function to stay what it is.
+    private func startingElements() throws -> [Float] {
+        guard !layout.batchNorms.isEmpty else { return try workload.network.elements(of: layout.values) }
+        let weights = workload.division.weights
+        var left = FinetuneRun.mostNormedSamples
+        let blocks = BlockList(naturalOrder: workload.division).samples.compactMap { block -> [Int]? in
+            guard left > 0, block.contains(where: { weights[$0] > 0 }) else { return nil }
+            left -= block.count
+            return block
+        }
+        let start = try workload.evaluator().batchNormStart(
+            layout.batchNorms, mask: options.mask, samples: blocks)
+        return try layout.values.flatMap { try start.shifts[$0] ?? workload.network.elements(of: [$0]) }
+            + start.elements
+    }
+
+    /// On so many samples, or a few more, normalisations that are put back leave the function as it is.
+    private static let mostNormedSamples = 512
+
     /// Says which parameters no gradient reaches, and why; they stay as they are but for weight decay.
     ///
     /// - Throws: `EngineError` where no gradient reaches any.
@@ -269,12 +289,13 @@ public final class FinetuneRun {
         let count = workload.graph.fixedSamples(workload.dataset) ?? 1
         let item = GradientItem(
             TrainingSubject(
-                mask: options.mask, values: parameters.map(\.value), elements: trainer.subject.elements,
-                objective: TrainingObjective()),
+                mask: options.mask, values: layout.values,
+                elements: parameters.reduce(0) { $0 + $1.count }, objective: TrainingObjective()),
             weights: ContentID(sha256: [0], size: 1), step: 0, place: 0,
             microBatches: [SampleOrder.MicroBatch(shard: 0, samples: Array(0..<count))])
         let found = try workload.evaluator().untrainable(
-            item, places: Array(0..<count), weights: trainer.weights.elements)
+            item, places: Array(0..<count),
+            weights: Array(trainer.weights.elements.prefix(item.subject.elements)))
         guard let first = found.first else { return }
         let graph = workload.graph
         let reason = first.vertex.map {
@@ -287,7 +308,7 @@ public final class FinetuneRun {
 
     /// Adds a point to the curve, and keeps how far the training is.
     private func measure(_ trainer: Trainer, rate: Double) throws {
-        let measured = try validation?.measured(trainer.weights.elements)
+        let measured = try validation?.measured(layout.parameters(of: trainer.weights.elements))
         let pending = state.pending
         let point = TrainingCurve.Point(
             step: trainer.steps,

@@ -29,6 +29,8 @@ public struct FinetuneSummary: Encodable, Sendable {
     public let trainedParameters: Int
     /// The tensors that they are in.
     public let trainedTensors: Int
+    /// Layers that normalised by the batch.
+    public let batchNorms: Int
     /// The step after which the weights in the file were.
     public let chosenStep: Int
     /// SHA-256 of the trained weights in the file, float32 in the order of the model's values.
@@ -48,6 +50,7 @@ public struct FinetuneSummary: Encodable, Sendable {
         var text =
             "trained \(trainedParameters) numbers in \(trainedTensors) tensors on \(samples) samples of \(data) "
             + "(\(lossFunction)\(teacher.map { ", taught by \($0)" } ?? "")), \(recipe.steps) steps of \(recipe.batch)\n"
+        if batchNorms > 0 { text += "\(batchNorms) layers normalised by the batch\n" }
         if let overlap { text += "warning: \(overlap)\n" }
         if let first = curve.points.first { text += "before: \(first.text)\n" }
         if let chosen { text += "after:  \(chosen.text)\n" }

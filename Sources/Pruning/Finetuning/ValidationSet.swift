@@ -7,7 +7,6 @@ internal import Search
 struct ValidationSet {
     private let workload: Workload
     private let mask: Mask
-    private let values: [Int]
     /// What losses are compared with that compare with another model; `nil` for the unpruned model.
     private let teacher: Network?
 
@@ -16,9 +15,8 @@ struct ValidationSet {
     /// - Parameters:
     ///   - workload: the model and the data.
     ///   - mask: what is removed.
-    ///   - values: the parameters that are trained.
-    init(_ workload: Workload, mask: Mask, values: [Int], teacher: Network?) {
-        (self.workload, self.mask, self.values, self.teacher) = (workload, mask, values, teacher)
+    init(_ workload: Workload, mask: Mask, teacher: Network?) {
+        (self.workload, self.mask, self.teacher) = (workload, mask, teacher)
     }
 
     /// How many samples there are.
@@ -34,8 +32,12 @@ struct ValidationSet {
     }
 
     /// The loss, and the share of labels that are predicted right.
-    func measured(_ elements: [Float]) throws -> (loss: Double, accuracy: Double?) {
-        let evaluator = try workload.evaluator(with: workload.network.parameters(values, elements))
+    ///
+    /// - Parameter parameters: by value, the elements of those that are others than the file's.
+    func measured(_ parameters: [Int: [Float]]) throws -> (loss: Double, accuracy: Double?) {
+        let changed = parameters.sorted { $0.key < $1.key }
+        let evaluator = try workload.evaluator(
+            with: workload.network.parameters(changed.map(\.key), changed.flatMap(\.value)))
         if let teacher { try evaluator.compare(with: teacher) }
         var (loss, weight, correct) = (0.0, 0.0, 0)
         for samples in BlockList(naturalOrder: workload.division).samples {
