@@ -126,8 +126,9 @@ public final class PruneRun {
                     fitData: workload.fit?.origin)))
         var metrics: MetricsServer?
         if let address = options.metrics {
-            metrics = try await MetricsServer(address: address, board: board)
-            board.note("metrics at http://\(address)/metrics")
+            let server = try await MetricsServer(address: address, board: board)
+            metrics = server
+            board.note("metrics at http://\(server.address)/metrics")
         }
         defer { metrics?.stop() }
         let (found, attendance) = try await search()

@@ -19,6 +19,8 @@ public enum RunEvent: Sendable {
     ///
     /// - Parameter level: the level whose best state it is; `nil` for a variant that is measured for another reason.
     case heldOutMeasured(Variant, MeasuredState.Measurement, level: Int?)
+    /// A fine-tuning has come so far.
+    case trained(RunStatus.Training)
     /// These workers are connected: the first of them, and the number of all.
     case workers([RunStatus.Worker], count: Int)
     /// The run waits, for a reason that is a sentence. It may be told again.

@@ -18,6 +18,7 @@ public struct RunRecord: Sendable {
     private var level: LevelInWork?
     private var pace = Pace()
     private var pause = Pause()
+    private var training: RunStatus.Training?
     private var workers: [RunStatus.Worker] = []
     private var workerCount = 0
     /// The run's summary, once it has ended.
@@ -52,6 +53,9 @@ public struct RunRecord: Sendable {
         case .heldOutMeasured(let variant, let measurement, _):
             heldOut[variant] = measurement
             for index in levels.indices { levels[index].attach(measurement, to: variant) }
+        case .trained(let training):
+            began = began ?? time
+            self.training = training
         case .workers(let workers, let count): (self.workers, workerCount) = (workers, count)
         case .paused(let reason): pause.begin(reason, at: time)
         case .resumed: pause.end(at: time)
@@ -108,6 +112,7 @@ public struct RunRecord: Sendable {
         var status = RunStatus(version: version, model: model, data: data)
         status.paused = pause.reason
         status.seconds = summary?.seconds ?? began.map { (time - $0) / .seconds(1) } ?? 0
+        status.training = training
         status.baseLoss = baseLoss
         status.path = levels.compactMap { level in
             guard level.number > 0, let best = level.kept.first else { return nil }
@@ -152,7 +157,7 @@ public struct RunRecord: Sendable {
         case .levelFinished(let number, let states, _):
             setup?.heldOut != nil && !states.isEmpty ? nil : levelLine(number)
         case .heldOutMeasured(_, _, let number): number.flatMap { levelLine($0) }
-        case .began, .advanced, .workers, .paused, .resumed, .ended: nil
+        case .began, .advanced, .trained, .workers, .paused, .resumed, .ended: nil
         }
     }
 

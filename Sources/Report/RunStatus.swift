@@ -83,6 +83,38 @@ public struct RunStatus: Codable, Hashable, Sendable {
         }
     }
 
+    /// How far a fine-tuning is.
+    public struct Training: Codable, Hashable, Sendable {
+        /// Steps that were taken.
+        public var step: Int
+        /// All steps.
+        public var steps: Int
+        /// The mean loss of the last step's samples; `nil` before the first.
+        public var loss: Double?
+        /// The last step's learning rate.
+        public var rate: Double?
+        /// The loss on the validation data when it was last measured.
+        public var validationLoss: Double?
+        /// The accuracy there; `nil` without labels.
+        public var validationAccuracy: Double?
+        /// Seconds until it is likely over; `nil` before that can be told.
+        public var secondsLeft: Double?
+
+        /// A fine-tuning before its first step.
+        public init(step: Int, steps: Int) { (self.step, self.steps) = (step, steps) }
+
+        /// How far it is, in a line.
+        var plain: String {
+            var line = "step \(step) of \(steps)"
+            if let loss { line += ", loss \(NumberText.significant(loss))" }
+            if let rate { line += ", rate \(NumberText.significant(rate))" }
+            if let validationLoss { line += ", validation loss \(NumberText.significant(validationLoss))" }
+            if let validationAccuracy { line += ", accuracy \(NumberText.significant(validationAccuracy))" }
+            if let secondsLeft { line += ", about \(NumberText.duration(secondsLeft)) left" }
+            return line
+        }
+    }
+
     /// The program's version.
     public var version: String
     /// The model as it was named.
@@ -93,6 +125,8 @@ public struct RunStatus: Codable, Hashable, Sendable {
     public var paused: String?
     /// Seconds since the search began.
     public var seconds = 0.0
+    /// A fine-tuning; `nil` for a search.
+    public var training: Training?
     /// The unpruned model's loss, once it is known.
     public var baseLoss: Double?
     /// The best state of every finished level.
@@ -128,6 +162,7 @@ extension RunStatus {
     public var json: Data {
         var status = self
         if status.level?.best?.isFinite == false { status.level?.best = nil }
+        if status.training?.validationLoss?.isFinite == false { status.training?.validationLoss = nil }
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys]
         return (try? encoder.encode(status)) ?? Data("{}".utf8)
@@ -137,7 +172,11 @@ extension RunStatus {
     public var plain: String {
         var lines = ["\(model) on \(data), \(NumberText.duration(seconds)) so far (espalier \(version))"]
         if let paused { lines.append(paused) }
-        lines.append(baseLoss.map { "unpruned: loss \($0)" } ?? "the unpruned model is being measured")
+        if let training {
+            lines.append(training.plain)
+        } else {
+            lines.append(baseLoss.map { "unpruned: loss \($0)" } ?? "the unpruned model is being measured")
+        }
         lines += path.map { "step \($0.step): removed \($0.edge), loss \($0.loss)" }
         if let level, level.number > 0 {
             var line = "step \(level.number): \(level.decided) of \(level.expansions) expansions decided, "
@@ -175,14 +214,31 @@ extension RunStatus {
             }
         }
         func one(_ value: Double?) -> [(String, Double)] { value.map { [("", $0)] } ?? [] }
-        metric("run_seconds", "gauge", "Seconds since the search began.", one(seconds))
+        metric("run_seconds", "gauge", "Seconds since the search or the training began.", one(seconds))
         metric(
             "paused", "gauge", "1 while the run waits for room on the disk.", one(paused == nil ? 0 : 1))
+        if let training {
+            metric("training_steps_total", "counter", "Training steps.", one(Double(training.step)))
+            metric("training_steps", "gauge", "All steps of the training.", one(Double(training.steps)))
+            metric(
+                "training_loss", "gauge", "Mean loss of the last step's samples.", one(training.loss))
+            metric("learning_rate", "gauge", "Learning rate of the last step.", one(training.rate))
+            metric(
+                "validation_loss", "gauge", "Loss on the validation data.", one(training.validationLoss))
+            metric(
+                "validation_accuracy", "gauge", "Accuracy on the validation data.",
+                one(training.validationAccuracy))
+            metric(
+                "training_seconds_left", "gauge", "Seconds until the training is likely over.",
+                one(training.secondsLeft))
+        }
         metric("base_loss", "gauge", "Loss of the unpruned model.", one(baseLoss))
         metric(
             "loss", "gauge", "Exact loss of the best state of the last finished level.", one(path.last?.loss))
-        metric("steps_total", "counter", "Finished levels.", one(Double(path.count)))
-        metric("block_evaluations_total", "counter", "Block evaluations.", one(Double(blockEvaluations)))
+        if training == nil {
+            metric("steps_total", "counter", "Finished levels.", one(Double(path.count)))
+            metric("block_evaluations_total", "counter", "Block evaluations.", one(Double(blockEvaluations)))
+        }
         metric("level", "gauge", "Removals of the level in work.", one(level.map { Double($0.number) }))
         metric(
             "level_expansions", "gauge", "Expansions of the level in work.",

@@ -54,6 +54,7 @@ struct FinetuneCommand: AsyncParsableCommand {
             valueName: "classes"))
     var head: Int?
     @OptionGroup var team: BackendOptions
+    @OptionGroup var metrics: MetricsOption
     @Option(
         name: .customLong("run"),
         help: ArgumentHelp(
@@ -95,6 +96,7 @@ struct FinetuneCommand: AsyncParsableCommand {
                 freeze: training.freeze, normalisesByBatch: training.batchNorm, keepsBest: keep == .best,
                 validateEvery: validateEvery,
                 workers: team.localWorkers, remote: try team.cluster.remote(),
+                metrics: metrics.metrics,
                 folder: folder ?? FinetuneOptions.defaultFolder(for: workload.model), resumes: resume,
                 output: output, commandLine: CommandLine.arguments, logger: log.logger("espalier"))
             let display = FinetuneDisplay()

@@ -61,12 +61,7 @@ struct PruneCommand: AsyncParsableCommand {
     @OptionGroup(title: "Recovery") var recovery: RecoveryArguments
     @OptionGroup var screening: ScreeningOptions
     @OptionGroup var team: BackendOptions
-    @Option(
-        name: .long,
-        help: ArgumentHelp(
-            "Serve the run's progress over HTTP: /metrics for Prometheus, /status as JSON.",
-            valueName: "host:port"))
-    var metrics: String?
+    @OptionGroup var metrics: MetricsOption
     @Option(
         name: .customLong("run"),
         help: ArgumentHelp(
@@ -130,7 +125,7 @@ struct PruneCommand: AsyncParsableCommand {
             var options = PruneOptions(
                 model: workload.model, measurement: measurement,
                 candidates: search.selection, search: settings, isBestEffort: bestEffort,
-                workers: team.localWorkers, remote: try team.cluster.remote(), metrics: metrics,
+                workers: team.localWorkers, remote: try team.cluster.remote(), metrics: metrics.metrics,
                 folder: folder ?? PruneOptions.defaultFolder(for: workload.model), resumes: resume,
                 allowsMixedNumerics: team.cluster.allowMixedNumerics, output: output,
                 validation: validation, exportSteps: exportSteps, commandLine: CommandLine.arguments,

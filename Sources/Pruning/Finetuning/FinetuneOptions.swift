@@ -39,6 +39,8 @@ public struct FinetuneOptions: Sendable {
     public var workers: Int
     /// Workers on other machines, beside those on this one.
     public var remote: RemoteWorkers?
+    /// Where progress is served over HTTP, `HOST:PORT`; `nil` for nowhere.
+    public var metrics: String?
     /// The folder that keeps the run.
     public var folder: String
     /// Whether to go on with the run in `folder`.
@@ -56,7 +58,7 @@ public struct FinetuneOptions: Sendable {
         teacher: String? = nil, classes: Int? = nil, epochs: Int? = nil, recipe: TrainingRecipe,
         distillation: Double? = nil, warmup: Double = 0.05, train: String? = nil, freeze: String? = nil,
         normalisesByBatch: Bool = false, keepsBest: Bool = true, validateEvery: Int? = nil, workers: Int,
-        remote: RemoteWorkers? = nil,
+        remote: RemoteWorkers? = nil, metrics: String? = nil,
         folder: String, resumes: Bool, output: String?, commandLine: [String], logger: Logger
     ) {
         (self.model, self.measurement, self.mask) = (model, measurement, mask)
@@ -65,7 +67,7 @@ public struct FinetuneOptions: Sendable {
         (self.warmup, self.train, self.freeze) = (warmup, train, freeze)
         (self.keepsBest, self.validateEvery) = (keepsBest, validateEvery)
         self.normalisesByBatch = normalisesByBatch
-        (self.workers, self.remote) = (workers, remote)
+        (self.workers, self.remote, self.metrics) = (workers, remote, metrics)
         (self.folder, self.resumes, self.output) = (folder, resumes, output)
         (self.commandLine, self.logger) = (commandLine, logger)
     }

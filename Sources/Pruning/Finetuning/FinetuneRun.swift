@@ -18,6 +18,8 @@ public final class FinetuneRun {
     private let recipe: TrainingRecipe
     private let parameters: [TrainableParameter]
     private let layout: TrainedLayout
+    private let board: StatusBoard
+    private var status: RunStatus.Training
     private var workload: Workload
     private let teacher: (bytes: [UInt8], network: Network)?
     private let validation: ValidationSet?
@@ -73,6 +75,8 @@ public final class FinetuneRun {
             )
         }
         recipe = try FinetuneRun.recipe(options, workload)
+        board = StatusBoard(model: options.model, data: options.measurement.data)
+        status = RunStatus.Training(step: 0, steps: recipe.steps)
         let values = parameters.map(\.value)
         if let name = options.validation {
             var measurement = options.measurement
@@ -171,16 +175,24 @@ public final class FinetuneRun {
     }
 
     private var room: DiskFullRetry {
-        DiskFullRetry(interruption: interruption, board: nil) { [observer] in observer.noted($0) }
+        DiskFullRetry(interruption: interruption, board: board) { [observer] in observer.noted($0) }
     }
 
     /// Trains, and writes the result.
     ///
     /// - Throws: `Interrupted` when the user stops it, `TrainingDivergence`; how far it was is kept.
     public func perform() async throws -> FinetuneSummary {
+        var metrics: MetricsServer?
+        if let address = options.metrics {
+            let server = try await MetricsServer(address: address, board: board)
+            metrics = server
+            observer.noted("metrics at http://\(server.address)/metrics")
+        }
+        defer { metrics?.stop() }
         let backend = EvaluationBackend(
             workers: options.workers, remote: options.remote, logger: options.logger,
-            interruption: interruption, noted: { [observer] in observer.noted($0) }, progress: { _ in })
+            interruption: interruption, noted: { [observer] in observer.noted($0) }, board: board,
+            progress: { _ in })
         let (weights, attendance) = try await backend.evaluate(workload, journal: UnkeptResults()) { runner in
             try await self.train(on: runner)
         }
@@ -244,12 +256,16 @@ public final class FinetuneRun {
                 state.pending.loss += step.loss
                 state.pending.norm = max(state.pending.norm, step.gradientNorm)
                 state.pending.steps += 1
+                let elapsed = (ContinuousClock.now - began) / .seconds(1)
                 observer.advanced(
                     ProgressLine(
                         label: "training, loss \(NumberText.significant(step.loss)), rate "
                             + NumberText.significant(step.rate), unit: "steps", done: trainer.steps,
-                        total: recipe.steps, doneBefore: first,
-                        elapsed: (ContinuousClock.now - began) / .seconds(1)))
+                        total: recipe.steps, doneBefore: first, elapsed: elapsed))
+                (status.step, status.loss, status.rate) = (trainer.steps, step.loss, step.rate)
+                status.secondsLeft =
+                    elapsed / Double(trainer.steps - first) * Double(recipe.steps - trainer.steps)
+                board.record(.trained(status))
                 if trainer.steps % validateEvery == 0 || trainer.steps == recipe.steps {
                     try measure(trainer, rate: step.rate)
                 } else if ContinuousClock.now - lastKept > FinetuneRun.longestUnkept {
@@ -317,6 +333,9 @@ public final class FinetuneRun {
             gradientNorm: pending.steps > 0 ? pending.norm : nil,
             validationLoss: measured.flatMap { $0.loss.isFinite ? $0.loss : nil },
             validationAccuracy: measured?.accuracy)
+        status.step = trainer.steps
+        (status.validationLoss, status.validationAccuracy) = (measured?.loss, measured?.accuracy)
+        board.record(.trained(status))
         state.pending = TrainingCheckpoint.Pending()
         state.curve.points.append(point)
         if state.curve.best?.step == point.step { state.best = (point.step, trainer.weights.elements) }
