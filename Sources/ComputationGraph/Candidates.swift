@@ -217,9 +217,9 @@ public struct Candidates: Sendable {
     /// - Parameter scores: what a criterion says of the state, where the order inside layers is renewed.
     public func expansions(of mask: Mask, in graph: Graph, scores: SliceScores? = nil) -> [Unit] {
         let liveness = Liveness(of: graph, under: mask)
+        let staysConnected = graph.staysConnected(under: mask)
         return units(after: mask, scores).filter { unit in
-            liveness.isLive[unit.edge.node] && !mask.contains(unit)
-                && Liveness(of: graph, under: mask.removing(unit)).isConnected
+            liveness.isLive[unit.edge.node] && !mask.contains(unit) && staysConnected(unit)
         }
     }
 
@@ -249,7 +249,8 @@ public struct Candidates: Sendable {
         let every = graph.vertices.flatMap { vertex in
             vertex.inputs.indices.map { Edge(node: vertex.index, slot: $0) }
         }.filter { isCandidate($0, in: graph, liveness: liveness) }
-        let removable = every.filter { Liveness(of: graph, under: Mask([Unit($0)])).isConnected }
+        let bridges = Bridges(of: graph, under: .empty)
+        let removable = every.filter { !bridges.contains($0) }
         let entering = Dictionary(grouping: every, by: \.node).mapValues(\.count)
         let branches = removable.filter { entering[$0.node, default: 0] >= 2 }
         func blocks() -> [Block] {

@@ -12,6 +12,8 @@ public final class CostModel: Sendable {
     private let tally: CostTally
     /// What masks are rewritten with; `nil` where no shapes are known that a file could be written from.
     private let drafting: Drafting?
+    /// Assessments of single removals, which are asked for again and again.
+    private let single = Mutex<[Unit: Assessment?]>([:])
     /// Costs of the model without some slices, for masks that go on from them.
     private let sliced = SlicedCosts()
     private let samples: Int
@@ -103,6 +105,19 @@ public final class CostModel: Sendable {
         guard !mask.isEmpty, let drafting else {
             return Assessment(cost: liveCost(of: mask), constantOutputs: [], removedLayers: [])
         }
+        guard mask.count == 1, let unit = mask.units.first else { return assessed(mask, drafting) }
+        if let known = single.withLock({ $0[unit] }) { return known }
+        let found = assessed(mask, drafting)
+        single.withLock { known in
+            if known.count < CostModel.mostKept { known[unit] = .some(found) }
+        }
+        return found
+    }
+
+    /// Assessments that are kept: more than all but the largest models have candidates.
+    private static let mostKept = 1 << 14
+
+    private func assessed(_ mask: Mask, _ drafting: Drafting) -> Assessment? {
         guard mask.slices.isEmpty else { return slicedAssessment(of: mask, drafting) }
         return drafting.shared.withLock { originals, names in
             var rewriter = Rewriter(

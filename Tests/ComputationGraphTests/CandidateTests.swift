@@ -4,7 +4,7 @@ import ONNX
 import Testing
 
 /// What Scripts/reference/wiring.py works out with the onnx package, by Scripts/fixtures/make-candidate-fixtures.py.
-private struct Expected: Decodable {
+struct Expected: Decodable {
     let candidates: [String]
     let branches: [String]
     let matching: [String: [String]]

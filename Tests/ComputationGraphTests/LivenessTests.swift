@@ -1,7 +1,8 @@
-import ComputationGraph
 import Foundation
 import ONNX
 import Testing
+
+@testable import ComputationGraph
 
 @Suite("What a mask leaves")
 struct LivenessTests {
@@ -59,7 +60,7 @@ struct LivenessTests {
     }
 
     /// Two inputs, up to three outputs, dead ends, constant parts, and Shape nodes whose results are expanded to.
-    private func randomModel(using generator: inout Seeded) -> ModelProto {
+    func randomModel(using generator: inout Seeded) -> ModelProto {
         var proto = ModelProto()
         proto.opsetImport = [OperatorSetIdProto(domain: "", version: 17)]
         proto.graph.input = ["x", "z"].map { ValueInfoProto(name: $0, .float32, shape: [1, 4]) }
@@ -139,5 +140,43 @@ private struct Paths {
 
     func keepsOutputs(of full: Paths) -> Bool {
         proto.graph.output.allSatisfy { depends($0.name) || !full.depends($0.name) }
+    }
+}
+
+@Suite("Bridges")
+struct BridgesTests {
+    @Test(
+        "are the edges without which an output hangs in the air",
+        arguments: ["bert", "densenet", "gpt2", "lstm"])
+    func ofModels(model: String) throws {
+        let path = Expected.fixtures.appending(path: "models/\(model).onnx").path
+        var generator = Seeded(5)
+        try byDefinition(Graph(ModelFile(contentsOf: path)), using: &generator)
+    }
+
+    @Test("are that on random graphs too", arguments: 0..<200)
+    func ofRandomGraphs(seed: Int) throws {
+        var generator = Seeded(UInt64(seed) + 1)
+        let proto = LivenessTests().randomModel(using: &generator)
+        try byDefinition(Graph(ModelFile(unchecked: proto)), using: &generator)
+    }
+
+    /// Edge by edge, also under masks.
+    private func byDefinition(_ graph: Graph, using generator: inout Seeded) throws {
+        let edges = graph.vertices.flatMap { vertex in
+            vertex.inputs.indices.map { Edge(node: vertex.index, slot: $0) }
+        }
+        var mask = Mask.empty
+        for _ in 0..<6 {
+            let bridges = Bridges(of: graph, under: mask)
+            var removable: [Edge] = []
+            for edge in edges where !mask.contains(Unit(edge)) {
+                let stays = Liveness(of: graph, under: mask.removing(Unit(edge))).isConnected
+                #expect(bridges.contains(edge) == !stays, "\(edge) under \(mask)")
+                if stays { removable.append(edge) }
+            }
+            guard let next = removable.randomElement(using: &generator) else { break }
+            mask = mask.removing(Unit(next))
+        }
     }
 }

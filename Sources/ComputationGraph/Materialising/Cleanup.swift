@@ -75,6 +75,8 @@ struct Cleanup {
     /// Works sizes out from the inputs, or from tensors that are there, where a vertex would stay in the model for its
     /// shape alone.
     private mutating func replaceWeakShapes() throws {
+        // Most models ask for no sizes, and most masks leave none behind.
+        guard rewriter.nodes.contains(where: \.facts.listsSizes) else { return }
         let (needed, read) = live(rewriter.nodes, countingShapes: false)
         let produced = Set(rewriter.nodes.flatMap(\.output))
         let old = rewriter.nodes
