@@ -46,7 +46,7 @@ extension ContentCache {
     /// Removes a file unless someone holds its lock, or the file system has no locks that would tell.
     private static func removeUnused(_ path: String) -> Bool {
         // Some network file systems give the exclusive lock only to those who could write.
-        let descriptor = open(path, O_RDWR | O_CLOEXEC)
+        let descriptor = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else { return errno == ENOENT }
         defer { close(descriptor) }
         guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else { return false }

@@ -16,7 +16,7 @@ public enum ContentHash {
     ///
     /// - Throws: `ContentHashError` when the file cannot be read.
     public static func digest(ofFile path: String) throws(ContentHashError) -> [UInt8] {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else { throw ContentHashError(path: path, code: errno) }
         defer { close(descriptor) }
         let hasher = ContentHasher()

@@ -96,7 +96,7 @@ private final class OpenFile: Sendable {
     private let descriptor: Int32
 
     init(_ path: String) throws(ContentHashError) {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else { throw ContentHashError(path: path, code: errno) }
         var status = stat()
         fstat(descriptor, &status)

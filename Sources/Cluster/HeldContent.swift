@@ -21,7 +21,7 @@ final class HeldContent: Sendable {
     convenience init?(path: String) {
         // One that is just being removed, or put into place, is soon gone, or free.
         for _ in 0..<100 {
-            let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+            let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
             guard descriptor >= 0 else { return nil }
             let isLocked = flock(descriptor, LOCK_SH | LOCK_NB) == 0
             // Without locks at all it is used as it is.

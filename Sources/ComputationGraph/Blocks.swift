@@ -60,6 +60,8 @@ private struct LayerSources {
     private let graph: Graph
     /// Vertices that are layers, and −1 − i for input i.
     private var sources: [Set<Int>]
+    /// By vertex that joins branches: the different sources of its operands that come from layers.
+    private var joined: [Int: Set<Set<Int>>] = [:]
 
     init(_ graph: Graph) {
         self.graph = graph
@@ -74,8 +76,14 @@ private struct LayerSources {
             for case let output? in vertex.outputs where graph.values[output].dependsOnData {
                 sources[output] = own
             }
+            guard vertex.facts.joinsBranches else { continue }
+            for value in Set(vertex.inputs.compactMap { $0 }) where graph.values[value].dependsOnData {
+                if hasLayer(sources[value]) { joined[index, default: []].insert(sources[value]) }
+            }
         }
     }
+
+    private func hasLayer(_ sources: Set<Int>) -> Bool { sources.contains { $0 >= 0 } }
 
     /// Whether a vertex is a layer. A look-up is one if it is in a table of weights.
     private func isLayer(_ vertex: Vertex) -> Bool {
@@ -87,14 +95,8 @@ private struct LayerSources {
 
     /// Whether the vertex that an edge enters joins what different layers compute, this edge's among them.
     func joinsBranches(_ edge: Edge) -> Bool {
-        let operands = graph.vertices[edge.node].inputs.enumerated().compactMap { slot, value in
-            value.flatMap { graph.values[$0].dependsOnData ? (slot: slot, sources: sources[$0]) : nil }
-        }
-        func hasLayer(_ sources: Set<Int>) -> Bool { sources.contains { $0 >= 0 } }
-        guard let own = operands.first(where: { $0.slot == edge.slot })?.sources, hasLayer(own) else {
-            return false
-        }
-        let others = operands.filter { $0.slot != edge.slot }.map(\.sources).filter(hasLayer)
-        return others.contains { $0 != own }
+        guard let value = graph.value(on: edge), graph.values[value].dependsOnData, hasLayer(sources[value])
+        else { return false }
+        return (joined[edge.node]?.count ?? 0) > 1
     }
 }

@@ -69,7 +69,8 @@ final class ReadableFile: Sendable {
     ///
     /// - Throws: `unreadableFile` if it is not there, not readable, or no regular file.
     init(path: String) throws(DatasetError) {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        // Not blocking: opening a pipe without a writer would wait for one.
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else {
             throw DatasetError(.unreadableFile, "it cannot be opened: \(FileError.reason(errno))", file: path)
         }

@@ -22,6 +22,9 @@ struct ZipDirectory: Sendable {
     private static let maximumLength = 64 << 20
     /// Deflate gives at most 1,032 bytes per byte (a 258-byte copy in two bits).
     private static let maximumRatio = 1032
+    /// Entries larger than this that deflate by more than so much are no data, but made to fill the memory.
+    private static let largeCount = 1 << 30
+    private static let maximumRatioOfLarge = 256
 
     /// Reads and checks the directory.
     ///
@@ -87,6 +90,11 @@ struct ZipDirectory: Sendable {
         }
         guard method == .stored ? count == compressed : count / maximumRatio <= compressed else {
             throw malformed("entry '\(name)' claims \(count) bytes from \(compressed), which cannot be")
+        }
+        guard count <= largeCount || count / maximumRatioOfLarge <= compressed else {
+            throw DatasetError(
+                .tooLarge,
+                "entry '\(name)' inflates \(compressed) bytes to \(count): so much of one value is no data")
         }
         let entry = Entry(
             name: name, method: method, checksum: UInt32(field(16, 4)), compressedCount: compressed,

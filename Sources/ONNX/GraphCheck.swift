@@ -34,6 +34,9 @@ struct GraphCheck {
         for output in graph.output where !isDefined(output.name, names) {
             throw ModelError(.invalid, field: "output \(quoted(output.name))", "is computed by nothing")
         }
+        guard !graph.output.isEmpty || !outer.isEmpty || isFunction else {
+            throw ModelError(.invalid, field: "output", "is missing: the model has none")
+        }
         _ = try graph.topologicalOrder()
     }
 

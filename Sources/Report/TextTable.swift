@@ -14,7 +14,11 @@ public struct TextTable: Sendable, CustomStringConvertible {
 
     /// Adds a row. Missing cells are empty; those beyond the last column are left out.
     public mutating func append(_ cells: [String]) {
-        rows.append(titles.indices.map { $0 < cells.count ? cells[$0] : "" })
+        // A name with a line break in it would end the row.
+        rows.append(
+            titles.indices.map {
+                $0 < cells.count ? cells[$0].split(whereSeparator: \.isNewline).joined(separator: " ") : ""
+            })
     }
 
     /// The table, two spaces between columns, each line ended by a line break and without trailing spaces.

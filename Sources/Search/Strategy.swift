@@ -61,11 +61,12 @@ public struct Budget: Sendable, Hashable, Codable, LosslessStringConvertible {
     /// The share of the full model's, between 0 and 1.
     public let fraction: Double
 
-    /// Reads `parameters=0.5` or `flops=0.5`.
+    /// Reads `parameters=0.5`, `flops=0.5` or `flops=50%`.
     public init?(_ description: String) {
         let parts = description.split(separator: "=", omittingEmptySubsequences: false)
         guard parts.count == 2, let quantity = Quantity(rawValue: String(parts[0])),
-            let fraction = Double(parts[1]),
+            let fraction = parts[1].hasSuffix("%")
+                ? Double(parts[1].dropLast()).map({ $0 / 100 }) : Double(parts[1]),
             fraction >= 0, fraction < 1
         else { return nil }
         self.quantity = quantity

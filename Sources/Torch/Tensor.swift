@@ -88,6 +88,10 @@ public final class Tensor {
     public var count: Int { Int(ct_count(handle)) }
     /// The number of bytes that the elements take.
     public var byteCount: Int { ct_byte_count(handle) }
+    /// Bytes of memory that the elements take: along expanded dimensions all are the same one.
+    public var storedBytes: Int {
+        zip(shape, strides).reduce(scalarType.byteSize) { $1.1 == 0 ? $0 : $0 * $1.0 }
+    }
     /// Whether the elements lie in C order without gaps.
     public var isContiguous: Bool { ct_is_contiguous(handle, false) }
     /// Whether the elements lie with the channels innermost (NHWC) without gaps.

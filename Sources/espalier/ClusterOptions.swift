@@ -57,6 +57,13 @@ struct ClusterOptions: ParsableArguments {
         guard ["tcp://", "ipc://"].contains(where: address.hasPrefix), address.count > 6 else {
             throw ValidationError("\(option) takes tcp://HOST:PORT, not '\(address)'")
         }
+        if address.hasPrefix("tcp://") {
+            let port = address.split(separator: ":", omittingEmptySubsequences: false).last ?? ""
+            guard port == "*" || UInt16(port) != nil else {
+                throw ValidationError(
+                    "\(option) \(address): '\(port)' is not a port, a number up to \(UInt16.max)")
+            }
+        }
         guard keys == nil || !insecure else {
             throw ValidationError("--keys and --insecure exclude each other")
         }

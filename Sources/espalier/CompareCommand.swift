@@ -76,7 +76,7 @@ struct CompareCommand: AsyncParsableCommand {
                 try TextOutput.write(page, to: report)
             }
             if let csv { try TextOutput.write(comparison.csv, to: csv) }
-            if !json.takesStandardOutput { print(comparison.text, terminator: "") }
+            if !json.takesStandardOutput { StandardOutput.write(comparison.text) }
         }
     }
 }

@@ -79,7 +79,7 @@ struct EvaluateCommand: AsyncParsableCommand {
             }
             // What was measured is told before the model is made and checked.
             if let path = json.path { try JSONOutput.write(evaluation, to: path) }
-            if !json.takesStandardOutput { print(evaluation.text, terminator: "") }
+            if !json.takesStandardOutput { StandardOutput.write(evaluation.text) }
             if let output {
                 for warning in try loaded.sizeWarnings() {
                     StandardError.write("espalier: warning: \(warning)\n")
@@ -101,7 +101,7 @@ struct EvaluateCommand: AsyncParsableCommand {
             if let error = result.error {
                 StandardError.write("espalier: \(error)\n")
             } else if let evaluation = result.evaluation, !json.takesStandardOutput {
-                print(evaluation.text, terminator: "")
+                StandardOutput.write(evaluation.text)
             }
             progress.show(line)
         }
@@ -121,7 +121,7 @@ struct EvaluateCommand: AsyncParsableCommand {
             if let error = result.error {
                 StandardError.write("espalier: \(error)\n")
             } else if let evaluation = result.evaluation, !json.takesStandardOutput {
-                print(evaluation.text, terminator: "")
+                StandardOutput.write(evaluation.text)
             }
         }
         return results

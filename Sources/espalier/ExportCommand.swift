@@ -41,7 +41,7 @@ struct ExportCommand: AsyncParsableCommand {
             try json.checkWritable()
             let export = try PathExport(run: run, step: step, model: model, data: data, output: output)
             if let path = json.path { try JSONOutput.write(export, to: path) }
-            if !json.takesStandardOutput { print(text(export), terminator: "") }
+            if !json.takesStandardOutput { StandardOutput.write(text(export)) }
         }
     }
 

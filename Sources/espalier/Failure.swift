@@ -37,6 +37,9 @@ enum ExitStatus {
     }
 }
 
+/// What goes on beyond that is no sentence.
+private let longestSentence = 2000
+
 /// Runs a command's work: an error becomes one sentence on standard error and the documented exit code.
 func reporting<Result>(_ body: () async throws -> Result) async throws -> Result {
     do { return try await body() } catch let error as ExitCode { throw error } catch let error
@@ -46,14 +49,22 @@ func reporting<Result>(_ body: () async throws -> Result) async throws -> Result
     } catch {
         // One line, whatever a file's contents or a library's message put into it.
         let sentence = "\(error)".split(whereSeparator: \.isNewline).joined(separator: " ")
-        StandardError.write("espalier: \(sentence)\n")
+        let isLong = sentence.count > longestSentence
+        StandardError.write("espalier: \(sentence.prefix(longestSentence))\(isLong ? "…" : "")\n")
         throw ExitStatus.code(for: error)
     }
 }
 
 /// Standard error, for messages and progress.
 enum StandardError {
-    static func write(_ text: String) { FileHandleWriter.write(text, to: 2) }
+    static func write(_ text: String) { FileHandleWriter.write(TerminalText.shown(text), to: 2) }
+    /// Moves the cursor, or clears a line.
+    static func control(_ sequence: String) { FileHandleWriter.write(sequence, to: 2) }
     /// Whether a person is watching.
     static var isTerminal: Bool { FileHandleWriter.isTerminal(2) }
+}
+
+/// Standard output, for results.
+enum StandardOutput {
+    static func write(_ text: String) { FileHandleWriter.write(TerminalText.shown(text), to: 1) }
 }

@@ -114,7 +114,7 @@ struct FinetuneCommand: AsyncParsableCommand {
             }
             display.clear()
             if let path = json.path { try JSONOutput.write(summary, to: path) }
-            if !json.takesStandardOutput { print(summary.text, terminator: "") }
+            if !json.takesStandardOutput { StandardOutput.write(summary.text) }
         }
     }
 }

@@ -47,7 +47,7 @@ struct InspectCommand: AsyncParsableCommand {
                 shapes: Dictionary(shape.map { ($0.name, $0.sizes) }) { $1 },
                 units: units.selection(replacement: .zero, order: .magnitude, rounding: 1))
             if let path = json.path { try JSONOutput.write(summary, to: path) }
-            if !json.takesStandardOutput { print(text(summary), terminator: "") }
+            if !json.takesStandardOutput { StandardOutput.write(text(summary)) }
             // What can be told has been; the exit code and the error say that the model can be neither run nor pruned.
             if let error = summary.whyNotRunnable { throw error }
         }

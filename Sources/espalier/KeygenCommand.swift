@@ -25,7 +25,7 @@ struct KeygenCommand: AsyncParsableCommand {
     func run() async throws {
         try await reporting {
             let made = try KeyGeneration(in: folder, worker: worker)
-            print(made.text, terminator: "")
+            StandardOutput.write(made.text)
         }
     }
 }

@@ -1,5 +1,6 @@
 public import ArgumentParser
 public import ComputationGraph
+internal import Foundation
 internal import Logging
 internal import Pruning
 
@@ -133,21 +134,36 @@ struct LogOption: ParsableArguments {
     }
 }
 
-/// A number of bytes, written plainly or with K, M or G.
+/// A number of bytes, written plainly, with K, M, G or T (or KiB … TiB, powers of 1,024), with KB … TB (powers of 1,000), or as a
+/// share of the machine's memory, 50%.
 struct ByteCount: ExpressibleByArgument, CustomStringConvertible {
     let bytes: Int
 
     init(_ bytes: Int) { self.bytes = bytes }
 
     init?(argument: String) {
-        let units: [Character: Int] = ["K": 1 << 10, "M": 1 << 20, "G": 1 << 30]
-        let unit = argument.last.flatMap { units[Character($0.uppercased())] }
-        guard let number = Int(unit == nil ? argument : String(argument.dropLast())), number > 0 else {
-            return nil
+        let digits = argument.prefix { $0.isASCII && $0.isNumber }
+        let unit = argument.dropFirst(digits.count).uppercased()
+        guard let number = Int(digits), number > 0 else { return nil }
+        if unit == "%" {
+            guard number <= 100 else { return nil }
+            bytes = Int(ProcessInfo.processInfo.physicalMemory / 100) * number
+            return
         }
-        let (product, overflow) = number.multipliedReportingOverflow(by: unit ?? 1)
+        guard let factor = ByteCount.factor(of: unit) else { return nil }
+        let (product, overflow) = number.multipliedReportingOverflow(by: factor)
         guard !overflow else { return nil }
         bytes = product
+    }
+
+    private static func factor(of unit: String) -> Int? {
+        if unit.isEmpty || unit == "B" { return 1 }
+        guard let first = unit.first, let power = Array("KMGT").firstIndex(of: first) else { return nil }
+        return switch unit.dropFirst() {
+        case "", "IB": 1 << (10 * (power + 1))
+        case "B": (0...power).reduce(1) { product, _ in product * 1000 }
+        default: nil
+        }
     }
 
     var description: String {

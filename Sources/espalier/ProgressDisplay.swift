@@ -49,7 +49,8 @@ private struct ProgressLineWriter {
         if isTerminal {
             if let last = lastShown, now - last < .milliseconds(100) { return }
             isOpen = true
-            StandardError.write("\r\u{1B}[K" + line())
+            StandardError.control("\r\u{1B}[K")
+            StandardError.write(line())
         } else {
             guard let since, now - since > Self.silence else { return }
             StandardError.write(line() + "\n")
@@ -58,7 +59,7 @@ private struct ProgressLineWriter {
     }
 
     mutating func clear() {
-        if isOpen { StandardError.write("\r\u{1B}[K") }
+        if isOpen { StandardError.control("\r\u{1B}[K") }
         isOpen = false
         if !isTerminal {
             // Another line says how far the work is.

@@ -98,7 +98,7 @@ struct PruneCommand: AsyncParsableCommand {
             throw ValidationError("--step-removals is for --strategy greedy")
         }
         if beamWidth < 1 { throw ValidationError("--beam-width must be at least 1") }
-        if let maxLossIncrease, !(maxLossIncrease >= 0) {
+        if let maxLossIncrease, !(maxLossIncrease >= 0 && maxLossIncrease.isFinite) {
             throw ValidationError("--max-loss-increase must be a number not below 0")
         }
         try screening.check(
@@ -148,10 +148,10 @@ struct PruneCommand: AsyncParsableCommand {
                 throw ExitStatus.interrupted
             }
             if !json.takesStandardOutput {
-                print(
+                StandardOutput.write(
                     SummaryText(result.summary).plain
                         + "\nmodel: \(result.model)\n" + result.exported.map { "       \($0)\n" }.joined()
-                        + "run:   \(options.folder)\n", terminator: "")
+                        + "run:   \(options.folder)\n")
             }
         }
     }

@@ -44,7 +44,7 @@ struct RunCommand: AsyncParsableCommand {
             if let output { try OutputFile.checkWritable(output) }
             try json.checkWritable()
             if let list {
-                try OutputRun.runList(list) { print($0) }
+                try OutputRun.runList(list) { StandardOutput.write($0 + "\n") }
             } else if let model, let data = data ?? ModelSource.defaultData(for: model), let output {
                 let written = try OutputRun.run(
                     model: model, data: data, mask: removal.mask, samples: samples, output: output,

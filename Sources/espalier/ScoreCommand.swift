@@ -82,7 +82,7 @@ struct ScoreCommand: AsyncParsableCommand {
                 progress.clear()
                 for warning in report.warnings { StandardError.write("warning: \(warning)\n") }
                 if let path = json.path { try JSONOutput.write(report, to: path) }
-                if !json.takesStandardOutput { print(text(report), terminator: "") }
+                if !json.takesStandardOutput { StandardOutput.write(text(report)) }
             } catch is Interrupted { throw ExitStatus.interrupted }
         }
     }

@@ -43,7 +43,7 @@ struct StatusCommand: AsyncParsableCommand {
                 throw ClusterError.noStatus(endpoint: connect, reason: "the answer is no status: \(error)")
             }
             if let path = json.path { try JSONOutput.write(status, to: path) }
-            if !json.takesStandardOutput { print(status.plain, terminator: "") }
+            if !json.takesStandardOutput { StandardOutput.write(status.plain) }
         }
     }
 }

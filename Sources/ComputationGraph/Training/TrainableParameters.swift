@@ -81,13 +81,21 @@ extension Graph {
     /// The initialisers that a value follows from which depends on nothing else; of scales and offsets of stored whole numbers
     /// none.
     private func sources(of value: Int) -> [Int] {
-        guard let producer = values[value].producer else { return [value] }
-        let vertex = vertices[producer]
-        guard let first = vertex.inputs.first.flatMap({ $0 }), values[first].elementType.isFloatingPoint
-        else {
-            return []
+        var (found, seen): ([Int], Set<Int>) = ([], [value])
+        var pending = [value]
+        while let next = pending.popLast() {
+            guard let producer = values[next].producer else {
+                found.append(next)
+                continue
+            }
+            let vertex = vertices[producer]
+            // A size follows from data without depending on them: no way back through what computes these.
+            guard let first = vertex.inputs.first.flatMap({ $0 }), values[first].elementType.isFloatingPoint,
+                !vertex.facts.readsOnlyShape
+            else { continue }
+            pending += vertex.inputs.compactMap { $0 }.filter { seen.insert($0).inserted }
         }
-        return vertex.inputs.compactMap { $0 }.flatMap { sources(of: $0) }
+        return found
     }
 }
 

@@ -64,6 +64,10 @@ final class Program {
             scalarTypes[port.value] = tensor.scalarType
         }
         var pending = graph.consumers.map(\.count)
+        // What follows from the file alone is kept: it may not grow beyond all measure.
+        var left = weights.reduce(Program.mostFoldedBytes) {
+            $0 + Program.mostTimesWeights * ($1?.byteCount ?? 0)
+        }
         var (steps, parameterSteps): ([Step], [Step]) = ([], [])
         let pinned = Set(graph.outputs.map(\.value))
         for index in graph.order {
@@ -102,6 +106,14 @@ final class Program {
                 } else {
                     known[output] = tensor
                     isParameter[output] = readsParameters
+                    left -= tensor.storedBytes
+                    guard left >= 0 else {
+                        throw EngineError.node(
+                            index: index, name: vertex.name, operation: vertex.operation,
+                            reason:
+                                "what the file's constants lead to takes more memory than a model may have: "
+                                + "output \(position) has the shape \(tensor.shape)")
+                    }
                 }
             }
             if dependsOnData || readsParameters {
@@ -129,6 +141,10 @@ final class Program {
         cost = ComputeCost(graph: graph, shapes: shapes)
         probeOutputs = graph.outputs.compactMap { values[$0.value] }
     }
+
+    /// Bytes that constants may lead to, beside so many times the weights.
+    private static let mostFoldedBytes = 1 << 30
+    private static let mostTimesWeights = 16
 
     /// Hands out the outputs of the run that the program was made by; they are not kept.
     func takeProbeOutputs() -> [Tensor] {

@@ -16,6 +16,7 @@ private let shiftRight = Operation("aten::bitwise_right_shift.Tensor")
 private let choose = Operation("aten::where.self")
 private let keepBits = Operation("aten::bitwise_and.Scalar")
 private let isEqual = Operation("aten::eq.Tensor")
+private let negate = Operation("aten::neg")
 private let isBelow = Operation("aten::lt.Tensor")
 private let isAtLeast = Operation("aten::ge.Tensor")
 private let both = Operation("aten::logical_and")
@@ -35,7 +36,9 @@ extension Operators {
                     // Whole numbers are divided as in C: towards zero.
                     left.scalarType.isFloatingPoint
                         ? try divide(.tensor(left), .tensor(right))
-                        : try divideMode(.tensor(left), .tensor(right), .string("trunc"))
+                        : try divided(left, right, by: { try negate(.tensor($0)) }) {
+                            try divideMode(.tensor(left), .tensor($0), .string("trunc"))
+                        }
                 }
             },
             "Equal": pairwise("aten::eq.Tensor"),
@@ -99,12 +102,34 @@ extension Operators {
     private static func modulo(_ context: OperatorContext) throws -> Kernel {
         let takesDividendsSign = try context.flag("fmod", default: false)
         return context.map { left, right in
-            if takesDividendsSign { return try floatRemainder(.tensor(left), .tensor(right)) }
+            func nothing(_ left: Tensor) throws -> Tensor { try left * 0 }
+            if takesDividendsSign {
+                return try divided(left, right, by: nothing) {
+                    try floatRemainder(.tensor(left), .tensor($0))
+                }
+            }
             guard !left.scalarType.isFloatingPoint || context.version >= 28 else {
                 throw context.error("fmod must be 1 for floating-point numbers")
             }
-            return try remainder(.tensor(left), .tensor(right))
+            return try divided(left, right, by: nothing) { try remainder(.tensor(left), .tensor($0)) }
         }
+    }
+
+    /// A division in which whole divisors of −1 go another way: the least whole number divided by −1 is none, and processors stop
+    /// the program there.
+    ///
+    /// - Parameters:
+    ///   - byMinusOne: what takes the place of the division by −1.
+    ///   - divide: divides by a divisor without −1.
+    private static func divided(
+        _ left: Tensor, _ right: Tensor, by byMinusOne: (Tensor) throws -> Tensor,
+        _ divide: (Tensor) throws -> Tensor
+    ) throws -> Tensor {
+        guard right.scalarType == .int32 || right.scalarType == .int64 else { return try divide(right) }
+        let minusOne = try Tensor(scalar: Int64(-1)).converted(to: right.scalarType)
+        let isMinusOne = try isEqual(.tensor(right), .tensor(minusOne))
+        let result = try divide(isMinusOne.choosing(minusOne * minusOne, else: right))
+        return try isMinusOne.choosing(byMinusOne(left), else: result)
     }
 
     /// Powers have the base's element type, whatever the exponent's.

@@ -45,7 +45,15 @@ extension Operators {
         let shape = try context.integers(in: 0)
         return { inputs in
             guard let shape = try shape(inputs) else { throw context.error("the shape is missing") }
-            return [try Tensor.constant(filling, shape: shape, type: type)]
+            // One number stands for many of them, which take no memory then.
+            guard shape.allSatisfy({ $0 > 0 }),
+                shape.reduce(1, { $0.multipliedReportingOverflow(by: $1).partialValue }) > 1 << 16
+            else {
+                return [try Tensor.constant(filling, shape: shape, type: type)]
+            }
+            return [
+                try Tensor.constant(filling, shape: shape.map { _ in 1 }, type: type).expanded(shape)
+            ]
         }
     }
 
