@@ -3,7 +3,7 @@ internal import ONNX
 /// Convolutions of floating-point numbers.
 extension OperatorFacts {
     static let convolutions: [String: OperatorFacts] = [
-        "Col2Im": OperatorFacts(shape: .elements([1, 2])),
+        "Col2Im": OperatorFacts(shape: .elements([1, 2]), axes: foldedAxes),
         "Conv": OperatorFacts(
             sizes: convolvedSizes, derivedSize: .slidingWindow(weights: 1),
             axes: { try convolvedAxes($0, isTransposed: false) }, slicing: countingGroups,
@@ -23,6 +23,22 @@ extension OperatorFacts {
             ]),
         "DeformConv": OperatorFacts(role: .product, hasWeights: true),
     ]
+
+    /// Windows laid out in an image: each channel's own, all of its places with all of the window's.
+    private static let foldedAxes: AxisRule = { query in
+        guard let shape = query.input(0), shape.count == 3, let output = query.output, output.count >= 3,
+            output[1] > 0, shape[1].isMultiple(of: output[1])
+        else { return nil }
+        var builder = AxisMapBuilder()
+        let samples = builder.axis(shape[0])
+        let channels = builder.axis(output[1])
+        let window = builder.axis(shape[1] / output[1], .mixed)
+        let places = builder.axis(shape[2], .mixed)
+        let image = builder.axes(output[2...], .mixed)
+        return builder.map(
+            inputs: [[samples, builder.product(channels, window), places], nil, nil],
+            outputs: [[samples, channels] + image])
+    }
 
     /// Zeros stay zeros where no bias is added.
     private static let withoutBias: @Sendable (InputSlot) -> Bool = { $0.slot == 0 && !$0.hasInput(2) }

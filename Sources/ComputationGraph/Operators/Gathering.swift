@@ -17,8 +17,10 @@ extension OperatorFacts {
                         input.axis < gathered ? input.axis : input.axis + input.target.count - input.rank)
                 }
             ]),
-        "GatherElements": OperatorFacts(preservesZeros: inFirst, operations: free, evaluation: sameNumber),
-        "GatherND": OperatorFacts(preservesZeros: inFirst, operations: free, evaluation: sameNumber),
+        "GatherElements": OperatorFacts(
+            axes: gatheredElementAxes, preservesZeros: inFirst, operations: free, evaluation: sameNumber),
+        "GatherND": OperatorFacts(
+            axes: gatheredTupleAxes, preservesZeros: inFirst, operations: free, evaluation: sameNumber),
         "NonMaxSuppression": OperatorFacts(outputType: always(.int64), shape: .data),
         "NonZero": OperatorFacts(outputType: always(.int64), shape: .data, operations: free),
         "OneHot": OperatorFacts(outputType: typeOf(2), shape: .elements([1]), operations: free),
@@ -40,6 +42,37 @@ extension OperatorFacts {
         let inner = builder.axes(shape[(axis + 1)...])
         let places = builder.axes(indices)
         return builder.map(inputs: [outer + [gathered] + inner, places], outputs: [outer + places + inner])
+    }
+
+    /// Every place along an axis other than the gathered one is of data, indices and output alike, where they are of one length.
+    private static let gatheredElementAxes: AxisRule = { query in
+        guard let shape = query.input(0), let indices = query.input(1), indices.count == shape.count,
+            let axis = try query.axis(default: 0, rank: shape.count)
+        else { return nil }
+        var builder = AxisMapBuilder()
+        var (data, places): ([AxisMap.Axis], [AxisMap.Axis]) = ([], [])
+        for (place, (size, count)) in zip(shape, indices).enumerated() {
+            let own = builder.axis(count)
+            places.append(own)
+            data.append(place != axis && size == count ? own : builder.axis(size, .mixed))
+        }
+        return builder.map(inputs: [data, places], outputs: [places])
+    }
+
+    /// The axes that tuples of indices name mix; those behind them come through.
+    private static let gatheredTupleAxes: AxisRule = { query in
+        guard let shape = query.input(0), let indices = query.input(1), let depth = indices.last,
+            case let batch = try query.vertex.node.int("batch_dims", default: 0), batch >= 0,
+            batch < indices.count, batch + depth <= shape.count
+        else { return nil }
+        var builder = AxisMapBuilder()
+        let shared = builder.axes(shape[..<batch])
+        let named = builder.axes(shape[batch..<batch + depth], .mixed)
+        let rest = builder.axes(shape[(batch + depth)...])
+        let places = builder.axes(indices[batch..<indices.count - 1])
+        let tuple = builder.axis(depth, .mixed)
+        return builder.map(
+            inputs: [shared + named + rest, shared + places + [tuple]], outputs: [shared + places + rest])
     }
 
     private static let gatheredSizes: SizeRule = { tracing, output in

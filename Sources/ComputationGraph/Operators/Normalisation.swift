@@ -5,7 +5,7 @@ internal import ONNX
 extension OperatorFacts {
     static let normalisation: [String: OperatorFacts] = [
         "BatchNormalization": OperatorFacts(
-            sizes: likeFirst, axes: normalisedChannels { _ in [] }, operations: { 2 * $0.outputElements },
+            sizes: likeFirst, axes: batchNormalisedAxes, operations: { 2 * $0.outputElements },
             // No training step changes the running mean and variance.
             parameters: ParameterSlots(floatingPoint: 0..<3), role: .layer,
             isTraining: isTrainingBatchNormalisation, affine: .batchNormalisation, normalisation: .channels,
@@ -92,6 +92,12 @@ extension OperatorFacts {
         try query.axis(default: -1, rank: rank).map { Array($0..<rank) }
     }
 
+    /// Channel by channel; statistics of the batch mix all others.
+    private static let batchNormalisedAxes: AxisRule = { query in
+        let isTraining = query.vertex.node.attribute("training_mode")?.i == 1
+        return try normalisedChannels { rank in isTraining ? [0] + Array(2..<max(2, rank)) : [] }(query)
+    }
+
     /// Channel by channel, with vectors over the channels.
     ///
     /// - Parameter mixed: the axes along which positions mix, given the rank.
@@ -138,6 +144,10 @@ extension OperatorFacts {
     private static let isTrainingBatchNormalisation: @Sendable (Graph, Vertex) -> Bool = { graph, vertex in
         let isRead = vertex.outputs.dropFirst().contains { output in
             output.map { graph.isPinned[$0] || !graph.consumers[$0].isEmpty } ?? false
+        }
+        // Weights that are standardised so are the same for every batch.
+        guard vertex.inputs.first.flatMap({ $0 }).map({ graph.values[$0].dependsOnData }) ?? true else {
+            return false
         }
         return isRead || vertex.node.attribute("training_mode")?.i == 1
     }

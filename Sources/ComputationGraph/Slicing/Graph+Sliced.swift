@@ -78,13 +78,18 @@ struct SlicedGraph {
         self.gone = gone
     }
 
-    /// The model: its nodes in the order of computation, without tensors that nothing reads any more.
+    /// The model: its nodes in the order of computation, without nodes and tensors that nothing reads any more.
     var model: ModelProto {
         var proto = graph.model.model
-        let nodes = graph.order.map { proto.graph.node[$0] }
-        var read = Set(nodes.flatMap(\.input)).union(proto.graph.output.map(\.name))
-        for node in nodes { for subgraph in node.subgraphs { read.formUnion(subgraph.capturedNames) } }
-        proto.graph.node = nodes
+        var read = Set(proto.graph.output.map(\.name))
+        var nodes: [NodeProto] = []
+        for node in graph.order.reversed().map({ proto.graph.node[$0] })
+        where node.output.contains(where: read.contains) {
+            nodes.append(node)
+            read.formUnion(node.input)
+            for subgraph in node.subgraphs { read.formUnion(subgraph.capturedNames) }
+        }
+        proto.graph.node = nodes.reversed()
         proto.graph.initializer.removeAll { !read.contains($0.name) }
         return proto
     }

@@ -49,6 +49,14 @@ import Torch
             operation: "ConvTranspose", inputs: [[1, 4, 3, 3], [4, 3, 2, 2]], attributes: [int("group", 2)]),
         Case(operation: "MatMul", inputs: [[2, 1, 3, 4], [5, 4, 2]]),
         Case(operation: "MatMul", inputs: [[4], [2, 4, 3]]),
+        Case(operation: "GatherND", inputs: [[5, 4, 3], [2, 2, 1]], integers: [1: [0, 4, 2, 1]]),
+        Case(
+            operation: "GatherND", inputs: [[2, 4, 3], [2, 3, 1]], attributes: [int("batch_dims", 1)],
+            integers: [1: [0, 3, 2, 1, 1, 0]]),
+        Case(
+            operation: "GatherElements", inputs: [[3, 4], [3, 2]], attributes: [int("axis", 1)],
+            integers: [1: [0, 3, 2, 1, 1, 0]]),
+        Case(operation: "Col2Im", inputs: [[2, 12, 6], [2], [2]], integers: [1: [3, 4], 2: [2, 2]]),
         Case(
             operation: "Gemm", inputs: [[3, 2], [4, 3], [4]],
             attributes: [int("transA", 1), int("transB", 1)]),
