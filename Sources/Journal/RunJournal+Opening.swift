@@ -116,3 +116,29 @@ extension RunJournal {
         return JournalError.message(Int32(system.code))
     }
 }
+
+extension RunJournal {
+    /// Whether a folder holds a run.
+    public static func exists(in folder: String) -> Bool {
+        FileManager.default.fileExists(atPath: folder + "/" + fileName)
+    }
+}
+
+extension RunJournal {
+    /// Takes away a run that has no results yet, since it could not start: what it left is removed, and its folder where nothing
+    /// else is in it.
+    ///
+    /// - Parameter others: names of other files in the folder that belong to the run.
+    public func abandonWithoutResults(_ others: [String] = []) {
+        let count = try? read { try Int.fetchOne($0, sql: "SELECT COUNT(*) FROM results") }
+        guard count == 0, (try? database.close()) != nil else { return }
+        for name in [
+            RunJournal.fileName, RunJournal.fileName + "-wal", RunJournal.fileName + "-shm",
+            FolderLock.fileName,
+        ] + others {
+            unlink(folder + "/" + name)
+        }
+        // Only where it is empty.
+        rmdir(folder)
+    }
+}

@@ -92,6 +92,14 @@ public struct PathExport: Encodable, Sendable {
         self.output = output
     }
 
+    /// The files that an export reads: the run's journal, its model and its data, or those that are given in their place.
+    public static func given(run folder: String, model: String?, data: String?) -> GivenFiles {
+        let identity = try? RunJournal.open(readOnlyIn: folder).identity
+        return GivenFiles(
+            models: [model ?? identity?.modelPath], data: [data ?? identity?.dataPath],
+            others: [folder + "/" + RunJournal.fileName, PruneRun.fitSamplesPath(in: folder)])
+    }
+
     /// The unpruned model, the path, and whether it is final.
     private static func path(of journal: RunJournal) throws -> (base: State?, path: [State], isComplete: Bool)
     {

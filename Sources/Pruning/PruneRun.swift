@@ -45,6 +45,12 @@ public final class PruneRun {
         self.board = board
         if let output = options.output { try OutputFile.checkWritable(output) }
         try OutputFile.checkFolder(options.folder)
+        if !options.resumes, !RunJournal.exists(in: options.folder) {
+            try OutputFile.checkFresh(
+                options.folder,
+                ["pruned.onnx", "summary.json", "summary.txt", "path.csv", "fit-samples.npz"]
+                    + options.exportSteps.map { "step-\($0).onnx" })
+        }
         workload = try Workload(model: options.model, options: options.measurement)
         for note in workload.notes { board.note(note) }
         if let data = options.validation {
@@ -115,8 +121,18 @@ public final class PruneRun {
 
     /// Searches, and writes the result.
     ///
-    /// - Throws: `Interrupted` when the user stops the run; everything measured until then is kept.
+    /// - Throws: `Interrupted` when the user stops the run; everything measured until then is kept. Of a run that could not start
+    ///   nothing is left.
     public func perform() async throws -> Result {
+        do { return try await searchAndWrite() } catch {
+            if !options.resumes, !(error is Interrupted) {
+                journal.abandonWithoutResults(["fit-samples.npz"])
+            }
+            throw error
+        }
+    }
+
+    private func searchAndWrite() async throws -> Result {
         board.record(
             .began(
                 RunSetup(

@@ -52,8 +52,9 @@ struct CompareCommand: AsyncParsableCommand {
 
     func run() async throws {
         try await reporting {
-            try json.checkWritable()
-            for path in [report, csv] { if let path { try OutputFile.checkWritable(path) } }
+            try json.checkWritable(
+                beside: [report, csv],
+                given: workload.given(data: [validation, recovery.fitData, recovery.trainData]))
             var measurement = try workload.measurement(workers: team.sharingWorkers)
             measurement.recovery = recovery.options
             var options = CompareOptions(

@@ -61,8 +61,9 @@ struct EvaluateCommand: AsyncParsableCommand {
 
     func run() async throws {
         try await reporting {
-            try json.checkWritable()
-            if let output, list == nil { try OutputFile.checkWritable(output) }
+            try json.checkWritable(
+                beside: [list == nil ? output : nil],
+                given: workload.given(data: [recovery.fitData, recovery.trainData], others: [list]))
             var options = try workload.measurement(workers: usesWorkers ? max(workers, 1) : 0)
             options.recovery = recovery.options
             var loaded = try Workload(model: workload.model, options: options)

@@ -38,7 +38,8 @@ struct ExportCommand: AsyncParsableCommand {
 
     func run() async throws {
         try await reporting {
-            try json.checkWritable()
+            try json.checkWritable(
+                beside: [output], given: PathExport.given(run: run, model: model, data: data))
             let export = try PathExport(run: run, step: step, model: model, data: data, output: output)
             if let path = json.path { try JSONOutput.write(export, to: path) }
             if !json.takesStandardOutput { StandardOutput.write(text(export)) }

@@ -86,7 +86,8 @@ struct FinetuneCommand: AsyncParsableCommand {
 
     func run() async throws {
         try await reporting {
-            try json.checkWritable()
+            try json.checkWritable(
+                beside: [output], given: workload.given(models: [teacher], data: [validation]))
             let options = FinetuneOptions(
                 model: workload.model, measurement: try workload.measurement(workers: team.sharingWorkers),
                 mask: removal.mask.replacing(with: replacing.replace), validation: validation,
@@ -102,7 +103,7 @@ struct FinetuneCommand: AsyncParsableCommand {
             let display = FinetuneDisplay()
             let summary: FinetuneSummary
             do {
-                summary = try await FinetuneRun(
+                summary = try await FinetuneRun.started(
                     options, interruption: Leaving.interruption(), observer: display
                 ).perform()
             } catch is Interrupted {

@@ -41,7 +41,7 @@ struct InspectCommand: AsyncParsableCommand {
 
     func run() async throws {
         try await reporting {
-            try json.checkWritable()
+            try json.checkWritable(given: GivenFiles(models: [model.model]))
             let summary = try ModelSummary(
                 model: model.model, selection: .init(argument: candidates),
                 shapes: Dictionary(shape.map { ($0.name, $0.sizes) }) { $1 },

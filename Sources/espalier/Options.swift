@@ -76,6 +76,13 @@ struct WorkloadArguments: ParsableArguments {
     /// The model as it was given.
     var model: String { argument.model }
 
+    /// The files that these arguments name, and others that are read.
+    func given(models: [String?] = [], data others: [String?] = [], others files: [String?] = [])
+        -> GivenFiles
+    {
+        GivenFiles(models: [model] + models, data: [data.data ?? model] + others, others: files)
+    }
+
     /// What is measured; an example brings its own data.
     ///
     /// - Parameter workers: the worker processes on this machine; 0 for this process alone.
@@ -105,8 +112,10 @@ struct JSONOption: ParsableArguments {
     )
     var path: String?
 
-    /// Checks before any work that the result can be written.
-    func checkWritable() throws { if let path { try OutputFile.checkWritable(path) } }
+    /// Checks before any work that the result can be written, beside other files, and takes the place of none that is read.
+    func checkWritable(beside others: [String?] = [], given: GivenFiles) throws {
+        try given.check([path] + others)
+    }
 
     /// Whether standard output is taken by JSON.
     var takesStandardOutput: Bool { path == "-" }

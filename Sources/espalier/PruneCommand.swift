@@ -119,7 +119,9 @@ struct PruneCommand: AsyncParsableCommand {
 
     func run() async throws {
         try await reporting {
-            try json.checkWritable()
+            try json.checkWritable(
+                beside: [output],
+                given: workload.given(data: [validation, recovery.fitData, recovery.trainData]))
             var measurement = try workload.measurement(workers: team.sharingWorkers)
             measurement.recovery = recovery.options
             var options = PruneOptions(

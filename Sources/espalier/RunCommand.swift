@@ -41,8 +41,8 @@ struct RunCommand: AsyncParsableCommand {
 
     func run() async throws {
         try await reporting {
-            if let output { try OutputFile.checkWritable(output) }
-            try json.checkWritable()
+            try json.checkWritable(
+                beside: [output], given: GivenFiles(models: [model], data: [data ?? model], others: [list]))
             if let list {
                 try OutputRun.runList(list) { StandardOutput.write($0 + "\n") }
             } else if let model, let data = data ?? ModelSource.defaultData(for: model), let output {

@@ -70,7 +70,7 @@ struct ScoreCommand: AsyncParsableCommand {
         let interruption = Leaving.interruption()
         try await reporting {
             do {
-                try json.checkWritable()
+                try json.checkWritable(given: workload.given())
                 let loaded = try Workload(model: workload.model, options: workload.measurement())
                 for note in loaded.notes { StandardError.write("espalier: \(note)\n") }
                 let progress = ProgressDisplay()

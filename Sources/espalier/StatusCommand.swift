@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import Cluster
 internal import Foundation
+internal import Pruning
 internal import Report
 
 struct StatusCommand: AsyncParsableCommand {
@@ -34,7 +35,7 @@ struct StatusCommand: AsyncParsableCommand {
 
     func run() async throws {
         try await reporting {
-            try json.checkWritable()
+            try json.checkWritable(given: GivenFiles(models: []))
             let answer = try StatusRequest.status(
                 of: connect, keys: keys.map { folder throws(ClusterError) in try WorkerKeys(folder: folder) },
                 within: .milliseconds(Int64(timeout * 1000)))

@@ -2,6 +2,8 @@
 
 import io
 import os
+import shutil
+import socket
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,7 +12,7 @@ import onnx
 
 import hostile_models
 from masked import load_data
-from program import espalier, example, scratch, together
+from program import EXAMPLES, espalier, example, scratch, together
 
 
 def files_of(folder):
@@ -230,3 +232,64 @@ def test_bad_usage_is_64():
             if answer.code != 64 or not answer.errors or answer.output]
         wrong += [f"left {name}" for name in sorted(os.listdir(folder))]
     together(wrong)
+
+
+def test_what_the_user_gave_is_never_overwritten():
+    with scratch() as folder:
+        given = {"model.onnx": EXAMPLES / "digits-resnet/model.onnx", "data.npz": EXAMPLES / "digits-resnet/calibration.npz",
+                 "held-out.npz": EXAMPLES / "digits-resnet/held-out.npz"}
+        for name, source in given.items():
+            shutil.copy(source, folder / name)
+        os.symlink("model.onnx", folder / "link.onnx")
+        (folder / "masks.txt").write_text("31:0\n")
+        small = ("model.onnx", "--data", "data.npz", "--samples", 32)
+        prune = ("prune", *small, "--steps", 1, "--workers", 0, "--run", "run")
+        espalier(*prune[:-1], "done", folder=folder).succeeded()
+        kept = {name: (folder / name).read_bytes() for name in (*given, "masks.txt")}
+        for call, path in (
+                (prune, ("--output", "model.onnx")), (prune, ("--output", "data.npz")), (prune, ("--json", "link.onnx")),
+                (prune, ("--output", folder / ".." / folder.name / "model.onnx")),
+                (("prune", *small, "--validation", "held-out.npz", "--run", "run"), ("--json", "held-out.npz")),
+                (("evaluate", *small, "--remove", "31:0"), ("--output", "model.onnx")),
+                (("evaluate", *small, "--masks", "masks.txt"), ("--json", "masks.txt")),
+                (("run", "model.onnx", "--data", "data.npz"), ("--output", "data.npz")),
+                (("export", "done"), ("--output", "model.onnx")), (("export", "done"), ("--output", "done/journal.sqlite")),
+                (("finetune", *small, "--steps", 1, "--workers", 0, "--run", "run"), ("--output", "model.onnx")),
+                (("finetune", *small, "--validation", "held-out.npz", "--steps", 1, "--run", "run"), ("--json", "held-out.npz")),
+                (("score", *small), ("--json", "model.onnx")), (("inspect", "model.onnx"), ("--json", "link.onnx")),
+                (("compare", *small, "--strategies", "greedy", "--steps", 1, "--workers", 0), ("--csv", "data.npz"))):
+            answer = espalier(*call, *path, folder=folder)
+            assert answer.code == 65 and "would be overwritten" in answer.errors, (call, path, answer.code, answer.errors)
+            assert not (folder / "run").exists(), call
+        answer = espalier(*prune, "--output", "x.onnx", "--json", "x.onnx", folder=folder)
+        assert answer.code == 65 and "written twice" in answer.errors, answer.errors
+        # Nor what lies in a folder that is to keep a run.
+        for call, name in ((prune, "pruned.onnx"), (prune, "path.csv"), (("finetune", *small, "--run", "run"), "trained.onnx")):
+            (folder / "run").mkdir()
+            (folder / "run" / name).write_text("mine")
+            answer = espalier(*call, folder=folder)
+            assert answer.code == 65 and name in answer.errors, (call, answer.errors)
+            assert (folder / "run" / name).read_text() == "mine"
+            shutil.rmtree(folder / "run")
+        for name, content in kept.items():
+            assert (folder / name).read_bytes() == content, name
+
+
+def test_a_start_that_fails_leaves_nothing_behind():
+    with scratch() as folder, socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        model, data = example("digits-resnet")
+        np.savez(folder / "wide.npz", image=np.zeros((8, 1, 9, 9), np.float32), labels=np.zeros(8, np.int64))
+        prune = ("prune", model, "--data", data, "--samples", 32, "--steps", 1, "--run", "run")
+        finetune = ("finetune", model, "--data", data, "--steps", 1, "--run", "run")
+        for call in (
+                (*prune, "--workers", 0, "--metrics", f"127.0.0.1:{port}"), (*prune, "--metrics", "203.0.113.7:9100"),
+                (*prune, "--bind", f"tcp://127.0.0.1:{port}", "--insecure"),
+                (*finetune, "--workers", 0, "--metrics", f"127.0.0.1:{port}"),
+                (*finetune, "--bind", f"tcp://127.0.0.1:{port}", "--insecure"),
+                ("finetune", model, "--data", "wide.npz", "--head", 3, "--run", "run")):
+            answer = espalier(*call, folder=folder)
+            assert answer.code == 65, (call, answer.code, answer.errors)
+            assert not (folder / "run").exists(), (call, files_of(folder))

@@ -69,6 +69,9 @@ def faults(subject, folder):
             continue
         told = json.loads(answer.output)
         onnx.checker.check_model(onnx.load(file), full_check=True)
+        nodes = onnx.load(file).graph.node
+        read = {name for node in nodes for name in node.input} | {port.name for port in onnx.load(file).graph.output}
+        assert all(read.intersection(node.output) for node in nodes), "a node is left that nothing reads"
         whole = sum(np.prod(tensor.dims) for tensor in onnx.load(subject.model).graph.initializer)
         left = sum(np.prod(tensor.dims) for tensor in onnx.load(file).graph.initializer)
         if not left < whole:

@@ -39,11 +39,33 @@ public final class FinetuneRun {
     /// Loads model and data, and opens the run's folder.
     ///
     /// - Throws: errors that name the file, array, node, parameter or folder.
-    public init(_ options: FinetuneOptions, interruption: Interruption, observer: any FinetuneObserver) throws
-    {
+    public static func started(
+        _ options: FinetuneOptions, interruption: Interruption, observer: any FinetuneObserver
+    ) throws -> FinetuneRun {
+        let isNew = !options.resumes && !RunJournal.exists(in: options.folder)
+        // A file of that name that was there before is no part of the run.
+        let isFresh = options.classes != nil && access(options.folder + "/start.onnx", F_OK) != 0
+        do {
+            return try FinetuneRun(options, interruption: interruption, observer: observer)
+        } catch {
+            if isNew, isFresh, !RunJournal.exists(in: options.folder) {
+                unlink(options.folder + "/start.onnx")
+                rmdir(options.folder)
+            }
+            throw error
+        }
+    }
+
+    private init(
+        _ options: FinetuneOptions, interruption: Interruption, observer: any FinetuneObserver
+    ) throws {
         (self.options, self.interruption, self.observer) = (options, interruption, observer)
         if let output = options.output { try OutputFile.checkWritable(output) }
         try OutputFile.checkFolder(options.folder)
+        if !options.resumes, !RunJournal.exists(in: options.folder) {
+            try OutputFile.checkFresh(
+                options.folder, ["trained.onnx", "start.onnx", "summary.json", "curve.csv", "checkpoint"])
+        }
         let model = try FinetuneRun.startingModel(options)
         workload = try Workload(model: model, options: options.measurement)
         for note in workload.notes { observer.noted(note) }
@@ -182,6 +204,15 @@ public final class FinetuneRun {
     ///
     /// - Throws: `Interrupted` when the user stops it, `TrainingDivergence`; how far it was is kept.
     public func perform() async throws -> FinetuneSummary {
+        do { return try await trainAndWrite() } catch {
+            if !options.resumes, state.trainer.isEmpty, !(error is Interrupted) {
+                journal.abandonWithoutResults(["start.onnx"])
+            }
+            throw error
+        }
+    }
+
+    private func trainAndWrite() async throws -> FinetuneSummary {
         var metrics: MetricsServer?
         if let address = options.metrics {
             let server = try await MetricsServer(address: address, board: board)
