@@ -54,7 +54,7 @@ public final class Network {
                 let tensor = try Tensor(constant)
                 return kernels.contains(index) && tensor.rank == 4 ? try tensor.channelsLast() : tensor
             } catch {
-                throw EngineError.data("initialiser '\(value.name)': \(error)")
+                throw EngineError.data("initializer '\(value.name)': \(error)")
             }
         }
         let values = graph.parameters

@@ -12,14 +12,14 @@ struct ModelCheck {
     /// - Throws: ``ModelError`` for the first rule that is broken.
     func checkAll() throws(ModelError) {
         try checkVersions()
-        guard model.hasGraph else { throw ModelError(.malformed, "is no ONNX model: it has no graph") }
+        guard model.hasGraph else { throw ModelError(.malformed, "is not an ONNX model: it has no graph") }
         try GraphCheck(model.graph).check()
         try checkFunctions()
     }
 
     private func checkVersions() throws(ModelError) {
         guard model.hasIrVersion else {
-            throw ModelError(.malformed, "is no ONNX model: it has no IR version")
+            throw ModelError(.malformed, "is not an ONNX model: it has no IR version")
         }
         let formats = ModelFile.formatVersions
         guard formats.contains(model.irVersion) else {

@@ -86,10 +86,10 @@ public struct ModelFile: Sendable {
         } catch {
             let problem =
                 switch error as? BinaryDecodingError {
-                case .truncated: "ends in the middle of a message: it is cut short, or no ONNX model"
+                case .truncated: "ends in the middle of a message: it is cut short, or not an ONNX model"
                 case .messageDepthLimit: "has messages nested more than 100 deep"
-                case .invalidUTF8: "is no ONNX model: a text in it is no UTF-8"
-                default: "is no ONNX model: its bytes are no protobuf message of that kind"
+                case .invalidUTF8: "is not an ONNX model: a text in it is no UTF-8"
+                default: "is not an ONNX model: its bytes are no protobuf message of that kind"
                 }
             throw ModelError(.malformed, problem)
         }

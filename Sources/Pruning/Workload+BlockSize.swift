@@ -1,6 +1,7 @@
 import ComputationGraph
 import Datasets
 import Engine
+internal import Report
 
 extension Workload {
     /// The block size: what the model was exported for, what was asked for, or what suits the model and fits the memory
@@ -37,8 +38,8 @@ extension Workload {
         }
         guard bytes(size) <= options.memoryBudget else {
             throw InputError(
-                "a block of \(size) samples takes about \(bytes(size) >> 20) MiB, more than the budget of "
-                    + "\(options.memoryBudget >> 20) MiB (--memory, --block-size)")
+                "a block of \(size) samples takes about \(NumberText.bytes(bytes(size))), more than the budget of "
+                    + "\(NumberText.bytes(options.memoryBudget)) (--memory, --block-size)")
         }
         return size
     }

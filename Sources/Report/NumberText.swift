@@ -29,6 +29,14 @@ package enum NumberText {
         return (count < 0 ? "-" : "") + groups.joined(separator: ",")
     }
 
+    /// A number of bytes in the largest unit of which there is one, e.g. `512 KiB`, `1.5 GiB`.
+    package static func bytes(_ count: Int) -> String {
+        let units = ["bytes", "KiB", "MiB", "GiB", "TiB"]
+        var (value, unit) = (Double(count), 0)
+        while value >= 1024, unit < units.count - 1 { (value, unit) = (value / 1024, unit + 1) }
+        return String(format: "%.4g ", value) + units[unit]
+    }
+
     /// A time in at most two units: `0.4 s`, `13 s`, `2 min 05 s`, `1 h 02 min`, `3 d 04 h`; `?` when it is not known.
     static func duration(_ seconds: Double) -> String {
         guard seconds.isFinite, seconds >= 0, seconds < 1e12 else { return "?" }

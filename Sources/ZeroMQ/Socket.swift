@@ -83,7 +83,12 @@ public final class Socket {
     /// - Throws: `ZeroMQError`, e.g. `isAddressInUse`.
     public func bind(to endpoint: String) throws(ZeroMQError) {
         try Self.checkPort(of: endpoint, "bind to \(endpoint)")
-        try call("bind to \(endpoint)") { zmq_bind($0, endpoint) }
+        do {
+            try call("bind to \(endpoint)") { zmq_bind($0, endpoint) }
+        } catch let error where error.code == EAGAIN {
+            // What name resolution says of a host that it does not know.
+            throw ZeroMQError(EAGAIN, error.action, reason: "there is no such host")
+        }
     }
 
     /// Connects to an endpoint, now or whenever it is there, and again whenever the connection breaks.

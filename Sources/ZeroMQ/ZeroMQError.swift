@@ -26,7 +26,7 @@ public struct ZeroMQError: Error, Hashable, Sendable, CustomStringConvertible {
     static func last(_ action: String) -> ZeroMQError { ZeroMQError(zmq_errno(), action) }
 
     /// The whole sentence.
-    public var description: String { "could not \(action): \(reason) (\(name))" }
+    public var description: String { "could not \(action): \(reason)" + (code == EAGAIN ? "" : " (\(name))") }
 
     /// The error number's name: `EADDRINUSE`.
     public var name: String { Self.names[code] ?? "error \(code)" }

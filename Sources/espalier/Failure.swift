@@ -66,5 +66,6 @@ enum StandardError {
 
 /// Standard output, for results.
 enum StandardOutput {
-    static func write(_ text: String) { FileHandleWriter.write(TerminalText.shown(text), to: 1) }
+    /// What cannot be written is told when the program ends.
+    static func write(_ text: String) { print(TerminalText.shown(text), terminator: "") }
 }

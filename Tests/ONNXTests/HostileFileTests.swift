@@ -66,7 +66,7 @@ struct HostileFileTests {
     func versions() {
         var noVersion = model([relu])
         noVersion.clearIrVersion()
-        #expect(error(noVersion) == "test.onnx: is no ONNX model: it has no IR version.")
+        #expect(error(noVersion) == "test.onnx: is not an ONNX model: it has no IR version.")
         var newFormat = model([relu])
         newFormat.irVersion = 99
         #expect(error(newFormat)?.contains("IR version 99") == true)

@@ -18,7 +18,7 @@ extension Graph {
             uniquingKeysWith: { first, _ in first })
         for (value, elements) in weights {
             guard let old = values[value].constant, let place = places[values[value].name] else {
-                throw GraphError.notWritable(reason: "'\(values[value].name)' is no initialiser")
+                throw GraphError.notWritable(reason: "'\(values[value].name)' is not an initializer")
             }
             let constant = Constant(old.elementType, shape: old.shape, elements.map { Double($0) })
             proto.graph.initializer[place] = TensorProto(

@@ -30,7 +30,7 @@ extension Graph {
             let name = values[value].name
             guard let place = proto.graph.initializer.firstIndex(where: { $0.name == name }),
                 let type = values[value].constant?.elementType
-            else { throw GraphError.noHead("'\(name)' is no initialiser") }
+            else { throw GraphError.noHead("'\(name)' is not an initializer") }
             proto.graph.initializer[place] = TensorProto(
                 name: name, try Constant(type, shape: shape, numbers).tensorData())
         }
