@@ -51,8 +51,10 @@ struct RecoveryArguments: ParsableArguments {
 
     @Option(
         name: .long,
-        help: ArgumentHelp("With train:STEPS: the largest learning rate.", valueName: "X"))
-    var trainRate = 0.001
+        help: ArgumentHelp(
+            "With train:STEPS: the largest learning rate. (default: 0.0003 after least-squares, otherwise 0.001)",
+            valueName: "X"))
+    var trainRate: Double?
 
     @Option(name: .long, help: ArgumentHelp("With train:STEPS: samples of a step.", valueName: "N"))
     var trainBatch = 64
@@ -81,14 +83,14 @@ struct RecoveryArguments: ParsableArguments {
             throw ValidationError(
                 "--ridge, --fit-data and --fit-samples need --recover least-squares or norm")
         }
-        if recover.steps == nil, trainData != nil || trainRate != 0.001 || trainBatch != 64 {
+        if recover.steps == nil, trainData != nil || trainRate != nil || trainBatch != 64 {
             throw ValidationError("--train-data, --train-rate and --train-batch need --recover train:STEPS")
         }
         if trainData != nil, fitData != nil {
             throw ValidationError(
                 "--train-data and --fit-data exclude each other: layers are fitted on the training data")
         }
-        if !(trainRate > 0 && trainRate.isFinite) {
+        if let trainRate, !(trainRate > 0 && trainRate.isFinite) {
             throw ValidationError("--train-rate must be greater than 0")
         }
         if trainBatch < 1 { throw ValidationError("--train-batch must be at least 1") }
@@ -105,7 +107,8 @@ struct RecoveryArguments: ParsableArguments {
             kinds.rungs, ridge: ridge, rowsPerFeature: fitRows,
             training: kinds.steps.map {
                 ShortTraining(
-                    steps: $0, rate: trainRate, batch: trainBatch, microBatch: min(trainBatch, 64),
+                    steps: $0, rate: trainRate ?? (kinds.rungs.contains(.leastSquares) ? 0.0003 : 0.001),
+                    batch: trainBatch, microBatch: min(trainBatch, 64),
                     repeats: kinds.repeats)
             })
     }
