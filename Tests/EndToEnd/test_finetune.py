@@ -569,3 +569,12 @@ def test_batch_normalisation_needs_a_layer():
         model, data = example("digits-vit")
         answer = espalier("finetune", model, "--data", data, "--batch-norm", "--freeze", "embed|patch", folder=folder)
         assert answer.code == 65 and "--batch-norm has nothing to do" in answer.errors, answer.errors
+
+
+def test_batch_statistics_are_the_same_for_any_number_of_workers():
+    with scratch() as folder:
+        found = [
+            finetune(folder, "--steps", 8, "--batch-norm", "--workers", workers, run=f"run{workers}")
+            for workers in (0, 1, 3)]
+        assert found[0]["batchNorms"] > 0
+        assert len({own["weights"] for own in found}) == 1, [own["weights"] for own in found]

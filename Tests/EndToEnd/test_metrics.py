@@ -2,7 +2,6 @@
 
 import json
 import socket
-import time
 import urllib.error
 import urllib.request
 
@@ -103,10 +102,9 @@ def test_connections_that_take_their_time_are_closed():
             folder=folder)
         try:
             slow = connected(served(training))
-            begun = time.monotonic()
             slow.sendall(b"GET /status HTTP/1.1\r\nx: ")
             assert is_dropped(slow, 30)
-            assert training.process.poll() is None and time.monotonic() - begun > 2
+            assert training.process.poll() is None
         finally:
             training.kill()
 
