@@ -35,17 +35,16 @@ def test_local_workers_beside_remote_ones_find_the_same_bits():
 def test_local_workers_do_without_any_remote_one_and_strangers_stay_out():
     with stage() as here:
         espalier("keygen", "others", folder=here.folder).succeeded()
-        endpoint = f"tcp://127.0.0.1:{free_port()}"
-        # They knock as soon as it listens.
-        here.worker(endpoint, keys=here.folder / "others/worker")
-        here.worker(endpoint, security=("--insecure",))
-        time.sleep(1)
-        coordinator = here.prune("--no-bounds", "--workers", 1, bind=endpoint)
+        # Long enough for both to knock, however fast the machine is.
+        search = ("--no-bounds", "--block-size", 1, "--steps", 4)
+        coordinator = here.prune(*search, "--workers", 1)
+        here.worker(coordinator.endpoint, keys=here.folder / "others/worker")
+        here.worker(coordinator.endpoint, security=("--insecure",))
         succeeds(coordinator)
         assert "wrong server key" in coordinator.errors, coordinator.errors
         assert coordinator.errors.count("a peer could not connect") >= 2, coordinator.errors
         assert here.found()["workers"] == 1
-        assert decided(here.found())[:2] == alone(*MEASURE, "--no-bounds")[:2]
+        assert decided(here.found())[:2] == alone(*MEASURE, *search)[:2]
 
 
 def test_a_cache_with_a_limit_lets_go_of_what_was_used_longest_ago():
