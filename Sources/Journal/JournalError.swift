@@ -11,6 +11,8 @@ public enum JournalError: Error, Sendable, Hashable, CustomStringConvertible {
     case locked(folder: String, process: Int?)
     /// The run was made from something else, so its results do not belong to this one.
     case differentRun(folder: String, field: String, recorded: String, given: String)
+    /// The run is of another version of Espalier, which nobody said may go on with it.
+    case otherVersion(folder: String, recorded: String, own: String)
     /// The run's results were computed in other bits than this machine computes.
     case differentNumerics(folder: String, recorded: String, own: String)
     /// The file is a database, but of another program.
@@ -54,6 +56,9 @@ public enum JournalError: Error, Sendable, Hashable, CustomStringConvertible {
         case .differentRun(let folder, let field, let recorded, let given):
             "\(folder): the run cannot be resumed with another \(field): it was started with \(recorded), "
                 + "and \(given) was given"
+        case .otherVersion(let folder, let recorded, let own):
+            "\(folder): the run is of Espalier \(recorded), and this is \(own): finish it with that version, start it anew in "
+                + "another folder, or pass --allow-other-version"
         case .differentNumerics(let folder, let recorded, let own):
             "\(folder): results of the run were computed on a machine whose losses differ in the last bits from this "
                 + "one's (\(recorded); this is \(own)): resume on a machine like that one, or pass "
@@ -67,7 +72,8 @@ public enum JournalError: Error, Sendable, Hashable, CustomStringConvertible {
         case .diskFull(let file): "\(file): the disk is full; make room and pass --resume to go on"
         case .notWritable(let path, let reason): "\(path): it cannot be written: \(reason)"
         case .notReadable(let path, let reason): "\(path): it cannot be read: \(reason)"
-        case .damaged(let file, let reason): "\(file): the journal is damaged: \(reason)"
+        case .damaged(let file, let reason):
+            "\(file): the journal is damaged: \(reason): put back a copy of it, or start the run anew in another folder"
         case .damagedRow(let file, "results", let id):
             "\(file): row \(id) of the results is damaged: its checksum is wrong. Delete it with 'sqlite3 \(file) \"DELETE "
                 + "FROM results WHERE id = \(id)\"'; --resume then computes this result again"

@@ -5,7 +5,7 @@ internal import Work
 
 /// The layout of `journal.sqlite`.
 ///
-/// - `run`: one row, what the run is made from and, once it is over, its outcome (JSON).
+/// - `run`: one row, what the run is made from, the folder where it was started and, once it is over, its outcome (JSON).
 /// - `stages`: one row per stage that is over: what it came to (`outcome`) and what it took (`notes`), both JSON of whoever
 ///   runs the stage.
 /// - `results`: what workers computed: kind and payload say what was asked for, `result` is the answer.
@@ -13,14 +13,16 @@ internal import Work
 ///   every machine of a worker that was let in although it computes other bits. Whoever resumes the run compares all rows
 ///   with its own bits.
 ///
-/// Rows of `stages` and `results` carry a checksum over all their columns, so that a bit that turned on the disk is found
-/// before it decides anything.
+/// Every row carries a checksum over all its columns, so that a bit that turned on the disk is found before it decides
+/// anything. An empty outcome marks a stage that was reopened: its notes still tell what was done.
 enum JournalLayout {
     /// Marks the file as ours: "Espa" in ASCII, in SQLite's `application_id`.
     static let application: Int32 = 0x4573_7061
     /// The version of the layout, in SQLite's `user_version`. Layout 1 had blocks for every state, layout 2 a row for every
-    /// expansion, without checksums.
-    static let version = 3
+    /// expansion, without checksums; layout 3 had neither checksums of `run` and `numerics` nor a folder.
+    static let version = 4
+    /// The oldest layout that is taken on to this one.
+    static let oldest = 3
 
     /// Makes the tables, and will take a journal of this layout on to later ones.
     static var migrator: DatabaseMigrator {
@@ -63,13 +65,35 @@ enum JournalLayout {
                     ) STRICT;
                     """)
         }
+        migrator.registerMigration("layout 4") { database in
+            try database.execute(
+                sql: """
+                    ALTER TABLE run ADD COLUMN directory TEXT;
+                    ALTER TABLE run ADD COLUMN checksum BLOB;
+                    ALTER TABLE numerics ADD COLUMN checksum BLOB;
+                    PRAGMA user_version = 4;
+                    """)
+            try RunRow.seal(database)
+            for row in try Row.fetchAll(database, sql: "SELECT id, digest, machine FROM numerics") {
+                guard let digest: Data = row.stored("digest"), let machine: String = row.stored("machine")
+                else {
+                    continue
+                }
+                try database.execute(
+                    sql: "UPDATE numerics SET checksum = ? WHERE id = ?",
+                    arguments: [RowChecksum.of(digest: digest, machine: machine), row["id"] as Int64])
+            }
+        }
         return migrator
     }
+
+    /// Takes a journal of an older layout that is known on to this one.
+    static func migrate(_ database: DatabaseQueue) throws { try migrator.migrate(database) }
 
     /// Makes the tables of an empty database.
     static func create(_ database: DatabaseQueue) throws {
         try database.write {
-            try $0.execute(sql: "PRAGMA application_id = \(application); PRAGMA user_version = \(version)")
+            try $0.execute(sql: "PRAGMA application_id = \(application); PRAGMA user_version = \(oldest)")
         }
         try migrator.migrate(database)
     }
@@ -84,7 +108,7 @@ enum JournalLayout {
         guard found <= version, !isSuperseded else {
             throw JournalError.newerLayout(file: file, version: found, supported: version)
         }
-        guard found == version else { throw JournalError.olderLayout(file: file, version: found) }
+        guard found >= oldest else { throw JournalError.olderLayout(file: file, version: found) }
     }
 
     /// Looks through the whole file for damage.
@@ -126,6 +150,14 @@ struct RowChecksum {
         checksum.add(key.kind.description)
         checksum.add(payload)
         checksum.add(result)
+        return checksum.finish()
+    }
+
+    /// Of a row of `numerics`.
+    static func of(digest: Data, machine: String) -> Data {
+        var checksum = RowChecksum()
+        checksum.add(digest)
+        checksum.add(machine)
         return checksum.finish()
     }
 

@@ -12,15 +12,17 @@ public struct RunIdentity: Sendable, Hashable {
     public var dataSHA256: String
     /// Every setting that decides the result, as a JSON object.
     public var settings: String
-    /// The version of Espalier. A run may be resumed by another one.
+    /// The version of Espalier. A run is resumed by another one only where that is asked for.
     public var version: String
     /// The arguments of the program. A run may be resumed with other ones where the settings agree.
     public var commandLine: [String]
+    /// The folder in which they were typed, from which their relative paths count; `nil` where that was not kept.
+    public var directory: String?
 
     /// An identity with its settings as JSON text.
     public init(
         modelPath: String, modelSHA256: String, dataPath: String, dataSHA256: String, settings: String,
-        version: String, commandLine: [String]
+        version: String, commandLine: [String], directory: String? = nil
     ) {
         self.modelPath = modelPath
         self.modelSHA256 = modelSHA256
@@ -29,7 +31,11 @@ public struct RunIdentity: Sendable, Hashable {
         self.settings = settings
         self.version = version
         self.commandLine = commandLine
+        self.directory = directory
     }
+
+    /// The folder from which relative paths count now.
+    public static var currentDirectory: String { FileManager.default.currentDirectoryPath }
 
     /// The canonical JSON text of settings: keys sorted, numbers with all their digits.
     ///
@@ -40,8 +46,8 @@ public struct RunIdentity: Sendable, Hashable {
         return String(decoding: try encoder.encode(settings), as: UTF8.self)
     }
 
-    /// The first thing that would make the result of `other` another one, with both values.
-    func firstDifference(from other: RunIdentity) -> (field: String, own: String, other: String)? {
+    /// Another file than the run's, with both.
+    func otherFile(in other: RunIdentity) -> (field: String, own: String, other: String)? {
         if modelSHA256 != other.modelSHA256 {
             return (
                 "model", "\(modelPath) (SHA-256 \(modelSHA256))",
@@ -54,15 +60,40 @@ public struct RunIdentity: Sendable, Hashable {
                 "\(other.dataPath) (SHA-256 \(other.dataSHA256))"
             )
         }
-        guard settings != other.settings else { return nil }
-        guard let own = JSONTree(settings)?.leaves, let others = JSONTree(other.settings)?.leaves else {
-            return ("settings", settings, other.settings)
+        return nil
+    }
+}
+
+/// What settings are to those that a run was started with.
+public enum SettingsComparison: Sendable, Hashable {
+    /// They decide the same result.
+    case same
+    /// They only end the run elsewhere: what was measured stays true.
+    ///
+    /// - Parameter reopens: whether stages that are over may come to something else.
+    case ending(reopens: Bool)
+    /// They decide another result.
+    case other(field: String, recorded: String, given: String)
+
+    /// Compares two JSON texts value by value.
+    ///
+    /// - Parameter options: the options that give settings, by the path of the value, e.g. `recipe.batch`, or what it begins
+    ///   with.
+    public init(_ recorded: String, _ given: String, options: [String: String] = [:]) {
+        self = .same
+        guard recorded != given else { return }
+        guard let own = JSONTree(recorded)?.leaves, let others = JSONTree(given)?.leaves else {
+            self = .other(field: "settings", recorded: recorded, given: given)
+            return
         }
         // The same settings may be written differently: only a value that differs counts.
         for name in Set(own.keys).union(others.keys).sorted() where own[name] != others[name] {
-            return ("setting '\(name)'", own[name] ?? "nothing", others[name] ?? "nothing")
+            let option = options.first { name == $0.key || name.hasPrefix($0.key + ".") }?.value
+            self = .other(
+                field: option ?? "setting '\(name)'", recorded: own[name] ?? "nothing",
+                given: others[name] ?? "nothing")
+            return
         }
-        return nil
     }
 }
 

@@ -9,9 +9,18 @@ extension RunJournal {
     /// - Throws: `damaged`.
     public func numerics() throws(JournalError) -> [Numerics] {
         try read { database in
-            try Row.fetchAll(database, sql: "SELECT digest, machine FROM numerics ORDER BY id").map {
-                let digest: Data = try $0.required("digest", file: file)
-                return Numerics(digest: Array(digest), machine: try $0.required("machine", file: file))
+            try Row.fetchAll(database, sql: "SELECT * FROM numerics ORDER BY id").map { row in
+                let digest: Data = try row.required("digest", file: file)
+                let machine: String = try row.required("machine", file: file)
+                // A journal of layout 3 that is only looked at has no checksum here.
+                if row.hasColumn("checksum") {
+                    let sum: Data = try row.required("checksum", file: file)
+                    guard sum == RowChecksum.of(digest: digest, machine: machine) else {
+                        throw JournalError.damaged(
+                            file: file, reason: "a checksum of the table 'numerics' is wrong")
+                    }
+                }
+                return Numerics(digest: Array(digest), machine: machine)
             }
         }
     }
@@ -44,8 +53,11 @@ extension RunJournal {
         guard try !self.numerics().contains(numerics) else { return }
         try write { database in
             try database.execute(
-                sql: "INSERT INTO numerics (digest, machine) VALUES (?, ?)",
-                arguments: [Data(numerics.digest), numerics.machine])
+                sql: "INSERT INTO numerics (digest, machine, checksum) VALUES (?, ?, ?)",
+                arguments: [
+                    Data(numerics.digest), numerics.machine,
+                    RowChecksum.of(digest: Data(numerics.digest), machine: numerics.machine),
+                ])
         }
     }
 }

@@ -43,19 +43,51 @@ extension RunJournal {
 
     /// Goes on with a run that was stopped, however it was stopped.
     ///
+    /// Settings that only end the run elsewhere take the place of those on record; a finished run is open again then.
+    ///
     /// - Parameters:
     ///   - folder: the run's folder.
     ///   - identity: what the run is to be made from now.
-    /// - Throws: `noRun`, `locked`, `differentRun` when model, data or settings are not those of the run, `damaged`,
-    ///   `foreignFile`, `olderLayout` or `newerLayout`.
-    public static func resume(in folder: String, identity: RunIdentity) throws(JournalError) -> RunJournal {
+    ///   - allowsOtherVersion: whether the run may be of another version of Espalier.
+    ///   - compare: what the second settings are to the first, those on record; value by value unless told.
+    /// - Throws: `noRun`, `locked`, `differentRun` when model, data or settings are not those of the run, `otherVersion`,
+    ///   `damaged`, `foreignFile`, `olderLayout` or `newerLayout`.
+    public static func resume(
+        in folder: String, identity: RunIdentity, allowsOtherVersion: Bool = false,
+        comparing compare: (String, String) -> SettingsComparison = { SettingsComparison($0, $1) }
+    ) throws(JournalError) -> RunJournal {
         guard FileManager.default.fileExists(atPath: file(in: folder)) else { throw .noRun(folder: folder) }
         let journal = try open(folder, lock: try FolderLock(folder: folder), maximumPages: nil)
-        if let difference = journal.identity.firstDifference(from: identity) {
+        let recorded = journal.identity
+        if let difference = recorded.otherFile(in: identity) {
             throw .differentRun(
                 folder: folder, field: difference.field, recorded: difference.own, given: difference.other)
         }
+        guard allowsOtherVersion || recorded.version == identity.version else {
+            throw .otherVersion(folder: folder, recorded: recorded.version, own: identity.version)
+        }
+        switch compare(recorded.settings, identity.settings) {
+        case .same: break
+        case .ending(let reopens): try journal.change(to: identity, reopening: reopens)
+        case .other(let field, let recorded, let given):
+            throw .differentRun(folder: folder, field: field, recorded: recorded, given: given)
+        }
         return journal
+    }
+
+    /// Puts settings, and the command line that gave them, in the place of those on record.
+    private func change(to identity: RunIdentity, reopening: Bool) throws(JournalError) {
+        try write { database in
+            try database.execute(
+                sql: """
+                    UPDATE run SET settings = ?, command_line = ?, directory = ?, completed = NULL, outcome = NULL
+                    """,
+                arguments: [
+                    identity.settings, try StoredJSON.encode(identity.commandLine), identity.directory,
+                ])
+            try RunRow.seal(database)
+            if reopening { try reopenStages(database) }
+        }
     }
 
     /// Opens a run's journal to read it, also while a coordinator writes to it.
@@ -83,6 +115,9 @@ extension RunJournal {
             try queue.writeWithoutTransaction { database in
                 try JournalLayout.check(database, file: file)
                 try JournalLayout.checkIntegrity(database, file: file)
+            }
+            try JournalLayout.migrate(queue)
+            try queue.writeWithoutTransaction { database in
                 let mode = try String.fetchOne(database, sql: "PRAGMA journal_mode = WAL")
                 guard mode == "wal" else {
                     throw JournalError.failed(

@@ -13,21 +13,36 @@ extension RunJournal {
                 sql: "SELECT id, kind, payload, result, checksum FROM results WHERE stage = ? ORDER BY id",
                 arguments: [stage])
             var records: [WorkRecord] = []
-            while let row = try rows.next() {
-                let payload: Data = try row.required("payload", file: file)
-                let result: Data = try row.required("result", file: file)
-                let key = WorkKey(
-                    kind: WorkKind(try row.required("kind", file: file)), stage: stage,
-                    payload: Array(payload))
-                let sum: Data = try row.required("checksum", file: file)
-                guard sum == RowChecksum.of(key, payload: payload, result: result) else {
-                    throw JournalError.damagedRow(
-                        file: file, table: "results", id: try row.required("id", file: file))
-                }
-                records.append(WorkRecord(key: key, result: Array(result)))
-            }
+            while let row = try rows.next() { records.append(try record(row, stage: stage)) }
             return records
         }
+    }
+
+    /// Goes through the results of all stages, in the order in which they were recorded.
+    ///
+    /// - Throws: `damagedRow` for a row that is not as it was written; what `body` throws.
+    public func forEachRecord(_ body: (WorkRecord) throws -> Void) throws(JournalError) {
+        try read { database in
+            let rows = try Row.fetchCursor(
+                database,
+                sql: "SELECT id, stage, kind, payload, result, checksum FROM results ORDER BY id")
+            while let row = try rows.next() {
+                try body(record(row, stage: try row.required("stage", file: file)))
+            }
+        }
+    }
+
+    private func record(_ row: Row, stage: Int) throws -> WorkRecord {
+        let payload: Data = try row.required("payload", file: file)
+        let result: Data = try row.required("result", file: file)
+        let key = WorkKey(
+            kind: WorkKind(try row.required("kind", file: file)), stage: stage, payload: Array(payload))
+        let sum: Data = try row.required("checksum", file: file)
+        guard sum == RowChecksum.of(key, payload: payload, result: result) else {
+            throw JournalError.damagedRow(
+                file: file, table: "results", id: try row.required("id", file: file))
+        }
+        return WorkRecord(key: key, result: Array(result))
     }
 
     /// Keeps results, all or none, in one transaction, which costs one wait for the disk. They are on the disk once this

@@ -18,7 +18,7 @@ public final class RunJournal: WorkJournal, Sendable {
 
     /// The run's folder.
     public let folder: String
-    /// What the run is made from.
+    /// What the run was made from when it was opened.
     public let identity: RunIdentity
     /// When the run was created.
     public let created: Date
@@ -58,19 +58,18 @@ extension RunIdentity {
         try database.execute(
             sql: """
                 INSERT INTO run (id, created, version, model_path, model_sha256, data_path, data_sha256, settings,
-                    command_line) VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)
+                    command_line, directory) VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """,
             arguments: [
                 Date().ISO8601Format(), version, modelPath, modelSHA256, dataPath, dataSHA256, settings,
-                try StoredJSON.encode(commandLine),
+                try StoredJSON.encode(commandLine), directory,
             ])
+        try RunRow.seal(database)
     }
 
     /// Reads the run's row.
     static func read(_ database: Database, file: String) throws -> (RunIdentity, created: Date) {
-        guard let row = try Row.fetchOne(database, sql: "SELECT * FROM run") else {
-            throw JournalError.damaged(file: file, reason: "the table 'run' is empty")
-        }
+        let row = try RunRow.read(database, file: file)
         func text(_ column: String) throws -> String { try row.required(column, file: file) }
         guard let created = try? Date(try text("created"), strategy: .iso8601) else {
             throw JournalError.damaged(file: file, reason: "the column 'created' holds no date")
@@ -81,7 +80,8 @@ extension RunIdentity {
             settings: try text("settings"),
             version: try text("version"),
             commandLine: try StoredJSON.decode(
-                [String].self, from: try text("command_line"), column: "command_line", file: file))
+                [String].self, from: try text("command_line"), column: "command_line", file: file),
+            directory: row.stored("directory"))
         return (identity, created)
     }
 }

@@ -11,6 +11,7 @@ extension RunJournal {
             try database.execute(
                 sql: "UPDATE run SET completed = ?, outcome = ?",
                 arguments: [Date().ISO8601Format(), try StoredJSON.encode(outcome)])
+            try RunRow.seal(database)
         }
         // A reader that looks on keeps the log in use; then it stays, which is as good.
         try? database.writeWithoutTransaction { try $0.execute(sql: "PRAGMA journal_mode = DELETE") }
@@ -21,7 +22,9 @@ extension RunJournal {
     /// - Throws: `damaged` when something else is on record.
     public func outcome<Outcome: Decodable>(as type: Outcome.Type) throws(JournalError) -> Outcome? {
         try read { database in
-            guard let text = try String.fetchOne(database, sql: "SELECT outcome FROM run") else { return nil }
+            guard let text: String = try RunRow.read(database, file: file).stored("outcome") else {
+                return nil
+            }
             return try StoredJSON.decode(type, from: text, column: "outcome", file: file)
         }
     }
@@ -29,7 +32,7 @@ extension RunJournal {
     /// Whether the run is over.
     public var isComplete: Bool {
         get throws(JournalError) {
-            try read { try Bool.fetchOne($0, sql: "SELECT completed IS NOT NULL FROM run") ?? false }
+            try read { try RunRow.read($0, file: file).stored("completed", as: String.self) != nil }
         }
     }
 }

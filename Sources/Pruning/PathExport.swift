@@ -44,6 +44,10 @@ public struct PathExport: Encodable, Sendable {
         try OutputFile.checkWritable(output)
         let journal = try RunJournal.open(readOnlyIn: folder)
         let identity = journal.identity
+        if identity.commandLine.dropFirst().first == "compare" {
+            throw InputError(
+                "\(folder): this is a comparison: the models of its strategies are in the folder")
+        }
         let (base, path, isComplete) = try PathExport.path(of: journal)
         let number = step ?? path.count
         guard number <= path.count else {

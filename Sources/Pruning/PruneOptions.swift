@@ -28,6 +28,8 @@ public struct PruneOptions: Sendable {
     public var resumes: Bool
     /// Whether to go on with it although its results were computed in other bits than this machine computes.
     public var allowsMixedNumerics: Bool
+    /// Whether to go on with it although another version of Espalier began it.
+    public var allowsOtherVersion = false
     /// Where the pruned model goes besides the run's folder.
     public var output: String?
     /// Data that never choose anything, on which every state of the path is measured too.

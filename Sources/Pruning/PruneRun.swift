@@ -71,11 +71,13 @@ public final class PruneRun {
             modelSHA256: ContentHash.hexadecimal(ContentHash.digest(ofModel: workload.graph.model.path)),
             dataPath: options.measurement.data, dataSHA256: ContentHash.ofFile(workload.dataPath),
             settings: RunIdentity.json(of: RunSettings(options, workload)), version: Espalier.version,
-            commandLine: options.commandLine)
+            commandLine: options.commandLine, directory: RunIdentity.currentDirectory)
         proof = try workload.numericsProof()
         journal =
             try options.resumes
-            ? RunJournal.resume(in: options.folder, identity: identity)
+            ? RunJournal.resume(
+                in: options.folder, identity: identity, allowsOtherVersion: options.allowsOtherVersion
+            ) { RunSettings.comparison($0, $1) { board.note($0) } }
             : RunJournal.create(in: options.folder, identity: identity)
         let others = try journal.check(
             Numerics(digest: proof, machine: Workload.machine), allowsOthers: options.allowsMixedNumerics)

@@ -14,7 +14,9 @@ struct CompareCommand: AsyncParsableCommand {
 
             Strategies: greedy, beam:K, exhaustive, random (with several seeds) or random:SEED, and the criteria of \
             'espalier score', which rank all edges once and remove them in that order. All share one set of workers \
-            and every result that two of them need. With --validation every step is measured on held-out data too.
+            and every result that two of them need. With --validation every step is measured on held-out data too. With \
+            --run a folder keeps all results: 'espalier compare --resume --run FOLDER' goes on, also with other \
+            --strategies or --steps.
 
             With --recover every step is measured after the recovery, greedy-at-cut chooses before it, and a table tells \
             how well each criterion, and the loss at the cut, order what the recovery makes of removals.
@@ -34,6 +36,13 @@ struct CompareCommand: AsyncParsableCommand {
     @OptionGroup var search: SearchOptions
     @OptionGroup(title: "Recovery") var recovery: RecoveryArguments
     @OptionGroup var team: BackendOptions
+    @Option(
+        name: .customLong("run"),
+        help: ArgumentHelp(
+            "A folder that keeps every result, and in the end table, report and the model of each strategy.",
+            valueName: "folder"))
+    var folder: String?
+    @OptionGroup var going: ResumeOptions
     @Option(name: .long, help: ArgumentHelp("Write the table as comma-separated values.", valueName: "file"))
     var csv: String?
     @Option(
@@ -45,7 +54,10 @@ struct CompareCommand: AsyncParsableCommand {
     @OptionGroup var json: JSONOption
 
     func validate() throws {
-        try team.cluster.checkNumerics(resumes: false)
+        try team.cluster.checkNumerics(resumes: going.resume)
+        if going.resume, folder == nil {
+            throw ValidationError("--resume needs --run, the folder to go on with")
+        }
         if seeds < 1 { throw ValidationError("--seeds must be at least 1") }
         do { _ = try Contestant.list(strategies) } catch { throw ValidationError("\(error)") }
     }
@@ -69,15 +81,32 @@ struct CompareCommand: AsyncParsableCommand {
                 logger: log.logger("espalier"), recovery: { [recovery] in recovery.recovery(of: $0) })
             options.units = search.unitSelection
             options.units.replacement = recovery.replacement(options.units.replacement)
-            let comparison = try await Comparison(
-                options, interruption: Leaving.interruption(), observer: ProgressDisplay())
+            (options.folder, options.resumes) = (folder, going.resume)
+            options.allowsOtherVersion = going.allowOtherVersion
+            options.allowsMixedNumerics = team.cluster.allowMixedNumerics
+            options.commandLine = Invocation.commandLine
+            let comparison: Comparison
+            do {
+                comparison = try await Comparison(
+                    options, interruption: Leaving.interruption(), observer: ProgressDisplay())
+            } catch is Interrupted where folder != nil {
+                StandardError.write(
+                    "espalier: interrupted; everything measured is kept: go on with 'espalier compare --resume --run "
+                        + "\(folder ?? "")'\n")
+                throw ExitStatus.interrupted
+            }
             if let path = json.path { try JSONOutput.write(comparison, to: path) }
             if let report {
                 let page = comparison.html(model: options.model, data: options.measurement.data)
                 try TextOutput.write(page, to: report)
             }
             if let csv { try TextOutput.write(comparison.csv, to: csv) }
-            if !json.takesStandardOutput { StandardOutput.write(comparison.text) }
+            if !json.takesStandardOutput {
+                StandardOutput.write(comparison.text)
+                for (entry, model) in zip(comparison.strategies, comparison.models) {
+                    StandardOutput.write("model of \(entry.strategy): \(model)\n")
+                }
+            }
         }
     }
 }

@@ -31,6 +31,12 @@ struct Espalier: AsyncParsableCommand {
     /// Runs the command that the arguments name.
     static func main() async {
         Leaving.prepare()
-        await main(nil)
+        let arguments: [String]
+        do { arguments = try Invocation.completed(Array(CommandLine.arguments.dropFirst())) } catch {
+            exit(withError: report(error))
+        }
+        await Invocation.$commandLine.withValue(CommandLine.arguments.prefix(1) + arguments) {
+            await main(arguments)
+        }
     }
 }

@@ -46,13 +46,17 @@ func reporting<Result>(_ body: () async throws -> Result) async throws -> Result
         as ValidationError
     {
         throw error
-    } catch {
-        // One line, whatever a file's contents or a library's message put into it.
-        let sentence = "\(error)".split(whereSeparator: \.isNewline).joined(separator: " ")
-        let isLong = sentence.count > longestSentence
-        StandardError.write("espalier: \(sentence.prefix(longestSentence))\(isLong ? "…" : "")\n")
-        throw ExitStatus.code(for: error)
-    }
+    } catch { throw report(error) }
+}
+
+/// Tells of an error in one line, whatever a file's contents or a library's message put into it.
+///
+/// - Returns: the documented exit code.
+func report(_ error: any Error) -> ExitCode {
+    let sentence = "\(error)".split(whereSeparator: \.isNewline).joined(separator: " ")
+    let isLong = sentence.count > longestSentence
+    StandardError.write("espalier: \(sentence.prefix(longestSentence))\(isLong ? "…" : "")\n")
+    return ExitStatus.code(for: error)
 }
 
 /// Standard error, for messages and progress.

@@ -60,8 +60,7 @@ struct FinetuneCommand: AsyncParsableCommand {
         help: ArgumentHelp(
             "The folder that keeps the run. (default: espalier-run-MODEL-finetuned)", valueName: "folder"))
     var folder: String?
-    @Flag(name: .long, help: "Go on with the run in the folder where it was stopped.")
-    var resume = false
+    @OptionGroup var going: ResumeOptions
     @Option(
         name: .long,
         help: ArgumentHelp(
@@ -88,7 +87,7 @@ struct FinetuneCommand: AsyncParsableCommand {
         try await reporting {
             try json.checkWritable(
                 beside: [output], given: workload.given(models: [teacher], data: [validation]))
-            let options = FinetuneOptions(
+            var options = FinetuneOptions(
                 model: workload.model, measurement: try workload.measurement(workers: team.sharingWorkers),
                 mask: removal.mask.replacing(with: replacing.replace), validation: validation,
                 teacher: teacher,
@@ -98,8 +97,9 @@ struct FinetuneCommand: AsyncParsableCommand {
                 validateEvery: validateEvery,
                 workers: team.localWorkers, remote: try team.cluster.remote(),
                 metrics: metrics.metrics,
-                folder: folder ?? FinetuneOptions.defaultFolder(for: workload.model), resumes: resume,
-                output: output, commandLine: CommandLine.arguments, logger: log.logger("espalier"))
+                folder: folder ?? FinetuneOptions.defaultFolder(for: workload.model), resumes: going.resume,
+                output: output, commandLine: Invocation.commandLine, logger: log.logger("espalier"))
+            options.allowsOtherVersion = going.allowOtherVersion
             let display = FinetuneDisplay()
             let summary: FinetuneSummary
             do {
@@ -109,8 +109,8 @@ struct FinetuneCommand: AsyncParsableCommand {
             } catch is Interrupted {
                 display.clear()
                 StandardError.write(
-                    "espalier: interrupted; how far the training was is kept in \(options.folder): go on with the same "
-                        + "command and --resume\n")
+                    "espalier: interrupted; how far the training was is kept: go on with 'espalier finetune --resume --run "
+                        + "\(options.folder)'\n")
                 throw ExitStatus.interrupted
             }
             display.clear()

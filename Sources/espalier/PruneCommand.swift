@@ -17,8 +17,9 @@ struct PruneCommand: AsyncParsableCommand {
             soon as the part that is measured proves them so, which never changes the result. The result is the same \
             to the last bit for any number of workers.
 
-            The run's folder keeps every result as it is measured. After an interruption (Ctrl-C, a crash), run the \
-            same command with --resume.
+            The run's folder keeps every result as it is measured. After an interruption (Ctrl-C, a crash) go on with \
+            'espalier prune --resume --run FOLDER'. A finished run goes on further that way: add --steps, --until or \
+            --max-loss-increase.
             """)
 
     @OptionGroup var workload: WorkloadArguments
@@ -67,8 +68,7 @@ struct PruneCommand: AsyncParsableCommand {
         help: ArgumentHelp(
             "The folder that keeps the run. (default: espalier-run-MODEL)", valueName: "folder"))
     var folder: String?
-    @Flag(name: .long, help: "Go on with the run in the folder where it was stopped.")
-    var resume = false
+    @OptionGroup var going: ResumeOptions
     @Option(
         name: .long,
         help: ArgumentHelp(
@@ -85,7 +85,7 @@ struct PruneCommand: AsyncParsableCommand {
     @OptionGroup var json: JSONOption
 
     func validate() throws {
-        try team.cluster.checkNumerics(resumes: resume)
+        try team.cluster.checkNumerics(resumes: going.resume)
         if let maxAccuracyDrop, !(0...1).contains(maxAccuracyDrop) {
             throw ValidationError(
                 "--max-accuracy-drop must be a share between 0 and 1: 0.01 is one percentage point")
@@ -128,10 +128,11 @@ struct PruneCommand: AsyncParsableCommand {
                 model: workload.model, measurement: measurement,
                 candidates: search.selection, search: settings, isBestEffort: bestEffort,
                 workers: team.localWorkers, remote: try team.cluster.remote(), metrics: metrics.metrics,
-                folder: folder ?? PruneOptions.defaultFolder(for: workload.model), resumes: resume,
+                folder: folder ?? PruneOptions.defaultFolder(for: workload.model), resumes: going.resume,
                 allowsMixedNumerics: team.cluster.allowMixedNumerics, output: output,
-                validation: validation, exportSteps: exportSteps, commandLine: CommandLine.arguments,
+                validation: validation, exportSteps: exportSteps, commandLine: Invocation.commandLine,
                 logger: log.logger("espalier"))
+            options.allowsOtherVersion = going.allowOtherVersion
             options.units = search.unitSelection
             options.units.replacement = recovery.replacement(options.units.replacement)
             let interruption = Leaving.interruption()
@@ -145,8 +146,8 @@ struct PruneCommand: AsyncParsableCommand {
                 }
             } catch is Interrupted {
                 StandardError.write(
-                    "espalier: interrupted; everything measured is kept in \(options.folder): go on with the same "
-                        + "command and --resume\n")
+                    "espalier: interrupted; everything measured is kept: go on with 'espalier prune --resume --run "
+                        + "\(options.folder)'\n")
                 throw ExitStatus.interrupted
             }
             if !json.takesStandardOutput {

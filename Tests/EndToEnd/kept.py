@@ -59,10 +59,17 @@ def scores(result, units, samples):
         for place in range(len(units))]
 
 
-def checksum(stage, kind, payload, result):
+def sum_of(*columns):
     """What a row has to carry: BLAKE2b of its columns, texts and blobs with their length before them."""
-    sized = [column for part in (kind.encode(), payload, result) for column in (struct.pack("<q", len(part)), part)]
-    return hashlib.blake2b(b"".join([struct.pack("<q", stage), *sized]), digest_size=16).digest()
+    parts = [
+        struct.pack("<q", column) if isinstance(column, int) else struct.pack("<q", len(column)) + column
+        for column in columns]
+    return hashlib.blake2b(b"".join(parts), digest_size=16).digest()
+
+
+def checksum(stage, kind, payload, result):
+    """Of a row of results."""
+    return sum_of(stage, kind.encode(), payload, result)
 
 
 @contextlib.contextmanager

@@ -4,12 +4,13 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import unittest
 import unittest.mock
 
 from interrupted import (
     SEARCH, alter_losses, results, rows, same_result, second_level_is_under_way, stopped, undisturbed)
-from kept import finished, journal
+from kept import finished, journal, sum_of
 from processes import status
 from program import edge_of, espalier, example, scratch, start, text_of
 
@@ -132,10 +133,10 @@ def test_a_folder_that_holds_a_run_is_not_started_over_and_not_resumed_with_othe
         refused(search, folder, "run", "--resume")
         # An option, its other value and the words that have to name it.
         other = {
-            "--steps": ("2", "steps"), "--samples": ("128", "samples"), "--block-size": ("8", "block"),
+            "--samples": ("128", "samples"), "--block-size": ("8", "block"),
             "--shards": ("2", "shards"), "--objective": ("signed", "objective"), "--loss": ("kl", "loss"),
-            "--candidates": ("all", "candidates"), "--strategy": ("beam", "strategy"),
-            "--max-loss-increase": ("1", "oss")}
+            "--candidates": ("all", "candidates"), "--strategy": ("beam", "--strategy"), "--per": ("flops", "--per"),
+            "--recover": ("norm", "--recover"), "--step-removals": ("2", "--step-removals")}
         for option, (value, word) in other.items():
             refused([*search, "--resume", option, value], folder, "run", word, value)
         shutil.copy(model, folder / "copy.onnx")
@@ -145,6 +146,93 @@ def test_a_folder_that_holds_a_run_is_not_started_over_and_not_resumed_with_othe
         refused(["prune", model, "--data", str(example("digits-vit")[1]).replace("calibration", "held-out"),
                  *search[4:], "--resume"], folder, "data")
         assert rows(folder / "run") == kept
+
+
+FILES = ("path.csv", "pruned.onnx")
+
+
+def same_files(one, other):
+    for name in FILES:
+        assert (one / name).read_bytes() == (other / name).read_bytes(), f"{name} is another"
+
+
+def test_a_finished_run_goes_on_further_from_its_folder_alone():
+    model, data = example("digits-resnet")
+    search = ["prune", model, "--data", "data.npz", "--samples", "64", "--workers", "0"]
+    with scratch() as folder:
+        (folder / "elsewhere").mkdir()
+        shutil.copy(data, folder / "data.npz")
+        espalier(*search, "--steps", "2", "--run", "run", folder=folder).succeeded()
+        espalier(*search, "--steps", "4", "--run", "long", folder=folder).succeeded()
+        before = rows(folder / "run")
+        # From another folder, in which the data's name would lead nowhere.
+        further = espalier(
+            "prune", "--resume", "--run", "../run", "--steps", "4", "--output", "here.onnx",
+            folder=folder / "elsewhere").succeeded()
+        assert "--steps 4 in the place of 2" in further.errors, further.errors
+        same_files(folder / "run", folder / "long")
+        assert (folder / "elsewhere/here.onnx").read_bytes() == (folder / "long/pruned.onnx").read_bytes()
+        after = rows(folder / "run")
+        assert all(after[key] == value for key, value in before.items()), "what was kept was done again"
+        # Back to fewer steps, and with nothing said: as it was last.
+        espalier("prune", "--resume", "--run", "run", "--steps", "3", folder=folder).succeeded()
+        steps = len(json.loads((folder / "run/summary.json").read_text())["path"])
+        assert steps == 3, steps
+        espalier("prune", "--resume", "--run", "run", folder=folder).succeeded()
+        assert len(json.loads((folder / "run/summary.json").read_text())["path"]) == 3
+
+
+def test_a_limit_that_is_raised_reopens_the_levels_that_it_ended():
+    model, data = example("digits-resnet")
+    search = [
+        "prune", model, "--data", data, "--samples", "64", "--workers", "0", "--strategy", "beam", "--beam-width", "3",
+        "--steps", "3"]
+    with scratch() as folder:
+        espalier(*search, "--max-loss-increase", "0.004", "--run", "run", folder=folder).succeeded()
+        assert len(json.loads((folder / "run/summary.json").read_text())["path"]) < 3, "the limit ended nothing"
+        espalier(*search, "--max-loss-increase", "0.5", "--run", "long", folder=folder).succeeded()
+        espalier("prune", "--resume", "--run", "run", "--max-loss-increase", "0.5", folder=folder).succeeded()
+        same_files(folder / "run", folder / "long")
+        espalier("export", "run", "--step", "2", "--output", "two.onnx", folder=folder).succeeded()
+
+
+def test_what_a_resumed_run_lacks_or_is_not_is_told():
+    model, data = example("digits-resnet")
+    with scratch() as folder:
+        refused(["prune", "--resume", "--run", "nothing"], folder, "nothing", "holds no run")
+        espalier(
+            "prune", model, "--data", data, "--samples", "32", "--steps", "1", "--run", "run", folder=folder).succeeded()
+        refused(["finetune", "--resume", "--run", "run"], folder, "run", "'prune'", "'finetune'")
+        unknown = espalier("prune", "--resume", "--run", "run", "--nosuch", folder=folder)
+        assert unknown.code == 64 and "--nosuch" in unknown.errors, unknown.errors
+        with sqlite3.connect(folder / "run/journal.sqlite") as database:
+            database.execute("UPDATE run SET version = '0.0.9'")
+        answer = espalier("prune", "--resume", "--run", "run", folder=folder)
+        assert answer.code == 65 and "checksum of the table 'run'" in answer.errors, answer.errors
+
+
+def test_a_comparison_keeps_its_results_and_goes_on_with_other_strategies():
+    model, data = example("digits-resnet")
+    compare = ["compare", model, "--data", data, "--samples", "64", "--seeds", "2", "--workers", "0"]
+    with scratch() as folder:
+        espalier(*compare, "--steps", "2", "--strategies", "greedy,random", "--run", "run", folder=folder).succeeded()
+        refused([*compare, "--run", "run"], folder, "run", "--resume")
+        kept = rows(folder / "run")
+        more = ("--steps", "3", "--strategies", "greedy,beam:2,random")
+        espalier("compare", "--resume", "--run", "run", *more, folder=folder).succeeded()
+        espalier(*compare, *more, "--run", "fresh", folder=folder).succeeded()
+        after = rows(folder / "run")
+        assert all(after[key] == value for key, value in kept.items()), "what was kept was measured again"
+        for name in ("greedy", "beam-2", "random-0", "random-1"):
+            one, other = (folder / place / f"{name}.onnx" for place in ("run", "fresh"))
+            assert one.read_bytes() == other.read_bytes(), f"{name}: another model"
+        losses = [
+            [step["measured"]["loss"] for entry in json.loads((folder / place / "comparison.json").read_text())["strategies"]
+             for step in entry["path"]] for place in ("run", "fresh")]
+        assert losses[0] == losses[1]
+        espalier("prune", model, "--data", data, "--samples", "64", "--steps", "3", "--run", "alone", folder=folder).succeeded()
+        assert (folder / "alone/pruned.onnx").read_bytes() == (folder / "run/greedy.onnx").read_bytes()
+        refused(["compare", "--resume", "--run", "run", "--samples", "32"], folder, "--samples", "64", "32")
 
 
 def test_only_one_search_works_in_a_folder():
@@ -195,7 +283,9 @@ def test_a_run_goes_on_where_other_bits_are_computed_only_if_that_is_allowed():
         before = rows(folder / "run")
         (digest, machine), = numerics(folder)
         assert len(digest) == 32 and "libtorch" in machine, machine
-        numerics(folder, "UPDATE numerics SET digest = zeroblob(32), machine = 'an abacus'")
+        numerics(
+            folder, "UPDATE numerics SET digest = zeroblob(32), machine = 'an abacus', "
+            f"checksum = x'{sum_of(bytes(32), b'an abacus').hex()}'")
         answer = espalier(*SEARCH, "--run", "run", "--resume", folder=folder)
         assert answer.code == 65, (answer.code, answer.errors)
         last = answer.errors.strip().splitlines()[-1]

@@ -49,6 +49,33 @@ import Work
     }
 
     @Test(arguments: [
+        ("run", "created"), ("run", "version"), ("run", "model_path"), ("run", "model_sha256"),
+        ("run", "data_path"), ("run", "data_sha256"), ("run", "settings"), ("run", "command_line"),
+        ("run", "outcome"), ("run", "completed"), ("run", "checksum"), ("numerics", "digest"),
+        ("numerics", "machine"), ("numerics", "checksum"),
+    ])
+    func aFlippedBitInWhatTheRunIsMadeFromOrEndedWithIsFound(table: String, column: String) throws {
+        do {
+            let journal = try makeJournal()
+            _ = try journal.check(Numerics(digest: [1, 2, 3], machine: "an abacus"), allowsOthers: false)
+            try journal.complete(["loss": 0.25])
+            let old = try #require(
+                try journal.database.read {
+                    try Data.fetchOne($0, sql: "SELECT CAST(\(column) AS BLOB) FROM \(table)")
+                })
+            var bytes = old
+            bytes[bytes.count / 2] ^= 1
+            try put(bytes, in: column, of: table, where: "id = 1", journal)
+        }
+        let error = #expect(throws: JournalError.self) {
+            let journal = try RunJournal.open(readOnlyIn: folder.run)
+            _ = try journal.outcome(as: [String: Double].self)
+            _ = try journal.numerics()
+        }
+        #expect(error?.description.contains("damaged") == true, "\(error.map { "\($0)" } ?? "")")
+    }
+
+    @Test(arguments: [
         ("results", "kind", "id"), ("results", "payload", "id"), ("results", "result", "id"),
         ("results", "checksum", "id"), ("stages", "outcome", "number"), ("stages", "notes", "number"),
         ("stages", "checksum", "number"),
@@ -197,6 +224,45 @@ import Work
                     """)
         }
         try queue.close()
+    }
+
+    @Test func aJournalOfTheLayoutBeforeIsReadAsItIsAndTakenOnWhenItIsResumed() throws {
+        try FileManager.default.createDirectory(atPath: folder.run, withIntermediateDirectories: true)
+        let queue = try DatabaseQueue(path: folder.database)
+        try queue.writeWithoutTransaction {
+            try $0.execute(sql: "PRAGMA application_id = \(0x4573_7061); PRAGMA user_version = 3")
+        }
+        try JournalLayout.migrator.migrate(queue, upTo: "layout 3")
+        let sample = RunIdentity.sample
+        try queue.write { database in
+            try database.execute(
+                sql: """
+                    INSERT INTO run VALUES (1, '2025-01-01T00:00:00Z', ?, ?, ?, ?, ?, ?, '["prune"]', NULL, NULL);
+                    INSERT INTO numerics VALUES (1, x'00ff', 'an abacus');
+                    """,
+                arguments: [
+                    sample.version, sample.modelPath, sample.modelSHA256, sample.dataPath, sample.dataSHA256,
+                    sample.settings,
+                ])
+        }
+        try queue.close()
+        let before = contents(folder.database)
+        do {
+            let journal = try RunJournal.open(readOnlyIn: folder.run)
+            #expect(journal.identity.settings == sample.settings && journal.identity.directory == nil)
+            #expect(try journal.numerics().map(\.machine) == ["an abacus"])
+        }
+        #expect(contents(folder.database) == before)
+        do {
+            let journal = try RunJournal.resume(in: folder.run, identity: sample)
+            #expect(try journal.numerics() == [Numerics(digest: [0, 255], machine: "an abacus")])
+            try journal.complete(["done"])
+        }
+        let journal = try RunJournal.open(readOnlyIn: folder.run)
+        #expect(try journal.outcome(as: [String].self) == ["done"])
+        #expect(
+            try journal.database.read { try Int.fetchOne($0, sql: "PRAGMA user_version") }
+                == JournalLayout.version)
     }
 
     @Test(arguments: [1, 2])

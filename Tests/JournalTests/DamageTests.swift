@@ -55,7 +55,7 @@ import Testing
         var data = contents(folder.database)
         data.replaceSubrange(60..<64, with: [0, 0, 0, 9])
         try put(data)
-        let error = JournalError.newerLayout(file: folder.database, version: 9, supported: 3)
+        let error = JournalError.newerLayout(file: folder.database, version: 9, supported: 4)
         #expect(errors() == [error, error])
         #expect(error.description.contains("layout 9"))
     }

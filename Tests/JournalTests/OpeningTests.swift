@@ -81,10 +81,46 @@ import Testing
         var identity = RunIdentity.sample
         identity.modelPath = "elsewhere/resnet.onnx"
         identity.dataPath = "elsewhere/digits.npz"
-        identity.version = "1.1"
         identity.commandLine = ["prune", "--resume"]
         identity.settings = #"{ "strategy": {"beam": {"width": 4}}, "blockSize": 64 }"#
         #expect(try RunJournal.resume(in: folder.run, identity: identity).identity == .sample)
+    }
+
+    @Test func aRunOfAnotherVersionIsResumedOnlyWhereThatIsAskedFor() throws {
+        do { _ = try RunJournal.create(in: folder.run, identity: .sample) }
+        var identity = RunIdentity.sample
+        identity.version = "1.1"
+        let error = #expect(
+            throws: JournalError.otherVersion(folder: folder.run, recorded: "1.0", own: "1.1")
+        ) { _ = try RunJournal.resume(in: folder.run, identity: identity) }
+        #expect(error?.description.contains("--allow-other-version") == true)
+        let journal = try RunJournal.resume(in: folder.run, identity: identity, allowsOtherVersion: true)
+        #expect(journal.identity.version == "1.0")
+    }
+
+    @Test func settingsThatOnlyEndARunTakeThePlaceOfThoseOnRecordAndOpenItAgain() throws {
+        var longer = RunIdentity.sample
+        longer.settings = #"{"steps":4}"#
+        longer.commandLine = ["prune", "--steps", "4"]
+        do {
+            let journal = try RunJournal.create(in: folder.run, identity: .sample)
+            try journal.finish(stage: 1, outcome: ["a"], notes: 17)
+            try journal.complete(["a"])
+        }
+        do {
+            let journal = try RunJournal.resume(in: folder.run, identity: longer) { _, _ in
+                .ending(reopens: true)
+            }
+            #expect(try !journal.isComplete)
+            #expect(try journal.finishedStages(outcome: [String].self, notes: Int.self).isEmpty)
+            // What it comes to now may differ; what it took the first time stays.
+            try journal.finish(stage: 1, outcome: ["a", "b"], notes: 99)
+            let stages = try journal.finishedStages(outcome: [String].self, notes: Int.self)
+            #expect(stages.map(\.outcome) == [["a", "b"]] && stages.map(\.notes) == [17])
+        }
+        let journal = try RunJournal.open(readOnlyIn: folder.run)
+        #expect(journal.identity.settings == longer.settings)
+        #expect(journal.identity.commandLine == longer.commandLine)
     }
 
     @Test func aSecondCoordinatorIsRefusedAndToldWhichProcessIsAtWork() throws {

@@ -21,15 +21,16 @@ extension Comparison {
     /// Searches with one strategy after the other, on the same workers and with the same results.
     static func search(
         _ strategies: [ComparedSearch], _ problem: inout SearchProblem, _ workload: inout Workload,
-        _ settings: SearchSettings, _ backend: EvaluationBackend, _ board: StatusBoard,
+        _ settings: SearchSettings, _ backend: EvaluationBackend, _ journal: ComparisonJournal,
+        _ board: StatusBoard,
         criteria: [Criterion], _ interruption: Interruption
     ) async throws -> (runs: [Run], agreements: [Agreement]) {
         let original = settings
-        let shared = SharedResults()
+        let shared = journal.shared
         let weights = SearchedWeights()
         workload.storedWeights = { try weights.bytes(of: $0) }
         let clock = ContinuousClock()
-        let (results, _) = try await backend.evaluate(workload, journal: shared) { runner in
+        let (results, _) = try await backend.evaluate(workload, journal: journal) { runner in
             problem.means = try await workload.measureMeans(for: problem.candidates.units, on: runner)
             problem.costs = workload.costs
             if let fit = workload.fit { problem.fitData = try await runner.provide(fit.bytes) }

@@ -29,6 +29,16 @@ public struct CompareOptions: Sendable {
     public var workers: Int
     /// Workers on other machines, instead of those on this one.
     public var remote: RemoteWorkers?
+    /// The folder that keeps results and models; `nil` for none.
+    public var folder: String?
+    /// Whether to go on with what `folder` holds.
+    public var resumes = false
+    /// Whether to go on with it although another version of Espalier began it.
+    public var allowsOtherVersion = false
+    /// Whether to go on with it although its results were computed in other bits than this machine computes.
+    public var allowsMixedNumerics = false
+    /// What the user typed, word by word: kept with the run.
+    public var commandLine: [String] = []
     /// Tells what happens among the workers.
     public var logger: Logger
 
@@ -91,6 +101,8 @@ public struct Comparison: Sendable {
     public let fitData: String?
     /// Where a surrogate could not be computed as asked.
     public let warnings: [String]
+    /// For each strategy, where a folder keeps the comparison: the file of its model, or why there is none.
+    public private(set) var models: [String] = []
 
     /// Runs every strategy.
     ///
@@ -110,6 +122,10 @@ public struct Comparison: Sendable {
             graph: workload.graph, candidates: candidates, costs: workload.costs, division: workload.division)
         let (strategies, warnings) = try Comparison.strategies(
             options, workload, candidates, interruption, observer: observer)
+        let folder = try ComparisonFolder(
+            options, workload, strategies: strategies.map(\.description)
+        ) { board.note($0) }
+        let journal = try ComparisonJournal(folder?.journal)
         let backend = EvaluationBackend(
             workers: options.workers, remote: options.remote, logger: options.logger,
             interruption: interruption, noted: { board.note($0) }, board: board
@@ -121,9 +137,15 @@ public struct Comparison: Sendable {
         let criteria = options.strategies.compactMap { compared in
             if case .oneShot(let criterion) = compared.strategy { criterion } else { nil }
         }
-        let (runs, agreements) = try await Comparison.search(
-            strategies, &problem, &workload, options.search, backend, board, criteria: criteria, interruption)
-        self.agreements = agreements
+        let runs: [Run]
+        do {
+            (runs, agreements) = try await Comparison.search(
+                strategies, &problem, &workload, options.search, backend, journal, board, criteria: criteria,
+                interruption)
+        } catch {
+            if !(error is Interrupted) { folder?.abandon() }
+            throw error
+        }
         fitData = workload.fit?.origin
         held?.use(workload.means)
         held?.storedWeights = workload.storedWeights
@@ -155,6 +177,14 @@ public struct Comparison: Sendable {
         lossFunction = workload.loss.name
         samples = workload.division.measured
         self.base = try await measured(base)
+        guard let folder else { return }
+        let room = DiskFullRetry(interruption: interruption, board: board) { board.note($0) }
+        for run in runs {
+            try interruption.check()
+            models.append(
+                try folder.write(run.result, of: run.strategy.description + run.suffix, workload, room))
+        }
+        try folder.finish(self, options, room)
     }
 }
 

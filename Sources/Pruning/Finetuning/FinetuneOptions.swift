@@ -1,4 +1,5 @@
 public import ComputationGraph
+internal import Journal
 public import Logging
 public import Training
 
@@ -45,6 +46,8 @@ public struct FinetuneOptions: Sendable {
     public var folder: String
     /// Whether to go on with the run in `folder`.
     public var resumes: Bool
+    /// Whether to go on with it although another version of Espalier began it.
+    public var allowsOtherVersion = false
     /// Where the trained model goes besides the run's folder.
     public var output: String?
     /// What the user typed, word by word: kept with the run.
@@ -93,4 +96,24 @@ struct FinetuneSettings: Encodable {
     let validation: String?
     let validateEvery: Int
     let keepsBest: Bool
+
+    /// The options that give the settings, by the names that the run keeps them under.
+    private static let options = [
+        "removed": "--remove", "recipe.optimizer": "--optimizer", "recipe.rate": "--rate",
+        "recipe.schedule": "--schedule", "recipe.warmup": "--warmup, --steps or --epochs",
+        "recipe.steps": "--steps or --epochs",
+        "recipe.batch": "--batch", "recipe.microBatch": "--micro-batch",
+        "recipe.weightDecay": "--weight-decay", "recipe.clip": "--clip",
+        "recipe.objective.distillation": "--distill", "recipe.objective.temperature": "--temperature",
+        "recipe.objective.flips": "--flip", "recipe.objective.shift": "--shift",
+        "recipe.objective.seed": "--seed", "values": "--train or --freeze", "batchNorms": "--batch-norm",
+        "loss": "--loss", "samples": "--samples", "shards": "--shards", "teacher": "--teacher",
+        "classes": "--head", "validation": "--validation", "validateEvery": "--validate-every",
+        "keepsBest": "--keep",
+    ]
+
+    /// What settings are to those of the run that is resumed: none may change, for the schedule follows from its end.
+    static func comparison(_ recorded: String, _ given: String) -> SettingsComparison {
+        SettingsComparison(recorded, given, options: options)
+    }
 }

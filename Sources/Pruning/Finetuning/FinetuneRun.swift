@@ -130,10 +130,13 @@ public final class FinetuneRun {
                     validation: try options.validation.map {
                         try ContentHash.ofFile(ModelSource.dataPath($0))
                     }, validateEvery: validateEvery, keepsBest: options.keepsBest)),
-            version: Espalier.version, commandLine: options.commandLine)
+            version: Espalier.version, commandLine: options.commandLine,
+            directory: RunIdentity.currentDirectory)
         journal =
             try options.resumes
-            ? RunJournal.resume(in: options.folder, identity: identity)
+            ? RunJournal.resume(
+                in: options.folder, identity: identity, allowsOtherVersion: options.allowsOtherVersion,
+                comparing: FinetuneSettings.comparison)
             : RunJournal.create(in: options.folder, identity: identity)
         state =
             try options.resumes
