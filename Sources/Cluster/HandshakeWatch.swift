@@ -5,6 +5,9 @@ internal import ZeroMQ
 /// A coordinator whose key is not the one that was expected cannot read what the worker sends, so it hangs up without a
 /// word: connection after connection ends before the handshake does. So it looks too where a tunnel takes connections for
 /// a coordinator that is not there; a probe tells the two apart.
+///
+/// Where a handshake succeeded once the keys are right: whatever breaks a connection later, such as a byte that was changed on
+/// its way, is a reason to connect again.
 struct HandshakeWatch {
     /// What connections that fail are worth.
     enum Verdict: Equatable {
@@ -12,10 +15,14 @@ struct HandshakeWatch {
         case refused(String)
         /// There is no coordinator yet, although something takes connections.
         case absent(String)
+        /// The connection is of no use any more, and libzmq makes no other.
+        case broken(String)
     }
 
     private var isShakingHands = false
     private var broken = 0
+    /// Whether a handshake ever succeeded.
+    private var hasOpened = false
     private let probe: () -> GreetingProbe.Answer
     /// So many in a row are no accident.
     static let limit = 6
@@ -31,10 +38,13 @@ struct HandshakeWatch {
         case .connected: isShakingHands = true
         case .handshakeSucceeded:
             isShakingHands = false
+            hasOpened = true
             broken = 0
         // Trying again would not change a key.
         case .handshakeFailed(.denied(status: 400)), .handshakeFailed(.protocolError):
-            if case .handshakeFailed(let failure) = event { return .refused("\(failure)") }
+            guard case .handshakeFailed(let failure) = event else { return nil }
+            isShakingHands = false
+            return hasOpened ? .broken("\(failure)") : .refused("\(failure)")
         case .handshakeFailed, .disconnected:
             guard isShakingHands else { return nil }
             isShakingHands = false
@@ -49,10 +59,13 @@ struct HandshakeWatch {
 
     private func verdict(of answer: GreetingProbe.Answer) -> Verdict? {
         switch answer {
+        case .greets where hasOpened:
+            .absent("\(broken) connections in a row ended during the handshake; trying on")
         case .greets:
             .refused(
                 "\(broken) connections in a row ended during the handshake: the coordinator has another key than the "
                     + "one that this worker expects")
+        case .speaksOtherwise where hasOpened: .absent("what listens there now is no coordinator")
         case .speaksOtherwise: .refused("what listens there is no coordinator")
         case .saysNothing:
             .absent(

@@ -157,6 +157,9 @@ final class WorkerLoop {
             switch handshakes.verdict(after: event.kind) {
             case .refused(let reason): ending = ending ?? .refused(reason: "\(endpoint): \(reason)")
             case .absent(let note): logger.warning("\(endpoint): \(note)")
+            case .broken(let reason):
+                handle(.connectionBroken(reason))
+                return
             case nil: break
             }
         }

@@ -30,6 +30,7 @@ package enum Probe: String, CaseIterable, Sendable {
     case answerBecomesHandover = "a worker's answer becomes a handover"
     case workerGivesUpComputation = "a worker ends because its computation does not"
     case workerForgivesOwnSleep = "a worker that was stopped forgives the coordinator's silence"
+    case connectionBreaks = "a worker's connection breaks"
     case workerLooksForCoordinator = "a worker looks for its coordinator anew"
     case queuedTaskIsDropped = "a worker drops a queued task"
 }

@@ -64,6 +64,10 @@ public struct Worker: Sendable {
             failedConnections = 0
             actions = receive(message, at: now)
         case .malformed(let error): actions = misunderstand(error)
+        case .connectionBroken(let reason):
+            guard phase != .disconnected else { return [] }
+            probes.reach(.connectionBreaks)
+            actions = reconnect(because: "the connection broke: \(reason)")
         case .loaded(let run, let shards, let proof):
             actions = finishLoading(run, shards: shards, proof: proof, at: now)
         case .holds(let shards):
@@ -262,7 +266,7 @@ extension Worker {
         }
         guard phase != .disconnected else { return [] }
         let limit = phase == .greeting ? settings.greetingLimit : run?.silenceLimit ?? settings.greetingLimit
-        if now - lastHeard > limit { return reconnect() }
+        if now - lastHeard > limit { return reconnect(because: "no coordinator answers") }
         if let stuck = giveUpIfStuck(at: now) { return stuck }
         guard phase != .greeting else { return [] }
         var messages: [WorkerMessage] = []
@@ -297,7 +301,7 @@ extension Worker {
     }
 
     /// The coordinator is silent: it may be gone, or come back under the same address.
-    private mutating func reconnect() -> [WorkerAction] {
+    private mutating func reconnect(because reason: String) -> [WorkerAction] {
         probes.reach(.workerLooksForCoordinator)
         phase = .disconnected
         queue = []
@@ -311,7 +315,7 @@ extension Worker {
         let mixed = (settings.hello.identity.low &+ UInt64(failedConnections)) &* 0x9E37_79B9_7F4A_7C15
         let pause = longest * (0.5 + Double(mixed >> 33) / Double(1 << 32))
         return [
-            .log(level, "no coordinator answers; trying again"),
+            .log(level, "\(reason); trying again"),
             .reconnect(after: .clamped(seconds: pause)),
         ]
     }

@@ -22,6 +22,8 @@ public enum WorkerEvent: Sendable {
     case received(CoordinatorMessage)
     /// Something came that is no message.
     case malformed(WireError)
+    /// The connection cannot be used any more, for a reason.
+    case connectionBroken(String)
     /// A run's model and data are there.
     case loaded(RunDescription, shards: [Int], proof: [UInt8] = [])
     /// Other shards are held than before.

@@ -27,6 +27,29 @@ import ZeroMQ
         #expect(found.allSatisfy { if case .absent = $0 { true } else { false } })
     }
 
+    @Test func whatBreaksAConnectionThatHadOpenedIsNoWrongKey() {
+        let changed = HandshakeFailure.protocolError(code: 0x1100_0001)
+        var fresh = HandshakeWatch { .greets }
+        guard case .refused? = fresh.verdict(after: .handshakeFailed(changed)) else {
+            Issue.record("a first handshake that fails is refused")
+            return
+        }
+        var watch = HandshakeWatch { .greets }
+        #expect(watch.verdict(after: .connected) == nil)
+        #expect(watch.verdict(after: .handshakeSucceeded) == nil)
+        for failure in [changed, .denied(status: 400)] {
+            guard case .broken? = watch.verdict(after: .handshakeFailed(failure)) else {
+                Issue.record("\(failure) ends a worker that had been let in")
+                return
+            }
+        }
+        for _ in 0..<HandshakeWatch.limit * 3 {
+            for event in [MonitorEvent.Kind.connected, .disconnected] {
+                if case .refused(let reason)? = watch.verdict(after: event) { Issue.record("\(reason)") }
+            }
+        }
+    }
+
     @Test func whatIsGoneMeanwhileIsWaitedFor() {
         #expect(verdicts(of: .nothing, connections: 12).allSatisfy { $0 == nil })
     }

@@ -128,6 +128,41 @@ class Stage:
         return []
 
 
+class Relay:
+    """Forwards connections, and changes a byte of what goes down to the worker whenever `flips` says so."""
+
+    def __init__(self, target, flips):
+        self.target, self.flips, self.changed, self.open = target, flips, 0, True
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.endpoint = f"tcp://127.0.0.1:{self.listener.getsockname()[1]}"
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self.listener.accept()
+                far = socket.create_connection(("127.0.0.1", self.target))
+                for source, sink, goes_down in ((near, far, False), (far, near, True)):
+                    threading.Thread(target=self.forward, args=(source, sink, goes_down), daemon=True).start()
+
+    def forward(self, source, sink, goes_down):
+        sent = 0
+        with contextlib.suppress(OSError):
+            while data := source.recv(1 << 16):
+                if goes_down and self.flips(sent, self.changed):
+                    data = bytearray(data)
+                    data[len(data) // 2] ^= 1
+                    self.changed += 1
+                sent += len(data)
+                sink.sendall(data)
+        for end in (source, sink):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def close(self):
+        self.listener.close()
+
+
 @contextlib.contextmanager
 def stage():
     with scratch() as folder, contextlib.ExitStack() as cleanup:

@@ -11,9 +11,26 @@ from onnx import external_data_helper, numpy_helper
 
 from processes import eventually
 from program import espalier, espalier_json
-from remote import DATA, MEASURE, MODEL, Program, alone, decided, free_port, stage, succeeds
+from remote import DATA, MEASURE, MODEL, Program, Relay, alone, decided, free_port, stage, succeeds
 
 RESTS_ON_CLOCK = True
+
+
+def test_bytes_changed_on_the_way_end_no_worker_that_had_been_let_in():
+    search = ("--no-bounds", "--block-size", 1, "--steps", 3)
+    expected = alone(*MEASURE, *search)[:2]
+    for security in (None, ("--insecure",)):
+        with stage() as here:
+            coordinator = here.prune(*search, security=security)
+            # The handshake takes some hundred bytes down; after that one of what comes is changed from time to time.
+            relay = Relay(
+                int(coordinator.endpoint.split(":")[-1]), lambda sent, changed: sent > 100_000 * (1 + changed) and changed < 4)
+            worker = here.worker(relay.endpoint, "--log-level", "info", security=security)
+            succeeds(coordinator, worker)
+            relay.close()
+            assert relay.changed >= 2, f"{relay.changed} bytes were changed"
+            assert "wrong server key" not in worker.errors.splitlines()[-1], worker.errors
+            assert decided(here.found())[:2] == expected
 
 
 def test_workers_that_come_before_and_after_find_the_same_bits():

@@ -70,7 +70,14 @@ extension Simulator {
         guard nodes.indices.contains(link.node) else { return }
         if strikes(.connectionBreak) {
             disconnect(link.node, isSeen: true)
-            connect(link.node)
+            if draw(0...1) == 0 {
+                connect(link.node)
+            } else {
+                // What came is not what was sent: the transport makes no other connection by itself.
+                let broken = WorkerEvent.connectionBroken("a byte was changed")
+                let process = nodes[link.node].process
+                schedule(.work(link.node, process: process, broken), in: draw(world.delay))
+            }
             return
         }
         try travel(wire.encode(message), on: link, upwards: false)
