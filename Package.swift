@@ -123,7 +123,7 @@ let package = Package(
         .target(
             name: "Cluster",
             dependencies: [
-                "Coordination", "Work", "Journal", "Datasets", "ONNX", "ZeroMQ", "COpenSSL",
+                "Coordination", "Work", "Journal", "Datasets", "ONNX", "ZeroMQ", "COpenSSL", "Files",
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "Logging", package: "swift-log"),
             ],

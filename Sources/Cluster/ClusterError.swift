@@ -20,6 +20,8 @@ public enum ClusterError: Error, Hashable, Sendable, CustomStringConvertible {
     case differentFile(path: String, expected: String, found: String)
     /// The cache of contents cannot be used.
     case cache(path: String, reason: String)
+    /// The disk of the cache of contents is full.
+    case cacheFull(path: String, reason: String)
     /// The coordinator cannot give a content.
     case contentMissing(content: String, reason: String)
     /// What the coordinator gave is not what it had named.
@@ -52,6 +54,7 @@ public enum ClusterError: Error, Hashable, Sendable, CustomStringConvertible {
         case .differentFile(let path, let expected, let found):
             "\(path): its SHA-256 is \(found), and the coordinator's file has \(expected)"
         case .cache(let path, let reason): "\(path): the cache cannot be used: \(reason)"
+        case .cacheFull(let path, let reason): "\(path): the cache has no room: \(reason)"
         case .contentMissing(let content, let reason):
             "content \(content.prefix(12)) cannot be had: \(reason)"
         case .otherContent(let content, let attempts):

@@ -20,7 +20,7 @@ extension ContentCache {
     /// Removes contents, finished ones and unfinished ones, until they and `more` bytes are within the limit, or
     /// nothing is left but what somebody uses or writes.
     func trim(toTakeIn more: Int = 0) {
-        let entries = ["contents", "partial"].flatMap { files(in: "\(folder)/\($0)") }
+        let entries = Part.allCases.flatMap { files(in: "\(folder)/\($0.rawValue)") }
         var total = entries.reduce(more) { $0 + $1.size }
         guard total > limit else { return }
         removeAbandonedModels()
@@ -31,7 +31,9 @@ extension ContentCache {
     }
 
     /// Removes a content unless somebody uses it.
-    func remove(_ content: ContentID) { _ = ContentCache.removeUnused(path(of: content)) }
+    func remove(_ content: ContentID) {
+        for path in paths(of: content, in: .contents) { _ = ContentCache.removeUnused(path) }
+    }
 
     private func files(in folder: String) -> [Entry] {
         ((try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []).compactMap { name in

@@ -1,4 +1,5 @@
 internal import Coordination
+internal import Files
 internal import Foundation
 internal import Glibc
 internal import Work
@@ -27,11 +28,25 @@ public struct ContentCache: Sendable {
         return (environment["HOME"] ?? NSTemporaryDirectory()) + "/.cache/espalier"
     }
 
-    func path(of content: ContentID) -> String { "\(folder)/contents/\(content.hexadecimal)" }
+    /// The paths at which a content may lie in a part of the cache: the first one, and others for when something else has
+    /// taken that, such as a folder, a pipe or a file of another user.
+    func paths(of content: ContentID, in part: Part) -> [String] {
+        let path = "\(folder)/\(part.rawValue)/\(content.hexadecimal)"
+        return [path] + (1...3).map { "\(path).\($0)" }
+    }
+
+    /// The folders of the cache.
+    enum Part: String, CaseIterable { case contents, partial }
 
     /// A content that is there and unharmed, and stays as long as it is held; a harmed one is removed.
     func verified(_ content: ContentID) throws(ContentHashError) -> HeldContent? {
-        let path = path(of: content)
+        for path in paths(of: content, in: .contents) where FileKind(path) == .file {
+            if let held = try verified(content, at: path) { return held }
+        }
+        return nil
+    }
+
+    private func verified(_ content: ContentID, at path: String) throws(ContentHashError) -> HeldContent? {
         guard let held = HeldContent(path: path) else { return nil }
         var status = stat()
         if stat(path, &status) == 0, Int(status.st_size) == content.size {
@@ -43,21 +58,38 @@ public struct ContentCache: Sendable {
         return nil
     }
 
+    /// Where a content can be written: at the first of its paths that nothing else has taken.
+    private func place(for content: ContentID, in part: Part) throws(ClusterError) -> String {
+        let all = paths(of: content, in: part)
+        for path in all where FileKind(path).map({ $0 == .file && FileKind.isOwn(path) }) ?? true {
+            return path
+        }
+        throw .cache(path: all[0], reason: "something else has taken its place")
+    }
+
     /// Opens the unfinished file of a content, for one writer at a time.
     ///
     /// - Returns: `nil` while another one writes.
     /// - Throws: `ClusterError.cache` when the folder cannot be written to, or has no room.
     func beginWriting(_ content: ContentID) throws(ClusterError) -> PartialContent? {
-        for name in ["contents", "partial"] {
+        for part in Part.allCases {
             do {
                 try FileManager.default.createDirectory(
-                    atPath: "\(folder)/\(name)", withIntermediateDirectories: true,
+                    atPath: "\(folder)/\(part.rawValue)", withIntermediateDirectories: true,
                     attributes: [.posixPermissions: 0o700])
-            } catch { throw .cache(path: folder, reason: "it cannot be made: \(error.localizedDescription)") }
+            } catch {
+                if ((error as NSError).userInfo[NSUnderlyingErrorKey] as? NSError).map({
+                    FileError.saysDiskFull(Int32($0.code))
+                }) ?? false {
+                    throw .cacheFull(path: folder, reason: "its folder cannot be made")
+                }
+                throw .cache(path: folder, reason: "it cannot be made: \(error.localizedDescription)")
+            }
         }
-        let path = "\(folder)/partial/\(content.hexadecimal)"
-        let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
-        guard descriptor >= 0 else { throw .cache(path: path, reason: SystemError.message()) }
+        let path = try place(for: content, in: .partial)
+        // A pipe that takes its place just now must not be waited for.
+        let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0o600)
+        guard descriptor >= 0 else { throw .system(path: path, errno) }
         var isOurs = flock(descriptor, LOCK_EX | LOCK_NB) == 0
         if !isOurs && errno != EWOULDBLOCK {
             let reason = SystemError.message()
@@ -75,7 +107,7 @@ public struct ContentCache: Sendable {
             return nil
         }
         let partial = PartialContent(
-            content, path: path, finished: self.path(of: content), descriptor: descriptor,
+            content, path: path, finished: try place(for: content, in: .contents), descriptor: descriptor,
             size: Int(opened.st_size))
         trim(toTakeIn: content.size - partial.offset)
         var room = statvfs()
@@ -83,7 +115,7 @@ public struct ContentCache: Sendable {
             let free = Int(clamping: UInt64(room.f_bavail) * UInt64(room.f_frsize))
             let needed = content.size - partial.offset
             guard needed <= free else {
-                throw .cache(
+                throw .cacheFull(
                     path: folder,
                     reason: "\(content) needs \(needed >> 20) MiB, and \(free >> 20) MiB are free")
             }
@@ -160,7 +192,7 @@ final class PartialContent {
                 pwrite(descriptor, $0.baseAddress! + done, bytes.count - done, offset + done)
             }
             if count < 0 && errno == EINTR { continue }
-            guard count > 0 else { throw .cache(path: path, reason: SystemError.message()) }
+            guard count > 0 else { throw .system(path: path, errno) }
             done += count
         }
         bytes.withUnsafeBytes { hasher.update($0) }
@@ -175,12 +207,37 @@ final class PartialContent {
             startAgain()
             return nil
         }
-        guard rename(path, finished) == 0 else {
-            throw .cache(path: finished, reason: SystemError.message())
-        }
+        guard rename(path, finished) == 0 else { throw .system(path: finished, errno) }
         // The writer's lock becomes a reader's.
         flock(descriptor, LOCK_SH | LOCK_NB)
         defer { descriptor = -1 }
         return HeldContent(path: finished, locked: descriptor)
+    }
+}
+
+/// What lies at a path, without following links.
+private enum FileKind {
+    case file, other
+
+    /// `nil` where there is nothing.
+    init?(_ path: String) {
+        var status = stat()
+        guard lstat(path, &status) == 0 else { return nil }
+        self = status.st_mode & S_IFMT == S_IFREG ? .file : .other
+    }
+
+    /// Whether what lies there is this user's.
+    static func isOwn(_ path: String) -> Bool {
+        var status = stat()
+        return lstat(path, &status) == 0 && status.st_uid == geteuid()
+    }
+}
+
+extension ClusterError {
+    /// The cache's trouble with a path, by what the system says.
+    fileprivate static func system(path: String, _ code: Int32) -> ClusterError {
+        FileError.saysDiskFull(code)
+            ? .cacheFull(path: path, reason: SystemError.message(code))
+            : .cache(path: path, reason: SystemError.message(code))
     }
 }

@@ -37,6 +37,7 @@ public final class ContentFetcher: Sendable {
     package let cache: ContentCache
     private let logger: Logger
     private let request: @Sendable (ChunkRequest) -> Void
+    private let troubled: @Sendable (String?) -> Void
     private let state = Mutex(State())
     private let noted = DispatchSemaphore(value: 0)
     /// The most chunks that are asked for and have not come: enough to fill a line.
@@ -44,8 +45,14 @@ public final class ContentFetcher: Sendable {
     /// How often a content is fetched whose bytes turn out to be others.
     private static let attempts = 3
 
-    /// - Parameter request: asks the coordinator for a chunk; called on the fetching thread.
-    init(cache: ContentCache, logger: Logger, request: @escaping @Sendable (ChunkRequest) -> Void) {
+    /// - Parameters:
+    ///   - troubled: told what keeps contents from coming, and `nil` when it does not any more.
+    ///   - request: asks the coordinator for a chunk; both are called on the fetching thread.
+    init(
+        cache: ContentCache, logger: Logger, troubled: @escaping @Sendable (String?) -> Void = { _ in },
+        request: @escaping @Sendable (ChunkRequest) -> Void
+    ) {
+        self.troubled = troubled
         self.cache = cache
         self.logger = logger
         self.request = request
@@ -134,28 +141,45 @@ public final class ContentFetcher: Sendable {
         guard isWanted else { throw Cancelled() }
     }
 
+    /// Waits where the cache's disk is full, and says so.
     private func obtain(_ job: Job) throws -> HeldContent {
+        var failures = 0
+        var isTold = false
+        defer { if isTold { troubled(nil) } }
+        while failures < Self.attempts {
+            do {
+                if let held = try obtainOnce(job) { return held }
+                failures += 1
+                logger.warning("\(job.content) came with other bytes; fetching it again")
+            } catch let error as ClusterError {
+                guard case .cacheFull = error else { throw error }
+                if !isTold { troubled("\(error)") }
+                isTold = true
+                for _ in 0..<10 {
+                    usleep(100_000)
+                    try check(job)
+                }
+            }
+        }
+        throw ClusterError.otherContent(content: job.content.hexadecimal, attempts: Self.attempts)
+    }
+
+    /// - Returns: `nil` when what came was something else.
+    private func obtainOnce(_ job: Job) throws -> HeldContent? {
         let content = job.content
-        for _ in 0..<Self.attempts {
+        while true {
             try check(job)
             if let held = try cache.verified(content) { return held }
-            var partial = try cache.beginWriting(content)
-            while partial == nil {
-                // Another worker on this machine is at it.
-                usleep(100_000)
-                try check(job)
+            if let partial = try cache.beginWriting(content) {
+                // It may have been finished between the look and the lock.
                 if let held = try cache.verified(content) { return held }
-                partial = try cache.beginWriting(content)
+                logger.info("fetching \(content) from byte \(partial.offset) on")
+                try download(partial, job)
+                return try partial.finish()
             }
-            guard let partial else { continue }
-            // It may have been finished between the look and the lock.
-            if let held = try cache.verified(content) { return held }
-            logger.info("fetching \(content) from byte \(partial.offset) on")
-            try download(partial, job)
-            if let held = try partial.finish() { return held }
-            logger.warning("\(content) came with other bytes; fetching it again")
+            // Another worker on this machine is at it.
+            usleep(100_000)
         }
-        throw ClusterError.otherContent(content: content.hexadecimal, attempts: Self.attempts)
     }
 
     private func download(_ partial: PartialContent, _ job: Job) throws {

@@ -68,6 +68,7 @@ struct EventHistory {
         case .failed(let failure): "failed \(failure.id): \(failure.reason)"
         case .cancelled(let id): "cancelled \(id)"
         case .alive(let computed): "alive, \(computed) computed"
+        case .waiting(let reason): "waiting: \(reason)"
         case .goodbye(let reason, let failed): "goodbye\(failed ? " (failed)" : ""): \(reason)"
         }
     }

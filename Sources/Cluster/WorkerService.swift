@@ -70,7 +70,9 @@ public final class WorkerService: Sendable {
         self.settings = settings
         let mailbox = try Mailbox<Note>()
         self.mailbox = mailbox
-        fetcher = ContentFetcher(cache: cache, logger: logger) { mailbox.post(.event(.request($0))) }
+        fetcher = ContentFetcher(
+            cache: cache, logger: logger, troubled: { mailbox.post(.event(.troubled($0))) }
+        ) { mailbox.post(.event(.request($0))) }
     }
 
     /// Asks the worker to end: it gives its tasks back and says goodbye. From any thread.

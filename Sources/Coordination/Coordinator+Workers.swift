@@ -25,7 +25,11 @@ extension Coordinator {
             return [.send(.introduce, to: connection)]
         }
         switch message {
-        case .hello, .goodbye, .alive, .askStatus: return []
+        case .hello, .goodbye, .askStatus: return []
+        case .alive:
+            peers.update(connection) { $0.trouble = nil }
+            return []
+        case .waiting(let reason): return note(trouble: reason, of: connection)
         case .ready(let shards, let proof):
             return makeReady(connection, shards: shards, proof: proof, at: now)
         case .fetch(let request): return [.serve(request, to: connection)]
@@ -40,6 +44,13 @@ extension Coordinator {
             endLease(id, of: connection, at: now)
             return []
         }
+    }
+
+    /// Tells once what keeps a worker from working.
+    private mutating func note(trouble: String, of connection: ConnectionID) -> [CoordinatorAction] {
+        guard let peer = peers[connection], peer.trouble != trouble else { return [] }
+        peers.update(connection) { $0.trouble = trouble }
+        return [.log(.warning, "\(peer.name(connection)) waits: \(trouble)")]
     }
 
     private mutating func greet(_ hello: Hello, from connection: ConnectionID, at now: Instant)
@@ -131,7 +142,9 @@ extension Coordinator {
     {
         admit(connection, at: now)
         var actions: [CoordinatorAction] = [.send(.refused(reason: reason), to: connection)]
-        actions += remove(connection, blamed: false, because: "it was refused: \(reason)", at: now)
+        let name = peers[connection]?.name(connection) ?? "a worker"
+        actions.append(.log(.warning, "\(name) was refused: \(reason)"))
+        actions += remove(connection, blamed: false, because: "it was refused", at: now)
         actions.append(.close(connection))
         return actions
     }

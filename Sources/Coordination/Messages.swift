@@ -130,6 +130,8 @@ public enum WorkerMessage: Hashable, Sendable {
     case cancelled(AttemptID)
     /// The worker lives, and has computed so many tasks.
     case alive(computed: UInt64)
+    /// The worker lives, and something keeps it from working.
+    case waiting(reason: String)
     /// The worker leaves; `failed` when it cannot do this run's work.
     case goodbye(reason: String, failed: Bool)
 }

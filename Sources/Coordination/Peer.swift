@@ -19,6 +19,8 @@ struct Peer: Sendable {
     /// Until when others are given the chance to do better.
     var restsUntil: Instant?
     var computed = 0
+    /// What keeps it from working, as it said last.
+    var trouble: String?
     /// What it handed over before it was known in which bits it computes.
     var handovers: [Handover] = []
     /// By when the worker must have answered one of its tasks, or is given up; `nil` while it owes nothing.

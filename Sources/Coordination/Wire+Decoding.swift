@@ -39,6 +39,7 @@ extension Wire {
         case .cancelled(let cancelled):
             return .cancelled(AttemptID(TaskID(cancelled.task), cancelled.attempt))
         case .alive(let alive): return .alive(computed: alive.computed)
+        case .waiting(let waiting): return .waiting(reason: try line(waiting.reason, "waiting", "reason"))
         case .goodbye(let goodbye):
             return .goodbye(reason: try line(goodbye.reason, "goodbye", "reason"), failed: goodbye.failed)
         case let other: throw .unknownKind(Self.name(of: other))
@@ -221,6 +222,7 @@ extension Wire {
         case .cancelled: "cancelled"
         case .goodbye: "goodbye"
         case .alive: "alive"
+        case .waiting: "waiting"
         }
     }
 }

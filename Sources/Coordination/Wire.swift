@@ -66,6 +66,7 @@ public struct Wire: Sendable {
                 $0.attempt = id.attempt
             }
         case .alive(let computed): frame.alive = .with { $0.computed = computed }
+        case .waiting(let reason): frame.waiting = .with { $0.reason = clipped(reason) }
         case .goodbye(let reason, let failed):
             frame.goodbye = .with {
                 $0.reason = clipped(reason)

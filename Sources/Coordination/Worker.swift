@@ -26,6 +26,8 @@ public struct Worker: Sendable {
     /// When `ready` was sent to a coordinator that has not shown yet that it knows; `nil` once it has.
     private var readySentAt: Instant?
     private var computedCount: UInt64 = 0
+    /// What keeps the worker from working.
+    private var trouble: String?
     private var failedConnections = 0
     private var lastHeard: Instant = .zero
     private var lastSent: Instant = .zero
@@ -63,6 +65,7 @@ public struct Worker: Sendable {
             lastMessage = now
             failedConnections = 0
             actions = receive(message, at: now)
+        case .troubled(let reason): actions = note(trouble: reason)
         case .malformed(let error): actions = misunderstand(error)
         case .connectionBroken(let reason):
             guard phase != .disconnected else { return [] }
@@ -279,9 +282,19 @@ extension Worker {
             }
         }
         if messages.isEmpty, let heartbeat = run?.heartbeat, now - lastSent >= heartbeat {
-            messages = [.alive(computed: computedCount)]
+            messages = [trouble.map { .waiting(reason: $0) } ?? .alive(computed: computedCount)]
         }
         return messages.map { .send($0) }
+    }
+
+    /// Tells the coordinator, and whoever reads the log, once.
+    private mutating func note(trouble new: String?) -> [WorkerAction] {
+        guard trouble != new else { return [] }
+        trouble = new
+        let told: WorkerAction =
+            new.map { .log(.warning, "waiting: \($0)") } ?? .log(.warning, "going on")
+        guard phase == .loading || phase == .ready else { return [told] }
+        return [told, .send(new.map { .waiting(reason: $0) } ?? .alive(computed: computedCount))]
     }
 
     /// A computation cannot be stopped from outside. One that does not end in many times its lease's time ends the

@@ -20,6 +20,8 @@ public enum WorkerEvent: Sendable {
     /// A connection was begun; what is sent goes out once it is there.
     case connected
     case received(CoordinatorMessage)
+    /// Something keeps the worker from working, in words; `nil` once it does not any more.
+    case troubled(String?)
     /// Something came that is no message.
     case malformed(WireError)
     /// The connection cannot be used any more, for a reason.

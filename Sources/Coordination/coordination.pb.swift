@@ -202,6 +202,14 @@ nonisolated struct ProtoFrame: Sendable {
     set {message = .handover(newValue)}
   }
 
+  var waiting: ProtoWaiting {
+    get {
+      if case .waiting(let v)? = message {return v}
+      return ProtoWaiting()
+    }
+    set {message = .waiting(newValue)}
+  }
+
   /// Somebody who is no worker.
   var askStatus: ProtoAskStatus {
     get {
@@ -244,6 +252,7 @@ nonisolated struct ProtoFrame: Sendable {
     case goodbye(ProtoGoodbye)
     case fetch(ProtoFetch)
     case handover(ProtoHandover)
+    case waiting(ProtoWaiting)
     /// Somebody who is no worker.
     case askStatus(ProtoAskStatus)
     /// Both ways.
@@ -743,6 +752,19 @@ nonisolated struct ProtoAlive: Sendable {
   init() {}
 }
 
+/// A sign of life of a worker that something keeps from working, in words.
+nonisolated struct ProtoWaiting: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var reason: String = String()
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
 /// The coordinator does not know the sender (any more): say Hello.
 nonisolated struct ProtoIntroduce: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
@@ -811,7 +833,7 @@ fileprivate nonisolated let _protobuf_package = "espalier.coordination"
 
 nonisolated extension ProtoFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Frame"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}version\0\u{1}refused\0\u{1}welcome\0\u{1}task\0\u{1}acknowledged\0\u{1}cancel\0\u{1}stop\0\u{1}introduce\0\u{1}hold\0\u{1}chunk\0\u{1}missing\0\u{1}status\0\u{2}\u{3}checksum\0\u{2}\u{5}hello\0\u{1}ready\0\u{1}result\0\u{1}failed\0\u{1}cancelled\0\u{1}goodbye\0\u{1}fetch\0\u{2}\u{4}handover\0\u{3}ask_status\0\u{2}\u{9}alive\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}version\0\u{1}refused\0\u{1}welcome\0\u{1}task\0\u{1}acknowledged\0\u{1}cancel\0\u{1}stop\0\u{1}introduce\0\u{1}hold\0\u{1}chunk\0\u{1}missing\0\u{1}status\0\u{2}\u{3}checksum\0\u{2}\u{5}hello\0\u{1}ready\0\u{1}result\0\u{1}failed\0\u{1}cancelled\0\u{1}goodbye\0\u{1}fetch\0\u{1}waiting\0\u{2}\u{3}handover\0\u{3}ask_status\0\u{2}\u{9}alive\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1055,6 +1077,19 @@ nonisolated extension ProtoFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageI
           self.message = .fetch(v)
         }
       }()
+      case 27: try {
+        var v: ProtoWaiting?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .waiting(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .waiting(v)
+        }
+      }()
       case 30: try {
         var v: ProtoHandover?
         var hadOneofValue = false
@@ -1185,6 +1220,10 @@ nonisolated extension ProtoFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageI
     case .fetch?: try {
       guard case .fetch(let v)? = self.message else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 26)
+    }()
+    case .waiting?: try {
+      guard case .waiting(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 27)
     }()
     case .handover?: try {
       guard case .handover(let v)? = self.message else { preconditionFailure() }
@@ -2167,6 +2206,36 @@ nonisolated extension ProtoAlive: SwiftProtobuf.Message, SwiftProtobuf._MessageI
 
   static func ==(lhs: ProtoAlive, rhs: ProtoAlive) -> Bool {
     if lhs.computed != rhs.computed {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ProtoWaiting: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".Waiting"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}reason\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.reason) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.reason.isEmpty {
+      try visitor.visitSingularStringField(value: self.reason, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: ProtoWaiting, rhs: ProtoWaiting) -> Bool {
+    if lhs.reason != rhs.reason {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -1,3 +1,4 @@
+internal import Files
 internal import Foundation
 
 /// The right to write to a run: an exclusive lock on a file in its folder, held until this is released.
@@ -13,7 +14,10 @@ final class FolderLock: Sendable {
         let path = folder + "/" + FolderLock.fileName
         // Worker processes that are started later must not inherit the lock.
         let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
-        guard descriptor >= 0 else { throw .notWritable(path: path, reason: JournalError.message(errno)) }
+        guard descriptor >= 0 else {
+            guard !FileError.saysDiskFull(errno) else { throw .diskFull(file: path) }
+            throw .notWritable(path: path, reason: JournalError.message(errno))
+        }
         guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
             let code = errno
             let holder = FolderLock.holder(descriptor)

@@ -1,3 +1,4 @@
+internal import Files
 internal import Foundation
 internal import GRDB
 
@@ -18,7 +19,9 @@ extension RunJournal {
         do {
             try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         } catch {
-            throw .notWritable(path: folder, reason: reason(of: error))
+            guard !FileError.saysDiskFull(code(of: error) ?? 0) else { throw .diskFull(file: folder) }
+            throw .notWritable(
+                path: folder, reason: code(of: error).map(JournalError.message) ?? error.localizedDescription)
         }
         let lock = try FolderLock(folder: folder)
         let file = file(in: folder)
@@ -36,6 +39,7 @@ extension RunJournal {
             throw JournalError(error, file: file)
         }
         guard rename(draft, file) == 0 else {
+            guard !FileError.saysDiskFull(errno) else { throw .diskFull(file: file) }
             throw .notWritable(path: file, reason: JournalError.message(errno))
         }
         return try open(folder, lock: lock, maximumPages: maximumPages)
@@ -144,11 +148,11 @@ extension RunJournal {
         return try DatabaseQueue(path: file, configuration: configuration)
     }
 
-    private static func reason(of error: any Error) -> String {
+    /// The system's error number.
+    private static func code(of error: any Error) -> Int32? {
         let underlying = (error as NSError).userInfo[NSUnderlyingErrorKey] as? NSError
         let system = underlying ?? error as NSError
-        guard system.domain == NSPOSIXErrorDomain else { return error.localizedDescription }
-        return JournalError.message(Int32(system.code))
+        return system.domain == NSPOSIXErrorDomain ? Int32(system.code) : nil
     }
 }
 

@@ -73,18 +73,12 @@ public final class PruneRun {
             settings: RunIdentity.json(of: RunSettings(options, workload)), version: Espalier.version,
             commandLine: options.commandLine, directory: RunIdentity.currentDirectory)
         proof = try workload.numericsProof()
-        journal =
-            try options.resumes
-            ? RunJournal.resume(
-                in: options.folder, identity: identity, allowsOtherVersion: options.allowsOtherVersion
-            ) { RunSettings.comparison($0, $1) { board.note($0) } }
-            : RunJournal.create(in: options.folder, identity: identity)
-        let others = try journal.check(
-            Numerics(digest: proof, machine: Workload.machine), allowsOthers: options.allowsMixedNumerics)
-        for machine in others {
-            board.note(
-                "warning: results of this run differ in the last bits from this machine's: \(machine)")
-        }
+        let room = DiskFullRetry(interruption: interruption, board: board) { board.note($0) }
+        journal = try RunJournal.opened(
+            in: options.folder, identity, resumes: options.resumes,
+            allowsOtherVersion: options.allowsOtherVersion, room
+        ) { RunSettings.comparison($0, $1) { board.note($0) } }
+        try journal.checkNumerics(proof, allowsOthers: options.allowsMixedNumerics, room) { board.note($0) }
         workload.storedWeights = { [unowned self] in try keptWeights($0) }
         heldOut?.storedWeights = workload.storedWeights
     }

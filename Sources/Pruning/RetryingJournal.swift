@@ -16,3 +16,10 @@ final class RetryingJournal: WorkJournal, Sendable {
 
     func note(_ numerics: Numerics) throws { try retry.retrying { try journal.note(numerics) } }
 }
+
+/// Keeps no results: a training goes on from its checkpoint.
+final class UnkeptResults: WorkJournal, Sendable {
+    func records(ofStage stage: Int) -> [WorkRecord] { [] }
+    func keep(_ records: [WorkRecord]) {}
+    func note(_ numerics: Numerics) {}
+}

@@ -81,6 +81,31 @@ import ZeroMQ
         }
     }
 
+    @Test(arguments: ["contents", "partial"], ["pipe", "folder", "link"])
+    func whatElseHasTakenAContentsPlaceIsLeftAloneAndTheContentFetchedToAnother(part: String, kind: String)
+        throws
+    {
+        try withFolder { folder in
+            let source = try Source(size, in: folder)
+            let place = "\(folder)/cache/\(part)/\(source.content.hexadecimal)"
+            let files = FileManager.default
+            try files.createDirectory(
+                atPath: "\(folder)/cache/\(part)", withIntermediateDirectories: true)
+            switch kind {
+            case "pipe": #expect(mkfifo(place, 0o600) == 0)
+            case "folder": try files.createDirectory(atPath: place, withIntermediateDirectories: false)
+            default: try files.createSymbolicLink(atPath: place, withDestinationPath: "/dev/zero")
+            }
+            let before = try files.attributesOfItem(atPath: place)[.type] as? FileAttributeType
+            for _ in 0..<2 {
+                let path = try source.fetcher(folder + "/cache").path(of: source.content)
+                #expect(try ContentHash.digest(ofFile: path) == source.content.sha256)
+            }
+            #expect(source.askedBytes == source.content.size, "it was fetched twice")
+            #expect(try files.attributesOfItem(atPath: place)[.type] as? FileAttributeType == before)
+        }
+    }
+
     @Test func workersOfOneMachineFetchAContentOnce() async throws {
         let folder = NSTemporaryDirectory() + "/espalier-test-\(UInt64.random(in: 0 ... .max))"
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)

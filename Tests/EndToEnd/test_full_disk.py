@@ -15,7 +15,7 @@ from interrupted import SEARCH, results, rows, same_result, undisturbed
 from needs import need, need_programs, need_root
 from processes import eventually, workers_of
 from program import espalier, scratch, start
-from remote import free_port
+from remote import alone as decided_alone, decided, free_port, stage, succeeds
 
 RESTS_ON_CLOCK = True
 
@@ -120,6 +120,40 @@ def check_goes_on(workers):
         after = rows(search.run)
         assert all(after[key] == value for key, value in before.items()), "a kept result was replaced"
         assert after.keys() == undisturbed()[1].keys()
+
+
+def test_a_disk_that_is_full_at_the_start_is_waited_for():
+    undisturbed()
+    with scratch() as folder, small_disk(folder) as disk:
+        filler = fill(disk)
+        search = Search(folder, disk)
+        try:
+            assert eventually(lambda: search.said(SENTENCE), 60), search.errors[-800:]
+            time.sleep(2)
+            assert search.process.poll() is None, search.errors[-800:]
+            filler.unlink()
+            assert search.end() == 0, search.errors[-800:]
+            same_result(json.loads((folder / "found.json").read_text()))
+        finally:
+            if search.process.poll() is None:
+                os.killpg(search.process.pid, signal.SIGKILL)
+
+
+def test_a_worker_whose_caches_disk_is_full_waits_and_tells_both_sides():
+    expected = decided_alone()
+    with stage() as here, small_disk(here.folder) as disk:
+        filler = fill(disk)
+        coordinator = here.prune()
+        worker = here.worker(coordinator.endpoint, cache=disk / "cache")
+        for side in (worker, coordinator):
+            side.says("the cache has no room")
+        time.sleep(3)
+        assert worker.process.poll() is None and coordinator.process.poll() is None
+        assert worker.errors.count("the cache has no room") == 1, worker.errors
+        filler.unlink()
+        succeeds(coordinator, worker)
+        assert "going on" in worker.errors
+        assert decided(here.found()) == expected
 
 
 def test_a_search_in_one_process_waits_for_room_and_finds_the_same():

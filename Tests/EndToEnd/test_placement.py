@@ -245,6 +245,19 @@ def test_ssh_workers_compute_and_go_home():
         running.leaves_nothing()
 
 
+def test_ssh_ends_with_69_where_no_box_can_be_reached():
+    need_programs("ssh", "setsid")
+    with scratch() as folder:
+        (folder / "hosts").write_text("127.0.0.8\n127.0.0.9\n")
+        answer = subprocess.run(
+            [CLUSTER / "ssh/espalier-ssh", "--hosts", "hosts", "--listen", "127.0.0.1:9", "--keys", "keys",
+             "--ssh-option", "Port=1", "--", "model.onnx", "--data", "data.npz"],
+            cwd=folder, env=environment(folder), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        assert answer.returncode == 69, (answer.returncode, answer.stderr)
+        assert "no box of hosts can be reached" in answer.stderr.splitlines()[-1], answer.stderr
+        assert answer.stderr.count("is left out") == 2, answer.stderr
+
+
 def test_ssh_workers_end_with_their_coordinator_however_it_ends():
     with scratch() as folder, over_ssh(folder) as (running, ssh, alone):
         # With a copied program and through the connections themselves; a kill, Ctrl-C, and then to the end.

@@ -122,8 +122,9 @@ public struct Comparison: Sendable {
             graph: workload.graph, candidates: candidates, costs: workload.costs, division: workload.division)
         let (strategies, warnings) = try Comparison.strategies(
             options, workload, candidates, interruption, observer: observer)
+        let room = DiskFullRetry(interruption: interruption, board: board) { board.note($0) }
         let folder = try ComparisonFolder(
-            options, workload, strategies: strategies.map(\.description)
+            options, workload, strategies: strategies.map(\.description), room
         ) { board.note($0) }
         let journal = try ComparisonJournal(folder?.journal)
         let backend = EvaluationBackend(
@@ -178,7 +179,6 @@ public struct Comparison: Sendable {
         samples = workload.division.measured
         self.base = try await measured(base)
         guard let folder else { return }
-        let room = DiskFullRetry(interruption: interruption, board: board) { board.note($0) }
         for run in runs {
             try interruption.check()
             models.append(

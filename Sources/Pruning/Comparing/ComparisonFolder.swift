@@ -23,9 +23,10 @@ struct ComparisonFolder {
     ///
     /// - Returns: `nil` where nothing is to be kept.
     /// - Throws: `JournalError`, `InputError` for files in the way, errors of the model that computes.
-    init?(_ options: CompareOptions, _ workload: Workload, strategies: [String], note: (String) -> Void)
-        throws
-    {
+    init?(
+        _ options: CompareOptions, _ workload: Workload, strategies: [String], _ room: DiskFullRetry,
+        note: (String) -> Void
+    ) throws {
         guard let folder = options.folder else { return nil }
         path = folder
         isNew = !options.resumes
@@ -38,16 +39,11 @@ struct ComparisonFolder {
             dataPath: options.measurement.data, dataSHA256: ContentHash.ofFile(workload.dataPath),
             settings: RunIdentity.json(of: CompareSettings(options, workload)), version: Espalier.version,
             commandLine: options.commandLine, directory: RunIdentity.currentDirectory)
-        journal =
-            try options.resumes
-            ? RunJournal.resume(
-                in: folder, identity: identity, allowsOtherVersion: options.allowsOtherVersion,
-                comparing: CompareSettings.comparison)
-            : RunJournal.create(in: folder, identity: identity)
-        let numerics = Numerics(digest: try workload.numericsProof(), machine: Workload.machine)
-        for machine in try journal.check(numerics, allowsOthers: options.allowsMixedNumerics) {
-            note("warning: results of this run differ in the last bits from this machine's: \(machine)")
-        }
+        journal = try RunJournal.opened(
+            in: folder, identity, resumes: options.resumes, allowsOtherVersion: options.allowsOtherVersion,
+            room, comparing: CompareSettings.comparison)
+        try journal.checkNumerics(
+            workload.numericsProof(), allowsOthers: options.allowsMixedNumerics, room, note: note)
     }
 
     /// What is written besides models.

@@ -66,7 +66,10 @@ public final class FinetuneRun {
             try OutputFile.checkFresh(
                 options.folder, ["trained.onnx", "start.onnx", "summary.json", "curve.csv", "checkpoint"])
         }
-        let model = try FinetuneRun.startingModel(options)
+        let model = try DiskFullRetry(interruption: interruption, board: nil) { observer.noted($0) }.retrying
+        {
+            try FinetuneRun.startingModel(options)
+        }
         workload = try Workload(model: model, options: options.measurement)
         for note in workload.notes { observer.noted(note) }
         try workload.checkRemovable(options.mask)
@@ -132,12 +135,10 @@ public final class FinetuneRun {
                     }, validateEvery: validateEvery, keepsBest: options.keepsBest)),
             version: Espalier.version, commandLine: options.commandLine,
             directory: RunIdentity.currentDirectory)
-        journal =
-            try options.resumes
-            ? RunJournal.resume(
-                in: options.folder, identity: identity, allowsOtherVersion: options.allowsOtherVersion,
-                comparing: FinetuneSettings.comparison)
-            : RunJournal.create(in: options.folder, identity: identity)
+        let room = DiskFullRetry(interruption: interruption, board: board) { observer.noted($0) }
+        journal = try RunJournal.opened(
+            in: options.folder, identity, resumes: options.resumes,
+            allowsOtherVersion: options.allowsOtherVersion, room, comparing: FinetuneSettings.comparison)
         state =
             try options.resumes
             ? TrainingCheckpoint.read(in: options.folder) ?? TrainingCheckpoint() : TrainingCheckpoint()
@@ -393,11 +394,4 @@ public protocol FinetuneObserver: AnyObject, Sendable {
     func measured(_ line: String)
     /// Something is worth a line.
     func noted(_ line: String)
-}
-
-/// Keeps no results: a training goes on from its checkpoint.
-private final class UnkeptResults: WorkJournal, Sendable {
-    func records(ofStage stage: Int) -> [WorkRecord] { [] }
-    func keep(_ records: [WorkRecord]) {}
-    func note(_ numerics: Numerics) {}
 }
