@@ -91,17 +91,20 @@ public struct Evaluation: Encodable, Sendable {
     public var text: String {
         func line(_ name: String, _ state: MeasuredState) -> String {
             let loss =
-                state.measurement.finiteLoss.map { "\($0)\(measured.relativeText($0))" }
-                ?? "not finite (\(state.nonFiniteLosses) samples)"
-            let accuracy = state.accuracy.map { ", accuracy \($0)" } ?? ""
+                state.measurement.finiteLoss.map {
+                    NumberText.significant($0) + measured.relativeText($0)
+                } ?? "not finite (\(NumberText.counted(state.nonFiniteLosses, "sample")))"
+            let accuracy = state.accuracy.map { ", accuracy \(NumberText.percent($0))" } ?? ""
             return
-                "\(name): loss \(loss)\(accuracy), \(state.cost.parameters) parameters, \(state.cost.flops) FLOPs\n"
+                "\(name): loss \(loss)\(accuracy), \(NumberText.counted(state.cost.parameters, "parameter")), "
+                + "\(NumberText.counted(state.cost.flops, "FLOP"))\n"
         }
         let removed = pruned.removed.map(\.description)
         let recovered = pruned.atCut.map { atCut in
             "at the cut: \(atCut.brief)\nrecovered by \(pruned.variant.recovery), fitted on \(fitData ?? "")\n"
         }
-        return "\(lossFunction) on \(samples) samples\n" + measured.text + line("unpruned", base)
+        return "\(lossFunction) on \(NumberText.counted(samples, "sample"))\n" + measured.text
+            + line("unpruned", base)
             + (recovered ?? "")
             + (removed.isEmpty ? "" : line("without " + removed.joined(separator: " "), pruned))
     }

@@ -135,7 +135,7 @@ public final class PruneRun {
                     settings: options.search, units: options.units, loss: workload.loss.name,
                     division: workload.division,
                     countedLabels: workload.countedLabels, heldOut: heldOut?.summary,
-                    fitData: workload.fit?.origin)))
+                    fitData: workload.fit?.origin, names: workload.names)))
         var metrics: MetricsServer?
         if let address = options.metrics {
             let server = try await MetricsServer(address: address, board: board)

@@ -53,3 +53,15 @@ extension Workload {
         return Double(worst) / Double(largest > 0 ? largest : 1)
     }
 }
+
+extension Workload {
+    /// Looks up the names that the file gives to a removal.
+    var names: @Sendable (Unit) -> NamedEdge? {
+        { [graph, costs] unit in
+            let block = unit.plainEdge.flatMap { edge in
+                graph.blocks(among: [edge], costs: costs).first { $0.edge == edge }?.name
+            }
+            return NamedEdge(unit, in: graph, block: block)
+        }
+    }
+}

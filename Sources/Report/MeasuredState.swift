@@ -38,8 +38,8 @@ public struct MeasuredState: Sendable, Hashable {
 
         /// Loss and accuracy in a few words.
         public var brief: String {
-            "loss " + (finiteLoss.map { "\($0)" } ?? "not finite")
-                + (accuracy.map { ", accuracy \($0)" } ?? "")
+            "loss " + (finiteLoss.map(NumberText.significant) ?? "not finite")
+                + (accuracy.map { ", accuracy \(NumberText.percent($0))" } ?? "")
         }
     }
 

@@ -2,11 +2,11 @@ internal import Foundation
 
 /// Numbers for people to read; machines get all digits.
 package enum NumberText {
-    /// Six significant digits, e.g. `0.123457`, `1.5e-07`, `inf`.
-    package static func significant(_ value: Double) -> String { String(format: "%.6g", value) }
+    /// Four significant digits, e.g. `0.1235`, `1.5e-07`, `inf`.
+    package static func significant(_ value: Double) -> String { String(format: "%.4g", value) }
 
     /// A change with its sign and four significant digits, e.g. `+0.0125`.
-    static func change(_ value: Double) -> String { String(format: "%+.4g", value) }
+    package static func change(_ value: Double) -> String { String(format: "%+.4g", value) }
 
     /// A share of `whole` in percent with one decimal, e.g. `45.3%`; `-` of nothing.
     static func share(_ part: Int, of whole: Int) -> String {
@@ -14,12 +14,19 @@ package enum NumberText {
     }
 
     /// A fraction in percent with two decimals, e.g. `97.66%`; `-` when there is none.
-    static func percent(_ fraction: Double?) -> String {
+    package static func percent(_ fraction: Double?) -> String {
         fraction.map { String(format: "%.2f%%", 100 * $0) } ?? "-"
     }
 
+    /// A number of things, e.g. `1 sample`, `1,234 samples`.
+    ///
+    /// - Parameter many: the word for several; `one` with an s unless given.
+    package static func counted(_ count: Int, _ one: String, _ many: String? = nil) -> String {
+        "\(grouped(count)) \(count == 1 ? one : many ?? one + "s")"
+    }
+
     /// A count with thousands separators, e.g. `1,234,567`.
-    static func grouped(_ count: Int) -> String {
+    package static func grouped(_ count: Int) -> String {
         let digits = Array(String(count.magnitude))
         let groups = stride(from: digits.count % 3 - 3, to: digits.count, by: 3).compactMap {
             start -> String? in

@@ -53,13 +53,17 @@ public struct RunSetup: Sendable {
     public let heldOut: HeldOutData?
     /// The data that layers are fitted on, in words; `nil` where nothing is recovered.
     public let fitData: String?
+    /// The names that the file gives to a removal, where they are known.
+    let names: @Sendable (Unit) -> NamedEdge?
 
     /// The setup of a search over the samples of `division`.
     public init(
         settings: SearchSettings, units: UnitSelection = UnitSelection(), loss: String,
         division: SampleDivision, countedLabels: LabelCounts?,
-        heldOut: HeldOutData? = nil, fitData: String? = nil
+        heldOut: HeldOutData? = nil, fitData: String? = nil,
+        names: @escaping @Sendable (Unit) -> NamedEdge? = { _ in nil }
     ) {
+        self.names = names
         self.settings = settings
         self.fitData = fitData
         self.units = units

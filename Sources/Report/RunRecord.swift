@@ -114,6 +114,7 @@ public struct RunRecord: Sendable {
         status.seconds = summary?.seconds ?? began.map { (time - $0) / .seconds(1) } ?? 0
         status.training = training
         status.baseLoss = baseLoss
+        status.shards = setup?.shards
         status.path = levels.compactMap { level in
             guard level.number > 0, let best = level.kept.first else { return nil }
             return RunStatus.Step(
@@ -167,16 +168,24 @@ public struct RunRecord: Sendable {
             return "step \(number): no removal keeps within the limits"
         }
         let suffix = best.heldOut.map { ", held-out \($0.brief)" } ?? ""
-        guard number > 0 else { return "unpruned: loss \(best.loss)\(suffix)" }
+        guard number > 0 else { return "unpruned: loss \(NumberText.significant(best.loss))\(suffix)" }
         let work = level.work
         let saved = work.bruteForceBlockEvaluations - work.blockEvaluations
         let share = saved * 100 / max(work.bruteForceBlockEvaluations, 1)
-        let change = best.lossChange
         let others = best.alongside.isEmpty ? "" : " and \(best.alongside.count) more"
         return
-            "step \(number): removed \(best.unit.map(\.shortDescription) ?? "")\(others), loss \(best.loss) "
-            + "(\(change < 0 ? "" : "+")\(change)), \(work.candidates) candidates, "
-            + "\(work.blockEvaluations) block evaluations (\(share)% saved)\(suffix)"
+            "step \(number): removed \(best.unit.map(shown) ?? "")\(others): loss "
+            + "\(NumberText.significant(best.loss)) (\(NumberText.change(best.lossChange))), "
+            + "\(NumberText.counted(work.candidates, "candidate")), \(share) % skipped\(suffix)"
+    }
+
+    /// A removal with the names that the file gives to it.
+    private func shown(_ unit: Unit) -> String {
+        let text = unit.shortDescription
+        guard let name = setup?.names(unit) else { return text }
+        if let block = name.block { return "\(text) (\(TerminalText.cut(block, to: 40)))" }
+        let ends = [name.tensor, name.consumer].map { TerminalText.cut($0, to: 24) }
+        return ends.contains("") ? text : "\(text) (\(ends[0]) → \(ends[1]))"
     }
 }
 

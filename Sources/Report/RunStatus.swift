@@ -109,7 +109,7 @@ public struct RunStatus: Codable, Hashable, Sendable {
             if let loss { line += ", loss \(NumberText.significant(loss))" }
             if let rate { line += ", rate \(NumberText.significant(rate))" }
             if let validationLoss { line += ", validation loss \(NumberText.significant(validationLoss))" }
-            if let validationAccuracy { line += ", accuracy \(NumberText.significant(validationAccuracy))" }
+            if let validationAccuracy { line += ", accuracy \(NumberText.percent(validationAccuracy))" }
             if let secondsLeft { line += ", about \(NumberText.duration(secondsLeft)) left" }
             return line
         }
@@ -127,6 +127,8 @@ public struct RunStatus: Codable, Hashable, Sendable {
     public var seconds = 0.0
     /// A fine-tuning; `nil` for a search.
     public var training: Training?
+    /// Shards that the samples are divided into; `nil` before that is known.
+    public var shards: Int?
     /// The unpruned model's loss, once it is known.
     public var baseLoss: Double?
     /// The best state of every finished level.
@@ -175,12 +177,18 @@ extension RunStatus {
         if let training {
             lines.append(training.plain)
         } else {
-            lines.append(baseLoss.map { "unpruned: loss \($0)" } ?? "the unpruned model is being measured")
+            lines.append(
+                baseLoss.map { "unpruned: loss \(NumberText.significant($0))" }
+                    ?? "the unpruned model is being measured")
         }
-        lines += path.map { "step \($0.step): removed \($0.edge), loss \($0.loss)" }
+        lines += path.map {
+            "step \($0.step): removed \($0.edge): loss \(NumberText.significant($0.loss))"
+        }
         if let level, level.number > 0 {
-            var line = "step \(level.number): \(level.decided) of \(level.expansions) expansions decided, "
-            line += "\(level.blockEvaluations) of at most \(level.mostBlockEvaluations) block evaluations"
+            var line = "step \(level.number): \(NumberText.grouped(level.decided)) of "
+            line += "\(NumberText.counted(level.expansions, "expansion")) decided, "
+            line += "\(NumberText.grouped(level.blockEvaluations)) of at most "
+            line += NumberText.counted(level.mostBlockEvaluations, "block evaluation")
             if let rate { line += ", \(Int(rate)) per second" }
             let most = levelSecondsLeft.map { "at most \(NumberText.duration($0))" }
             if let likely = levelLikelySecondsLeft {
@@ -190,15 +198,30 @@ extension RunStatus {
             }
             lines.append(line)
         }
-        lines.append(workerCount == 1 ? "1 worker" : "\(workerCount) workers")
+        lines.append(NumberText.counted(workerCount, "worker"))
         for worker in workers {
-            let shards = worker.shards.map(\.description).joined(separator: ",")
             lines.append(
                 "  \(worker.host) process \(worker.process): \(worker.phase), \(worker.tasksInFlight) in flight, "
-                    + "\(worker.tasksDone) done, shards \(shards.isEmpty ? "none" : shards), \(worker.machine)"
+                    + "\(NumberText.grouped(worker.tasksDone)) done, \(held(worker.shards)), \(worker.machine)"
             )
         }
         return lines.joined(separator: "\n") + "\n"
+    }
+
+    /// The shards that a worker holds, of how many: `shard 0 of 1`, `shards 0-3,7 of 8`.
+    private func held(_ own: [Int]) -> String {
+        guard !own.isEmpty else { return "no shard" }
+        var ranges: [ClosedRange<Int>] = []
+        for shard in own.sorted() {
+            if let last = ranges.last, shard <= last.upperBound + 1 {
+                ranges[ranges.count - 1] = last.lowerBound...max(shard, last.upperBound)
+            } else {
+                ranges.append(shard...shard)
+            }
+        }
+        let names = ranges.map { $0.count == 1 ? "\($0.lowerBound)" : "\($0.lowerBound)-\($0.upperBound)" }
+        return (own.count == 1 ? "shard " : "shards ") + names.joined(separator: ",")
+            + (shards.map { " of \($0)" } ?? "")
     }
 
     /// The status in Prometheus' text format, version 0.0.4.

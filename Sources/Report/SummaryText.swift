@@ -27,22 +27,30 @@ public struct SummaryText: Sendable {
         text += conditions + "\n" + missedBudget
         text += summary.measured?.text ?? ""
         text += heading("Path") + table(pathTable)
-        for (name, front) in [("parameters", summary.parameterFront), ("FLOPs", summary.flopsFront)]
-        where front.count > 1 {
-            text += heading("Pareto front of loss and \(name)") + table(frontTable(front))
+        for (name, front) in fronts where front.count > 1 {
+            text += heading("Pareto front of \(name)") + table(frontTable(front))
         }
         text += heading("Exactness") + SummaryText.exactness(of: summary, table: table) + numerics
         return text + heading("Work") + work + "\n"
     }
 
+    /// The fronts to show: one where parameters and FLOPs say the same.
+    private var fronts: [(String, [MeasuredState])] {
+        let (parameters, flops) = (summary.parameterFront, summary.flopsFront)
+        guard parameters.map(\.removed) != flops.map(\.removed) else {
+            return [("loss and of both parameters and FLOPs", flops)]
+        }
+        return [("loss and parameters", parameters), ("loss and FLOPs", flops)]
+    }
+
     private var conditions: String {
-        let shards = summary.setup.shards == 1 ? "1 shard" : "\(summary.setup.shards) shards"
-        let workers = summary.workers == 1 ? "1 worker" : "\(summary.workers) workers"
+        let shards = NumberText.counted(summary.setup.shards, "shard")
+        let workers = NumberText.counted(summary.workers, "worker")
         return
-            "\(NumberText.grouped(summary.setup.samples)) samples in blocks of \(summary.setup.blockSize), \(shards), "
+            "\(NumberText.counted(summary.setup.samples, "sample")) in blocks of \(summary.setup.blockSize), \(shards), "
             + "\(workers), \(NumberText.duration(summary.seconds))"
             + (summary.setup.heldOut.map {
-                "\nheld out: \(NumberText.grouped($0.samples)) samples of \($0.data), which never chose anything"
+                "\nheld out: \(NumberText.counted($0.samples, "sample")) of \($0.data), which never chose anything"
             } ?? "")
             + (summary.setup.fitData.map {
                 "\nrecovered by \(summary.setup.settings.recovery ?? .none), fitted on \($0)"
@@ -74,20 +82,26 @@ public struct SummaryText: Sendable {
             + "digits. These were:\n" + summary.mixedNumerics.map { "  \($0)\n" }.joined()
     }
 
+    /// Whether so much is measured that there is room for shares of the cost alone.
+    private var isWide: Bool { summary.setup.fitData != nil || summary.setup.heldOut != nil }
+
     private var measured: [String] {
-        ["loss", "change", "accuracy", "parameters", "of all", "FLOPs", "of all"]
-            + (summary.setup.fitData == nil ? [] : ["at the cut"])
-            + (summary.setup.heldOut == nil ? [] : ["held-out loss", "held-out accuracy"])
+        ["loss", "change", "accuracy"]
+            + (isWide
+                ? ["parameters\nleft", "FLOPs\nleft"] : ["parameters", "of all", "FLOPs", "of all"])
+            + (summary.setup.fitData == nil ? [] : ["loss at\nthe cut"])
+            + (summary.setup.heldOut == nil ? [] : ["held-out\nloss", "held-out\naccuracy"])
     }
 
     private func cells(_ state: MeasuredState) -> [String] {
         let (cost, whole) = (state.cost, summary.base.cost)
+        func costs(_ part: Int, _ whole: Int) -> [String] {
+            (isWide ? [] : [NumberText.grouped(part)]) + [NumberText.share(part, of: whole)]
+        }
         return [
             NumberText.significant(state.loss), NumberText.change(state.lossChange),
-            NumberText.percent(state.accuracy), NumberText.grouped(cost.parameters),
-            NumberText.share(cost.parameters, of: whole.parameters), NumberText.grouped(cost.flops),
-            NumberText.share(cost.flops, of: whole.flops),
-        ]
+            NumberText.percent(state.accuracy),
+        ] + costs(cost.parameters, whole.parameters) + costs(cost.flops, whole.flops)
             + (summary.setup.fitData == nil
                 ? [] : [state.atCut.map { NumberText.significant($0.loss) } ?? ""])
             + (summary.setup.heldOut == nil
@@ -131,15 +145,16 @@ public struct SummaryText: Sendable {
     private var work: String {
         let count = summary.work
         var text =
-            "\(NumberText.grouped(count.blockEvaluations)) of \(NumberText.grouped(count.bruteForceBlockEvaluations)) "
-            + "block evaluations (\(NumberText.share(count.blockEvaluations, of: count.bruteForceBlockEvaluations)))"
-        if let saving = summary.savingOverBruteForce {
-            text += String(format: ", %.2f times fewer than brute force", saving)
+            "measured \(NumberText.grouped(count.blockEvaluations)) of "
+            + NumberText.counted(count.bruteForceBlockEvaluations, "block")
+        if let saving = summary.savingOverBruteForce, saving > 1 {
+            text += String(format: " (%.3g times fewer than brute force)", saving)
         }
-        if let ratio = summary.ratioToOracle {
-            text += String(format: ", %.2f times as many as with the totals known in advance", ratio)
+        if count.oracleBlockEvaluations > 0 {
+            text += "; with perfect foresight \(NumberText.grouped(count.oracleBlockEvaluations))"
         }
-        return text
-            + "; \(NumberText.grouped(count.candidates)) expansions in \(NumberText.grouped(count.tasks)) tasks."
+        return text + "\n\(NumberText.counted(count.candidates, "removal")) tried, in "
+            + "\(NumberText.counted(count.tasks, "task")); a block is one set of removals on up to "
+            + NumberText.counted(summary.setup.blockSize, "sample")
     }
 }

@@ -26,6 +26,20 @@ public enum TerminalText {
         return String(result)
     }
 
+    /// Text of at most so many characters: what is too much goes from its middle.
+    ///
+    /// - Parameter width: at least 1.
+    public static func cut(_ text: String, to width: Int) -> String {
+        guard text.count > width else { return text }
+        let head = (width - 1) / 2
+        return text.prefix(head) + "…" + text.suffix(width - 1 - head)
+    }
+
+    /// A line of at most so many characters: what is too much goes from its end.
+    public static func clipped(_ line: String, to width: Int) -> String {
+        line.count > width ? line.prefix(max(0, width - 1)) + "…" : line
+    }
+
     /// Whether a terminal would do something else than show it.
     private static func steers(_ scalar: Unicode.Scalar) -> Bool {
         switch scalar.properties.generalCategory {

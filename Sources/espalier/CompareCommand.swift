@@ -90,9 +90,9 @@ struct CompareCommand: AsyncParsableCommand {
                 comparison = try await Comparison(
                     options, interruption: Leaving.interruption(), observer: ProgressDisplay())
             } catch is Interrupted where folder != nil {
-                StandardError.write(
-                    "espalier: interrupted; everything measured is kept: go on with 'espalier compare --resume --run "
-                        + "\(folder ?? "")'\n")
+                StandardError.writeInterruption(
+                    "; everything measured is kept: go on with 'espalier compare --resume --run \(folder ?? "")'"
+                )
                 throw ExitStatus.interrupted
             }
             if let path = json.path { try JSONOutput.write(comparison, to: path) }

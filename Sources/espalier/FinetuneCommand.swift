@@ -107,10 +107,9 @@ struct FinetuneCommand: AsyncParsableCommand {
                     options, interruption: Leaving.interruption(), observer: display
                 ).perform()
             } catch is Interrupted {
-                display.clear()
-                StandardError.write(
-                    "espalier: interrupted; how far the training was is kept: go on with 'espalier finetune --resume --run "
-                        + "\(options.folder)'\n")
+                StandardError.writeInterruption(
+                    "; how far the training was is kept: go on with 'espalier finetune --resume --run \(options.folder)'"
+                )
                 throw ExitStatus.interrupted
             }
             display.clear()

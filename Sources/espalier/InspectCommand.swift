@@ -88,12 +88,14 @@ struct InspectCommand: AsyncParsableCommand {
                     parameter.decays ? "yes" : "no", parameter.reader,
                 ])
             }
-            text += "\n\(summary.trainable.count) parameters that training changes\n" + table.description
+            text +=
+                "\n\(NumberText.counted(summary.trainable.count, "parameter")) that training changes\n"
+                + table.description
         }
         guard summary.unsupported.isEmpty else { return text }
         text += groups(of: summary)
         guard units.kinds.contains(.edge) else { return text }
-        text += "\n\(summary.candidates.count) candidates (\(candidates))\n"
+        text += "\n\(NumberText.counted(summary.candidates.count, "candidate")) (\(candidates))\n"
         let hasBlocks = summary.candidates.contains { $0.block != nil }
         var table = TextTable(
             (hasBlocks ? ["block"] : []) + [
@@ -128,7 +130,8 @@ struct InspectCommand: AsyncParsableCommand {
                 ? "\nChannels are followed through the model once it runs: give the sizes of its inputs\n"
                 : ""
         }
-        var text = "\n\(groups.count) groups of channels, heads or neurons that go together (\(units))\n"
+        var text =
+            "\n\(NumberText.counted(groups.count, "group")) of channels, heads or neurons that go together (\(units))\n"
         var table = TextTable(["kind", "count", "units", "saves parameters", "FLOPs", "layers"])
         for group in groups {
             let last = group.units.last?.saves
@@ -141,7 +144,7 @@ struct InspectCommand: AsyncParsableCommand {
         }
         text += table.description
         if !fixed.isEmpty {
-            text += "\n\(fixed.count) layers keep their channels\n"
+            text += "\n\(NumberText.counted(fixed.count, "layer keeps its", "layers keep their")) channels\n"
             for layer in fixed { text += "  \(layer.layer): \(layer.reason)\n" }
         }
         return text

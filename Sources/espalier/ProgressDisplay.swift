@@ -49,8 +49,10 @@ private struct ProgressLineWriter {
         if isTerminal {
             if let last = lastShown, now - last < .milliseconds(100) { return }
             isOpen = true
+            // The last column stays free: some terminals go to the next line once it is written to.
+            let text = TerminalText.clipped(TerminalText.shown(line()), to: StandardError.columns - 1)
             StandardError.control("\r\u{1B}[K")
-            StandardError.write(line())
+            StandardError.write(text)
         } else {
             guard let since, now - since > Self.silence else { return }
             StandardError.write(line() + "\n")

@@ -145,9 +145,9 @@ struct PruneCommand: AsyncParsableCommand {
                     try run.waitingForRoom { try JSONOutput.write(result.summary, to: path) }
                 }
             } catch is Interrupted {
-                StandardError.write(
-                    "espalier: interrupted; everything measured is kept: go on with 'espalier prune --resume --run "
-                        + "\(options.folder)'\n")
+                StandardError.writeInterruption(
+                    "; everything measured is kept: go on with 'espalier prune --resume --run \(options.folder)'"
+                )
                 throw ExitStatus.interrupted
             }
             if !json.takesStandardOutput {

@@ -83,12 +83,16 @@ struct ScoreCommand: AsyncParsableCommand {
                 for warning in report.warnings { StandardError.write("warning: \(warning)\n") }
                 if let path = json.path { try JSONOutput.write(report, to: path) }
                 if !json.takesStandardOutput { StandardOutput.write(text(report)) }
-            } catch is Interrupted { throw ExitStatus.interrupted }
+            } catch is Interrupted {
+                StandardError.writeInterruption("")
+                throw ExitStatus.interrupted
+            }
         }
     }
 
     private func text(_ report: ScoreReport) -> String {
-        var text = "\(report.criterion.rawValue) on \(report.samples) samples, \(report.lossFunction)"
+        var text =
+            "\(report.criterion.rawValue) on \(NumberText.counted(report.samples, "sample")), \(report.lossFunction)"
         text +=
             report.base.measurement.finiteLoss.map {
                 ", loss of the \(report.removed == nil ? "full" : "pruned") model \(digits($0))\n"
@@ -128,8 +132,8 @@ struct ScoreCommand: AsyncParsableCommand {
         return text
     }
 
-    /// Six significant digits.
-    private func digits(_ value: Double) -> String { String(format: "%.6g", value) }
+    /// Four significant digits.
+    private func digits(_ value: Double) -> String { NumberText.significant(value) }
 }
 
 extension Criterion: ExpressibleByArgument {}

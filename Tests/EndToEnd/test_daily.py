@@ -1,6 +1,7 @@
 """What a daily user leans on: held-out data along the path, models of any step, an accuracy that is kept, lists of masks."""
 
 import csv
+import fcntl
 import functools
 import hashlib
 import json
@@ -9,7 +10,9 @@ import pty
 import re
 import shutil
 import signal
+import struct
 import subprocess
+import termios
 
 import numpy as np
 import onnx
@@ -219,9 +222,13 @@ def test_a_list_of_masks_goes_on_past_bad_lines_and_names_them():
         assert answer.code == 65 and "holds no masks" in answer.errors, answer
 
 
-def on_a_terminal(*arguments, folder):
-    """What a call writes to standard error where that is a terminal."""
+def on_a_terminal(*arguments, folder, columns=200, interrupt_at=None, code=0):
+    """The lines that a call writes to standard error where that is a terminal, those that were written over too.
+
+    Where `interrupt_at` has been said Ctrl-C is pressed, which the terminal shows.
+    """
     own, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     process = subprocess.Popen(
         command(*arguments), cwd=folder, env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
         stderr=theirs)
@@ -235,9 +242,29 @@ def on_a_terminal(*arguments, folder):
         if not part:
             break
         text += part
+        if interrupt_at and interrupt_at.encode() in text:
+            interrupt_at = None
+            text += b"^C"
+            process.send_signal(signal.SIGINT)
     os.close(own)
-    assert process.wait() == 0, text
+    assert process.wait() == code, text
     return re.split(r"[\r\n]+", text.decode().replace("\x1b[K", ""))
+
+
+def test_progress_fits_the_terminal_and_an_interruption_is_told_on_a_line_of_its_own():
+    with scratch() as folder:
+        search = (
+            "prune", MODEL, "--data", DATA, "--samples", 128, "--candidates", "all", "--block-size", 1, "--no-bounds",
+            "--workers", 0)
+        lines = on_a_terminal(
+            *search, "--steps", 30, "--run", "run", folder=folder, columns=50, interrupt_at="step 2: ", code=130)
+        progress = [line.removesuffix("^C") for line in lines if " of " in line and "block" in line]
+        assert progress and max(len(line) for line in progress) == 49, progress[-3:]
+        assert any(line.startswith("espalier: interrupted") for line in lines), lines[-3:]
+        # The block's name, four digits and how much was skipped.
+        step = next(line for line in lines if line.startswith("step 1: removed"))
+        assert re.fullmatch(
+            r"step 1: removed \d+:\d+ \(.+\): loss [0-9.e-]{1,9} \([+-][0-9.e-]{1,10}\), \d+ candidates, \d+ % skipped", step), step
 
 
 def test_progress_inside_a_level_counts_what_is_likely_left_and_not_brute_force():

@@ -223,7 +223,7 @@ struct RunRecordTests {
         // 60 of 80 are saved.
         #expect(
             record.line(about: step)
-                == "step 1: removed 1:1, loss 0.75 (+0.25), 7 candidates, 20 block evaluations (75% saved)")
+                == "step 1: removed 1:1: loss 0.75 (+0.25), 7 candidates, 75 % skipped")
         record.reduce(none, at: .seconds(3))
         #expect(record.line(about: none) == "step 2: no removal keeps within the limits")
         #expect(record.line(about: .noted("a note")) == "a note")
@@ -239,7 +239,7 @@ struct RunRecordTests {
         #expect(record.line(about: step) == nil)
         record.reduce(measured, at: .seconds(2))
         #expect(
-            record.line(about: measured) == "unpruned: loss 0.5, held-out loss 0.625, accuracy 0.75")
+            record.line(about: measured) == "unpruned: loss 0.5, held-out loss 0.625, accuracy 75.00%")
         let again = RunEvent.heldOutMeasured(
             base.variant, MeasuredState.Measurement(loss: .infinity, accuracy: nil), level: nil)
         record.reduce(again, at: .seconds(3))

@@ -8,6 +8,7 @@ struct RunStatusTests {
         var status = RunStatus(version: "1", model: "a.onnx", data: "d.npz")
         status.seconds = 61
         status.baseLoss = 0.5
+        status.shards = 3
         status.path = [RunStatus.Step(step: 1, edge: "5:0", loss: 0.625)]
         status.level = RunStatus.Level(
             number: 2, expansions: 10, decided: 4, blockEvaluations: 30, mostBlockEvaluations: 100, best: 0.25
@@ -30,10 +31,10 @@ struct RunStatusTests {
             status.plain == """
                 a.onnx on d.npz, 1 min 01 s so far (espalier 1)
                 unpruned: loss 0.5
-                step 1: removed 5:0, loss 0.625
+                step 1: removed 5:0: loss 0.625
                 step 2: 4 of 10 expansions decided, 30 of at most 100 block evaluations, 10 per second, at most 7.0 s left
                 1 worker
-                  no"de process 7: ready, 2 in flight, 9 done, shards 0,2, Xeon
+                  no"de process 7: ready, 2 in flight, 9 done, shards 0,2 of 3, Xeon
 
                 """)
     }

@@ -106,6 +106,46 @@ import Testing
                 ].joined(separator: "\r\n"))
     }
 
+    @Test func aTableIsAtMostAHundredCharactersWideAndItsLongestTextsGiveWay() {
+        var table = TextTable(["edge", "loss", "tensor", "consumer"])
+        let long = String(repeating: "a", count: 70) + String(repeating: "z", count: 70)
+        table.append(["12:0", "0.25", long, "short"])
+        table.append(["3:1", "1.5", "middle", String(repeating: "é", count: 60)])
+        let lines = table.description.split(separator: "\n")
+        #expect(lines.allSatisfy { $0.count <= 100 } && lines.contains { $0.count == 100 })
+        #expect(lines[1].contains("12:0") && lines[1].contains("short"))
+        // Both ends of a name tell something.
+        #expect(lines[1].contains("aaaa…zzzz"))
+        #expect(lines[2].contains("middle"))
+        #expect(table.markdown.contains(long))
+    }
+
+    @Test func aTitleOfTwoLinesStandsAboveItsColumnAndInMarkdownInOneLine() {
+        var table = TextTable(["step", "held-out\nloss"])
+        table.append(["1", "0.5"])
+        #expect(table.description == "      held-out\nstep      loss\n   1       0.5\n")
+        #expect(table.markdown.hasPrefix("| step | held-out loss |\n"))
+    }
+
+    @Test(arguments: [
+        ("abcdef", 6, "abcdef"), ("abcdefg", 6, "ab…efg"), ("abcdefg", 1, "…"), ("äöüß", 3, "ä…ß"),
+    ])
+    func aTextIsCutInItsMiddle(text: String, width: Int, cut: String) {
+        #expect(TerminalText.cut(text, to: width) == cut)
+    }
+
+    @Test(arguments: [("abcdef", 6, "abcdef"), ("abcdefg", 6, "abcde…"), ("abc", 0, "…")])
+    func aLineIsClippedAtItsEnd(line: String, width: Int, clipped: String) {
+        #expect(TerminalText.clipped(line, to: width) == clipped)
+    }
+
+    @Test(arguments: [
+        (0, "0 samples"), (1, "1 sample"), (2, "2 samples"), (1234, "1,234 samples"),
+    ])
+    func aNumberOfThingsHasTheRightForm(count: Int, text: String) {
+        #expect(NumberText.counted(count, "sample") == text)
+    }
+
     @Test func theSummaryTellsPathFrontsAndSavedWork() throws {
         let text = SummaryText(try sampleSummary(last: 2)).plain
         #expect(
@@ -123,14 +163,14 @@ import Testing
 
                 """))
         #expect(text.contains("\nPareto front of loss and parameters\nremovals  loss  change"))
-        // 20 of 40; 40/20 = 2; 20/17 = 1.176.
+        // 20 of 40 are half.
         #expect(
             text.hasSuffix(
                 """
 
                 Work
-                20 of 40 block evaluations (50.0%), 2.00 times fewer than brute force, 1.18 times as many as with the \
-                totals known in advance; 7 expansions in 11 tasks.
+                measured 20 of 40 blocks (2 times fewer than brute force); with perfect foresight 17
+                7 removals tried, in 11 tasks; a block is one set of removals on up to 8 samples
 
                 """))
     }

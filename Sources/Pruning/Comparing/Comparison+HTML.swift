@@ -117,7 +117,7 @@ extension Comparison {
     }
 
     private static func decimal(_ value: Double?) -> String {
-        value.map { String(format: "%.6g", $0) } ?? "not finite"
+        value.map(NumberText.significant) ?? "not finite"
     }
     private static func share(_ value: Double) -> String { String(format: "%.2f %%", value * 100) }
 }

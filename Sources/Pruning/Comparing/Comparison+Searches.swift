@@ -60,7 +60,8 @@ extension Comparison {
                     .began(
                         RunSetup(
                             settings: settings, loss: workload.loss.name, division: workload.division,
-                            countedLabels: workload.countedLabels, fitData: workload.fit?.origin)))
+                            countedLabels: workload.countedLabels, fitData: workload.fit?.origin,
+                            names: workload.names)))
                 let before = shared.evaluations
                 let start = clock.now
                 let result = try await Search(

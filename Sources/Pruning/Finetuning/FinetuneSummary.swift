@@ -48,9 +48,10 @@ public struct FinetuneSummary: Encodable, Sendable {
     /// The result in a few lines.
     public var text: String {
         var text =
-            "trained \(trainedParameters) numbers in \(trainedTensors) tensors on \(samples) samples of \(data) "
-            + "(\(lossFunction)\(teacher.map { ", taught by \($0)" } ?? "")), \(recipe.steps) steps of \(recipe.batch)\n"
-        if batchNorms > 0 { text += "\(batchNorms) layers normalised by the batch\n" }
+            "trained \(NumberText.counted(trainedParameters, "number")) in \(NumberText.counted(trainedTensors, "tensor")) on "
+            + "\(NumberText.counted(samples, "sample")) of \(data) (\(lossFunction)\(teacher.map { ", taught by \($0)" } ?? "")), "
+            + "\(NumberText.counted(recipe.steps, "step")) of \(recipe.batch)\n"
+        if batchNorms > 0 { text += "\(NumberText.counted(batchNorms, "layer")) normalised by the batch\n" }
         if let overlap { text += "warning: \(overlap)\n" }
         if let first = curve.points.first { text += "before: \(first.text)\n" }
         if let chosen { text += "after:  \(chosen.text)\n" }

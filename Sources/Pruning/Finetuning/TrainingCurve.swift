@@ -52,7 +52,7 @@ extension TrainingCurve.Point {
         var parts = ["step \(step)"]
         if let trainingLoss { parts.append("rate \(digits(rate)), training loss \(digits(trainingLoss))") }
         if let validationLoss { parts.append("validation loss \(digits(validationLoss))") }
-        if let validationAccuracy { parts.append("accuracy \(digits(validationAccuracy))") }
+        if let validationAccuracy { parts.append("accuracy \(NumberText.percent(validationAccuracy))") }
         return parts.joined(separator: ", ")
     }
 }
