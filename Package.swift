@@ -96,7 +96,7 @@ let package = Package(
         .target(name: "Datasets", dependencies: ["Files", "CZlib"], swiftSettings: sourceSettings),
         .target(
             name: "Engine",
-            dependencies: ["Torch", "ComputationGraph", "Datasets", "ONNX", "Training", "Work"],
+            dependencies: ["Torch", "ComputationGraph", "Datasets", "Files", "ONNX", "Training", "Work"],
             swiftSettings: sourceSettings),
         .target(
             name: "Search",

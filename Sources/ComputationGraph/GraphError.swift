@@ -28,7 +28,8 @@ public enum GraphError: Error, Sendable, CustomStringConvertible {
         case .noHead(let reason): "the model's last layer cannot be replaced: \(reason)"
         case .nothingToTrain(let reason): "the model cannot be trained: \(reason)"
         case .badPattern(let pattern, let reason): "'\(pattern)' is no regular expression: \(reason)"
-        case .nothingMatches(let pattern): "no candidate edge matches '\(pattern)'"
+        case .nothingMatches(let pattern):
+            "no candidate edge matches '\(pattern)', and it is none of blocks, branches and all"
         case .disconnected(let mask): "removing \(mask) would leave an output that depends on no model input"
         case .unusable(let reason): "the model cannot be used: \(reason)"
         }

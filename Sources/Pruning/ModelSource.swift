@@ -1,5 +1,6 @@
 public import ComputationGraph
 internal import Engine
+internal import Files
 internal import FoundationEssentials
 internal import ONNX
 
@@ -54,7 +55,8 @@ public enum ModelSource {
         throw InputError(
             names.isEmpty
                 ? "there is no example '\(name)': the Examples folder was not found (set ESPALIER_EXAMPLES to it)"
-                : "there is no example '\(name)'; there are \(Set(names).sorted().joined(separator: ", "))")
+                : "there is no example '\(name)'; there are \(Set(names).sorted().joined(separator: ", "))"
+                    + Suggestion.text(for: name, among: Set(names).sorted()))
     }
 
     /// `$ESPALIER_EXAMPLES`, or `Examples` in a folder above the executable.

@@ -14,7 +14,10 @@ public enum Strategy: Sendable, Hashable, Codable, LosslessStringConvertible {
     /// passed over.
     case ranked(name: String, units: [Unit])
 
-    /// Reads `greedy`, `beam:K`, `exhaustive`, `random` or `random:SEED`.
+    /// The states that a beam search keeps per level unless told.
+    public static let usualWidth = 4
+
+    /// Reads `greedy`, `beam`, `beam:K`, `exhaustive`, `random` or `random:SEED`.
     public init?(_ description: String) {
         let parts = description.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
         switch (parts[0], parts.count) {
@@ -24,6 +27,7 @@ public enum Strategy: Sendable, Hashable, Codable, LosslessStringConvertible {
         case ("random", 2):
             guard let seed = UInt64(parts[1]) else { return nil }
             self = .random(seed: seed)
+        case ("beam", 1): self = .beam(width: Strategy.usualWidth)
         case ("beam", 2):
             guard let width = Int(parts[1]), width >= 1 else { return nil }
             self = .beam(width: width)

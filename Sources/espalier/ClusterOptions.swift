@@ -14,7 +14,8 @@ struct ClusterOptions: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "With --bind: the coordinator's keys, from 'espalier keygen'.", valueName: "folder"))
+            "With --bind: the coordinator's keys, from 'espalier keygen'.", valueName: "folder"),
+        completion: .directory)
     var keys: String?
     @Flag(name: .long, help: "With --bind: no keys; whoever reaches the address can read model and data.")
     var insecure = false

@@ -22,91 +22,112 @@ struct CompareCommand: AsyncParsableCommand {
             how well each criterion, and the loss at the cut, order what the recovery makes of removals.
             """)
 
+    @OptionGroup(title: "Comparison") var limits: LimitOptions
+    @OptionGroup(title: "Comparison") var basics: CompareArguments
     @OptionGroup var workload: WorkloadArguments
-    @Option(name: .long, help: ArgumentHelp("Held-out data.", valueName: "data"))
-    var validation: String?
-    @Option(
-        name: .long,
-        help: ArgumentHelp(
-            "What is compared, separated by commas; +least-squares, +train:50 or +none behind one is its recovery.",
-            valueName: "list"))
-    var strategies = "greedy,random,taylor1"
-    @Option(name: .long, help: ArgumentHelp("Seeds of the random baseline.", valueName: "N"))
-    var seeds = 3
-    @OptionGroup var search: SearchOptions
+    @OptionGroup(title: "What may be removed") var removable: RemovableOptions
     @OptionGroup(title: "Recovery") var recovery: RecoveryArguments
+    @OptionGroup(title: "Search in detail") var choice: ChoiceOptions
     @OptionGroup var team: BackendOptions
-    @Option(
-        name: .customLong("run"),
-        help: ArgumentHelp(
-            "A folder that keeps every result, and in the end table, report and the model of each strategy.",
-            valueName: "folder"))
-    var folder: String?
-    @OptionGroup var going: ResumeOptions
-    @Option(name: .long, help: ArgumentHelp("Write the table as comma-separated values.", valueName: "file"))
-    var csv: String?
-    @Option(
-        name: .long,
-        help: ArgumentHelp(
-            "Write a page with charts: one HTML file that needs nothing else.", valueName: "file"))
-    var report: String?
-    @OptionGroup var log: LogOption
-    @OptionGroup var json: JSONOption
+    @OptionGroup(title: "Reports") var json: JSONOption
+    @OptionGroup(title: "Reports") var log: LogOption
 
     func validate() throws {
-        try team.cluster.checkNumerics(resumes: going.resume)
-        if going.resume, folder == nil {
+        let resumes = basics.going.resume
+        try team.cluster.checkNumerics(resumes: resumes)
+        if resumes, basics.folder == nil {
             throw ValidationError("--resume needs --run, the folder to go on with")
         }
-        if seeds < 1 { throw ValidationError("--seeds must be at least 1") }
-        do { _ = try Contestant.list(strategies) } catch { throw ValidationError("\(error)") }
     }
 
     func run() async throws {
         try await reporting {
             try json.checkWritable(
-                beside: [report, csv],
-                given: workload.given(data: [validation, recovery.fitData, recovery.trainData]))
+                beside: [basics.report, basics.csv],
+                given: workload.given(data: [basics.validation, recovery.fitData, recovery.trainData]))
             var measurement = try workload.measurement(workers: team.sharingWorkers)
             measurement.recovery = recovery.options
             var options = CompareOptions(
                 model: workload.model, measurement: measurement,
-                validation: validation,
-                candidates: search.selection, strategies: try Contestant.list(strategies),
+                validation: basics.validation,
+                candidates: removable.selection, strategies: try Contestant.list(basics.strategies),
                 search: SearchSettings(
-                    objective: search.objective(recovers: !recovery.options.recovery.isNone),
-                    steps: search.steps, until: search.until,
-                    per: search.pricedQuantity, recovery: recovery.options.recovery),
-                seeds: seeds, workers: team.localWorkers, remote: try team.cluster.remote(),
+                    objective: choice.objective(recovers: !recovery.options.recovery.isNone),
+                    steps: limits.steps, until: limits.until,
+                    per: choice.pricedQuantity(until: limits.until), recovery: recovery.options.recovery),
+                seeds: basics.seeds ?? 3, workers: team.localWorkers, remote: try team.cluster.remote(),
                 logger: log.logger("espalier"), recovery: { [recovery] in recovery.recovery(of: $0) })
-            options.units = search.unitSelection
+            options.units = removable.unitSelection
             options.units.replacement = recovery.replacement(options.units.replacement)
-            (options.folder, options.resumes) = (folder, going.resume)
-            options.allowsOtherVersion = going.allowOtherVersion
+            (options.folder, options.resumes) = (basics.folder, basics.going.resume)
+            options.allowsOtherVersion = basics.going.allowOtherVersion
             options.allowsMixedNumerics = team.cluster.allowMixedNumerics
             options.commandLine = Invocation.commandLine
             let comparison: Comparison
             do {
                 comparison = try await Comparison(
                     options, interruption: Leaving.interruption(), observer: ProgressDisplay())
-            } catch is Interrupted where folder != nil {
+            } catch is Interrupted where basics.folder != nil {
                 StandardError.writeInterruption(
-                    "; everything measured is kept: go on with 'espalier compare --resume --run \(folder ?? "")'"
+                    "; everything measured is kept: go on with 'espalier compare --resume --run \(basics.folder ?? "")'"
                 )
                 throw ExitStatus.interrupted
             }
             if let path = json.path { try JSONOutput.write(comparison, to: path) }
-            if let report {
+            if let report = basics.report {
                 let page = comparison.html(model: options.model, data: options.measurement.data)
                 try TextOutput.write(page, to: report)
             }
-            if let csv { try TextOutput.write(comparison.csv, to: csv) }
+            if let csv = basics.csv { try TextOutput.write(comparison.csv, to: csv) }
             if !json.takesStandardOutput {
                 StandardOutput.write(comparison.text)
                 for (entry, model) in zip(comparison.strategies, comparison.models) {
                     StandardOutput.write("model of \(entry.strategy): \(model)\n")
                 }
             }
+        }
+    }
+}
+
+/// What is compared, and where the comparison goes.
+struct CompareArguments: ParsableArguments {
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "What is compared, separated by commas; +least-squares, +train:50 or +none behind one is its recovery.",
+            valueName: "list"))
+    var strategies = "greedy,random,taylor1"
+    @Option(name: .long, help: ArgumentHelp("Seeds of the random baseline. (default: 3)", valueName: "N"))
+    var seeds: Int?
+    @Option(
+        name: .long, help: ArgumentHelp("Held-out data.", valueName: "data"),
+        completion: .file(extensions: ["npz"]))
+    var validation: String?
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Write a page with charts: one HTML file that needs nothing else.", valueName: "file"),
+        completion: .file(extensions: ["html"]))
+    var report: String?
+    @Option(
+        name: .long, help: ArgumentHelp("Write the table as comma-separated values.", valueName: "file"),
+        completion: .file(extensions: ["csv"]))
+    var csv: String?
+    @Option(
+        name: .customLong("run"),
+        help: ArgumentHelp(
+            "A folder that keeps every result, and in the end table, report and the model of each strategy.",
+            valueName: "folder"),
+        completion: .directory)
+    var folder: String?
+    @OptionGroup var going: ResumeOptions
+
+    func validate() throws {
+        if let seeds, seeds < 1 { throw ValidationError("--seeds must be at least 1") }
+        let contestants: [Contestant]
+        do { contestants = try Contestant.list(strategies) } catch { throw ValidationError("\(error)") }
+        if seeds != nil, !contestants.contains(where: { $0.strategy == .randomSeeds }) {
+            throw ValidationError("--seeds goes with the strategy random, without a seed behind it")
         }
     }
 }

@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import Files
 
 /// The command line. One file per command; what commands do is in `Pruning`.
 @main
@@ -31,6 +32,15 @@ struct Espalier: AsyncParsableCommand {
     /// Runs the command that the arguments name.
     static func main() async {
         Leaving.prepare()
+        let names = configuration.subcommands.compactMap { $0.configuration.commandName }
+        if let word = CommandLine.arguments.dropFirst().first, !word.hasPrefix("-"),
+            !(names + ["help"]).contains(word)
+        {
+            StandardError.write(
+                "Error: there is no command '\(word)': there are \(names.joined(separator: ", "))"
+                    + Suggestion.text(for: word, among: names) + "\n")
+            exit(withError: ExitCode.validationFailure)
+        }
         let arguments: [String]
         do { arguments = try Invocation.completed(Array(CommandLine.arguments.dropFirst())) } catch {
             exit(withError: report(error))

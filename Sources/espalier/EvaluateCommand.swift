@@ -25,13 +25,13 @@ struct EvaluateCommand: AsyncParsableCommand {
         name: .customLong("masks"),
         help: ArgumentHelp(
             "Measure many masks: a text file with one mask per line, its units (31:0, layer@12:0=bypass) separated by blanks.",
-            valueName: "file"))
+            valueName: "file"), completion: .file())
     var list: String?
     @Option(
         name: .long,
         help: ArgumentHelp(
             "Write the pruned model too; with --masks a folder, which gets 0.onnx, 1.onnx, and so on.",
-            valueName: "file"))
+            valueName: "file"), completion: .file())
     var output: String?
     @Option(
         name: .long,

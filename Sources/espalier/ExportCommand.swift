@@ -22,13 +22,17 @@ struct ExportCommand: AsyncParsableCommand {
         help: ArgumentHelp(
             "The step: how many removals the model has. (default: the path's last)", valueName: "K"))
     var step: Int?
-    @Option(name: .long, help: ArgumentHelp("Where to write the model.", valueName: "file"))
+    @Option(
+        name: .long, help: ArgumentHelp("Where to write the model.", valueName: "file"), completion: .file())
     var output: String
-    @Option(name: .long, help: ArgumentHelp("Where the run's model is now.", valueName: "file"))
+    @Option(
+        name: .long, help: ArgumentHelp("Where the run's model is now.", valueName: "file"),
+        completion: .file())
     var model: String?
     @Option(
         name: .long,
-        help: ArgumentHelp("Data for the model's inputs, instead of the run's.", valueName: "data"))
+        help: ArgumentHelp("Data for the model's inputs, instead of the run's.", valueName: "data"),
+        completion: .file(extensions: ["npz"]))
     var data: String?
     @OptionGroup var json: JSONOption
 

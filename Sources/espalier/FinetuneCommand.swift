@@ -30,7 +30,7 @@ struct FinetuneCommand: AsyncParsableCommand {
         name: .long,
         help: ArgumentHelp(
             "Data that are never trained on: they are measured along the way, and the weights that do best on them are kept.",
-            valueName: "data"))
+            valueName: "data"), completion: .file(extensions: ["npz"]))
     var validation: String?
     @Option(
         name: .long,
@@ -45,7 +45,7 @@ struct FinetuneCommand: AsyncParsableCommand {
         name: .long,
         help: ArgumentHelp(
             "The model whose outputs teach, mostly the unpruned one. (default with --remove: the model itself)",
-            valueName: "model"))
+            valueName: "model"), completion: .file(extensions: ["onnx"]))
     var teacher: String?
     @Option(
         name: .long,
@@ -58,14 +58,15 @@ struct FinetuneCommand: AsyncParsableCommand {
     @Option(
         name: .customLong("run"),
         help: ArgumentHelp(
-            "The folder that keeps the run. (default: espalier-run-MODEL-finetuned)", valueName: "folder"))
+            "The folder that keeps the run. (default: espalier-run-MODEL-finetuned)", valueName: "folder"),
+        completion: .directory)
     var folder: String?
     @OptionGroup var going: ResumeOptions
     @Option(
         name: .long,
         help: ArgumentHelp(
             "Where to write the trained model. (default: trained.onnx in the run's folder)", valueName: "file"
-        ))
+        ), completion: .file())
     var output: String?
     @OptionGroup var log: LogOption
     @OptionGroup var json: JSONOption

@@ -25,7 +25,8 @@ struct InspectCommand: AsyncParsableCommand {
         name: .long,
         help: ArgumentHelp(
             "List what else may be removed: channels, heads, neurons, with chunks as prune --units takes them (channels:8), and "
-                + "why layers have none.", valueName: "kinds"))
+                + "why layers have none.", valueName: "kinds"),
+        completion: .list(["channels:8", "heads", "neurons:8"]), transform: UnitKinds.init(reading:))
     var units = UnitKinds(kinds: [.edge])
     @Option(
         name: .long,

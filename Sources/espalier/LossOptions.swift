@@ -15,7 +15,8 @@ struct LossOptions: ParsableArguments {
                 distribution or logits, self-bce where it holds sigmoids, and self-mse, divided by the variance, for \
                 anything else.
                 """,
-            valueName: "loss"))
+            valueName: "loss"),
+        completion: .list(Loss.allCases.map(\.rawValue)))
     var loss: String?
 
     @Option(
@@ -31,7 +32,8 @@ struct LossOptions: ParsableArguments {
         help: ArgumentHelp(
             "What outputs are: logits, probabilities, log-probabilities, sigmoids or values; found from the graph "
                 + "unless given. NAME=FORM for one of several.",
-            valueName: "form"))
+            valueName: "form"),
+        completion: .list(OutputForm.allCases.map(\.rawValue)))
     var outputIs: [String] = []
 
     @Option(

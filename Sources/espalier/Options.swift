@@ -6,7 +6,9 @@ internal import Pruning
 
 /// The model argument that every command begins with.
 struct ModelArgument: ParsableArguments {
-    @Argument(help: "The ONNX model: a path, or example:NAME for a bundled one (digits-resnet, digits-vit).")
+    @Argument(
+        help: "The ONNX model: a path, or example:NAME for a bundled one (digits-resnet, digits-vit).",
+        completion: .file(extensions: ["onnx"]))
     var model: String
 }
 
@@ -17,7 +19,8 @@ struct DataOptions: ParsableArguments {
         help: ArgumentHelp(
             "The data: an .npz file with one array per model input, by name, and 'labels' (int64), or 'targets'.",
             discussion:
-                "For a bundled example: example:NAME/calibration (the default) or example:NAME/held-out."))
+                "For a bundled example: example:NAME/calibration (the default) or example:NAME/held-out."),
+        completion: .file(extensions: ["npz"]))
     var data: String?
 
     @Option(name: .long, help: "Use only the first N samples.")
@@ -108,8 +111,9 @@ struct RemovalOptions: ParsableArguments {
 struct JSONOption: ParsableArguments {
     @Option(
         name: .customLong("json"),
-        help: ArgumentHelp("Write the result as JSON to a file, or - for standard output.", valueName: "file")
-    )
+        help: ArgumentHelp(
+            "Write the result as JSON to a file, or - for standard output.", valueName: "file"),
+        completion: .file())
     var path: String?
 
     /// Checks before any work that the result can be written, beside other files, and takes the place of none that is read.
@@ -127,6 +131,7 @@ struct LogOption: ParsableArguments {
         name: .long,
         help:
             "What to tell about workers and connections: trace, debug, info, notice, warning, error or critical.",
+        completion: .list(Logger.Level.allCases.map(\.rawValue)),
         transform: { text in
             guard let level = Logger.Level(rawValue: text) else {
                 throw ValidationError("there is no log level '\(text)'")

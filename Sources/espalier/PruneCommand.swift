@@ -10,7 +10,7 @@ struct PruneCommand: AsyncParsableCommand {
         abstract: "Search for the edges whose removal changes the loss least, and write the pruned model.",
         discussion: """
               espalier prune model.onnx --data calibration.npz --steps 6 --output pruned.onnx
-              espalier prune model.onnx --data calibration.npz --until flops=0.6 --strategy beam --beam-width 4
+              espalier prune model.onnx --data calibration.npz --until flops=0.6 --strategy beam:4
               espalier prune model.onnx --data calibration.npz --max-loss-increase 0.05 --workers 8
 
             Every loss is measured on all samples with the edges really removed; hopeless expansions are dropped as \
@@ -22,118 +22,71 @@ struct PruneCommand: AsyncParsableCommand {
             --max-loss-increase.
             """)
 
+    @OptionGroup(title: "Search") var limits: LimitOptions
+    @OptionGroup(title: "Search") var basics: PruneArguments
     @OptionGroup var workload: WorkloadArguments
-    @Option(name: .long, help: "greedy, beam, exhaustive or random.", transform: StrategyName.init)
-    var strategy = StrategyName.greedy
-    @Option(name: .long, help: ArgumentHelp("States that a beam search keeps per level.", valueName: "K"))
-    var beamWidth = 4
-    @Option(
-        name: .long,
-        help: ArgumentHelp(
-            "Let greedy remove the best N of a level in one step, where no layer has to do with two of them; what they lose "
-                + "together is measured.", valueName: "N"))
-    var stepRemovals = 1
-    @Option(name: .long, help: "The seed of the random strategy.")
-    var seed: UInt64 = 0
-    @OptionGroup var search: SearchOptions
-    @Option(name: .long, help: ArgumentHelp("Stop before the loss rises by more than X.", valueName: "X"))
-    var maxLossIncrease: Double?
-    @Option(
-        name: .long,
-        help: ArgumentHelp(
-            "Remove nothing that lets the accuracy on the data fall by more than X below the unpruned model's, in shares: "
-                + "0.01 is one of a hundred labels. Where nothing else is left, stop.",
-            valueName: "X"))
-    var maxAccuracyDrop: Double?
-    @Option(
-        name: .long,
-        help: ArgumentHelp(
-            "Held-out data: every step of the path is measured on them too, and they never choose anything.",
-            valueName: "data"))
-    var validation: String?
-    @Flag(
-        name: .long,
-        help: "Go as far as it goes when --until cannot be reached, instead of refusing.")
-    var bestEffort = false
-    @Flag(
-        name: .customLong("no-bounds"),
-        help: "Evaluate everything, dropping nothing early. The result is the same.")
-    var withoutBounds = false
+    @OptionGroup(title: "What may be removed") var removable: RemovableOptions
     @OptionGroup(title: "Recovery") var recovery: RecoveryArguments
-    @OptionGroup var screening: ScreeningOptions
+    @OptionGroup(title: "Search in detail") var details: SearchDetails
+    @OptionGroup(title: "Search in detail") var choice: ChoiceOptions
+    @OptionGroup(title: "Search in detail") var screening: ScreeningOptions
     @OptionGroup var team: BackendOptions
-    @OptionGroup var metrics: MetricsOption
-    @Option(
-        name: .customLong("run"),
-        help: ArgumentHelp(
-            "The folder that keeps the run. (default: espalier-run-MODEL)", valueName: "folder"))
-    var folder: String?
-    @OptionGroup var going: ResumeOptions
-    @Option(
-        name: .long,
-        help: ArgumentHelp(
-            "Where to write the pruned model. (default: pruned.onnx in the run's folder)", valueName: "file"))
-    var output: String?
-    @Option(
-        name: .customLong("export-step"),
-        help: ArgumentHelp(
-            "Write the model of step K of the path too, as step-K.onnx in the run's folder; may be given several times. "
-                + "'espalier export' does it later.",
-            valueName: "K"))
-    var exportSteps: [Int] = []
-    @OptionGroup var log: LogOption
-    @OptionGroup var json: JSONOption
+    @OptionGroup(title: "Reports") var reports: ReportOptions
+    @OptionGroup(title: "Reports") var exporting: ExportStepOption
 
     func validate() throws {
-        try team.cluster.checkNumerics(resumes: going.resume)
-        if let maxAccuracyDrop, !(0...1).contains(maxAccuracyDrop) {
-            throw ValidationError(
-                "--max-accuracy-drop must be a share between 0 and 1: 0.01 is one percentage point")
-        }
-        if exportSteps.contains(where: { $0 < 0 }) {
-            throw ValidationError("--export-step must be at least 0, the unpruned model")
-        }
-        if stepRemovals < 1 { throw ValidationError("--step-removals must be at least 1") }
-        if stepRemovals > 1, strategy != .greedy {
+        try team.cluster.checkNumerics(resumes: basics.going.resume)
+        if details.stepRemovals > 1, basics.strategy.name != .greedy {
             throw ValidationError("--step-removals is for --strategy greedy")
         }
-        if beamWidth < 1 { throw ValidationError("--beam-width must be at least 1") }
-        if let maxLossIncrease, !(maxLossIncrease >= 0 && maxLossIncrease.isFinite) {
-            throw ValidationError("--max-loss-increase must be a number not below 0")
+        if details.bestEffort, limits.until == nil {
+            throw ValidationError("--best-effort goes with --until, the budget that it may miss")
         }
+        _ = try strategy
         try screening.check(
-            strategy, recovers: !recovery.options.recovery.isNone, trainingSteps: recovery.recover.steps)
+            basics.strategy, recovers: recovers, trainingSteps: recovery.recover.steps)
+    }
+
+    private var recovers: Bool { !recovery.options.recovery.isNone }
+
+    private var strategy: Strategy {
+        get throws { try basics.strategy.strategy(width: details.beamWidth, seed: details.seed) }
     }
 
     private var settings: SearchSettings {
-        var settings = SearchSettings(
-            strategy: strategy.strategy(width: beamWidth, seed: seed),
-            objective: search.objective(recovers: !recovery.options.recovery.isNone),
-            steps: search.steps, until: search.until, maximumLossIncrease: maxLossIncrease,
-            maximumAccuracyDrop: maxAccuracyDrop,
-            usesBounds: !withoutBounds, screening: screening.settings, per: search.pricedQuantity,
-            recovery: recovery.options.recovery)
-        settings.stepRemovals = stepRemovals == 1 ? nil : stepRemovals
-        return settings
+        get throws {
+            var settings = SearchSettings(
+                strategy: try strategy, objective: choice.objective(recovers: recovers),
+                steps: limits.steps, until: limits.until, maximumLossIncrease: details.maxLossIncrease,
+                maximumAccuracyDrop: details.maxAccuracyDrop, usesBounds: !details.withoutBounds,
+                screening: screening.settings, per: choice.pricedQuantity(until: limits.until),
+                recovery: recovery.options.recovery)
+            settings.stepRemovals = details.stepRemovals == 1 ? nil : details.stepRemovals
+            return settings
+        }
     }
 
     func run() async throws {
         try await reporting {
-            try json.checkWritable(
-                beside: [output],
-                given: workload.given(data: [validation, recovery.fitData, recovery.trainData]))
+            try reports.json.checkWritable(
+                beside: [basics.output],
+                given: workload.given(data: [basics.validation, recovery.fitData, recovery.trainData]))
             var measurement = try workload.measurement(workers: team.sharingWorkers)
             measurement.recovery = recovery.options
             var options = PruneOptions(
                 model: workload.model, measurement: measurement,
-                candidates: search.selection, search: settings, isBestEffort: bestEffort,
-                workers: team.localWorkers, remote: try team.cluster.remote(), metrics: metrics.metrics,
-                folder: folder ?? PruneOptions.defaultFolder(for: workload.model), resumes: going.resume,
-                allowsMixedNumerics: team.cluster.allowMixedNumerics, output: output,
-                validation: validation, exportSteps: exportSteps, commandLine: Invocation.commandLine,
-                logger: log.logger("espalier"))
-            options.allowsOtherVersion = going.allowOtherVersion
-            options.units = search.unitSelection
+                candidates: removable.selection, search: try settings,
+                isBestEffort: details.bestEffort,
+                workers: team.localWorkers, remote: try team.cluster.remote(),
+                metrics: reports.metrics.metrics,
+                folder: basics.folder ?? PruneOptions.defaultFolder(for: workload.model),
+                resumes: basics.going.resume,
+                allowsMixedNumerics: team.cluster.allowMixedNumerics, output: basics.output,
+                validation: basics.validation, exportSteps: exporting.exportSteps,
+                commandLine: Invocation.commandLine,
+                logger: reports.log.logger("espalier"))
+            options.allowsOtherVersion = basics.going.allowOtherVersion
+            options.units = removable.unitSelection
             options.units.replacement = recovery.replacement(options.units.replacement)
             let interruption = Leaving.interruption()
 
@@ -141,7 +94,7 @@ struct PruneCommand: AsyncParsableCommand {
             let result: PruneRun.Result
             do {
                 result = try await run.perform()
-                if let path = json.path {
+                if let path = reports.json.path {
                     try run.waitingForRoom { try JSONOutput.write(result.summary, to: path) }
                 }
             } catch is Interrupted {
@@ -150,12 +103,29 @@ struct PruneCommand: AsyncParsableCommand {
                 )
                 throw ExitStatus.interrupted
             }
-            if !json.takesStandardOutput {
+            if !reports.json.takesStandardOutput {
                 StandardOutput.write(
                     SummaryText(result.summary).plain
                         + "\nmodel: \(result.model)\n" + result.exported.map { "       \($0)\n" }.joined()
                         + "run:   \(options.folder)\n")
             }
+        }
+    }
+}
+
+/// The steps whose models are written beside the last one's.
+struct ExportStepOption: ParsableArguments {
+    @Option(
+        name: .customLong("export-step"),
+        help: ArgumentHelp(
+            "Write the model of step K of the path too, as step-K.onnx in the run's folder; may be given several times. "
+                + "'espalier export' does it later.",
+            valueName: "K"))
+    var exportSteps: [Int] = []
+
+    func validate() throws {
+        if exportSteps.contains(where: { $0 < 0 }) {
+            throw ValidationError("--export-step must be at least 0, the unpruned model")
         }
     }
 }

@@ -1,5 +1,6 @@
 internal import ArgumentParser
 internal import ComputationGraph
+internal import Files
 internal import Pruning
 
 /// The options that say how weights are refitted before a mask is measured, and on what.
@@ -17,11 +18,12 @@ struct RecoveryArguments: ParsableArguments {
                 from a fixed seed. train:50x3 judges by the mean of three trainings with other orders, and keeps the first.
                 """,
             valueName: "rungs"),
+        completion: .list(RungList.names),
         transform: { text in
             guard let rungs = RungList(text) else {
                 throw ValidationError(
-                    "--recover: '\(text)' is none: there are least-squares, bias, norm, mean, train:STEPS and none, with commas "
-                        + "between")
+                    "'\(text)' is none: there are least-squares, bias, norm, mean, train:STEPS and none, with commas between"
+                        + Suggestion.text(for: text, among: RungList.names))
             }
             return rungs
         })
@@ -38,15 +40,15 @@ struct RecoveryArguments: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "Data to fit on, without labels. (default: some of the samples are set apart)", valueName: "data")
-    )
+            "Data to fit on, without labels. (default: some of the samples are set apart)", valueName: "data"),
+        completion: .file(extensions: ["npz"]))
     var fitData: String?
 
     @Option(
         name: .long,
         help: ArgumentHelp(
             "With train:STEPS: the data to train on, with what the loss compares with. (default: half of the samples, set apart)",
-            valueName: "data"))
+            valueName: "data"), completion: .file(extensions: ["npz"]))
     var trainData: String?
 
     @Option(

@@ -34,11 +34,12 @@ struct ScreeningOptions: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "With --screen or --shortlist: of the expansions left out at each step, how many are drawn at random and measured in full.",
+            "With --screen or --shortlist: of the expansions left out at each step, how many are drawn at random and measured in full. "
+                + "(default: 8)",
             valueName: "M"))
-    var audit = 8
-    @Option(name: .long, help: "With --screen or --shortlist: the seed of that draw.")
-    var auditSeed: UInt64 = 0
+    var audit: Int?
+    @Option(name: .long, help: "With --screen or --shortlist: the seed of that draw. (default: 0)")
+    var auditSeed: UInt64?
 
     /// - Throws: `ValidationError` for what cannot be screened.
     func check(_ strategy: StrategyName, recovers: Bool, trainingSteps: Int?) throws {
@@ -58,10 +59,13 @@ struct ScreeningOptions: ParsableArguments {
             throw ValidationError("--shortlist needs --recover least-squares or norm")
         }
         if let screen, screen < 1 { throw ValidationError("--screen must be at least 1") }
-        if audit < 0 { throw ValidationError("--audit must be at least 0") }
-        if screen != nil || shortlist != nil, strategy != .greedy, strategy != .beam {
+        if let audit, audit < 0 { throw ValidationError("--audit must be at least 0") }
+        if screen == nil, shortlist == nil, audit != nil || auditSeed != nil {
+            throw ValidationError("--audit and --audit-seed go with --screen or --shortlist")
+        }
+        if screen != nil || shortlist != nil, strategy.name != .greedy, strategy.name != .beam {
             throw ValidationError(
-                "\(screen == nil ? "--shortlist" : "--screen") goes with the strategies greedy and beam, not with \(strategy.rawValue)"
+                "\(screen == nil ? "--shortlist" : "--screen") goes with the strategies greedy and beam, not with \(strategy.name.rawValue)"
             )
         }
     }
@@ -72,10 +76,11 @@ struct ScreeningOptions: ParsableArguments {
     }
 
     var settings: Screening? {
-        if let screen { return Screening(perState: screen, audits: audit, seed: auditSeed) }
+        let (audits, seed) = (audit ?? 8, auditSeed ?? 0)
+        if let screen { return Screening(perState: screen, audits: audits, seed: seed) }
         return shortlist.map {
             Screening(
-                perState: $0, audits: audit, seed: auditSeed, criterion: .lossAtCut, halving: heats ?? [])
+                perState: $0, audits: audits, seed: seed, criterion: .lossAtCut, halving: heats ?? [])
         }
     }
 }

@@ -18,7 +18,9 @@ struct StatusCommand: AsyncParsableCommand {
     @Option(
         name: .long, help: ArgumentHelp("The coordinator's address: tcp://HOST:PORT.", valueName: "address"))
     var connect: String
-    @Option(name: .long, help: ArgumentHelp("A worker's keys, from 'espalier keygen'.", valueName: "folder"))
+    @Option(
+        name: .long, help: ArgumentHelp("A worker's keys, from 'espalier keygen'.", valueName: "folder"),
+        completion: .directory)
     var keys: String?
     @Flag(name: .long, help: "No keys: whoever answers at the address is believed.")
     var insecure = false

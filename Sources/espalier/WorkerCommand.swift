@@ -25,7 +25,8 @@ struct WorkerCommand: ParsableCommand {
         name: .long, help: ArgumentHelp("The coordinator's address: tcp://HOST:PORT.", valueName: "address"))
     var connect: String
     @Option(
-        name: .long, help: ArgumentHelp("This worker's keys, from 'espalier keygen'.", valueName: "folder"))
+        name: .long, help: ArgumentHelp("This worker's keys, from 'espalier keygen'.", valueName: "folder"),
+        completion: .directory)
     var keys: String?
     @Flag(name: .long, help: "No keys: whoever answers at the address is believed.")
     var insecure = false
@@ -33,7 +34,7 @@ struct WorkerCommand: ParsableCommand {
         name: .long,
         help: ArgumentHelp(
             "Where model and data are kept. (default: $XDG_CACHE_HOME/espalier, or ~/.cache/espalier)",
-            valueName: "folder"))
+            valueName: "folder"), completion: .directory)
     var cache: String?
     @Option(
         name: .long,

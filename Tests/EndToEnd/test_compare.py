@@ -52,7 +52,7 @@ def test_a_report_has_every_strategy_and_the_numbers_of_the_json():
             assert entry["strategy"] in charts[0].itertext()
             for step in entry["path"]:
                 row = levels[str(step["step"]), entry["strategy"]]
-                assert abs(float(row[2]) - step["measured"]["loss"]) <= 1e-5 * step["measured"]["loss"], row
+                assert abs(float(row[2]) - step["measured"]["loss"]) <= 5e-4 * step["measured"]["loss"], row
                 assert row[4] == str(step["measured"]["parameters"]) and row[5] == str(step["measured"]["flops"])
         # Axes say what they are relative to, and every line has a look of its own.
         titles = list(charts[0].itertext())

@@ -1,3 +1,5 @@
+internal import Files
+
 /// What the user says of the loss; all else follows from model and data.
 public struct LossRequest: Sendable, Hashable {
     /// A loss, of a certain output or of those that count.
@@ -79,7 +81,8 @@ public struct LossRequest: Sendable, Hashable {
             guard let loss = Loss(rawValue: String(rest)), output != "" else {
                 throw EngineError.data(
                     "'\(part)' is none of LOSS, LOSS:WEIGHT, OUTPUT=LOSS and OUTPUT=LOSS:WEIGHT, with LOSS one of "
-                        + Loss.allCases.map(\.rawValue).joined(separator: ", "))
+                        + Loss.allCases.map(\.rawValue).joined(separator: ", ")
+                        + Suggestion.text(for: String(rest), among: Loss.allCases.map(\.rawValue)))
             }
             return Term(output: output, loss: loss, weight: weight)
         }

@@ -1,3 +1,4 @@
+internal import Files
 public import Search
 
 /// A strategy as `compare` names it: a search, or a criterion that ranks all edges once.
@@ -73,10 +74,15 @@ public struct Contestant: Sendable, Hashable, CustomStringConvertible {
         var contestants: [Contestant] = []
         for name in text.split(separator: ",", omittingEmptySubsequences: false).map(String.init) {
             guard let contestant = Contestant(name) else {
+                let criteria = Criterion.allCases.filter { $0 != .random }.map(\.rawValue)
+                let word = String(name.prefix { $0 != "+" && $0 != ":" })
                 throw InputError(
                     "'\(name)' is no strategy: there are greedy, greedy-at-cut, beam:K, exhaustive, random, "
-                        + Criterion.allCases.filter { $0 != .random }.map(\.rawValue).joined(separator: ", ")
-                        + ", and behind all but greedy-at-cut what adapts, e.g. +least-squares or +train:50")
+                        + criteria.joined(separator: ", ")
+                        + ", and behind all but greedy-at-cut what adapts, e.g. +least-squares or +train:50"
+                        + Suggestion.text(
+                            for: word,
+                            among: ["greedy", "greedy-at-cut", "beam", "exhaustive", "random"] + criteria))
             }
             if !contestants.contains(contestant) { contestants.append(contestant) }
         }

@@ -12,6 +12,9 @@ public struct RungList: Sendable, Hashable, LosslessStringConvertible {
     /// Whether removed parts read means.
     public let replacesByMean: Bool
 
+    /// The names of what adapts.
+    public static let names = Recovery.Rung.allCases.map(\.rawValue) + ["mean", "train:50", "none"]
+
     /// Nothing.
     public static let none = RungList(rungs: [], steps: nil, repeats: 1, replacesByMean: false)
 
