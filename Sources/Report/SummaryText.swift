@@ -38,7 +38,7 @@ public struct SummaryText: Sendable {
     private var fronts: [(String, [MeasuredState])] {
         let (parameters, flops) = (summary.parameterFront, summary.flopsFront)
         guard parameters.map(\.removed) != flops.map(\.removed) else {
-            return [("loss and of both parameters and FLOPs", flops)]
+            return [("loss and cost, the same by parameters and by FLOPs", flops)]
         }
         return [("loss and parameters", parameters), ("loss and FLOPs", flops)]
     }
