@@ -30,21 +30,19 @@ public struct Refit {
     ///
     /// - Parameter graph: gives the layers their names.
     public func warnings(in graph: Graph) -> [String] {
-        func sentence(_ reason: String, _ isMeant: (RefittedLayer) -> Bool) -> String? {
+        func sentence(_ one: String, _ several: String, _ isMeant: (RefittedLayer) -> Bool) -> String? {
             let names = layers.filter(isMeant).map { graph.vertices[$0.vertex].name }
             guard let first = names.first else { return nil }
             return names.count == 1
-                ? "'\(first)' \(reason)" : "\(names.count) layers, '\(first)' among them, \(reason)"
+                ? "'\(first)' \(one)" : "\(names.count) layers, '\(first)' among them, \(several)"
         }
+        let (tooFew, alike) = (
+            "fewer rows than it has features: give more samples to fit on",
+            "rows that do not tell all of its weights apart: the smallest change was taken"
+        )
         return [
-            sentence("was fitted on fewer rows than it has features: give more samples to fit on") {
-                $0.rows < $0.features
-            },
-            sentence(
-                "was fitted on rows that do not tell all of its weights apart: the smallest change was taken"
-            ) {
-                $0.isSingular
-            },
+            sentence("was fitted on \(tooFew)", "were each fitted on \(tooFew)") { $0.rows < $0.features },
+            sentence("was fitted on \(alike)", "were each fitted on \(alike)") { $0.isSingular },
         ].compactMap { $0 }
     }
 
