@@ -134,8 +134,9 @@ struct StrategyTests {
             #expect(Strategy(strategy.description) == strategy)
         }
         #expect(Strategy("random") == .random(seed: 0))
+        #expect(Strategy("beam") == .beam(width: 4))
         for text in [
-            "", "beam", "beam:0", "beam:-1", "beam:x", "greedy:1", "random:-1", "random:1:2", "Greedy",
+            "", "beam:0", "beam:-1", "beam:x", "greedy:1", "random:-1", "random:1:2", "Greedy",
             "beam:",
         ] {
             #expect(Strategy(text) == nil, "\(text)")
