@@ -69,9 +69,17 @@ final class CoordinatorListener {
     func watchHandshakes(_ told: (String) -> Void) throws(ZeroMQError) {
         while let event = try monitor.next() {
             if case .handshakeFailed(let failure) = event.kind {
-                told("a peer could not connect to \(event.endpoint): \(failure)")
+                told("a peer could not connect to \(event.endpoint): \(reason(for: failure))")
             }
         }
+    }
+
+    /// Why a peer's handshake failed.
+    private func reason(for failure: HandshakeFailure) -> String {
+        guard failure.isMechanismMismatch else { return "\(failure)" }
+        return authenticator == nil
+            ? "it has keys, and this coordinator runs with --insecure"
+            : "it has no keys (--insecure), and this coordinator takes only those with keys"
     }
 
     /// Lets in workers whose keys were added, and no more those whose keys were taken away.

@@ -6,12 +6,12 @@ internal import Work
 ///
 /// libzmq says only that a connection broke. Whoever speaks ZMTP greets as soon as it is connected to (ZeroMQ RFC 23): a
 /// peer that does, and then hangs up, did not like what it heard, and one that hangs up before is none, e.g. the near
-/// end of a tunnel whose far end is not there.
+/// end of a tunnel whose far end is not there. Who is greeted too tells how it secures connections.
 enum GreetingProbe {
     /// What is there.
-    enum Answer: Sendable {
-        /// Something that speaks ZMTP.
-        case greets
+    enum Answer: Hashable, Sendable {
+        /// Something that speaks ZMTP, and secures connections in this way.
+        case greets(Mechanism)
         /// Something that says other things.
         case speaksOtherwise
         /// It takes connections, and says nothing.
@@ -20,12 +20,26 @@ enum GreetingProbe {
         case nothing
     }
 
+    /// How a peer secures its connections.
+    enum Mechanism: Sendable {
+        /// With keys.
+        case curve
+        /// Not at all.
+        case null
+        /// It does not say, or in a way that nobody here has.
+        case unknown
+    }
+
     /// How long a greeting is waited for, milliseconds.
     private static let patience: Int32 = 2000
 
-    /// Connects once and looks. Addresses that are not `tcp://HOST:PORT` are taken to greet.
-    static func look(at endpoint: String) -> Answer {
-        guard endpoint.hasPrefix("tcp://"), let colon = endpoint.lastIndex(of: ":") else { return .greets }
+    /// Connects once, greets and looks. Addresses that are not `tcp://HOST:PORT` are taken to greet.
+    ///
+    /// - Parameter hasKeys: whether this side has keys: it says so, for a peer that has it otherwise to know why it fails.
+    static func look(at endpoint: String, hasKeys: Bool) -> Answer {
+        guard endpoint.hasPrefix("tcp://"), let colon = endpoint.lastIndex(of: ":") else {
+            return .greets(.unknown)
+        }
         let host = endpoint[..<colon].dropFirst("tcp://".count).filter { !"[]".contains($0) }
         var hints = addrinfo()
         hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
@@ -42,15 +56,34 @@ enum GreetingProbe {
         // On Linux this bounds connecting too.
         setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
         guard connect(descriptor, address.ai_addr, address.ai_addrlen) == 0 else { return .nothing }
-        return greeting(on: descriptor)
+        return greeting(on: descriptor, hasKeys: hasKeys)
     }
 
-    /// The signature of ZMTP: ten bytes, of which the first is 0xFF and the last has its lowest bit set.
-    private static func greeting(on descriptor: Int32) -> Answer {
+    /// A greeting: the signature, two bytes of version, twenty of the mechanism's name, and others.
+    private static let (signature, length, mechanism) = (10, 64, 12..<32)
+
+    /// This side's greeting, of version 3.1.
+    private static func ownGreeting(hasKeys: Bool) -> [UInt8] {
+        let start: [UInt8] = [0xFF, 0, 0, 0, 0, 0, 0, 0, 1, 0x7F, 3, 1]
+        let named = start + (hasKeys ? "CURVE" : "NULL").utf8
+        return named + [UInt8](repeating: 0, count: length - named.count)
+    }
+
+    /// Greets and reads the peer's greeting. Its signature has ten bytes, of which the first is 0xFF and the last has its lowest
+    /// bit set.
+    private static func greeting(on descriptor: Int32, hasKeys: Bool) -> Answer {
         var bytes: [UInt8] = []
-        var buffer = [UInt8](repeating: 0, count: 64)
+        var buffer = [UInt8](repeating: 0, count: length)
+        let own = ownGreeting(hasKeys: hasKeys)
+        func greet(_ part: ArraySlice<UInt8>) {
+            _ = part.withUnsafeBytes {
+                send(descriptor, $0.baseAddress, $0.count, Int32(MSG_DONTWAIT | MSG_NOSIGNAL))
+            }
+        }
+        // A peer tells its mechanism to whoever has told a version, and hangs up as soon as it knows of another one.
+        greet(own[..<mechanism.lowerBound])
         let deadline = DispatchTime.now() + .milliseconds(Int(patience))
-        while bytes.count < 10 {
+        while bytes.count < length {
             let left = Int64(deadline.uptimeNanoseconds) - Int64(DispatchTime.now().uptimeNanoseconds)
             var waiting = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
             let isReadable = poll(&waiting, 1, Int32(max(0, left / 1_000_000)))
@@ -60,6 +93,15 @@ enum GreetingProbe {
             bytes += buffer[..<count]
         }
         guard let first = bytes.first else { return .saysNothing }
-        return first == 0xFF && bytes.count >= 10 && bytes[9] & 1 == 1 ? .greets : .speaksOtherwise
+        guard first == 0xFF, bytes.count >= signature, bytes[signature - 1] & 1 == 1 else {
+            return .speaksOtherwise
+        }
+        greet(own[mechanism.lowerBound...])
+        guard bytes.count >= mechanism.upperBound else { return .greets(.unknown) }
+        return switch String(decoding: bytes[mechanism].prefix { $0 != 0 }, as: UTF8.self) {
+        case "CURVE": .greets(.curve)
+        case "NULL": .greets(.null)
+        default: .greets(.unknown)
+        }
     }
 }

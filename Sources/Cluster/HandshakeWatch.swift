@@ -23,12 +23,18 @@ struct HandshakeWatch {
     private var broken = 0
     /// Whether a handshake ever succeeded.
     private var hasOpened = false
+    /// Whether this side has keys.
+    private let hasKeys: Bool
     private let probe: () -> GreetingProbe.Answer
     /// So many in a row are no accident.
     static let limit = 6
 
-    /// - Parameter probe: looks what is there; may take seconds.
-    init(probe: @escaping () -> GreetingProbe.Answer) { self.probe = probe }
+    /// - Parameters:
+    ///   - hasKeys: whether this side has keys.
+    ///   - probe: looks what is there; may take seconds.
+    init(hasKeys: Bool, probe: @escaping () -> GreetingProbe.Answer) {
+        (self.hasKeys, self.probe) = (hasKeys, probe)
+    }
 
     /// Takes in what happened to a connection.
     ///
@@ -44,7 +50,11 @@ struct HandshakeWatch {
         case .handshakeFailed(.denied(status: 400)), .handshakeFailed(.protocolError):
             guard case .handshakeFailed(let failure) = event else { return nil }
             isShakingHands = false
-            return hasOpened ? .broken("\(failure)") : .refused("\(failure)")
+            guard !hasOpened else { return .broken("\(failure)") }
+            guard failure.isMechanismMismatch else { return .refused("\(failure)") }
+            // This side may have hung up before the other knew why: a probe tells it.
+            _ = probe()
+            return .refused(mismatch)
         case .handshakeFailed, .disconnected:
             guard isShakingHands else { return nil }
             isShakingHands = false
@@ -61,6 +71,7 @@ struct HandshakeWatch {
         switch answer {
         case .greets where hasOpened:
             .absent("\(broken) connections in a row ended during the handshake; trying on")
+        case .greets(hasKeys ? .null : .curve): .refused(mismatch)
         case .greets:
             .refused(
                 "\(broken) connections in a row ended during the handshake: the coordinator has another key than the "
@@ -72,5 +83,12 @@ struct HandshakeWatch {
                 "something takes connections, and no coordinator is behind it: a tunnel without its far end?")
         case .nothing: nil
         }
+    }
+
+    /// That one side has keys and the other has none.
+    private var mismatch: String {
+        hasKeys
+            ? "the coordinator runs with --insecure, and keys were given here: give --insecure here, or the coordinator --keys"
+            : "the coordinator takes only those with keys, and --insecure was given here: give --keys"
     }
 }

@@ -25,7 +25,9 @@ public enum StatusRequest {
         var poller = Poller()
         _ = poller.add(socket)
         _ = poller.add(monitor.socket)
-        var handshakes = HandshakeWatch { GreetingProbe.look(at: endpoint) }
+        var handshakes = HandshakeWatch(hasKeys: keys != nil) {
+            GreetingProbe.look(at: endpoint, hasKeys: keys != nil)
+        }
         var note = "nothing answered within \(limit)"
         let stopwatch = Stopwatch()
         while stopwatch.now - .zero < limit {

@@ -38,7 +38,9 @@ final class WorkerLoop {
         self.jobs = jobs
         self.fetcher = fetcher
         worker = Worker(settings)
-        handshakes = HandshakeWatch { GreetingProbe.look(at: endpoint) }
+        handshakes = HandshakeWatch(hasKeys: keys != nil) {
+            GreetingProbe.look(at: endpoint, hasKeys: keys != nil)
+        }
         _ = poller.add(mailbox.wakeup)
     }
 

@@ -33,7 +33,8 @@ struct HeldOut {
     /// A warning where layers are fitted on some of the data; `nil` where they are not.
     func overlapWarning() throws -> String? {
         guard let shared = try workload.fit?.count(in: workload.dataset), shared > 0 else { return nil }
-        return "warning: layers are fitted on \(shared) samples that are also among those of \(data)"
+        return
+            "warning: layers are fitted on \(shared == 1 ? "1 sample that is" : "\(shared) samples that are") also among those of \(data)"
     }
 
     /// Takes the calibration data's means into use.

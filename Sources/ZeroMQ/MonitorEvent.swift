@@ -85,6 +85,11 @@ public enum HandshakeFailure: Hashable, Sendable, CustomStringConvertible {
         self == .protocolError(code: UInt32(ZMQ_PROTOCOL_ERROR_ZMTP_CRYPTOGRAPHIC))
     }
 
+    /// True if one side encrypts and the other does not.
+    public var isMechanismMismatch: Bool {
+        self == .protocolError(code: UInt32(ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH))
+    }
+
     /// The reason as a clause.
     public var description: String {
         switch self {

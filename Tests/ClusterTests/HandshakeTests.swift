@@ -4,15 +4,17 @@ import ZeroMQ
 @testable import Cluster
 
 @Suite struct HandshakeTests {
-    private func verdicts(of answer: GreetingProbe.Answer, connections: Int) -> [HandshakeWatch.Verdict?] {
-        var watch = HandshakeWatch { answer }
+    private func verdicts(of answer: GreetingProbe.Answer, connections: Int, hasKeys: Bool = true)
+        -> [HandshakeWatch.Verdict?]
+    {
+        var watch = HandshakeWatch(hasKeys: hasKeys) { answer }
         return (0..<connections).flatMap { _ in
             [MonitorEvent.Kind.connected, .disconnected].map { watch.verdict(after: $0) }
         }
     }
 
     @Test func sixBrokenHandshakesWithSomethingThatGreetsAreAWrongKey() {
-        let found = verdicts(of: .greets, connections: 6)
+        let found = verdicts(of: .greets(.curve), connections: 6)
         #expect(found.dropLast().allSatisfy { $0 == nil })
         guard case .refused(let reason)?? = found.last else {
             Issue.record("it is not refused")
@@ -29,12 +31,12 @@ import ZeroMQ
 
     @Test func whatBreaksAConnectionThatHadOpenedIsNoWrongKey() {
         let changed = HandshakeFailure.protocolError(code: 0x1100_0001)
-        var fresh = HandshakeWatch { .greets }
+        var fresh = HandshakeWatch(hasKeys: true) { .greets(.curve) }
         guard case .refused? = fresh.verdict(after: .handshakeFailed(changed)) else {
             Issue.record("a first handshake that fails is refused")
             return
         }
-        var watch = HandshakeWatch { .greets }
+        var watch = HandshakeWatch(hasKeys: true) { .greets(.curve) }
         #expect(watch.verdict(after: .connected) == nil)
         #expect(watch.verdict(after: .handshakeSucceeded) == nil)
         for failure in [changed, .denied(status: 400)] {
@@ -54,12 +56,33 @@ import ZeroMQ
         #expect(verdicts(of: .nothing, connections: 12).allSatisfy { $0 == nil })
     }
 
-    @Test func aRealCoordinatorGreets() throws {
+    @Test(arguments: [
+        (true, GreetingProbe.Mechanism.null, "runs with --insecure"),
+        (false, .curve, "takes only those with keys"), (true, .unknown, "another key"),
+    ])
+    func keysOnOneSideAloneAreToldFromWrongKeys(
+        hasKeys: Bool, theirs: GreetingProbe.Mechanism, told: String
+    ) {
+        guard
+            case .refused(let reason)?? = verdicts(of: .greets(theirs), connections: 6, hasKeys: hasKeys).last
+        else {
+            Issue.record("it is not refused")
+            return
+        }
+        #expect(reason.contains(told))
+    }
+
+    @Test(arguments: [true, false]) func aRealCoordinatorGreetsAndSaysHowItSecuresConnections(hasKeys: Bool)
+        throws
+    {
         let router = try Socket(.router, in: Context())
-        try router.useCurve(
-            secretKey: CurveKeyPair.generate().secretKey, authenticator: nil)
+        if hasKeys {
+            try router.useCurve(secretKey: CurveKeyPair.generate().secretKey, authenticator: nil)
+        }
         try router.bind(to: "tcp://127.0.0.1:*")
-        #expect(GreetingProbe.look(at: try router.get(.lastEndpoint)) == .greets)
-        #expect(GreetingProbe.look(at: "tcp://127.0.0.1:1") == .nothing)
+        #expect(
+            GreetingProbe.look(at: try router.get(.lastEndpoint), hasKeys: true)
+                == .greets(hasKeys ? .curve : .null))
+        #expect(GreetingProbe.look(at: "tcp://127.0.0.1:1", hasKeys: false) == .nothing)
     }
 }

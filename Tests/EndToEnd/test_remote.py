@@ -90,9 +90,10 @@ def test_wrong_keys_are_named_on_both_sides_and_harm_nobody():
         plain = here.worker(coordinator.endpoint, security=("--insecure",))
         assert wrong.end(60) == 69 and "another key" in wrong.errors, wrong.errors
         assert unknown.end(60) == 69 and "not on the list" in unknown.errors, unknown.errors
-        assert plain.end(60) == 69 and "refused" in plain.errors, plain.errors
+        assert plain.end(60) == 69 and "takes only those with keys" in plain.errors, plain.errors
         coordinator.says("its key is not on the list")
         coordinator.says("wrong server key")
+        coordinator.says("it has no keys (--insecure)")
         # A key that is added while the coordinator runs is let in.
         espalier("keygen", "keys", "--worker", "added", folder=here.folder).succeeded()
         time.sleep(3)
@@ -132,6 +133,9 @@ def test_no_keys_only_by_name():
             answer = espalier(*call, folder=here.folder, seconds=60)
             assert answer.code == 64 and "--insecure" in answer.errors, (answer.code, answer.errors)
         coordinator = here.prune(security=("--insecure",))
+        keyed = here.worker(coordinator.endpoint)
+        assert keyed.end(60) == 69 and "the coordinator runs with --insecure" in keyed.errors, keyed.errors
+        coordinator.says("it has keys, and this coordinator runs with --insecure")
         worker = here.worker(coordinator.endpoint, security=("--insecure",))
         succeeds(coordinator, worker)
         assert "warning" in coordinator.errors

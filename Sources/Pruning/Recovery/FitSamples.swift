@@ -67,7 +67,7 @@ public struct FitSamples: Sendable {
             notes =
                 shared > 0
                 ? [
-                    "warning: layers are fitted on \(shared) samples that are also among those that the loss is measured on"
+                    "warning: layers are fitted on \(shared == 1 ? "1 sample that is" : "\(shared) samples that are") also among those that the loss is measured on"
                 ] : []
         } else {
             guard (fixed ?? 1) == 1, dataset.samples >= 2 else {
