@@ -22,6 +22,13 @@ public struct NamedEdge: Sendable, Hashable, Encodable {
     /// The same for people: of positions, their number.
     var shortName: String { unit.flatMap { Unit($0) }?.shortDescription ?? name }
 
+    /// The same with the module that goes with it, or with what it connects: `42:1 (relu_14 → node_add_7)`.
+    package var described: String {
+        if let block { return "\(shortName) (\(TerminalText.cut(block, to: 40)))" }
+        let ends = [tensor, consumer].map { TerminalText.cut($0, to: 24) }
+        return ends.contains("") ? shortName : "\(shortName) (\(ends[0]) → \(ends[1]))"
+    }
+
     /// Looks up the names of the edge that names `unit`.
     public init(_ unit: Unit, in graph: Graph, block: String? = nil) {
         self.init(unit.edge, in: graph, block: block, unit: unit.plainEdge == nil ? unit.description : nil)

@@ -9,7 +9,7 @@ package enum NumberText {
     package static func change(_ value: Double) -> String { String(format: "%+.4g", value) }
 
     /// A share of `whole` in percent with one decimal, e.g. `45.3%`; `-` of nothing.
-    static func share(_ part: Int, of whole: Int) -> String {
+    package static func share(_ part: Int, of whole: Int) -> String {
         whole > 0 ? String(format: "%.1f%%", 100 * Double(part) / Double(whole)) : "-"
     }
 
@@ -45,7 +45,7 @@ package enum NumberText {
     }
 
     /// A time in at most two units: `0.4 s`, `13 s`, `2 min 05 s`, `1 h 02 min`, `3 d 04 h`; `?` when it is not known.
-    static func duration(_ seconds: Double) -> String {
+    package static func duration(_ seconds: Double) -> String {
         guard seconds.isFinite, seconds >= 0, seconds < 1e12 else { return "?" }
         if seconds < 9.95 { return String(format: "%.1f s", seconds) }
         let whole = Int(seconds.rounded())

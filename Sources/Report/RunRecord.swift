@@ -181,11 +181,7 @@ public struct RunRecord: Sendable {
 
     /// A removal with the names that the file gives to it.
     private func shown(_ unit: Unit) -> String {
-        let text = unit.shortDescription
-        guard let name = setup?.names(unit) else { return text }
-        if let block = name.block { return "\(text) (\(TerminalText.cut(block, to: 40)))" }
-        let ends = [name.tensor, name.consumer].map { TerminalText.cut($0, to: 24) }
-        return ends.contains("") ? text : "\(text) (\(ends[0]) → \(ends[1]))"
+        setup?.names(unit)?.described ?? unit.shortDescription
     }
 }
 

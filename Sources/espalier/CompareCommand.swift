@@ -75,7 +75,7 @@ struct CompareCommand: AsyncParsableCommand {
             }
             if let path = json.path { try JSONOutput.write(comparison, to: path) }
             if let report = basics.report {
-                let page = comparison.html(model: options.model, data: options.measurement.data)
+                let page = comparison.html(options)
                 try TextOutput.write(page, to: report)
             }
             if let csv = basics.csv { try TextOutput.write(comparison.csv, to: csv) }

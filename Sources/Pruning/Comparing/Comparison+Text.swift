@@ -84,15 +84,9 @@ extension Comparison {
         let all = strategies.flatMap { entry in
             entry.path.enumerated().map { (entry: entry, step: $0.offset + 1, state: $0.element) }
         }
-        .filter { $0.state.loss.isFinite }
-        .sorted { ($0.state.cost.flops, $0.state.loss) < ($1.state.cost.flops, $1.state.loss) }
-        var front: [(entry: Entry, step: Int, state: MeasuredState)] = []
-        var lowest = Double.infinity
-        for step in all where step.state.loss < lowest {
-            front.append(step)
-            lowest = step.state.loss
-        }
-        return front.reversed()
+        return ParetoFront.indices(
+            of: all.map { (Double($0.state.cost.flops), $0.state.loss) }, .lowest
+        ).map { all[$0] }
     }
 
     private static func cells(_ state: MeasuredState, withHeldOut: Bool, isRecovered: Bool) -> [String] {

@@ -103,6 +103,8 @@ public struct Comparison: Sendable {
     public let warnings: [String]
     /// For each strategy, where a folder keeps the comparison: the file of its model, or why there is none.
     public private(set) var models: [String] = []
+    /// The names that the file gives to a removal.
+    let names: @Sendable (Unit) -> NamedEdge?
 
     /// Runs every strategy.
     ///
@@ -175,6 +177,7 @@ public struct Comparison: Sendable {
         }
         self.strategies = entries
         self.warnings = warnings
+        names = workload.names
         lossFunction = workload.loss.name
         samples = workload.division.measured
         self.base = try await measured(base)

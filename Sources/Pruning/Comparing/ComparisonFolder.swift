@@ -78,7 +78,7 @@ struct ComparisonFolder {
         try room.retrying { try JSONOutput.write(comparison, to: path + "/comparison.json") }
         try room.retrying { try TextOutput.write(comparison.csv, to: path + "/comparison.csv") }
         try room.retrying { try TextOutput.write(comparison.text, to: path + "/comparison.txt") }
-        let page = comparison.html(model: options.model, data: options.measurement.data)
+        let page = comparison.html(options)
         try room.retrying { try TextOutput.write(page, to: path + "/report.html") }
         try room.retrying { try journal.complete(["strategies": comparison.strategies.map(\.strategy)]) }
     }
