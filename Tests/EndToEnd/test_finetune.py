@@ -385,7 +385,7 @@ def test_strategies_have_recoveries_of_their_own_in_a_comparison():
         rungs = {"": (), "+least-squares": ("--fit-data", data), "+train:5": ("--train-data", data)}
         compared = espalier_json(
             "compare", model, *common, "--train-data", data, "--recover", "train:5", "--objective", "signed",
-            "--strategies", "greedy+none,greedy+least-squares,greedy+train:5", folder=folder)
+            "--strategies", "greedy+none,greedy+least-squares,greedy+train:5", "--report", "page.html", folder=folder)
         found = {own["strategy"]: [step["measured"]["loss"] for step in own["path"]] for own in compared["strategies"]}
         for suffix, options in rungs.items():
             alone = espalier_json(
@@ -393,6 +393,15 @@ def test_strategies_have_recoveries_of_their_own_in_a_comparison():
                 f"run{suffix}", folder=folder)
             expected = [step["loss"] for step in alone["path"]]
             assert found["greedy" + (suffix or "+none")] == expected, (suffix, found, expected)
+        # The report says what adapts, and has the losses before that and how criteria agree with those after it.
+        page = (folder / "page.html").read_text()
+        assert "adapts to its removals by train:5" in page and "Kendall's τ compares two orders" in page
+        for entry in compared["strategies"]:
+            for step in entry["path"]:
+                cut = step.get("lossAtCut")
+                assert cut is None or f'<td class="number">{cut:.4g}</td>' in page, (entry["strategy"], step)
+        for agreement in compared["agreements"]:
+            assert f">{agreement['criterion']}</td>" in page, agreement
 
 
 def test_a_long_training_leaves_no_weights_behind():

@@ -226,6 +226,7 @@ def test_a_comparison_keeps_its_results_and_goes_on_with_other_strategies():
         for name in ("greedy", "beam-2", "random-0", "random-1"):
             one, other = (folder / place / f"{name}.onnx" for place in ("run", "fresh"))
             assert one.read_bytes() == other.read_bytes(), f"{name}: another model"
+            assert f">run/{name}.onnx</td>" in (folder / "run/report.html").read_text()
         losses = [
             [step["measured"]["loss"] for entry in json.loads((folder / place / "comparison.json").read_text())["strategies"]
              for step in entry["path"]] for place in ("run", "fresh")]

@@ -123,7 +123,7 @@ extension ComparisonPage {
                 row += cells(last?.measurement)
                 row += shares(last?.cost)
                 row.append(.prose(Glossary.meaning(ofStrategy: entry.strategy)))
-                if comparison.models.indices.contains(index) { row.append(.prose(comparison.models[index])) }
+                if comparison.models.indices.contains(index) { row.append(.text(comparison.models[index])) }
                 return row
             })
     }
@@ -266,7 +266,7 @@ extension ComparisonPage {
                     "\(NumberText.grouped(state.cost.parameters))", "\(NumberText.grouped(state.cost.flops))",
                 ]
                 row += shares(state.cost)
-                if recovers { row.append("\(Self.decimal(state.atCut?.finiteLoss))") }
+                if recovers { row.append("\(state.atCut.map { Self.decimal($0.finiteLoss) } ?? "-")") }
                 if base.heldOut != nil { row += cells(state.heldOut) }
                 return row + [removed(state)]
             }
@@ -293,7 +293,7 @@ extension ComparisonPage {
                 + "best losses beforehand, and prove them with so few. New are those that no strategy above had done already."
         )
         page.table(
-            ["strategy", "block evaluations", "of brute force", "with perfect foresight", "new", "time"],
+            ["strategy", "block evaluations", "by brute force", "with perfect foresight", "new", "time"],
             rows: strategies.indices.map { index in
                 let entry = strategies[index]
                 return [
