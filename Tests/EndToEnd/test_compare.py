@@ -68,6 +68,7 @@ def test_a_report_has_every_strategy_and_the_numbers_of_the_json():
         assert facts["command"].startswith("espalier compare example:digits-resnet --samples 128 "), facts
         assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC, by Espalier \d+\.\d+\.\d+", facts["made"]), facts
         assert "right class" in facts["loss"] and f"{found['base']['flops']:,} FLOPs" in facts["unpruned model"], facts
+        assert "baseline" in facts["random:0, random:1, random:2"] and "3 best states" in facts["beam:3"], facts
         cells = Cells()
         cells.feed(text)
         levels = {(row[0], row[1]): row for row in cells.rows if row and row[0].isdigit()}

@@ -25,15 +25,19 @@ struct ChartTests {
         "gives a family one colour and marker, each of its lines dashes, and the baseline a colour of its own"
     )
     func looksDiffer() {
-        let families = (0..<7).map { SeriesLook(family: $0, member: 0).color }
-        #expect(Set(families).count == 7)
+        let families = (0..<10).map { SeriesLook(family: $0, member: 0).color }
+        #expect(Set(families).count == 10)
+        // The page has a colour of each number.
+        for color in families + [SeriesLook(family: nil, member: 0).color] {
+            #expect(HTMLPage(title: "").html.contains("--c\(color): #"))
+        }
         #expect(!families.contains(SeriesLook(family: nil, member: 0).color))
         #expect(SeriesLook(family: 1, member: 0).color == SeriesLook(family: 1, member: 3).color)
         let looks: [SeriesLook] = (0..<40).map { SeriesLook(family: $0 / 5, member: $0 % 5) }
         #expect(Set(looks).count == 40)
         // Without colours too: dashes and markers alone.
         let shapes = looks.prefix(30).map { (look: SeriesLook) -> String in
-            (look.stroke + look.marker(at: (0, 0), radius: 5, note: nil)).replacing(/--c\d/, with: "")
+            (look.stroke + look.marker(at: (0, 0), radius: 5, note: nil)).replacing(/--c\d+/, with: "")
         }
         #expect(Set(shapes).count == 30)
     }

@@ -110,9 +110,7 @@ extension ComparisonPage {
             "Each strategy prunes the unpruned model step by step. A step is a removal: an edge, or a group of channels, heads or "
                 + "neurons, with all that nothing reads any more. The numbers are those of a strategy's last step."
         )
-        var titles = [
-            "strategy", "steps", "loss", "accuracy", "parameters left", "FLOPs left", "what it does",
-        ]
+        var titles = ["strategy", "steps", "loss", "accuracy", "parameters left", "FLOPs left"]
         if !comparison.models.isEmpty { titles.append("model") }
         page.table(
             titles,
@@ -122,10 +120,19 @@ extension ComparisonPage {
                 var row: [HTMLPage.Cell] = [.line(looks[index], entry.strategy), "\(entry.path.count)"]
                 row += cells(last?.measurement)
                 row += shares(last?.cost)
-                row.append(.prose(Glossary.meaning(ofStrategy: entry.strategy)))
                 if comparison.models.indices.contains(index) { row.append(.text(comparison.models[index])) }
                 return row
             })
+        var meanings: [(name: String, text: String)] = []
+        for name in strategies.map(\.strategy) {
+            let meaning = Glossary.meaning(ofStrategy: name)
+            if let last = meanings.indices.last, meanings[last].text == meaning {
+                meanings[last].name += ", " + name
+            } else {
+                meanings.append((name, meaning))
+            }
+        }
+        page.facts(meanings)
     }
 
     private func size(_ cost: Cost) -> String {

@@ -4,8 +4,6 @@ public struct HTMLPage: Sendable {
     public enum Cell: Sendable, ExpressibleByStringInterpolation {
         /// A text; numbers are set to the right.
         case text(String)
-        /// A text that may be long, and is broken into lines.
-        case prose(String)
         /// A name behind a piece of the line that stands for it in charts.
         case line(SeriesLook, String)
         /// A text that opens to a list.
@@ -22,7 +20,6 @@ public struct HTMLPage: Sendable {
         fileprivate var html: String {
             switch self {
             case .text(let text): return "<td\(isNumber ? " class=\"number\"" : "")>\(escaped(text))</td>"
-            case .prose(let text): return "<td class=\"prose\">\(escaped(text))</td>"
             case .line(let look, let name): return "<td>\(look.key)\(escaped(name))</td>"
             case .folded(let text, let items):
                 let list = items.map { "<li>\(escaped($0))</li>" }.joined()
@@ -125,20 +122,21 @@ public struct HTMLPage: Sendable {
         """
     }
 
-    /// Colours of Okabe and Ito, "Color Universal Design", 2008, and one of Tol's ("Colour schemes", 2021); lighter ones
+    /// Colours of Okabe and Ito, "Color Universal Design", 2008, and four of Tol's ("Colour schemes", 2021); lighter ones
     /// where the ground is dark. `SeriesLook.colors` counts them, but for the last, the baseline's. A chart is as wide as the
     /// screen, so that on a narrow one its letters have to be larger in the chart's units.
     private static let style = """
         :root { color-scheme: light dark; --ground: #fff; --ink: #1a1a1a; --faint: #5c5c5c; --rule: #d9d9d9; --soft: #f4f5f7;
-          --c0: #0072b2; --c1: #d55e00; --c2: #009e73; --c3: #cc79a7; --c4: #b8860b; --c5: #56b4e9; --c6: #882255; --c7: #777; }
+          --c0: #0072b2; --c1: #d55e00; --c2: #009e73; --c3: #cc79a7; --c4: #b8860b; --c5: #56b4e9; --c6: #882255;
+          --c7: #332288; --c8: #999933; --c9: #661100; --c10: #777; }
         @media (prefers-color-scheme: dark) { :root { --ground: #16181c; --ink: #e8e8e8; --faint: #a8a8a8;
           --rule: #3a3d42; --soft: #1f2227; --c0: #56b4e9; --c1: #ff8c42; --c2: #2fcf9f; --c3: #e6a5c9; --c4: #f0e442;
-          --c5: #9ad4f5; --c6: #d98cb3; --c7: #999; } }
+          --c5: #9ad4f5; --c6: #d98cb3; --c7: #a79cf0; --c8: #c4c46a; --c9: #cf9482; --c10: #999; } }
         body { background: var(--ground); color: var(--ink); font: 16px/1.5 system-ui, sans-serif; max-width: 60rem;
           margin: 2rem auto; padding: 0 1rem; overflow-wrap: break-word; }
         h1 { font-size: 1.5rem; line-height: 1.25; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
         p, dl, figcaption, .legend { max-width: 46rem; }
-        dl { display: grid; grid-template-columns: max-content 1fr; gap: 0.15rem 1rem; } dt { color: var(--faint); }
+        dl { display: grid; grid-template-columns: fit-content(14rem) 1fr; gap: 0.15rem 1rem; } dt { color: var(--faint); }
         dd { margin: 0; min-width: 0; overflow-wrap: anywhere; }
         code { font-size: 0.85rem; background: var(--soft); padding: 0.1rem 0.3rem; }
         code span { display: inline-block; }
@@ -155,7 +153,7 @@ public struct HTMLPage: Sendable {
         .wide { overflow-x: auto; } table { border-collapse: collapse; font-size: 0.9rem; }
         th, td { padding: 0.2rem 0.7rem 0.2rem 0; text-align: left; border-bottom: 1px solid var(--rule); white-space: nowrap;
           vertical-align: top; }
-        th { vertical-align: bottom; } .prose { white-space: normal; min-width: 14rem; }
+        th { vertical-align: bottom; }
         th.number, td.number { text-align: right; font-variant-numeric: tabular-nums; }
         summary { cursor: pointer; } details > .wide { margin-top: 0.6rem; } td ul { margin: 0.2rem 0; padding-left: 1.2rem; }
         @media (max-width: 40rem) { body { margin: 1rem auto; font-size: 15px; } dl { display: block; } dd { margin-bottom: 0.5rem; }

@@ -5,7 +5,7 @@ internal import Foundation
 /// Lines can so be told apart without colours too.
 public struct SeriesLook: Sendable, Hashable {
     /// The number of colours in the page's palette for families; one more is the baseline's.
-    static let colors = 7
+    static let colors = 10
     private static let dashes = ["", "7 4", "2 4", "10 4 2 4", "14 4"]
     /// The markers of families; the baseline's is one more.
     private static let shapes = 6
