@@ -82,10 +82,12 @@ extension ComparisonPage {
         facts.append(
             ("loss", "\(comparison.lossFunction)\(meaning); the mean over the samples, less is better"))
         if let fitData = comparison.fitData {
+            let whose =
+                options.measurement.recovery.recovery.isNone ? " of the strategies that name a recovery" : ""
             facts.append(
                 (
                     "recovery",
-                    "what is left adapts to each removal before it is measured, fitted on \(fitData)"
+                    "what is left adapts to each removal\(whose) before it is measured, fitted on \(fitData)"
                 ))
         }
         facts.append(("unpruned model", "\(base.measurement.brief); \(size(base.cost))"))
