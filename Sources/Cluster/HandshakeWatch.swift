@@ -6,8 +6,8 @@ internal import ZeroMQ
 /// word: connection after connection ends before the handshake does. So it looks too where a tunnel takes connections for
 /// a coordinator that is not there; a probe tells the two apart.
 ///
-/// Where a handshake succeeded once the keys are right: whatever breaks a connection later, such as a byte that was changed on
-/// its way, is a reason to connect again.
+/// A wrong key fails every time, and a byte that was changed on its way once: only several failures in a row are believed. Where a
+/// handshake succeeded once the keys are right: whatever breaks a connection later is a reason to connect again.
 struct HandshakeWatch {
     /// What connections that fail are worth.
     enum Verdict: Equatable {
@@ -26,8 +26,16 @@ struct HandshakeWatch {
     /// Whether this side has keys.
     private let hasKeys: Bool
     private let probe: () -> GreetingProbe.Answer
+    /// Handshakes in a row in which a side broke the rules, or could not open what came.
+    private var violations = 0
+    /// Whether the last probe met a coordinator: connections that had ended before it may have met none.
+    private var hasMet = false
     /// So many in a row are no accident.
     static let limit = 6
+    /// So many more, once there is a coordinator for certain.
+    static let confirmations = 2
+    /// So many violations in a row are no accident.
+    static let violationLimit = 3
 
     /// - Parameters:
     ///   - hasKeys: whether this side has keys.
@@ -45,12 +53,12 @@ struct HandshakeWatch {
         case .handshakeSucceeded:
             isShakingHands = false
             hasOpened = true
-            broken = 0
-        // Trying again would not change a key.
+            (broken, violations, hasMet) = (0, 0, false)
         case .handshakeFailed(.denied(status: 400)), .handshakeFailed(.protocolError):
             guard case .handshakeFailed(let failure) = event else { return nil }
             isShakingHands = false
-            guard !hasOpened else { return .broken("\(failure)") }
+            violations += 1
+            guard !hasOpened, violations >= Self.violationLimit else { return .broken("\(failure)") }
             guard failure.isMechanismMismatch else { return .refused("\(failure)") }
             // This side may have hung up before the other knew why: a probe tells it.
             _ = probe()
@@ -59,9 +67,15 @@ struct HandshakeWatch {
             guard isShakingHands else { return nil }
             isShakingHands = false
             broken += 1
-            guard broken >= Self.limit else { return nil }
+            guard broken >= (hasMet ? Self.confirmations : Self.limit) else { return nil }
+            let answer = probe()
             defer { broken = 0 }
-            return verdict(of: probe())
+            guard case .greets(let mechanism) = answer, mechanism != (hasKeys ? .null : .curve), !hasOpened else {
+                hasMet = false
+                return verdict(of: answer)
+            }
+            defer { hasMet = true }
+            return hasMet ? verdict(of: answer) : nil
         default: break
         }
         return nil
@@ -74,7 +88,7 @@ struct HandshakeWatch {
         case .greets(hasKeys ? .null : .curve): .refused(mismatch)
         case .greets:
             .refused(
-                "\(broken) connections in a row ended during the handshake: the coordinator has another key than the "
+                "connection after connection ended during the handshake: the coordinator has another key than the "
                     + "one that this worker expects")
         case .speaksOtherwise where hasOpened: .absent("what listens there now is no coordinator")
         case .speaksOtherwise: .refused("what listens there is no coordinator")

@@ -49,7 +49,7 @@ public enum JournalError: Error, Sendable, Hashable, CustomStringConvertible {
         case .alreadyHoldsRun(let folder):
             "\(folder): the folder already holds a run; pass --resume to go on with it, or name another folder"
         case .noRun(let folder):
-            "\(folder): the folder holds no run (there is no \(RunJournal.fileName) in it)"
+            "\(folder): the folder holds no run (there is no \(RunJournal.fileName) in it): put it back, or start a run"
         case .locked(let folder, let process):
             "\(folder): another coordinator is working on this run"
                 + (process.map { " (process \($0))" } ?? "") + "; only one may write to it"
