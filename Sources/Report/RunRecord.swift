@@ -135,18 +135,22 @@ public struct RunRecord: Sendable {
     // MARK: Lines
 
     /// How far the level in work is, in one line; `nil` between levels.
-    public func progress(at time: Duration) -> String? {
+    public func progress(at time: Duration) -> ProgressLine? {
         guard let level else { return nil }
         let left = level.likelyLeft ?? 0
         let elapsed = (pause.workingTime(at: time) - level.start) / .seconds(1)
-        let line = ProgressLine(
+        return ProgressLine(
             label: level.number == 0 ? "measuring the unpruned model" : "step \(level.number)",
             unit: "block evaluations", done: level.done, total: level.done + left,
             doneBefore: level.doneBefore,
             // Until then there is too little to tell a rate from.
-            elapsed: elapsed > 0.5 ? elapsed : 0, isEstimate: left > 0)
-        guard level.number > 0 else { return "\(line)" }
-        return "\(line); \(level.decided) of \(level.expansions) candidates decided"
+            elapsed: elapsed > 0.5 ? elapsed : 0, isEstimate: left > 0,
+            details: level.number == 0
+                ? []
+                : [
+                    "\(NumberText.grouped(level.decided)) of "
+                        + "\(NumberText.counted(level.expansions, "candidate")) decided"
+                ])
     }
 
     /// What is said of an event that was just taken in; `nil` for one that is worth no line.

@@ -1,3 +1,4 @@
+internal import ComputationGraph
 public import Foundation
 
 /// How far a run is: what `status` and `/metrics` show.
@@ -171,7 +172,9 @@ extension RunStatus {
     }
 
     /// The status for a terminal.
-    public var plain: String {
+    ///
+    /// - Parameter width: how many characters a line may have, as far as that can be.
+    public func plain(width: Int) -> String {
         var lines = ["\(model) on \(data), \(NumberText.duration(seconds)) so far (espalier \(version))"]
         if let paused { lines.append(paused) }
         if let training {
@@ -182,7 +185,7 @@ extension RunStatus {
                     ?? "the unpruned model is being measured")
         }
         lines += path.map {
-            "step \($0.step): removed \($0.edge): loss \(NumberText.significant($0.loss))"
+            "step \($0.step): removed \(shown($0.edge)): loss \(NumberText.significant($0.loss))"
         }
         if let level, level.number > 0 {
             var line = "step \(level.number): \(NumberText.grouped(level.decided)) of "
@@ -199,14 +202,22 @@ extension RunStatus {
             lines.append(line)
         }
         lines.append(NumberText.counted(workerCount, "worker"))
+        let text = ParagraphText.filled(lines.joined(separator: "\n") + "\n", width: width)
+        guard !workers.isEmpty else { return text }
+        var table = TextTable(
+            ["host", "process", "phase", "in flight", "done", "holds", "machine"], lists: ["holds"],
+            dispensable: ["machine"])
         for worker in workers {
-            lines.append(
-                "  \(worker.host) process \(worker.process): \(worker.phase), \(worker.tasksInFlight) in flight, "
-                    + "\(NumberText.grouped(worker.tasksDone)) done, \(held(worker.shards)), \(worker.machine)"
-            )
+            table.append([
+                worker.host, "\(worker.process)", worker.phase, NumberText.grouped(worker.tasksInFlight),
+                NumberText.grouped(worker.tasksDone), held(worker.shards), worker.machine,
+            ])
         }
-        return lines.joined(separator: "\n") + "\n"
+        return text + table.text(width: width)
     }
+
+    /// A unit for people: of positions, their number.
+    private func shown(_ unit: String) -> String { ComputationGraph.Unit(unit)?.shortDescription ?? unit }
 
     /// The shards that a worker holds, of how many: `shard 0 of 1`, `shards 0-3,7 of 8`.
     private func held(_ own: [Int]) -> String {

@@ -72,9 +72,12 @@ struct ScreeningRecord: Encodable {
 
 extension SummaryText {
     /// What was left out, and what the audit of it showed, or that nothing was.
-    static func exactness(of summary: RunSummary, table: (TextTable) -> String) -> String {
+    static func exactness(
+        of summary: RunSummary, table: (TextTable) -> String, prose: (String) -> String
+    ) -> String {
         guard let report = summary.screening else {
-            return "The result is exact: every expansion was measured in full, or proven to be worse.\n"
+            return prose(
+                "The result is exact: every expansion was measured in full, or proven to be worse.\n")
         }
         let record = ScreeningRecord(report)
         var rows = TextTable(["step", "measured", "left out", "drawn", "missed", "share missed", "regret"])
@@ -94,15 +97,18 @@ extension SummaryText {
             ?? ""
         let option = (report.settings.criterion == .lossAtCut ? "--shortlist" : "--screen") + halving
         let (low, high) = (record.missed.low.rounded(.up), record.missed.high.rounded(.down))
-        return
+        return prose(
             "The result is not exact: only the \(record.perState) most promising expansions of each state were "
-            + "measured (\(option)).\nOf the others some were drawn at random and measured in full. Missed are those "
-            + "that would have been kept; regret is how\nmuch better the best of them is than what was chosen.\n\n"
+                + "measured (\(option)). Of the others some were drawn at random and measured in full. Missed are those "
+                + "that would have been kept; regret is how much better the best of them is than what was chosen.\n\n"
+        )
             + table(rows)
-            + "\nWith \(NumberText.percent(record.confidence)) confidence, \(NumberText.grouped(Int(low))) to "
-            + "\(NumberText.grouped(Int(max(low, high)))) of \(NumberText.grouped(record.skipped)) expansions left out "
-            + "would have been kept\n(Clopper-Pearson intervals, Bonferroni's correction); the measured regret of all "
-            + "steps is \(NumberText.significant(record.regret)).\n" + rungs(of: record, table: table)
+            + prose(
+                "\nWith \(NumberText.percent(record.confidence)) confidence, \(NumberText.grouped(Int(low))) to "
+                    + "\(NumberText.grouped(Int(max(low, high)))) of \(NumberText.counted(record.skipped, "expansion")) left "
+                    + "out would have been kept (Clopper-Pearson intervals, Bonferroni's correction); the measured regret of "
+                    + "all steps is \(NumberText.significant(record.regret)).\n")
+            + rungs(of: record, table: table)
     }
 
     /// How well rungs of the recovery order what the next ones make; nothing where nothing is trained.

@@ -9,29 +9,40 @@ public struct SummaryText: Sendable {
     /// The text of a run.
     public init(_ summary: RunSummary) { self.summary = summary }
 
-    /// Plain text, for terminals and `summary.txt`.
-    public var plain: String {
-        render(title: { $0 + "\n" }, heading: { "\n" + $0 + "\n" }, table: { $0.description })
+    /// Plain text, for `summary.txt`.
+    public var plain: String { plain(width: TextTable.width) }
+
+    /// Plain text, for a terminal.
+    ///
+    /// - Parameter width: how many characters a line may have, as far as that can be.
+    public func plain(width: Int) -> String {
+        let hasRoom = pathTable(withCounts: true).isWhole(width: width)
+        return render(
+            title: { $0 + "\n" }, heading: { "\n" + $0 + "\n" }, table: { $0.text(width: width) },
+            prose: { ParagraphText.filled($0, width: width) }, withCounts: hasRoom)
     }
 
     /// Markdown.
     public var markdown: String {
-        render(title: { "# " + $0 + "\n" }, heading: { "\n## " + $0 + "\n\n" }, table: { $0.markdown })
+        render(
+            title: { "# " + $0 + "\n" }, heading: { "\n## " + $0 + "\n\n" }, table: { $0.markdown },
+            prose: { $0 }, withCounts: true)
     }
 
     private func render(
-        title: (String) -> String, heading: (String) -> String, table: (TextTable) -> String
+        title: (String) -> String, heading: (String) -> String, table: (TextTable) -> String,
+        prose: (String) -> String, withCounts: Bool
     ) -> String {
         var text =
             title("\(summary.setup.settings.strategy) pruning by exact loss (\(summary.setup.loss))") + "\n"
-        text += conditions + "\n" + missedBudget
-        text += summary.measured?.text ?? ""
-        text += heading("Path") + table(pathTable)
+        text += prose(conditions + "\n" + missedBudget + (summary.measured?.text ?? ""))
+        text += heading("Path") + table(pathTable(withCounts: withCounts))
+        if !withCounts { text += "\n" + prose(left) }
         for (name, front) in fronts where front.count > 1 {
-            text += heading("Pareto front of \(name)") + table(frontTable(front))
+            text += heading("Pareto front of \(name)") + table(frontTable(front, withCounts: withCounts))
         }
-        text += heading("Exactness") + SummaryText.exactness(of: summary, table: table) + numerics
-        return text + heading("Work") + work + "\n"
+        text += heading("Exactness") + SummaryText.exactness(of: summary, table: table, prose: prose)
+        return text + prose(numerics) + heading("Work") + prose(work + "\n")
     }
 
     /// The fronts to show: one where parameters and FLOPs say the same.
@@ -78,25 +89,25 @@ public struct SummaryText: Sendable {
         guard !summary.mixedNumerics.isEmpty else { return "" }
         return
             "Results of machines were used whose losses differ in the last bits (--allow-mixed-numerics): losses that are "
-            + "as close as\nthat may be ordered otherwise elsewhere, and a search on one kind of machine may find other last "
+            + "as close as that may be ordered otherwise elsewhere, and a search on one kind of machine may find other last "
             + "digits. These were:\n" + summary.mixedNumerics.map { "  \($0)\n" }.joined()
     }
 
-    /// Whether so much is measured that there is room for shares of the cost alone.
-    private var isWide: Bool { summary.setup.fitData != nil || summary.setup.heldOut != nil }
-
-    private var measured: [String] {
+    /// The titles of what is measured.
+    ///
+    /// - Parameter withCounts: whether parameters and FLOPs are counted, beside their shares.
+    private func measured(withCounts: Bool) -> [String] {
         ["loss", "change", "accuracy"]
-            + (isWide
-                ? ["parameters\nleft", "FLOPs\nleft"] : ["parameters", "of all", "FLOPs", "of all"])
+            + (withCounts
+                ? ["parameters", "of all", "FLOPs", "of all"] : ["parameters\nleft", "FLOPs\nleft"])
             + (summary.setup.fitData == nil ? [] : ["loss at\nthe cut"])
             + (summary.setup.heldOut == nil ? [] : ["held-out\nloss", "held-out\naccuracy"])
     }
 
-    private func cells(_ state: MeasuredState) -> [String] {
+    private func cells(_ state: MeasuredState, withCounts: Bool) -> [String] {
         let (cost, whole) = (state.cost, summary.base.cost)
         func costs(_ part: Int, _ whole: Int) -> [String] {
-            (isWide ? [] : [NumberText.grouped(part)]) + [NumberText.share(part, of: whole)]
+            (withCounts ? [NumberText.grouped(part)] : []) + [NumberText.share(part, of: whole)]
         }
         return [
             NumberText.significant(state.loss), NumberText.change(state.lossChange),
@@ -112,17 +123,23 @@ public struct SummaryText: Sendable {
                 ])
     }
 
-    private var pathTable: TextTable {
+    private func pathTable(withCounts: Bool) -> TextTable {
         // A module's name says more than those of its last tensor and of the node that reads it.
         let hasBlocks = summary.path.contains { $0.edge.block != nil }
         let names = hasBlocks ? ["block"] : ["tensor", "consumer"]
-        var table = TextTable(["step", "edge"] + names + measured)
-        table.append(["0", ""] + names.map { _ in "" } + cells(summary.base))
+        // What can be missed first comes first: the change follows from the losses, and an edge says where it is.
+        var table = TextTable(
+            ["step", "edge"] + names + measured(withCounts: withCounts), lists: ["edge"],
+            dispensable: ["change"] + (hasBlocks ? [] : ["tensor"]) + [
+                "loss at\nthe cut", names[names.count - 1],
+            ])
+        table.append(["0", ""] + names.map { _ in "" } + cells(summary.base, withCounts: withCounts))
         for step in summary.path {
             let named =
                 hasBlocks ? [step.edge.block ?? step.edge.consumer] : [step.edge.tensor, step.edge.consumer]
             table.append(
-                ["\(step.step)", step.edge.shortName + alongside(step)] + named + cells(step.state))
+                ["\(step.step)", step.edge.shortName + alongside(step)] + named
+                    + cells(step.state, withCounts: withCounts))
         }
         return table
     }
@@ -132,12 +149,27 @@ public struct SummaryText: Sendable {
         step.state.alongside.isEmpty ? "" : " " + Mask(step.state.alongside).shortDescription
     }
 
-    private func frontTable(_ front: [MeasuredState]) -> TextTable {
-        var table = TextTable(["removals"] + measured + ["removed"])
+    /// What is left of the model at the end of the path.
+    private var left: String {
+        let whole = summary.base.cost
+        let cost = summary.path.last?.state.cost ?? whole
+        func part(_ part: Int, _ whole: Int, _ name: String) -> String {
+            "\(NumberText.grouped(part)) of \(NumberText.counted(whole, name)) (\(NumberText.share(part, of: whole)))"
+        }
+        return "left: \(part(cost.parameters, whole.parameters, "parameter")), "
+            + "\(part(cost.flops, whole.flops, "FLOP"))\n"
+    }
+
+    private func frontTable(_ front: [MeasuredState], withCounts: Bool) -> TextTable {
+        var table = TextTable(
+            ["removals"] + measured(withCounts: withCounts) + ["removed"], lists: ["removed"],
+            dispensable: ["change", "loss at\nthe cut"])
         for point in front {
+            // A state of the path has its removals there, and need not list them.
+            let step = summary.path.first { $0.state.variant == point.variant }?.step
             table.append(
-                ["\(point.removed.count)"] + cells(point)
-                    + [Mask(point.removed).shortDescription])
+                ["\(point.removed.count)"] + cells(point, withCounts: withCounts)
+                    + [step.map { "step \($0)" } ?? Mask(point.removed).shortDescription])
         }
         return table
     }

@@ -80,7 +80,7 @@ struct CompareCommand: AsyncParsableCommand {
             }
             if let csv = basics.csv { try TextOutput.write(comparison.csv, to: csv) }
             if !json.takesStandardOutput {
-                StandardOutput.write(comparison.text)
+                StandardOutput.write(comparison.text(width: StandardOutput.width))
                 for (entry, model) in zip(comparison.strategies, comparison.models) {
                     StandardOutput.write("model of \(entry.strategy): \(model)\n")
                 }

@@ -93,20 +93,18 @@ struct EvaluateCommand: AsyncParsableCommand {
     /// Shows each result as it comes, and what is wrong with a line among them; then ends with 65.
     private func evaluate(_ list: String, in loaded: Workload) async throws {
         if usesWorkers { return try finish(await onWorkers(list, loaded), list) }
-        let progress = ListProgress()
         let results = try await MaskEvaluation.all(
             ofMasksIn: list, replacement: replacement, in: loaded, writingTo: output,
             interruption: Leaving.interruption()
         ) { result, line in
-            progress.clear()
             if let error = result.error {
                 StandardError.write("espalier: \(error)\n")
             } else if let evaluation = result.evaluation, !json.takesStandardOutput {
                 StandardOutput.write(evaluation.text)
             }
-            progress.show(line)
+            StandardError.show { line }
         }
-        progress.clear()
+        StandardError.clear()
         try finish(results, list)
     }
 

@@ -53,31 +53,8 @@ func reporting<Result>(_ body: () async throws -> Result) async throws -> Result
 ///
 /// - Returns: the documented exit code.
 func report(_ error: any Error) -> ExitCode {
-    if error is Interrupted, StandardError.isTerminal { StandardError.write("\n") }
     let sentence = "\(error)".split(whereSeparator: \.isNewline).joined(separator: " ")
     let isLong = sentence.count > longestSentence
     StandardError.write("espalier: \(sentence.prefix(longestSentence))\(isLong ? "…" : "")\n")
     return ExitStatus.code(for: error)
-}
-
-/// Standard error, for messages and progress.
-enum StandardError {
-    static func write(_ text: String) { FileHandleWriter.write(TerminalText.shown(text), to: 2) }
-    /// Moves the cursor, or clears a line.
-    static func control(_ sequence: String) { FileHandleWriter.write(sequence, to: 2) }
-    /// Whether a person is watching.
-    static var isTerminal: Bool { FileHandleWriter.isTerminal(2) }
-    /// The columns of the terminal as it is now; 80 where they are not known.
-    static var columns: Int { FileHandleWriter.columns(2) ?? 80 }
-
-    /// Says that the user stopped the work, on a line of its own: the terminal has shown ^C.
-    static func writeInterruption(_ advice: String) {
-        write((isTerminal ? "\n" : "") + "espalier: interrupted" + advice + "\n")
-    }
-}
-
-/// Standard output, for results.
-enum StandardOutput {
-    /// What cannot be written is told when the program ends.
-    static func write(_ text: String) { print(TerminalText.shown(text), terminator: "") }
 }

@@ -7,13 +7,17 @@ enum FileHandleWriter {
     static func write(_ text: String, to descriptor: Int32) {
         try? OpenFile.write(text.utf8, to: descriptor, path: "descriptor \(descriptor)")
     }
+}
 
+/// What a descriptor's terminal is like.
+enum Terminal {
+    /// Whether the descriptor is a terminal.
     static func isTerminal(_ descriptor: Int32) -> Bool { isatty(descriptor) == 1 }
 
-    /// The columns of a terminal as it is now; `nil` where they are not known.
-    static func columns(_ descriptor: Int32) -> Int? {
+    /// How many characters a row has; 80 where the terminal does not say.
+    static func columns(_ descriptor: Int32) -> Int {
         var size = winsize()
-        guard ioctl(descriptor, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return nil }
+        guard ioctl(descriptor, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return 80 }
         return Int(size.ws_col)
     }
 }

@@ -247,16 +247,10 @@ struct TrainingArguments: ParsableArguments {
 
 /// Shows a training's progress on standard error.
 final class FinetuneDisplay: FinetuneObserver {
-    private let line = ListProgress()
-
-    func advanced(_ progress: ProgressLine) { line.show(progress) }
+    func advanced(_ progress: ProgressLine) { StandardError.show { progress } }
     func measured(_ text: String) { noted(text) }
-
-    func noted(_ text: String) {
-        line.clear()
-        StandardError.write(text + "\n")
-    }
+    func noted(_ text: String) { StandardError.write(text + "\n") }
 
     /// Takes the line away.
-    func clear() { line.clear() }
+    func clear() { StandardError.clear() }
 }

@@ -63,26 +63,30 @@ struct InspectCommand: AsyncParsableCommand {
             text += "  output  \(port.name): \(port.elementType) [\(port.shape.joined(separator: ", "))]"
             text += port.form.map { ", \($0.rawValue)\n" } ?? "\n"
         }
-        text += "\(summary.vertices) vertices, \(summary.edges) edges, \(summary.parameters) parameters, "
+        text += NumberText.counted(summary.vertices, "vertex", "vertices") + ", "
+        text += NumberText.counted(summary.edges, "edge") + ", "
+        text += NumberText.counted(summary.parameters, "parameter") + ", "
         text +=
-            summary.flops.map { "\($0) FLOPs per sample\n" }
+            summary.flops.map { "\(NumberText.counted($0, "FLOP")) per sample\n" }
             ?? "FLOPs unknown: \(summary.flopsUnknownBecause ?? "")\n"
         if let hint = summary.flopsHint { text += "  tell the sizes of its inputs, e.g. \(hint)\n" }
         if let assumed = summary.assumedShapes {
             text += "  FLOPs and shapes are for \(assumed), since the model leaves these sizes open\n"
         }
         if nodes {
-            var table = TextTable(["node", "operator", "parameters", "FLOPs", "output", "name"])
+            var table = TextTable(
+                ["node", "operator", "parameters", "FLOPs", "output", "name"], lists: ["output"])
             for node in summary.nodes {
                 table.append([
-                    "\(node.index)", node.operator, "\(node.parameters)", node.flops.map(String.init) ?? "?",
+                    "\(node.index)", node.operator, NumberText.grouped(node.parameters),
+                    node.flops.map(NumberText.grouped) ?? "?",
                     node.outputShape.map { $0.map(String.init).joined(separator: "x") } ?? "?", node.name,
                 ])
             }
-            text += "\n" + table.description
+            text += "\n" + table.text(width: StandardOutput.width)
         }
         if parameters {
-            var table = TextTable(["parameter", "shape", "decays", "read by"])
+            var table = TextTable(["parameter", "shape", "decays", "read by"], lists: ["shape"])
             for parameter in summary.trainable {
                 table.append([
                     parameter.name, parameter.shape.map(String.init).joined(separator: "x"),
@@ -91,7 +95,7 @@ struct InspectCommand: AsyncParsableCommand {
             }
             text +=
                 "\n\(NumberText.counted(summary.trainable.count, "parameter")) that training changes\n"
-                + table.description
+                + table.text(width: StandardOutput.width)
         }
         guard summary.unsupported.isEmpty else { return text }
         text += groups(of: summary)
@@ -100,8 +104,8 @@ struct InspectCommand: AsyncParsableCommand {
         let hasBlocks = summary.candidates.contains { $0.block != nil }
         var table = TextTable(
             (hasBlocks ? ["block"] : []) + [
-                "edge", "saves parameters", "FLOPs", "consumer", "tensor", "same as",
-            ])
+                "edge", "saves parameters", "saves FLOPs", "consumer", "tensor", "same as",
+            ], lists: ["edge", "same as"], dispensable: ["tensor"])
         for candidate in summary.candidates {
             let block = candidate.block ?? ""
             table.append(
@@ -112,13 +116,14 @@ struct InspectCommand: AsyncParsableCommand {
                     candidate.equivalents.joined(separator: " "),
                 ])
         }
-        text += table.description
+        text += table.text(width: StandardOutput.width)
         if !summary.hasModuleNames, !summary.candidates.isEmpty {
-            text += """
+            text += ParagraphText.filled(
+                """
                 The file names no modules, so blocks go by their edges alone. PyTorch's exporters write them (node metadata \
                 or node names like /layer1/conv1/Conv); simplifiers may drop them.
 
-                """
+                """, width: StandardOutput.width)
         }
         return text
     }
@@ -133,7 +138,8 @@ struct InspectCommand: AsyncParsableCommand {
         }
         var text =
             "\n\(NumberText.counted(groups.count, "group")) of channels, heads or neurons that go together (\(units))\n"
-        var table = TextTable(["kind", "count", "units", "saves parameters", "FLOPs", "layers"])
+        var table = TextTable(
+            ["kind", "count", "units", "saves parameters", "saves FLOPs", "layers"], lists: ["layers"])
         for group in groups {
             let last = group.units.last?.saves
             table.append([
@@ -143,17 +149,22 @@ struct InspectCommand: AsyncParsableCommand {
                     + (group.layers.count > 3 ? " and \(group.layers.count - 3) more" : ""),
             ])
         }
-        text += table.description
-        if !fixed.isEmpty {
-            text += "\n\(NumberText.counted(fixed.count, "layer keeps its", "layers keep their")) channels\n"
-            for layer in fixed { text += "  \(layer.layer): \(layer.reason)\n" }
+        text += table.text(width: StandardOutput.width)
+        guard !fixed.isEmpty else { return text }
+        text += "\n\(NumberText.counted(fixed.count, "layer keeps its", "layers keep their")) channels\n"
+        var reasons: [String] = []
+        for layer in fixed where !reasons.contains(layer.reason) { reasons.append(layer.reason) }
+        for reason in reasons {
+            let layers = fixed.filter { $0.reason == reason }.map(\.layer)
+            text += ParagraphText.filled(
+                "  \(reason):\n    \(layers.joined(separator: " "))\n", width: StandardOutput.width)
         }
         return text
     }
 
     private func share(_ saved: Int?, of whole: Int?) -> String {
         guard let saved, let whole, whole > 0 else { return "?" }
-        return "\((1000 * Double(saved) / Double(whole)).rounded() / 10)%"
+        return NumberText.share(saved, of: whole)
     }
 }
 

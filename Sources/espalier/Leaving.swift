@@ -9,7 +9,16 @@ enum Leaving {
     static func prepare() { on_exit(leave, nil) }
 
     /// Listens for signals: the first asks the work to stop, a second ends the process at once.
-    static func interruption() -> Interruption { Interruption { _exit(ExitStatus.interrupted.rawValue) } }
+    ///
+    /// The terminal shows `^C` where the cursor is; what comes next begins on a line of its own.
+    static func interruption() -> Interruption {
+        let interruption = Interruption {
+            if StandardError.isTerminal { FileHandleWriter.write("\n", to: 2) }
+            _exit(ExitStatus.interrupted.rawValue)
+        }
+        interruption.onRequest { StandardError.interrupted() }
+        return interruption
+    }
 }
 
 /// Prints what is still in the buffers, and goes. A command that succeeded has failed after all where what it printed was

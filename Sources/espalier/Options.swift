@@ -142,9 +142,32 @@ struct LogOption: ParsableArguments {
 
     /// A logger that writes to standard error.
     func logger(_ label: String) -> Logger {
-        var logger = Logger(label: label) { StreamLogHandler.standardError(label: $0) }
+        var logger = Logger(label: label) { TerminalLogHandler(stream: .standardError(label: $0)) }
         logger.logLevel = logLevel
         return logger
+    }
+}
+
+/// Writes to standard error, in place of the progress that is shown.
+private struct TerminalLogHandler: LogHandler {
+    var stream: StreamLogHandler
+
+    var logLevel: Logger.Level {
+        get { stream.logLevel }
+        set { stream.logLevel = newValue }
+    }
+    var metadata: Logger.Metadata {
+        get { stream.metadata }
+        set { stream.metadata = newValue }
+    }
+    subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+        get { stream[metadataKey: key] }
+        set { stream[metadataKey: key] = newValue }
+    }
+
+    func log(event: LogEvent) {
+        StandardError.clear()
+        stream.log(event: event)
     }
 }
 

@@ -105,7 +105,7 @@ struct PruneCommand: AsyncParsableCommand {
             }
             if !reports.json.takesStandardOutput {
                 StandardOutput.write(
-                    SummaryText(result.summary).plain
+                    SummaryText(result.summary).plain(width: StandardOutput.width)
                         + "\nmodel: \(result.model)\n" + result.exported.map { "       \($0)\n" }.joined()
                         + "run:   \(options.folder)\n")
             }

@@ -100,7 +100,7 @@ struct ScoreCommand: AsyncParsableCommand {
         var titles = ["rank", "edge", "score"]
         if report.scores.contains(where: { $0.predictedChange != nil }) { titles.append("predicted change") }
         if exact { titles += ["exact change", "exact rank"] }
-        var table = TextTable(titles + ["consumer", "tensor"])
+        var table = TextTable(titles + ["consumer", "tensor"], lists: ["edge"], dispensable: ["tensor"])
         let exactOrder = report.scores.compactMap { $0.exactLoss.map(value) }.sorted()
         let sorted = report.scores.enumerated().sorted {
             ($0.element.score ?? .infinity, $0.offset) < ($1.element.score ?? .infinity, $1.offset)
@@ -117,7 +117,7 @@ struct ScoreCommand: AsyncParsableCommand {
             }
             table.append(row + [entry.edge.consumer, entry.edge.tensor])
         }
-        text += table.description
+        text += table.text(width: StandardOutput.width)
         func value(_ loss: Double) -> Double {
             report.objective.value(loss: loss, base: report.base.measurement.finiteLoss ?? 0)
         }

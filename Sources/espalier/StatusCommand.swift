@@ -46,7 +46,7 @@ struct StatusCommand: AsyncParsableCommand {
                 throw ClusterError.noStatus(endpoint: connect, reason: "the answer is no status: \(error)")
             }
             if let path = json.path { try JSONOutput.write(status, to: path) }
-            if !json.takesStandardOutput { StandardOutput.write(status.plain) }
+            if !json.takesStandardOutput { StandardOutput.write(status.plain(width: StandardOutput.width)) }
         }
     }
 }

@@ -89,7 +89,10 @@ struct WorkerCommand: ParsableCommand {
             throw ExitStatus.badInput
         }
         // The first signal lets the worker give its task back; it says goodbye and ends.
-        let signals = SignalWatch { service.terminate() }
+        let signals = SignalWatch {
+            StandardError.interrupted()
+            service.terminate()
+        }
         defer { withExtendedLifetime(signals) {} }
         let (report, usesPaths) = (json.path, !stream)
         let ending = service.run(whenOver: { ending in

@@ -222,16 +222,21 @@ def test_a_list_of_masks_goes_on_past_bad_lines_and_names_them():
         assert answer.code == 65 and "holds no masks" in answer.errors, answer
 
 
-def on_a_terminal(*arguments, folder, columns=200, interrupt_at=None, code=0):
-    """The lines that a call writes to standard error where that is a terminal, those that were written over too.
+def on_a_terminal(
+        *arguments, folder, columns=200, interrupt_at=None, narrow_at=None, code=0, stream="stderr"):
+    """The lines that a call writes to a standard stream where that is a terminal, those that were written over too.
 
-    Where `interrupt_at` has been said Ctrl-C is pressed, which the terminal shows.
+    Where `interrupt_at` has been said Ctrl-C is pressed, which the terminal shows; at `narrow_at`, a text and a number, it gets
+    other columns.
     """
+    def resize(columns):
+        fcntl.ioctl(own, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+
     own, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    resize(columns)
+    streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, stream: theirs}
     process = subprocess.Popen(
-        command(*arguments), cwd=folder, env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-        stderr=theirs)
+        command(*arguments), cwd=folder, env=environment(), stdin=subprocess.DEVNULL, **streams)
     os.close(theirs)
     text = b""
     while True:
@@ -242,13 +247,16 @@ def on_a_terminal(*arguments, folder, columns=200, interrupt_at=None, code=0):
         if not part:
             break
         text += part
+        if narrow_at and narrow_at[0].encode() in text:
+            resize(narrow_at[1])
+            narrow_at = None
         if interrupt_at and interrupt_at.encode() in text:
             interrupt_at = None
             text += b"^C"
             process.send_signal(signal.SIGINT)
     os.close(own)
     assert process.wait() == code, text
-    return re.split(r"[\r\n]+", text.decode().replace("\x1b[K", ""))
+    return re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9]*[A-Z]", "", text.decode()))
 
 
 def test_progress_fits_the_terminal_and_an_interruption_is_told_on_a_line_of_its_own():
@@ -257,14 +265,43 @@ def test_progress_fits_the_terminal_and_an_interruption_is_told_on_a_line_of_its
             "prune", MODEL, "--data", DATA, "--samples", 128, "--candidates", "all", "--block-size", 1, "--no-bounds",
             "--workers", 0)
         lines = on_a_terminal(
-            *search, "--steps", 30, "--run", "run", folder=folder, columns=50, interrupt_at="step 2: ", code=130)
-        progress = [line.removesuffix("^C") for line in lines if " of " in line and "block" in line]
-        assert progress and max(len(line) for line in progress) == 49, progress[-3:]
+            *search, "--steps", 30, "--run", "run", folder=folder, columns=70, narrow_at=("step 1: ", 50),
+            interrupt_at="step 3: ", code=130)
+        progress = [line for line in lines if re.match(r"step \d: [0-9,]+ of ", line)]
+        wide, narrow = ([line.removesuffix("^C") for line in progress if line.startswith(step)] for step in ("step 1", "step 2"))
+        assert any("% " in line or "%)" in line for line in wide) and all(len(line) < 70 for line in wide), wide[:3]
+        # What matters least goes; the rest stays whole.
+        assert narrow and all(len(line) < 50 and "…" not in line for line in narrow), narrow
+        assert any(line.endswith(" s left") for line in narrow), narrow
         assert any(line.startswith("espalier: interrupted") for line in lines), lines[-3:]
         # The block's name, four digits and how much was skipped.
         step = next(line for line in lines if line.startswith("step 1: removed"))
         assert re.fullmatch(
             r"step 1: removed \d+:\d+ \(.+\): loss [0-9.e-]{1,9} \([+-][0-9.e-]{1,10}\), \d+ candidates, \d+ % skipped", step), step
+
+
+def test_tables_fit_the_terminal_or_a_hundred_columns():
+    # Names of up to 70 characters, in every table that `inspect` has, and in those of a search with much to tell.
+    shown = ("inspect", example("digits-vit")[0], "--candidates", "all", "--nodes", "--parameters", "--units", "edges,heads,neurons")
+    searched = (
+        "prune", MODEL, "--data", DATA, "--samples", 64, "--steps", 1, "--workers", 0, "--recover", "bias", "--validation",
+        HELD_OUT)
+    with scratch() as folder:
+        for arguments in (shown, (*searched, "--run", "run")):
+            whole = espalier(*arguments, folder=folder).succeeded().output.splitlines()
+            lengths = {None: max(len(line) for line in whole)}
+            for columns in (80, 160):
+                call = arguments if arguments is shown else (*searched, "--run", f"run-{columns}")
+                lines = on_a_terminal(*call, folder=folder, columns=columns, stream="stdout")
+                lengths[columns] = max(len(line) for line in lines)
+            assert lengths[None] <= 100 and lengths[80] <= 80 and lengths[160] <= 160, (arguments[0], lengths)
+        assert max(len(line) for line in (folder / "run/summary.txt").read_text().splitlines()) <= 100
+        # Edges are what commands take: all are there, whole.
+        words = set(" ".join(on_a_terminal(*shown, folder=folder, columns=80, stream="stdout")).split())
+        edges = {
+            text for found in espalier_json(*shown, folder=folder)["candidates"]
+            for text in (text_of(edge_of(found)), *found["equivalents"])}
+        assert edges <= words, edges - words
 
 
 def test_progress_inside_a_level_counts_what_is_likely_left_and_not_brute_force():

@@ -57,7 +57,7 @@ struct RunRecordTests {
         #expect(status.level?.blockEvaluations == 45)
         #expect(status.level?.likelyBlockEvaluationsLeft == 30)
         #expect(
-            record.progress(at: .seconds(4))
+            record.progress(at: .seconds(4))?.description
                 == "measuring the unpruned model: 45 of about 75 block evaluations (60.0%), 20.0/s, about 1.5 s left"
         )
         // Nothing came in the next 2 s: 40 in 4 s.
@@ -73,8 +73,8 @@ struct RunRecordTests {
         #expect(record.status(at: .seconds(1.5)).rate == nil)
         #expect(record.status(at: .seconds(1.5)).levelSecondsLeft == nil)
         #expect(
-            record.progress(at: .seconds(1.5))
-                == "step 1: 50 of about 90 block evaluations (55.6%); 0 of 1 candidates decided")
+            record.progress(at: .seconds(1.5))?.description
+                == "step 1: 50 of about 90 block evaluations (55.6%); 0 of 1 candidate decided")
     }
 
     @Test("counts an estimate down by what was done since, and renews it after half a second")
@@ -121,7 +121,7 @@ struct RunRecordTests {
         #expect(status.finishedBlockEvaluations == 500)
         #expect(status.blockEvaluations == 1520)
         #expect(
-            record.progress(at: .seconds(6))
+            record.progress(at: .seconds(6))?.description
                 == "step 1: 1,020 of about 1,070 block evaluations (95.3%), 5.00/s, about 10 s left; 7 of 10 candidates "
                 + "decided")
     }
@@ -152,7 +152,7 @@ struct RunRecordTests {
         // 50 since the first results, in 3 s.
         #expect(status.rate == 50.0 / 3)
         #expect(
-            record.progress(at: .seconds(4))
+            record.progress(at: .seconds(4))?.description
                 == "step 1: 60 of about 66 block evaluations (90.9%), 16.7/s, about 0.4 s left; 7 of 8 candidates decided"
         )
 
@@ -192,7 +192,8 @@ struct RunRecordTests {
         #expect(status.rate == 10)
         #expect(status.levelSecondsLeft == 6)
         #expect(status.seconds == 105)
-        #expect(try #require(record.progress(at: .seconds(105))).contains("10.0/s, about 2.0 s left"))
+        #expect(
+            try #require(record.progress(at: .seconds(105))).description.contains("10.0/s, about 2.0 s left"))
     }
 
     @Test("forgets an earlier search when another one begins")

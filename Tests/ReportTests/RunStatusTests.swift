@@ -28,13 +28,15 @@ struct RunStatusTests {
     @Test("is said in lines")
     func text() {
         #expect(
-            status.plain == """
+            status.plain(width: 100) == """
                 a.onnx on d.npz, 1 min 01 s so far (espalier 1)
                 unpruned: loss 0.5
                 step 1: removed 5:0: loss 0.625
-                step 2: 4 of 10 expansions decided, 30 of at most 100 block evaluations, 10 per second, at most 7.0 s left
+                step 2: 4 of 10 expansions decided, 30 of at most 100 block evaluations, 10 per second, at most 7.0
+                s left
                 1 worker
-                  no"de process 7: ready, 2 in flight, 9 done, shards 0,2 of 3, Xeon
+                host   process  phase  in flight  done  holds            machine
+                no"de        7  ready          2     9  shards 0,2 of 3  Xeon
 
                 """)
     }
@@ -43,7 +45,7 @@ struct RunStatusTests {
     func likelyTime() {
         var status = status
         status.levelLikelySecondsLeft = 2
-        #expect(status.plain.contains("10 per second, about 2.0 s left (at most 7.0 s)"))
+        #expect(status.plain(width: 200).contains("10 per second, about 2.0 s left (at most 7.0 s)"))
         #expect(status.prometheus.contains("espalier_level_seconds_left 2\n"))
     }
 

@@ -81,6 +81,31 @@ import Testing
         )
     }
 
+    @Test func progressLosesFirstWhatMattersLeastWhereALineIsShort() {
+        let line = ProgressLine(
+            label: "step 3", unit: "block evaluations", done: 120, total: 300, elapsed: 4, isEstimate: true,
+            details: ["4 of 9 candidates decided"])
+        let texts = [
+            "step 3: 120 of about 300 block evaluations (40.0%), 30.0/s, about 6.0 s left; 4 of 9 candidates decided",
+            "step 3: 120 of about 300 block evaluations (40.0%), about 6.0 s left; 4 of 9 candidates decided",
+            "step 3: 120 of about 300 block evaluations (40.0%), about 6.0 s left",
+            "step 3: 120 of about 300 (40.0%), about 6.0 s left",
+            "step 3: 120 of about 300, about 6.0 s left",
+            "step 3: 120 of about 300",
+        ]
+        #expect(line.text(fitting: 1000) == line.description)
+        for (text, shorter) in zip(texts, texts.dropFirst() + ["step 3: 120 of about 3…"]) {
+            #expect(line.text(fitting: text.count) == text)
+            #expect(line.text(fitting: text.count - 1) == shorter)
+        }
+    }
+
+    @Test func progressOfOneThingIsInTheSingular() {
+        #expect(
+            ProgressLine(label: "masks", unit: "masks", done: 0, total: 1, elapsed: 0).description
+                == "masks: 0 of 1 mask (0.0%)")
+    }
+
     @Test func progressWithNothingToTellFromSaysNoRate() {
         #expect(
             ProgressLine(label: "a", unit: "tasks", done: 0, total: 9, elapsed: 0).description
@@ -125,6 +150,37 @@ import Testing
         table.append(["1", "0.5"])
         #expect(table.description == "      held-out\nstep      loss\n   1       0.5\n")
         #expect(table.markdown.hasPrefix("| step | held-out loss |\n"))
+    }
+
+    @Test func aTableThatIsTooWideBreaksTitlesAndListsAndLeavesOutWhatCanBeMissed() {
+        var table = TextTable(
+            ["removed", "held-out accuracy", "change"], lists: ["removed"], dispensable: ["change"])
+        table.append(["31:0 47:0 channels@12:0(8)", "99.5", "+0.0001"])
+        let one = "removed                     held-out accuracy   change\n"
+        #expect(table.text(width: 54) == one + "31:0 47:0 channels@12:0(8)               99.5  +0.0001\n")
+        // Titles first.
+        #expect(
+            table.text(width: 53)
+                == "                            held-out\n"
+                + "removed                     accuracy   change\n"
+                + "31:0 47:0 channels@12:0(8)      99.5  +0.0001\n")
+        // Then lists.
+        #expect(
+            table.text(width: 40)
+                == "                       held-out\nremoved                accuracy   change\n"
+                + "31:0 47:0                  99.5  +0.0001\nchannels@12:0(8)\n")
+        // Then a column; nothing that commands take is ever cut.
+        #expect(
+            table.text(width: 30)
+                == "                      held-out\nremoved               accuracy\n"
+                + "31:0 47:0                 99.5\nchannels@12:0(8)\n")
+        #expect(table.text(width: 10) == table.text(width: 26))
+    }
+
+    @Test func sentencesAreFilledToAWidthAndKeepTheirIndentation() {
+        #expect(
+            ParagraphText.filled("one two three\n  four five six\n\nshort\n", width: 10)
+                == "one two\nthree\n  four\n  five six\n\nshort\n")
     }
 
     @Test(arguments: [

@@ -4,57 +4,77 @@ internal import Report
 internal import Search
 
 extension Comparison {
-    /// The table for people: for each level, every strategy.
-    public var text: String {
+    /// The tables for people: for each level, every strategy.
+    ///
+    /// - Parameter width: how many characters a line may have, as far as that can be.
+    public func text(width: Int) -> String {
         var text =
-            "\(lossFunction) on \(samples) samples; unpruned: loss \(Self.number(base.measurement.finiteLoss))"
-        text += base.accuracy.map { ", accuracy \(Self.percent($0))" } ?? ""
+            "\(lossFunction) on \(NumberText.counted(samples, "sample")); unpruned: "
+            + "loss \(Self.number(base.measurement.finiteLoss))"
+        text += base.accuracy.map { ", accuracy \(NumberText.percent($0))" } ?? ""
         text += base.heldOut.map { ", held-out loss \(Self.number($0.finiteLoss))" } ?? ""
-        var titles = ["step", "strategy", "loss", "accuracy", "parameters", "FLOPs"]
-        if fitData != nil { titles.append("at the cut") }
-        if base.heldOut != nil { titles += ["held-out loss", "held-out accuracy"] }
-        var levels = TextTable(titles)
-        for step in 1...max(1, strategies.map(\.path.count).max() ?? 1) {
-            for entry in strategies where entry.path.count >= step {
-                levels.append(
-                    ["\(step)", entry.strategy]
-                        + Self.cells(
-                            entry.path[step - 1], withHeldOut: base.heldOut != nil,
-                            isRecovered: fitData != nil))
-            }
-        }
-        var work = TextTable(["strategy", "block evaluations", "of brute force", "new", "seconds"])
-        for entry in strategies {
-            let share =
-                Double(entry.work.blockEvaluations) / Double(max(1, entry.work.bruteForceBlockEvaluations))
-            work.append([
-                entry.strategy, "\(entry.work.blockEvaluations)", Self.percent(share),
-                "\(entry.newBlockEvaluations)", String(format: "%.2f", entry.seconds),
-            ])
-        }
-        var front = TextTable(["parameters", "FLOPs", "loss", "strategy", "step"])
+        text += ", \(NumberText.counted(base.cost.parameters, "parameter")), "
+        text += NumberText.counted(base.cost.flops, "FLOP") + "\n\n"
+        text = ParagraphText.filled(text, width: width) + levels.text(width: width)
+        text += "\nWork, in blocks measured\n" + workTable.text(width: width)
+        var front = TextTable(
+            ["parameters left", "FLOPs left", "loss", "strategy", "step"], lists: ["strategy"])
         for (entry, step, state) in paretoFront {
             front.append([
-                "\(state.cost.parameters)", "\(state.cost.flops)",
+                left(state.cost.parameters, base.cost.parameters), left(state.cost.flops, base.cost.flops),
                 Self.number(state.measurement.finiteLoss), entry.strategy, "\(step)",
             ])
         }
-        text += "\n\n" + levels.description + "\nWork\n" + work.description
-        text += "\nPareto front of loss and FLOPs over all strategies\n" + front.description
+        text += "\nPareto front of loss and FLOPs over all strategies\n" + front.text(width: width)
         if !agreements.isEmpty {
-            var table = TextTable(["removals", "criterion", "Kendall", "regret", "rank of its first choice"])
-            for agreement in agreements {
-                table.append([
-                    "\(agreement.step)", agreement.criterion,
-                    agreement.kendall.map { String(format: "%.2f", $0) } ?? "undefined",
-                    agreement.regret.map { String(format: "%.3g", $0) } ?? "",
-                    agreement.exactRank.map { "\($0) of \(agreement.compared)" } ?? "",
-                ])
-            }
-            text += "\nCriteria against the exact loss after the recovery\n" + table.description
+            text +=
+                "\nCriteria against the exact loss after the recovery\n" + agreementTable.text(width: width)
         }
-        for warning in warnings { text += "warning: \(warning)\n" }
+        for warning in warnings { text += ParagraphText.filled("warning: \(warning)\n", width: width) }
         return text
+    }
+
+    private var levels: TextTable {
+        var titles = ["step", "strategy", "loss", "accuracy", "parameters left", "FLOPs left"]
+        if fitData != nil { titles.append("at the cut") }
+        if base.heldOut != nil { titles += ["held-out loss", "held-out accuracy"] }
+        var levels = TextTable(titles, lists: ["strategy"], dispensable: ["at the cut", "parameters left"])
+        for step in 1...max(1, strategies.map(\.path.count).max() ?? 1) {
+            for entry in strategies where entry.path.count >= step {
+                levels.append(["\(step)", entry.strategy] + cells(entry.path[step - 1]))
+            }
+        }
+        return levels
+    }
+
+    private var workTable: TextTable {
+        var work = TextTable(
+            [
+                "strategy", "measured", "of all", "share", "new", "with perfect foresight", "time",
+            ], lists: ["strategy"])
+        for entry in strategies {
+            work.append([
+                entry.strategy, NumberText.grouped(entry.work.blockEvaluations),
+                NumberText.grouped(entry.work.bruteForceBlockEvaluations),
+                NumberText.share(entry.work.blockEvaluations, of: entry.work.bruteForceBlockEvaluations),
+                NumberText.grouped(entry.newBlockEvaluations),
+                NumberText.grouped(entry.work.oracleBlockEvaluations), NumberText.duration(entry.seconds),
+            ])
+        }
+        return work
+    }
+
+    private var agreementTable: TextTable {
+        var table = TextTable(["removals", "criterion", "Kendall", "regret", "rank of its first choice"])
+        for agreement in agreements {
+            table.append([
+                "\(agreement.step)", agreement.criterion,
+                agreement.kendall.map { String(format: "%.2f", $0) } ?? "undefined",
+                agreement.regret.map(NumberText.significant) ?? "",
+                agreement.exactRank.map { "\($0) of \(agreement.compared)" } ?? "",
+            ])
+        }
+        return table
     }
 
     /// The same as comma-separated values: one line per strategy and step.
@@ -89,18 +109,22 @@ extension Comparison {
         ).map { all[$0] }
     }
 
-    private static func cells(_ state: MeasuredState, withHeldOut: Bool, isRecovered: Bool) -> [String] {
+    private func cells(_ state: MeasuredState) -> [String] {
         func cells(_ measurement: MeasuredState.Measurement?) -> [String] {
-            [number(measurement?.finiteLoss), measurement?.accuracy.map(percent) ?? ""]
+            [Self.number(measurement?.finiteLoss), measurement?.accuracy.map(NumberText.percent) ?? ""]
         }
         let seen =
-            cells(state.measurement) + ["\(state.cost.parameters)", "\(state.cost.flops)"]
-            + (isRecovered ? [state.atCut.map { number($0.finiteLoss) } ?? "-"] : [])
-        return withHeldOut ? seen + cells(state.heldOut) : seen
+            cells(state.measurement)
+            + [left(state.cost.parameters, base.cost.parameters), left(state.cost.flops, base.cost.flops)]
+            + (fitData != nil ? [state.atCut.map { Self.number($0.finiteLoss) } ?? "-"] : [])
+        return base.heldOut != nil ? seen + cells(state.heldOut) : seen
     }
 
+    /// A share of the unpruned model's cost.
+    private func left(_ part: Int, _ whole: Int) -> String { NumberText.share(part, of: whole) }
+
+    /// A loss in four digits.
     private static func number(_ value: Double?) -> String {
         value.map(NumberText.significant) ?? "not finite"
     }
-    private static func percent(_ value: Double) -> String { String(format: "%.2f%%", value * 100) }
 }

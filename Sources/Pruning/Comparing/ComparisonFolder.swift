@@ -77,7 +77,9 @@ struct ComparisonFolder {
     func finish(_ comparison: Comparison, _ options: CompareOptions, _ room: DiskFullRetry) throws {
         try room.retrying { try JSONOutput.write(comparison, to: path + "/comparison.json") }
         try room.retrying { try TextOutput.write(comparison.csv, to: path + "/comparison.csv") }
-        try room.retrying { try TextOutput.write(comparison.text, to: path + "/comparison.txt") }
+        try room.retrying {
+            try TextOutput.write(comparison.text(width: TextTable.width), to: path + "/comparison.txt")
+        }
         let page = comparison.html(options)
         try room.retrying { try TextOutput.write(page, to: path + "/report.html") }
         try room.retrying { try journal.complete(["strategies": comparison.strategies.map(\.strategy)]) }

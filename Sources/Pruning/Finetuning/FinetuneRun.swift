@@ -294,9 +294,12 @@ public final class FinetuneRun {
                 let elapsed = (ContinuousClock.now - began) / .seconds(1)
                 observer.advanced(
                     ProgressLine(
-                        label: "training, loss \(NumberText.significant(step.loss)), rate "
-                            + NumberText.significant(step.rate), unit: "steps", done: trainer.steps,
-                        total: recipe.steps, doneBefore: first, elapsed: elapsed))
+                        label: "training", unit: "steps", done: trainer.steps, total: recipe.steps,
+                        doneBefore: first, elapsed: elapsed,
+                        details: [
+                            "loss \(NumberText.significant(step.loss))",
+                            "rate \(NumberText.significant(step.rate))",
+                        ]))
                 (status.step, status.loss, status.rate) = (trainer.steps, step.loss, step.rate)
                 status.secondsLeft =
                     elapsed / Double(trainer.steps - first) * Double(recipe.steps - trainer.steps)
