@@ -24,3 +24,11 @@ def faults(kind, rounds, *options):
 
 def test_statistics_recoveries_and_trainings_end_with_the_same_bits_whatever_is_killed():
     faults("kills", 5, "--subjects", "wanda,taylor,train,finetune,means")
+
+
+def test_damaged_run_folders_give_the_same_bits_or_a_sentence():
+    faults("damage", 12, "--subjects", "wanda,fit,finetune")
+
+
+def test_changed_models_and_data_end_with_a_sentence():
+    faults("files", 25)
