@@ -32,3 +32,7 @@ def test_damaged_run_folders_give_the_same_bits_or_a_sentence():
 
 def test_changed_models_and_data_end_with_a_sentence():
     faults("files", 25)
+
+
+def test_strangers_and_bad_wires_neither_stop_a_search_nor_change_it():
+    faults("junk", 2, "--subjects", "search,wanda")
