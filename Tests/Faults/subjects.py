@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import pathlib
+import resource
 import shutil
 import signal
 import subprocess
@@ -119,21 +120,26 @@ class Ended:
         return self.sentences[-1] if self.sentences else ""
 
 
-def finished(arguments, folder, seconds=300, temporary=None):
-    """Calls the program and waits. Code -9 with a word in `said` if it takes longer than `seconds`."""
+# How long a call may take by the clock, on a machine that may be busy; what hangs without computing is seen by that alone.
+PATIENCE = 600
+
+
+def finished(arguments, folder, seconds=240, patience=PATIENCE):
+    """Calls the program and waits. A negative code if it takes more than `seconds` of the processor, or hangs."""
 
     begun = time.monotonic()
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
-            command(*arguments), cwd=folder, env=environment(temporary), stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL, stderr=errors, start_new_session=True)
+            command(*arguments), cwd=folder, env=environment(), stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=errors, start_new_session=True,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds)))
         late = threading.Event()
 
         def give_up():
             late.set()
             os.killpg(process.pid, signal.SIGKILL)
 
-        timer = threading.Timer(seconds, give_up)
+        timer = threading.Timer(patience, give_up)
         timer.start()
         _, status, used = os.wait4(process.pid, 0)
         timer.cancel()
@@ -141,6 +147,6 @@ def finished(arguments, folder, seconds=300, temporary=None):
         errors.seek(0)
         said = errors.read().decode(errors="replace")
     if late.is_set():
-        said += f"\nespalier did not end within {seconds} seconds"
+        said += f"\nespalier did not end within {patience} seconds"
     return Ended(
         process.returncode, said, time.monotonic() - begun, used.ru_utime + used.ru_stime, used.ru_maxrss)
