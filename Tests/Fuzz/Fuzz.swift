@@ -25,8 +25,10 @@ private func runDriver(
             case "npz": return runDriver(&count, &base) { Targets.npz(Targets.data($0, $1)) }
             case "machines": return runDriver(&count, &base) { Targets.machines(Targets.data($0, $1)) }
             case "journal": return runDriver(&count, &base) { Targets.journal(Targets.data($0, $1)) }
+            case "inspect": return runDriver(&count, &base) { Targets.inspect(Targets.data($0, $1)) }
+            case "evaluate": return runDriver(&count, &base) { Targets.evaluate(Targets.data($0, $1)) }
             default:
-                print("usage: Scripts/fuzz wire|machines|onnx|npz|journal [--runs N]")
+                print("usage: Scripts/fuzz wire|machines|onnx|npz|journal|inspect|evaluate [--runs N]")
                 return 64
             }
         }

@@ -1,0 +1,73 @@
+import ComputationGraph
+import Datasets
+import Foundation
+import ONNX
+import Pruning
+
+/// Whole commands on small models that the bytes describe, from the file to what would be printed.
+extension Targets {
+    /// `inspect --candidates all --units edges,layers,channels,heads,neurons`.
+    static func inspect(_ bytes: Data) -> Int32 {
+        guard let path = written(GeneratedModel(bytes)) else { return 0 }
+        let units = UnitSelection(kinds: [.edge, .layer, .channels, .heads, .neurons])
+        guard let summary = try? ModelSummary(model: path, selection: .all, units: units) else { return 0 }
+        _ = try? JSONEncoder().encode(summary)
+        return 0
+    }
+
+    /// `evaluate` of the unpruned model and of one removal, and the file of that removal. A file that computes something
+    /// else than the masked model is a defect.
+    static func evaluate(_ bytes: Data) -> Int32 {
+        let made = GeneratedModel(bytes)
+        guard let path = written(made), let data = data(for: made) else { return 0 }
+        let ended = DispatchSemaphore(value: 0)
+        Task.detached {
+            defer { ended.signal() }
+            do {
+                let workload = try Workload(
+                    model: path, options: MeasurementOptions(data: data, memory: 256 << 20))
+                let candidates = try Candidates(of: workload.graph, selection: .all).representatives
+                guard !candidates.isEmpty else { return }
+                let mask = Mask([candidates[made.choice % candidates.count]])
+                _ = try await Evaluation(of: mask, in: workload).text
+                try workload.writePruned(mask, to: path + ".pruned")
+            } catch {
+                // What is wrong with the file is told; that a file is not what was measured is nobody's fault but ours.
+                if isDefect(error) { fatalError("\(error)") }
+            }
+        }
+        ended.wait()
+        return 0
+    }
+
+    private static func isDefect(_ error: any Error) -> Bool {
+        "\(type(of: error))" == "MaterialisingError"
+    }
+
+    private static func written(_ made: GeneratedModel) -> String? {
+        let path = "\(folder)/model.onnx"
+        guard let bytes = try? ModelFile(unchecked: made.model).serialized(),
+            (try? bytes.write(to: URL(filePath: path))) != nil
+        else { return nil }
+        return path
+    }
+
+    /// Six samples of what a model reads, with labels or without.
+    private static func data(for made: GeneratedModel) -> String? {
+        let path = "\(folder)/\(made.input)-\(made.isLabelled).npz"
+        guard !FileManager.default.fileExists(atPath: path) else { return path }
+        let samples = 6
+        let total = samples * made.input.sizes.reduce(1, *)
+        let numbers = (0..<total).map { Float($0 * 37 % 101) / 50 - 1 }
+        let shape = [samples] + made.input.sizes
+        do {
+            let x =
+                made.input == .tokens
+                ? try NumpyArray(shape: shape, values: (0..<total).map { Int64($0 % 4) })
+                : try NumpyArray(shape: shape, values: numbers)
+            let labels = try NumpyArray(shape: [samples], values: (0..<samples).map { Int64($0 % 4) })
+            try NumpyArchive.write([("x", x)] + (made.isLabelled ? [("labels", labels)] : []), to: path)
+        } catch { fatalError("\(error)") }
+        return path
+    }
+}
