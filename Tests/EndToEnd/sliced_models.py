@@ -459,6 +459,35 @@ def measured_attention(folder):
         together=3 * build.size)
 
 
+def regained_batch(folder):
+    """Heads folded into the axis of samples, whose number is regained from them: their product over the number of heads."""
+    build = Tokens()
+    total = build.heads * build.size
+    build.add("Shape", ["x"], "sizes")
+    for name, axis in [("n", 0), ("t", 1)]:
+        build.add("Gather", ["sizes", build.integers(f"{name}.axis", axis)], name)
+    build.add("Mul", ["n", build.integers("heads", build.heads)], "folded")
+    build.add("Concat", ["folded", build.integers("any", -1), build.integers("size", build.size)], "in heads", axis=0)
+    for name, perm in [("q", [0, 1, 2]), ("k", [0, 2, 1]), ("v", [0, 1, 2])]:
+        build.projection("x", name, build.width, total)
+        build.add("Reshape", [name, build.integers(f"{name}.shape", 0, 0, build.heads, build.size)], f"{name}r")
+        build.add("Transpose", [f"{name}r"], f"{name}t", perm=[0, 2, 1, 3])
+        build.add("Reshape", [f"{name}t", "in heads"], f"{name}f")
+        build.add("Transpose", [f"{name}f"], f"{name}h", perm=perm)
+    build.add("MatMul", ["qh", "kh"], "a.s")
+    build.add("Softmax", ["a.s"], "a.p", axis=-1)
+    build.add("MatMul", ["a.p", "vh"], "a.o")
+    build.add("Shape", ["a.o"], "a.sizes")
+    build.add("Gather", ["a.sizes", build.integers("first", 0)], "a.folded")
+    build.add("Div", ["a.folded", "heads"], "regained")
+    build.add("Concat", ["regained", "heads", "t", "size"], "apart", axis=0)
+    build.add("Concat", ["regained", "t", build.integers("total", total)], "together", axis=0)
+    build.add("Reshape", ["a.o", "apart"], "a.r")
+    build.add("Transpose", ["a.r"], "a.t", perm=[0, 2, 1, 3])
+    build.add("Reshape", ["a.t", "together"], "a")
+    return build.finish(folder, "regained-batch", "a", "q.m", [("out.w", 0, same)])
+
+
 def head_sizes(folder):
     """One head, of which places go: the scale follows from its size when the model runs, and stays what it was."""
     build = Tokens()
@@ -536,5 +565,5 @@ def neurons(folder):
 ALL = [
     plain, shared_vectors, residual, grouped, depthwise, single_output, concatenated, split, computed_bounds, flattened, viewed,
     pixel_shuffle, space_to_depth, channel_shuffle, squeeze_excite, padded, padded_channels, group_normalised, transposed, tied,
-    attention, fused_attention, measured_attention, head_sizes, grouped_queries, operator_attention, neurons,
+    attention, fused_attention, measured_attention, regained_batch, head_sizes, grouped_queries, operator_attention, neurons,
 ]

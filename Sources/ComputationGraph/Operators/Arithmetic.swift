@@ -33,7 +33,7 @@ extension OperatorFacts {
             sizeElements: sizes, sign: signOfAll,
             evaluation: .variadic { $0.reduce(.infinity) { $1.isNaN ? $1 : Swift.min($0, $1) } }),
         "Mod": elementwise(
-            list: list { $1 > 0 && $0 >= 0 ? $0 % $1 : nil }, spoils: anywhere),
+            list: list { $1 > 0 && $0 >= 0 ? $0 % $1 : nil }, roundsSizes: true, spoils: anywhere),
         "Mul": multiplication,
         "Or": comparison { $0 != 0 || $1 != 0 },
         "Pow": power,
@@ -46,7 +46,7 @@ extension OperatorFacts {
     /// A function of corresponding elements.
     private static func elementwise(
         outputType: @escaping @Sendable (OutputTyping) -> ElementType? = { $0.input(0) },
-        sizeElements: SizeElementRule? = nil, list: ListRule? = nil,
+        sizeElements: SizeElementRule? = nil, list: ListRule? = nil, roundsSizes: Bool = false,
         preservesZeros: @escaping @Sendable (InputSlot) -> Bool = nowhere, zeroOutput: ZeroOutput = .unknown,
         spoils: (@Sendable (FinitenessRisk.Site) -> Bool)? = nil,
         sign: @escaping @Sendable (FinitenessRisk.Site) -> FinitenessRisk.Sign = { _ in .any },
@@ -56,7 +56,7 @@ extension OperatorFacts {
     ) -> OperatorFacts {
         OperatorFacts(
             outputType: outputType, broadcasts: true, sizes: broadcast, sizeElements: sizeElements,
-            axes: alignedAxes, list: list,
+            axes: alignedAxes, list: list, roundsSizes: roundsSizes,
             preservesZeros: preservesZeros, zeroOutput: zeroOutput, spoils: spoils, sign: sign,
             operations: operations, joinsBranches: joinsBranches, affine: affine, trained: trained,
             evaluation: evaluation, simplifications: neutral + [.carryingBroadcast, .broadcasting])
@@ -152,7 +152,7 @@ extension OperatorFacts {
     }
 
     private static let division = elementwise(
-        sizeElements: sizes, list: list { exact($0.dividedReportingOverflow(by: $1)) },
+        sizeElements: sizes, list: list { exact($0.dividedReportingOverflow(by: $1)) }, roundsSizes: true,
         preservesZeros: { input in
             input.slot == 0 && input.constants(1).map { !$0.isEmpty && !$0.contains(0) } ?? false
         }, zeroOutput: .first, spoils: { $0.isChanged(1) && $0.sign(1) < .positive },

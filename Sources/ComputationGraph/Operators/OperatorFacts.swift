@@ -36,6 +36,8 @@ package final class OperatorFacts: Sendable {
     let slicing: SlicingRule?
     /// The numbers of an output that is a list of sizes; `nil` where they are not worked out.
     let list: ListRule?
+    /// Whether the numbers that it makes of sizes are in no proportion to them: a quotient without the rest.
+    let roundsSizes: Bool
 
     // MARK: Zeros, signs, numbers that are not finite
 
@@ -91,7 +93,7 @@ package final class OperatorFacts: Sendable {
         shape: ShapeSource = .inputShapes, readsOnlyShape: Bool = false, listsSizes: Bool = false,
         isStored: Bool = false, broadcasts: Bool = false, sizes: SizeRule? = nil,
         sizeElements: SizeElementRule? = nil, derivedSize: SizeDerivation = .sameAsInput,
-        axes: AxisRule? = nil, slicing: SlicingRule? = nil, list: ListRule? = nil,
+        axes: AxisRule? = nil, slicing: SlicingRule? = nil, list: ListRule? = nil, roundsSizes: Bool = false,
         preservesZeros: @escaping @Sendable (InputSlot) -> Bool = { _ in false },
         zeroOutput: ZeroOutput = .unknown,
         spoils: (@Sendable (FinitenessRisk.Site) -> Bool)? = nil,
@@ -106,7 +108,7 @@ package final class OperatorFacts: Sendable {
         (self.outputType, self.shape, self.readsOnlyShape) = (outputType, shape, readsOnlyShape)
         (self.listsSizes, self.isStored, self.broadcasts) = (listsSizes, isStored, broadcasts)
         (self.sizes, self.sizeElements, self.derivedSize) = (sizes, sizeElements, derivedSize)
-        (self.axes, self.slicing, self.list) = (axes, slicing, list)
+        (self.axes, self.slicing, self.list, self.roundsSizes) = (axes, slicing, list, roundsSizes)
         (self.preservesZeros, self.zeroOutput) = (preservesZeros, zeroOutput)
         (self.spoils, self.sign) = (spoils, sign)
         (self.operations, self.parameters, self.role) = (operations, parameters, role)

@@ -70,7 +70,7 @@ struct SlicedGraph {
         var writer = SliceWriter(graph, coupling, gone, keepsContents: keepsContents)
         try writer.writeConstants()
         for vertex in touched.sorted() { try writer.write(graph.vertices[vertex]) }
-        try writer.keepConvertedSizes()
+        try writer.keepSizesComputedWith()
         self.graph = try Graph(ModelFile(unchecked: writer.proto, name: graph.model.path))
         added = writer.added
         origins = self.graph.values.map { graph.valueIndex[$0.name] }
@@ -237,19 +237,25 @@ private struct SliceWriter {
         proto.graph.node[vertex.index] = node
     }
 
-    /// Has sizes that are computed with keep what they were: a head's size, of whose root the scale of an attention is made.
-    mutating func keepConvertedSizes() throws {
+    /// Has sizes that are computed with keep what they were: a head's size, of whose root the scale of an attention is made, and
+    /// what is divided by the number of heads.
+    mutating func keepSizesComputedWith() throws {
         var (before, after) = (
             ListedSizes(graph, shapes: coupling.shapes),
             ListedSizes(graph, shapes: coupling.shapes, gone: gone)
         )
-        for vertex in graph.vertices where graph.convertsSizes(vertex) {
-            guard let old = before[vertex, 0], let new = after[vertex, 0], old != new else { continue }
-            var factors: [Int: (multiplier: Int, divisor: Int)] = [:]
-            for (place, (old, new)) in zip(old, new).enumerated() {
-                if let old, let new, old != new, new > 0 { factors[place] = (old, new) }
+        for vertex in graph.vertices where graph.keepsSizes(vertex) {
+            for slot in vertex.inputs.indices {
+                guard let old = before[vertex, slot], let new = after[vertex, slot], old != new else {
+                    continue
+                }
+                var factors: [Int: (multiplier: Int, divisor: Int)] = [:]
+                for (place, (old, new)) in zip(old, new).enumerated() {
+                    if let old, let new, old != new, new > 0 { factors[place] = (old, new) }
+                }
+                guard !factors.isEmpty else { continue }
+                proto.graph.node[vertex.index].input[slot] = try scaled(slot, factors, of: vertex)
             }
-            proto.graph.node[vertex.index].input[0] = try scaled(0, factors, of: vertex)
         }
     }
 
@@ -313,27 +319,6 @@ private struct SliceWriter {
                 name: names("\(vertex.name)/choice")))
         added[result] = [length]
         return result
-    }
-}
-
-extension Graph {
-    /// Whether a vertex makes floating-point numbers of sizes, which no other vertex makes sizes of again.
-    fileprivate func convertsSizes(_ vertex: Vertex) -> Bool {
-        guard vertex.facts.list != nil, let input = vertex.inputs.first ?? nil,
-            let output = vertex.outputs.first ?? nil,
-            values[input].elementType.isInteger, values[output].elementType.isFloatingPoint
-        else { return false }
-        var seen: Set<Int> = [output]
-        var pending = [output]
-        while let value = pending.popLast() {
-            for edge in consumers[value] {
-                for case let result? in vertices[edge.node].outputs where !values[result].dependsOnData {
-                    if values[result].elementType.isInteger { return false }
-                    if seen.insert(result).inserted { pending.append(result) }
-                }
-            }
-        }
-        return true
     }
 }
 

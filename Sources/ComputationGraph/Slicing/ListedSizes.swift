@@ -14,6 +14,10 @@ struct ListedSizes {
     private let shapes: [[Int]?]
     private let gone: [ValueAxis: BitSet]
     private var known: [Int: [Int?]?] = [:]
+    /// The same before anything goes.
+    private var knownBefore: [Int: [Int?]?] = [:]
+    /// Whether numbers before anything goes are asked for.
+    private var isBefore: Bool
     /// How many values are being worked out, one for the other.
     private var depth = 0
     private static let mostDepth = 128
@@ -23,6 +27,7 @@ struct ListedSizes {
     ///   - gone: by axis, the positions that go.
     init(_ graph: Graph, shapes: [[Int]?], gone: [ValueAxis: BitSet] = [:]) {
         (self.graph, self.shapes, self.gone) = (graph, shapes, gone)
+        isBefore = gone.isEmpty
     }
 
     /// The numbers in a slot, where all are known.
@@ -35,7 +40,7 @@ struct ListedSizes {
     /// The numbers that a value holds; `nil` where nothing is known of them.
     subscript(value: Int) -> [Int?]? {
         mutating get {
-            if let known = known[value] { return known }
+            if let known = isBefore ? knownBefore[value] : known[value] { return known }
             var found: [Int?]?
             if let data = try? graph.constantData(value), data.elementType.isInteger {
                 found = (try? data.int64s)?.map { Int($0) }
@@ -46,9 +51,12 @@ struct ListedSizes {
                 depth += 1
                 defer { depth -= 1 }
                 let vertex = graph.vertices[producer]
+                let wasBefore = isBefore
+                isBefore = wasBefore || graph.keepsSizes(vertex)
                 found = vertex.facts.list?(&self, vertex)
+                isBefore = wasBefore
             }
-            known[value] = .some(found)
+            if isBefore { knownBefore[value] = .some(found) } else { known[value] = .some(found) }
             return found
         }
     }
@@ -66,8 +74,35 @@ struct ListedSizes {
         guard let value = vertex.inputs[slot], shapes.indices.contains(value), let shape = shapes[value]
         else { return nil }
         return shape.enumerated().map { axis, size in
-            size - (gone[ValueAxis(value: value, axis: axis)]?.count ?? 0)
+            isBefore ? size : size - (gone[ValueAxis(value: value, axis: axis)]?.count ?? 0)
         }
+    }
+}
+
+extension Graph {
+    /// Whether a vertex goes on computing with sizes as they were before anything goes: what it makes of them is in no
+    /// proportion to them. A batch that was folded into heads is their product over the number of heads, without the rest.
+    func keepsSizes(_ vertex: Vertex) -> Bool {
+        guard vertex.facts.list != nil, let output = vertex.outputs.first ?? nil else { return false }
+        return vertex.facts.roundsSizes && values[output].elementType.isInteger || convertsSizes(vertex)
+    }
+
+    /// Whether a vertex makes floating-point numbers of sizes, which no other vertex makes sizes of again.
+    private func convertsSizes(_ vertex: Vertex) -> Bool {
+        guard let input = vertex.inputs.first ?? nil, let output = vertex.outputs.first ?? nil,
+            values[input].elementType.isInteger, values[output].elementType.isFloatingPoint
+        else { return false }
+        var seen: Set<Int> = [output]
+        var pending = [output]
+        while let value = pending.popLast() {
+            for edge in consumers[value] {
+                for case let result? in vertices[edge.node].outputs where !values[result].dependsOnData {
+                    if values[result].elementType.isInteger { return false }
+                    if seen.insert(result).inserted { pending.append(result) }
+                }
+            }
+        }
+        return true
     }
 }
 

@@ -115,10 +115,15 @@ struct SlicedNode {
         else { return }
         var lists = ListedSizes(graph, shapes: coupling.shapes, gone: gone)
         guard let listed = lists[value] else { return }
+        var originals = ListedSizes(graph, shapes: coupling.shapes)
+        let original = originals[value]
         let skipped = shape.count - listed.count
-        for axis in shape.indices where axis >= skipped && !lost(axis: axis).isEmpty {
+        for axis in shape.indices where axis >= skipped {
             let size = size(ofOutput: 0, axis: axis)
-            guard let number = listed[axis - skipped], number != size, !keeps(number, axis) else { continue }
+            guard let number = listed[axis - skipped], number != size, !keeps(number, axis),
+                // A size may follow from one elsewhere that changes.
+                !lost(axis: axis).isEmpty || original?[axis - skipped] != number
+            else { continue }
             if integers(slot) != nil {
                 replace(slot, at: axis - skipped, by: size)
             } else if number > 0 {
