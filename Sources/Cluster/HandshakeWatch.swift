@@ -70,7 +70,8 @@ struct HandshakeWatch {
             guard broken >= (hasMet ? Self.confirmations : Self.limit) else { return nil }
             let answer = probe()
             defer { broken = 0 }
-            guard case .greets(let mechanism) = answer, mechanism != (hasKeys ? .null : .curve), !hasOpened else {
+            guard case .greets(let mechanism) = answer, mechanism != (hasKeys ? .null : .curve), !hasOpened
+            else {
                 hasMet = false
                 return verdict(of: answer)
             }

@@ -39,7 +39,8 @@ public enum StatusRequest {
             }
             while let event = try monitor.next() {
                 switch handshakes.verdict(after: event.kind) {
-                case .refused(let reason), .broken(let reason): throw ClusterError.noStatus(endpoint: endpoint, reason: reason)
+                case .refused(let reason), .broken(let reason):
+                    throw ClusterError.noStatus(endpoint: endpoint, reason: reason)
                 case .absent(let reason): note = reason
                 case nil: break
                 }

@@ -143,13 +143,15 @@ public struct PathExport: Encodable, Sendable {
         let path = PruneRun.fitSamplesPath(in: folder)
         guard let bytes = FileManager.default.contents(atPath: path) else {
             throw InputError(
-                "\(path): the samples that the run's layers were fitted on are not here: --resume writes them anew")
+                "\(path): the samples that the run's layers were fitted on are not here: --resume writes them anew"
+            )
         }
         let samples = FitSamples(kept: [UInt8](bytes))
         let settings = try? JSONDecoder().decode(Division.self, from: Data(identity.settings.utf8))
         guard settings?.fitSamples == ContentHash.hexadecimal(samples.content.sha256) else {
             throw InputError(
-                "\(path): these are not the samples that the run's layers were fitted on: --resume writes them anew")
+                "\(path): these are not the samples that the run's layers were fitted on: --resume writes them anew"
+            )
         }
         return samples
     }

@@ -84,6 +84,8 @@ struct CandidateTests {
             message(.edges([Edge(node: 0, slot: 1)])).contains(
                 "no floating-point value that depends on a model input"))
         #expect(message(.matching("(")).contains("'(' is no regular expression"))
-        #expect(message(.matching("nothing like it")) == "no candidate edge matches 'nothing like it', and it is none of blocks, branches and all")
+        #expect(
+            message(.matching("nothing like it"))
+                == "no candidate edge matches 'nothing like it', and it is none of blocks, branches and all")
     }
 }
