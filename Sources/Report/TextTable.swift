@@ -48,14 +48,23 @@ public struct TextTable: Sendable, CustomStringConvertible {
         func shown(without left: Int) -> [Int] {
             titles.indices.filter { !dispensable.prefix(left).contains(titles[$0]) }
         }
-        func layout(_ shown: [Int]) -> TableLayout { TableLayout(shown.map { columns[$0] }, width: width) }
-        let left = (0...dispensable.count).first { layout(shown(without: $0)).fits } ?? dispensable.count
-        return layout(shown(without: left)).text(
-            rows: rows.map { row in shown(without: left).map { row[$0] } })
+        // Before names are cut to little, columns go.
+        var (left, layout) = (0, TableLayout(columns, width: width, shortestName: TableColumn.readableName))
+        while !layout.fits {
+            left += 1
+            let isLast = left > dispensable.count
+            layout = TableLayout(
+                shown(without: left).map { columns[$0] }, width: width,
+                shortestName: isLast ? TableColumn.shortestName : TableColumn.readableName)
+            if isLast { break }
+        }
+        return layout.text(rows: rows.map { row in shown(without: left).map { row[$0] } })
     }
 
     /// Whether the table has this width with all its columns, and nothing cut.
-    func isWhole(width: Int) -> Bool { TableLayout(titles.indices.map(column), width: width).isWhole }
+    func isWhole(width: Int) -> Bool {
+        TableLayout(titles.indices.map(column), width: width, shortestName: 0).isWhole
+    }
 
     /// The table in Markdown, whole.
     public var markdown: String {
@@ -101,8 +110,8 @@ private struct TableColumn {
     /// Of lists the longest element.
     let longestElement: Int
 
-    /// A name that is cut shorter tells nothing any more.
-    private static let shortestName = 12
+    /// To this length names are cut rather than that columns are left out, and to the other one at all.
+    static let (readableName, shortestName) = (20, 12)
     /// An element of a list that is longer is a name, and may be cut; others are what commands take.
     private static let longestWhole = 30
 
@@ -111,10 +120,10 @@ private struct TableColumn {
     /// The width with the title in as many lines as it has words.
     var withBrokenTitle: Int { max(longestWord, content) }
     /// The least width.
-    var least: Int {
+    func least(shortestName: Int) -> Int {
         switch kind {
         case .number: withBrokenTitle
-        case .name: max(longestWord, min(content, TableColumn.shortestName))
+        case .name: max(longestWord, min(content, shortestName))
         case .list: max(longestWord, min(longestElement, TableColumn.longestWhole))
         }
     }
@@ -138,16 +147,17 @@ private struct TableLayout {
     /// Whether they have it with nothing cut.
     let isWhole: Bool
 
-    init(_ columns: [TableColumn], width: Int) {
+    init(_ columns: [TableColumn], width: Int, shortestName: Int) {
         let room = width - TableLayout.gap.count * max(0, columns.count - 1)
         var widths = columns.map(\.natural)
         if widths.reduce(0, +) > room { widths = columns.map(\.withBrokenTitle) }
         isWhole = widths.reduce(0, +) <= room
         // The widest gives way first, so that none is cut more than it must be.
         while widths.reduce(0, +) > room {
-            let widest = columns.indices.filter { widths[$0] > columns[$0].least }.max {
-                widths[$0] < widths[$1]
-            }
+            let widest = columns.indices.filter { widths[$0] > columns[$0].least(shortestName: shortestName) }
+                .max {
+                    widths[$0] < widths[$1]
+                }
             guard let widest else { break }
             widths[widest] -= 1
         }

@@ -9,8 +9,8 @@ struct CompareCommand: AsyncParsableCommand {
         commandName: "compare",
         abstract: "Run several strategies on one model, and show them side by side.",
         discussion: """
-              espalier compare example:digits-resnet --steps 5 --strategies greedy,beam:4,random,taylor1,taylor2 \
-                --validation example:digits-resnet/held-out
+              espalier compare example:digits-resnet --steps 5 --report report.html
+              espalier compare model.onnx --data d.npz --strategies greedy,beam:4,taylor1
 
             Strategies: greedy, beam:K, exhaustive, random (with several seeds) or random:SEED, and the criteria of \
             'espalier score', which rank all edges once and remove them in that order. All share one set of workers \

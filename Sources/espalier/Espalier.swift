@@ -13,7 +13,7 @@ struct Espalier: AsyncParsableCommand {
             valid ONNX model.
 
               espalier inspect example:digits-resnet
-              espalier prune example:digits-resnet --steps 5 --workers 2 --output pruned.onnx
+              espalier prune example:digits-resnet --steps 5 --output pruned.onnx
 
             An EDGE is NODE:SLOT, the consumer's index in the file's node order and its input slot; 'inspect' lists them.
             Data is an .npz file with one array per model input, by name, and 'labels'.

@@ -80,7 +80,7 @@ struct EvaluateCommand: AsyncParsableCommand {
             }
             // What was measured is told before the model is made and checked.
             if let path = json.path { try JSONOutput.write(evaluation, to: path) }
-            if !json.takesStandardOutput { StandardOutput.write(evaluation.text) }
+            if !json.takesStandardOutput { StandardOutput.writeSentences(evaluation.text) }
             if let output {
                 for warning in try loaded.sizeWarnings() {
                     StandardError.write("espalier: warning: \(warning)\n")
@@ -100,7 +100,7 @@ struct EvaluateCommand: AsyncParsableCommand {
             if let error = result.error {
                 StandardError.write("espalier: \(error)\n")
             } else if let evaluation = result.evaluation, !json.takesStandardOutput {
-                StandardOutput.write(evaluation.text)
+                StandardOutput.writeSentences(evaluation.text)
             }
             StandardError.show { line }
         }
@@ -120,7 +120,7 @@ struct EvaluateCommand: AsyncParsableCommand {
             if let error = result.error {
                 StandardError.write("espalier: \(error)\n")
             } else if let evaluation = result.evaluation, !json.takesStandardOutput {
-                StandardOutput.write(evaluation.text)
+                StandardOutput.writeSentences(evaluation.text)
             }
         }
         return results

@@ -46,7 +46,7 @@ struct ExportCommand: AsyncParsableCommand {
                 beside: [output], given: PathExport.given(run: run, model: model, data: data))
             let export = try PathExport(run: run, step: step, model: model, data: data, output: output)
             if let path = json.path { try JSONOutput.write(export, to: path) }
-            if !json.takesStandardOutput { StandardOutput.write(text(export)) }
+            if !json.takesStandardOutput { StandardOutput.writeSentences(text(export)) }
         }
     }
 
@@ -54,10 +54,10 @@ struct ExportCommand: AsyncParsableCommand {
         let note = export.isComplete ? "" : " (the run is not over)"
         let removed =
             export.removed.isEmpty ? "nothing removed" : "without " + export.removed.joined(separator: " ")
-        let loss = export.loss.map { "loss \($0), " } ?? ""
+        let loss = export.loss.map { "loss \(NumberText.significant($0)), " } ?? ""
         return """
             step \(export.step) of \(export.steps)\(note): \(removed)
-            \(loss)\(export.parameters) parameters, \(export.flops) FLOPs
+            \(loss)\(NumberText.counted(export.parameters, "parameter")), \(NumberText.counted(export.flops, "FLOP"))
             model: \(export.output)
 
             """

@@ -10,9 +10,9 @@ struct FinetuneCommand: AsyncParsableCommand {
         commandName: "finetune",
         abstract: "Train what is left of a model, and write the trained model.",
         discussion: """
-              espalier finetune pruned.onnx --data train.npz --validation held-out.npz --teacher model.onnx --output trained.onnx
+              espalier finetune pruned.onnx --data train.npz --teacher model.onnx
               espalier finetune model.onnx --remove 31:0 --data train.npz --epochs 20
-              espalier finetune model.onnx --head 5 --data other-task.npz --validation other-held-out.npz
+              espalier finetune model.onnx --head 5 --data other-task.npz
 
             The weights are the same to the last bit for any number of workers, after any failure and any --resume; their \
             SHA-256 stands in the summary. Where the unpruned model is known (--teacher, or --remove), its outputs teach beside \
@@ -115,7 +115,7 @@ struct FinetuneCommand: AsyncParsableCommand {
             }
             display.clear()
             if let path = json.path { try JSONOutput.write(summary, to: path) }
-            if !json.takesStandardOutput { StandardOutput.write(summary.text) }
+            if !json.takesStandardOutput { StandardOutput.writeSentences(summary.text) }
         }
     }
 }

@@ -9,9 +9,9 @@ struct PruneCommand: AsyncParsableCommand {
         commandName: "prune",
         abstract: "Search for the edges whose removal changes the loss least, and write the pruned model.",
         discussion: """
-              espalier prune model.onnx --data calibration.npz --steps 6 --output pruned.onnx
-              espalier prune model.onnx --data calibration.npz --until flops=0.6 --strategy beam:4
-              espalier prune model.onnx --data calibration.npz --max-loss-increase 0.05 --workers 8
+              espalier prune model.onnx --data d.npz --steps 6 --output pruned.onnx
+              espalier prune model.onnx --data d.npz --until flops=0.6 --strategy beam:4
+              espalier prune model.onnx --data d.npz --max-loss-increase 0.05
 
             Every loss is measured on all samples with the edges really removed; hopeless expansions are dropped as \
             soon as the part that is measured proves them so, which never changes the result. The result is the same \

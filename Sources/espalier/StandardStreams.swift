@@ -50,6 +50,11 @@ enum StandardOutput {
         print(TerminalText.shown(text), terminator: "")
     }
 
+    /// Writes sentences, on a terminal in lines that are broken between words.
+    static func writeSentences(_ text: String) {
+        write(Terminal.isTerminal(1) ? ParagraphText.filled(text, width: width) : text)
+    }
+
     /// How many characters a line of a table may have: what a terminal shows, else as in a file.
     static var width: Int {
         Terminal.isTerminal(1) ? max(Terminal.columns(1), 40) : TextTable.width

@@ -177,6 +177,16 @@ import Testing
         #expect(table.text(width: 10) == table.text(width: 26))
     }
 
+    @Test func columnsGoBeforeNamesAreCutToLittle() {
+        let (name, other) = (String(repeating: "a", count: 30), String(repeating: "b", count: 30))
+        var table = TextTable(["edge", "consumer", "tensor"], dispensable: ["tensor"])
+        table.append(["1:0", name, other])
+        // Both at 20 characters would take 48.
+        #expect(table.text(width: 48).contains("…"))
+        #expect(table.text(width: 47) == "edge  consumer\n1:0   \(name)\n")
+        #expect(table.text(width: 18) == "edge  consumer\n1:0   aaaaa…aaaaaa\n")
+    }
+
     @Test func sentencesAreFilledToAWidthAndKeepTheirIndentation() {
         #expect(
             ParagraphText.filled("one two three\n  four five six\n\nshort\n", width: 10)
