@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """How many architectures can lose half of their channels, heads and neurons: exports them with made-up weights, and tries.
 
-    coverage.py [--only REGEX] [--families torchvision,timm,transformers] [--exporters dynamo,torchscript]
+    coverage.py [--only REGEX] [--families torchvision,timm,transformers,other] [--exporters dynamo,torchscript]
                 [--largest PARAMETERS] [--chunks 2] [--espalier PATH] [--json FILE]
 
 For each model and exporter: `espalier inspect --units channels:2,heads,neurons:2` lists the groups; half of the units of
 each go at once with `espalier evaluate --remove … --output`. A model counts when ONNX Runtime loads the file, its outputs are
 those of `espalier run --remove …` on the whole model to 1e-5 of the largest, and its parameters and FLOPs, as `espalier inspect`
-counts them, are those that were told. Layers that keep their channels are listed with the reason.
+counts them, are those that were told. Layers that keep their channels are listed with the reason; a model none of whose layers
+can lose any is counted by itself, as refused.
 
 Weights are random, but as lively as trained ones: what starts as zeros or ones is drawn too, weak layers are scaled up, and batch
 normalisations know what they really get. Otherwise outputs would hardly depend on what is removed.
@@ -57,6 +58,104 @@ def torchvision_models(torch):
         yield f"torchvision/{name}", make, lambda size=size: torch.randn(2, 3, size, size)
 
 
+def other_models(torch):
+    """Segmentation and detection heads, recurrent layers: written here, or torchvision's."""
+    from torch import nn
+    from torch.nn import functional as F
+    from torchvision import models
+
+    def conv(before, after, kernel=3, stride=1, groups=1):
+        return nn.Sequential(
+            nn.Conv2d(before, after, kernel, stride, kernel // 2, groups=groups, bias=False), nn.BatchNorm2d(after), nn.SiLU())
+
+    class Segmented(nn.Module):
+        def __init__(self, name):
+            super().__init__()
+            self.inner = models.get_model(name, weights=None, weights_backbone=None, num_classes=5)
+
+        def forward(self, image):
+            return self.inner(image)["out"]
+
+    class UNet(nn.Module):
+        def __init__(self, transposed):
+            super().__init__()
+            self.first, self.second, self.third = conv(3, 16), conv(16, 32, stride=2), conv(32, 64, stride=2)
+            self.up = nn.ModuleList(
+                [nn.ConvTranspose2d(64, 32, 2, 2), nn.ConvTranspose2d(32, 16, 2, 2)] if transposed else
+                [nn.Sequential(nn.Upsample(scale_factor=2, mode="bilinear"), conv(wide, wide // 2)) for wide in (64, 32)])
+            self.join, self.out = nn.ModuleList([conv(64, 32), conv(32, 16)]), nn.Conv2d(16, 4, 1)
+
+        def forward(self, image):
+            first = self.first(image)
+            second = self.second(first)
+            joined = self.join[0](torch.cat([self.up[0](self.third(second)), second], 1))
+            return self.out(self.join[1](torch.cat([self.up[1](joined), first], 1)))
+
+    class C2f(nn.Module):
+        def __init__(self, before, after, times=2):
+            super().__init__()
+            self.half = after // 2
+            self.first, self.last = conv(before, 2 * self.half, 1), conv((2 + times) * self.half, after, 1)
+            self.inner = nn.ModuleList(nn.Sequential(conv(self.half, self.half), conv(self.half, self.half)) for _ in range(times))
+
+        def forward(self, x):
+            parts = list(self.first(x).chunk(2, 1))
+            for inner in self.inner:
+                parts.append(parts[-1] + inner(parts[-1]))
+            return self.last(torch.cat(parts, 1))
+
+    class Detector(nn.Module):
+        """A backbone, pooling at three widths, features of three sizes, and a head that spreads distances over bins."""
+
+        def __init__(self, bins=8, classes=6):
+            super().__init__()
+            self.bins, self.classes = bins, classes
+            self.stem, self.a, self.b, self.c = conv(3, 16, 3, 2), C2f(16, 16), C2f(32, 32), C2f(64, 64)
+            self.to_b, self.to_c = conv(16, 32, 3, 2), conv(32, 64, 3, 2)
+            self.before_pools, self.after_pools = conv(64, 32, 1), conv(128, 64, 1)
+            self.mix_b, self.mix_a = C2f(96, 32), C2f(48, 16)
+            self.boxes = nn.ModuleList(nn.Sequential(conv(wide, 16), nn.Conv2d(16, 4 * bins, 1)) for wide in (16, 32, 64))
+            self.scores = nn.ModuleList(
+                nn.Sequential(conv(wide, 16, groups=8), nn.Conv2d(16, classes, 1)) for wide in (16, 32, 64))
+
+        def forward(self, image):
+            a = self.a(self.stem(image))
+            b = self.b(self.to_b(a))
+            pools = [self.before_pools(self.c(self.to_c(b)))]
+            for _ in range(3):
+                pools.append(F.max_pool2d(pools[-1], 5, 1, 2))
+            c = self.after_pools(torch.cat(pools, 1))
+            b = self.mix_b(torch.cat([F.interpolate(c, scale_factor=2.0), b], 1))
+            a = self.mix_a(torch.cat([F.interpolate(b, scale_factor=2.0), a], 1))
+            rows = [
+                torch.cat([box(x), score(x)], 1).flatten(2) for x, box, score in zip((a, b, c), self.boxes, self.scores)]
+            boxes, scores = torch.cat(rows, 2).split((4 * self.bins, self.classes), 1)
+            places = torch.arange(self.bins, dtype=torch.float32)
+            distances = (boxes.unflatten(1, (4, self.bins)).softmax(2) * places.view(1, 1, -1, 1)).sum(2)
+            return torch.cat([distances, scores.sigmoid()], 1)
+
+    class Recurrent(nn.Module):
+        def __init__(self, kind, both):
+            super().__init__()
+            self.conv = nn.Sequential(nn.Conv1d(12, 24, 3, padding=1), nn.ReLU(), nn.Conv1d(24, 16, 3, padding=1), nn.ReLU())
+            self.inner = kind(16, 20, batch_first=True, bidirectional=both)
+            self.up, self.down = nn.Linear(40 if both else 20, 32), nn.Linear(32, 5)
+
+        def forward(self, image):
+            states, _ = self.inner(self.conv(image).transpose(1, 2))
+            return self.down(torch.relu(self.up(states[:, -1])))
+
+    for name in ("fcn_resnet50", "deeplabv3_mobilenet_v3_large", "deeplabv3_resnet50", "lraspp_mobilenet_v3_large"):
+        yield f"other/{name}", lambda name=name: Segmented(name), lambda: torch.randn(2, 3, 64, 64)
+    yield "other/unet_transposed", lambda: UNet(True), lambda: torch.randn(2, 3, 32, 32)
+    yield "other/unet_resized", lambda: UNet(False), lambda: torch.randn(2, 3, 32, 32)
+    yield "other/c2f_detector", Detector, lambda: torch.randn(2, 3, 64, 64)
+    for kind in (nn.LSTM, nn.GRU, nn.RNN):
+        name = kind.__name__.lower()
+        yield f"other/{name}", lambda kind=kind: Recurrent(kind, False), lambda: torch.randn(2, 12, 9)
+    yield "other/lstm_both_ways", lambda: Recurrent(nn.LSTM, True), lambda: torch.randn(2, 12, 9)
+
+
 def timm_models(torch):
     import timm
 
@@ -66,7 +165,7 @@ def timm_models(torch):
 
         def data(name=name):
             size = timm.get_pretrained_cfg(name).input_size
-            fixed = any(word in name for word in ("224", "240", "256", "vit", "coat", "levit", "nest", "volo", "pit", "eva"))
+            fixed = any(word in name for word in ("224", "240", "256", "vit", "coat", "former", "levit", "nest", "volo", "pit", "eva"))
             return torch.randn(2, 3, *(size[1:] if fixed or size[1] % 32 else (96, 96)))
 
         yield f"timm/{name}", make, data
@@ -112,7 +211,8 @@ def transformers_models(torch):
         yield f"transformers/{name}", make, lambda: torch.randint(1, 101, (2, 9))
 
 
-FAMILIES = {"torchvision": torchvision_models, "timm": timm_models, "transformers": transformers_models}
+FAMILIES = {
+    "torchvision": torchvision_models, "timm": timm_models, "transformers": transformers_models, "other": other_models}
 
 
 def enliven(torch, model, data):
@@ -178,12 +278,15 @@ def attempt(espalier, path, name, chunks):
     shape = f"{name}=" + "x".join(str(size) for size in (1, *samples.shape[1:]))
     found = json.loads(call(
         espalier, "inspect", path, "--shape", shape, "--units", f"channels:{chunks},heads,neurons:{chunks}", "--json", "-"))
+    if "groups" not in found:
+        raise RuntimeError(f"the sizes are not known: {found.get('flopsUnknownBecause')}")
     groups, fixed = found["groups"], found["fixedLayers"]
     kinds = collections.Counter(group["kind"] for group in groups)
     result = {"groups": dict(kinds), "fixed": fixed}
     units = [unit["unit"] for group in groups for unit in group["units"][: (len(group["units"]) + 1) // 2]]
     if not units:
-        return result | {"error": "there is no group"}
+        reasons = collections.Counter(re.sub(r"'[^']*'", "'…'", layer["reason"]) for layer in fixed)
+        return result | {"refused": "; ".join(f"{count} layers: {reason}" for reason, count in reasons.most_common())}
     removed = [word for unit in units for word in ("--remove", unit)]
     file = path.with_name("pruned.onnx")
     file.unlink(missing_ok=True)
@@ -212,7 +315,7 @@ def attempt(espalier, path, name, chunks):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="a regular expression on FAMILY/NAME")
-    parser.add_argument("--families", default="torchvision,timm,transformers")
+    parser.add_argument("--families", default="torchvision,timm,transformers,other")
     parser.add_argument("--exporters", default="dynamo,torchscript")
     parser.add_argument("--largest", type=int, default=100_000_000, help="parameters of the largest model that is tried")
     parser.add_argument("--chunks", type=int, default=2)
@@ -251,7 +354,7 @@ def main():
                             row["error"] = f"{type(error).__name__}: {error}"[:700]
                 row["seconds"] = time.monotonic() - started
                 rows.append(row)
-                state = row.get("skipped") or row.get("error") or (
+                state = row.get("skipped") or row.get("error") or row.get("refused") or (
                     f"parameters {row['parameters']:.2f}, FLOPs {row['flops']:.2f}, {row['groups']}, "
                     f"{len(row['fixed'])} layers keep theirs")
                 print(f"{name} ({exporter}, {row['seconds']:.0f} s): {state}", flush=True)
@@ -259,8 +362,9 @@ def main():
                     arguments.json.write_text(json.dumps(rows, indent=1))
     for family in arguments.families.split(","):
         tried = [row for row in rows if row["model"].startswith(family) and "skipped" not in row]
-        good = [row for row in tried if "error" not in row]
-        print(f"{family}: {len(good)} of {len(tried)}")
+        good = [row for row in tried if "error" not in row and "refused" not in row]
+        refused = [f"{row['model']} ({row['exporter']})" for row in tried if "refused" in row]
+        print(f"{family}: {len(good)} of {len(tried)}, refused {len(refused)} {' '.join(refused)}")
     reasons = collections.Counter(
         re.sub(r"'[^']*'", "'…'", layer["reason"]) for row in rows for layer in row.get("fixed", []))
     for reason, count in reasons.most_common():

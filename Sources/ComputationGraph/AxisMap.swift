@@ -18,6 +18,9 @@ package struct AxisMap: Hashable, Sendable {
         /// An output at one position may read inputs at all of them: along windows, and where numbers are normalised or
         /// averaged, or the largest is taken.
         case mixed
+        /// An output at one position reads inputs at all of them, but through sums alone, as a normalisation reads them through
+        /// mean and variance: without some positions the others are computed as if there were zeros.
+        case averaged
     }
 
     /// One dimension of the loop.
@@ -76,7 +79,7 @@ package struct AxisMap: Hashable, Sendable {
 
     /// Whether an axis runs through separate and summed dimensions alone.
     package func isExact(_ axis: Axis) -> Bool {
-        axis.parts.flatMap(\.dimensions).allSatisfy { dimensions[$0].kind != .mixed }
+        axis.parts.flatMap(\.dimensions).allSatisfy { !dimensions[$0].kind.readsAll }
     }
 
     private func length(of part: Part) -> Int { part.dimensions.reduce(1) { $0 * dimensions[$1].size } }
@@ -152,10 +155,15 @@ package struct AxisMap: Hashable, Sendable {
     private func agree(_ left: Place, _ right: Place) -> Bool {
         left.span.meets(right.span)
             && left.positions.allSatisfy { dimension, position in
-                dimensions[dimension].kind == .mixed
+                dimensions[dimension].kind.readsAll
                     || right.positions[dimension].map { $0 == position } ?? true
             }
     }
+}
+
+extension AxisMap.Kind {
+    /// Whether an output at one position may read inputs at others.
+    fileprivate var readsAll: Bool { self == .mixed || self == .averaged }
 }
 
 /// A rule for how axes correspond at certain sizes; `nil` where they do not in any simple way.

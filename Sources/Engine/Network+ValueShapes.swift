@@ -34,7 +34,7 @@ extension Network {
     public func learnSizes(from dataset: Dataset) throws {
         guard !graph.knowsSizes else { return }
         let samples = min(graph.fixedSamples(dataset) ?? 1, dataset.samples)
-        graph.useSizes(try shapes(for: dataset, samples: Array(0..<samples)).values)
+        graph.followSlices(at: try shapes(for: dataset, samples: Array(0..<samples)).values)
     }
 
     /// The shapes of all values, and where the model runs. What is known already is not looked for again.
@@ -47,7 +47,7 @@ extension Network {
         if let known = knownSizes[key] { return known }
         let samples = min(graph.fixedSamples(dataset) ?? 1, dataset.samples)
         let counted = try shapes(for: dataset, samples: Array(0..<samples))
-        if !graph.knowsSizes { graph.useSizes(counted.values) }
+        if !graph.knowsSizes { graph.followSlices(at: counted.values) }
         // Sizes whose values would not fit are not tried, but for one step beyond the data's own.
         let elements = arrays.reduce(0) { $0 + $1.count }
         let fitting = max(0, memory - 2 * weightBytes) / max(1, 2 * counted.activationBytes)

@@ -184,7 +184,7 @@ public struct ModelSummary: Encodable, Sendable {
         let found =
             try unsupported.isEmpty ? Candidates(of: graph, selection: selection, costs: costs) : nil
         if units.kinds.contains(where: \.isSliced), let shapes {
-            graph.useSizes(shapes.values)
+            graph.followSlices(at: shapes.values)
             let all = SliceGroups(of: graph)
             groups = try all.chunked(units, of: graph, selection).map { group, units in
                 Group(group, units, graph, costs)

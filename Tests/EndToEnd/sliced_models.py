@@ -549,6 +549,69 @@ def operator_attention(folder):
         folder, "operator-attention", "a", "q.m", [("out.w", 0, same)], together=2 * build.size, opset=23)
 
 
+def standardised(folder):
+    """The second convolution's kernels are standardised whenever the model runs: their means run over the channels that they read."""
+    build = Images()
+    build.conv("x", "a", 8, 3)
+    build.add("Relu", ["a"], "ar")
+    build.weight("raw", 6, 8, 3, 3)
+    axes = build.integers("kernel", 1, 2, 3)
+    build.add("ReduceMean", ["raw", axes], "mean")
+    build.add("Sub", ["raw", "mean"], "centred")
+    build.add("Mul", ["centred", "centred"], "squares")
+    build.add("ReduceMean", ["squares", axes], "variance")
+    build.add("Sqrt", ["variance"], "deviation")
+    build.add("Div", ["centred", "deviation"], "unit")
+    build.add("Conv", ["ar", "unit"], "b", pads=[1] * 4)
+    build.add("Relu", ["b"], "br")
+    build.head("br", 6)
+    # The raw kernels zeroed would have other means: the layer that writes the channels is zeroed instead.
+    return build.finish(folder, "standardised", "a", [("a.w", 0, same), ("a.b", 0, same)], opset=18)
+
+
+def stream(folder, name, norm, readers):
+    """A residual stream that normalised branches read and write."""
+    build = Tokens()
+    wide = 16
+    build.projection("x", "in", build.width, wide)
+    for place, before in (("first", "in"), ("last", "stream")):
+        build.constant(f"{place}.scale", build.random.uniform(0.5, 1.5, wide).astype(np.float32))
+        norm(build, before, place)
+        if place == "first":
+            build.projection("first", "up", wide, 10)
+            build.add("Relu", ["up"], "act")
+            build.projection("act", "down", 10, wide)
+            build.add("Add", ["in", "down"], "stream")
+    build.weight("out.w", wide, 5)
+    build.add("MatMul", ["last", "out.w"], "y")
+    paths = build.save(
+        folder, name, [("x", FLOAT, ["n", "t", build.width])], [("y", FLOAT, ["n", "t", 5])],
+        {"x": build.random.normal(size=(12, 7, build.width)).astype(np.float32)}, opset=18)
+    written = [(weight, axis, same) for weight, axis in (("in.w", 1), ("in.b", 0), ("down.w", 1), ("down.b", 0))]
+    return Subject(*paths, "in.m", "channels", written + readers, sizes=[(3, 5, build.width)])
+
+
+def layer_normalised(folder):
+    """Channels of a residual stream go, and mean and variance stay those of all, of zeros in their place."""
+    def norm(build, before, output):
+        shift = build.constant(f"{output}.shift", build.random.normal(size=16).astype(np.float32))
+        build.add("LayerNormalization", [before, f"{output}.scale", shift], output)
+
+    return stream(folder, "layer-normalised", norm, [("up.w", 0, same), ("out.w", 0, same)])
+
+
+def mean_square_normalised(folder):
+    """The same where exporters write the normalisation as the mean of squares: it stays that of all."""
+    def norm(build, before, output):
+        build.add("Mul", [before, before], f"{output}.squares")
+        build.add("ReduceMean", [f"{output}.squares", build.integers(f"{output}.axis", -1)], f"{output}.mean")
+        build.add("Sqrt", [f"{output}.mean"], f"{output}.root")
+        build.add("Div", [before, f"{output}.root"], f"{output}.unit")
+        build.add("Mul", [f"{output}.unit", f"{output}.scale"], output)
+
+    return stream(folder, "mean-square-normalised", norm, [])
+
+
 def neurons(folder):
     """Neurons of a gated layer: both halves of one projection."""
     build = Tokens()
@@ -566,4 +629,5 @@ ALL = [
     plain, shared_vectors, residual, grouped, depthwise, single_output, concatenated, split, computed_bounds, flattened, viewed,
     pixel_shuffle, space_to_depth, channel_shuffle, squeeze_excite, padded, padded_channels, group_normalised, transposed, tied,
     attention, fused_attention, measured_attention, regained_batch, head_sizes, grouped_queries, operator_attention, neurons,
+    standardised, layer_normalised, mean_square_normalised,
 ]

@@ -1,3 +1,4 @@
+internal import BitCollections
 internal import Glibc
 internal import ONNX
 
@@ -28,7 +29,7 @@ extension OperatorFacts {
             sizes: likeFirst, axes: mixing { _, rank in rank > 1 ? [1] : nil },
             simplifications: [.onceForAllSamples]),
         "LayerNormalization": normalising(
-            sizes: likeFirst, axes: lastAxes, normalisation: .lastAxes,
+            sizes: likeFirst, axes: lastAxes, slicing: keepingStatistics, normalisation: .lastAxes,
             evaluation: .first { try $0.layerNormalisation() },
             simplifications: [
                 .carrying { try $0.same($0.axis < $0.resolved($0.vertex.node.int("axis", default: -1))) },
@@ -45,7 +46,7 @@ extension OperatorFacts {
         "MeanVarianceNormalization": OperatorFacts(operations: { 5 * $0.outputElements }),
         // Zero over the root of epsilon, and what it is multiplied by.
         "RMSNormalization": OperatorFacts(
-            outputType: typeOf(1), axes: lastAxes,
+            outputType: typeOf(1), axes: lastAxes, slicing: keepingStatistics,
             preservesZeros: { $0.slot == 1 || $0.slot == 0 && $0.number("epsilon", default: 1e-5) > 0 },
             operations: { 4 * $0.outputElements }, role: .layer, trained: .slots(1..<2)),
         "Softmax": softmax(sign: nonNegative) { exp($0 - $1) / $2 },
@@ -88,8 +89,16 @@ extension OperatorFacts {
     }
 
     /// Along all axes from one on.
-    private static let lastAxes: AxisRule = mixing { query, rank in
+    private static let lastAxes: AxisRule = mixing(.averaged) { query, rank in
         try query.axis(default: -1, rank: rank).map { Array($0..<rank) }
+    }
+
+    /// Mean and variance stay those of all positions: of zeros where some went.
+    private static let keepingStatistics: SlicingRule = { node in
+        guard let shape = node.shape() else { return }
+        let named = try node.vertex.node.int("axis", default: -1)
+        let first = named < 0 ? named + shape.count : named
+        node.widen(shape.indices.filter { $0 >= first && !node.lost(axis: $0).isEmpty })
     }
 
     /// Channel by channel; statistics of the batch mix all others.

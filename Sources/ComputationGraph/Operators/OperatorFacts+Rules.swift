@@ -74,8 +74,12 @@ extension OperatorFacts {
     /// The first input and the first output correspond, and along some axes all positions go into each. The other inputs are
     /// vectors that broadcast to the last axes.
     ///
-    /// - Parameter mixed: the axes along which positions mix.
-    static func mixing(_ mixed: @escaping @Sendable (AxisQuery, Int) throws -> [Int]?) -> AxisRule {
+    /// - Parameters:
+    ///   - kind: how they do.
+    ///   - mixed: the axes along which positions mix.
+    static func mixing(
+        _ kind: AxisMap.Kind = .mixed, _ mixed: @escaping @Sendable (AxisQuery, Int) throws -> [Int]?
+    ) -> AxisRule {
         { query in
             guard let shape = query.input(0), query.output == shape,
                 let chosen = try mixed(query, shape.count)
@@ -83,7 +87,7 @@ extension OperatorFacts {
             var builder = AxisMapBuilder()
             var axes: [AxisMap.Axis] = []
             for (axis, size) in shape.enumerated() {
-                axes.append(builder.axis(size, chosen.contains(axis) ? .mixed : .separate))
+                axes.append(builder.axis(size, chosen.contains(axis) ? kind : .separate))
             }
             let others = query.inputs.dropFirst().map { other in
                 other.flatMap { builder.broadcast($0, to: axes, of: shape) }

@@ -151,3 +151,17 @@ extension Evaluation {
         return filling == number ? data : nil
     }
 }
+
+extension NodeProto {
+    /// Zeros put around a tensor; `pads` names the numbers of them before each axis, then behind each.
+    static func padding(_ input: String, by pads: String, output: String, name: String) -> NodeProto {
+        NodeProto("Pad", inputs: [input, pads], outputs: [output], name: name)
+    }
+
+    /// The part of a tensor between bounds along some axes, which tensors list.
+    static func part(
+        of input: String, from starts: String, to ends: String, axes: String, output: String, name: String
+    ) -> NodeProto {
+        NodeProto("Slice", inputs: [input, starts, ends, axes], outputs: [output], name: name)
+    }
+}

@@ -9,10 +9,12 @@ extension OperatorFacts {
         "CumProd": OperatorFacts(operations: perInput),
         "CumSum": OperatorFacts(
             sizes: likeFirst, preservesZeros: inFirst, operations: perInput, evaluation: zeroOfZero),
-        "ReduceL1": reduction(preservesZeros: inFirst, sign: nonNegative, isSum: true) { data, axes, times in
+        "ReduceL1": reduction(preservesZeros: inFirst, sign: nonNegative, kind: .summed) {
+            data, axes, times in
             total(data, axes, times) { abs($0) }
         },
-        "ReduceL2": reduction(preservesZeros: inFirst, sign: nonNegative, isSum: true) { data, axes, times in
+        "ReduceL2": reduction(preservesZeros: inFirst, sign: nonNegative, kind: .summed) {
+            data, axes, times in
             total(data, axes, times) { $0 * $0 }?.mapped { $0.squareRoot() }
         },
         "ReduceLogSum": reduction(spoils: unlessPositive) { data, axes, times in
@@ -22,19 +24,22 @@ extension OperatorFacts {
         "ReduceMax": reduction(preservesZeros: inFirst, sign: signOfFirst) { data, axes, _ in
             data.folded(over: axes, -.infinity, { max($0, $1) }) { total, _ in total }
         },
-        "ReduceMean": reduction(preservesZeros: inFirst, zeroOutput: .first, sign: signOfFirst) {
-            data, axes, _ in
+        "ReduceMean": reduction(
+            preservesZeros: inFirst, zeroOutput: .first, sign: signOfFirst, kind: .averaged,
+            slicing: keepingCount
+        ) { data, axes, _ in
             data.folded(over: axes, 0, +) { $0 / Double($1) }
         },
         "ReduceMin": reduction(preservesZeros: inFirst, sign: signOfFirst) { data, axes, _ in
             data.folded(over: axes, .infinity, { min($0, $1) }) { total, _ in total }
         },
         "ReduceProd": reduction(simplifications: [], nil),
-        "ReduceSum": reduction(preservesZeros: inFirst, zeroOutput: .first, sign: signOfFirst, isSum: true) {
+        "ReduceSum": reduction(preservesZeros: inFirst, zeroOutput: .first, sign: signOfFirst, kind: .summed)
+        {
             data, axes, times in
             total(data, axes, times) { $0 }
         },
-        "ReduceSumSquare": reduction(preservesZeros: inFirst, sign: nonNegative, isSum: true) {
+        "ReduceSumSquare": reduction(preservesZeros: inFirst, sign: nonNegative, kind: .summed) {
             data, axes, times in
             total(data, axes, times) { $0 * $0 }
         },
@@ -48,11 +53,12 @@ extension OperatorFacts {
         preservesZeros: @escaping @Sendable (InputSlot) -> Bool = nowhere, zeroOutput: ZeroOutput = .unknown,
         spoils: (@Sendable (FinitenessRisk.Site) -> Bool)? = nil,
         sign: @escaping @Sendable (FinitenessRisk.Site) -> FinitenessRisk.Sign = { _ in .any },
-        simplifications: [Simplification] = [otherAxes], isSum: Bool = false,
+        simplifications: [Simplification] = [otherAxes], kind: AxisMap.Kind = .mixed,
+        slicing: SlicingRule? = nil,
         _ function: (@Sendable (Constant, [Int], Double?) -> Constant?)?
     ) -> OperatorFacts {
         OperatorFacts(
-            sizes: sizes, axes: reducedAxes(isSum ? .summed : .mixed), preservesZeros: preservesZeros,
+            sizes: sizes, axes: reducedAxes(kind), slicing: slicing, preservesZeros: preservesZeros,
             zeroOutput: zeroOutput, spoils: spoils, sign: sign, operations: perInput,
             evaluation: .first { try $0.reduction(function) },
             simplifications: simplifications)
@@ -86,6 +92,18 @@ extension OperatorFacts {
             }
             return builder.map(inputs: [axes] + query.inputs.dropFirst().map { _ in nil }, outputs: [output])
         }
+    }
+
+    /// A mean stays the sum over as many as there were: of zeros where some went.
+    private static let keepingCount: SlicingRule = { node in
+        guard let shape = node.shape(ofInput: 0), let kept = node.shape() else { return }
+        let rank = shape.count
+        let named = try node.vertex.node.ints("axes", default: nil) ?? node.numbers(1) ?? []
+        let chosen = named.isEmpty ? Array(shape.indices) : named.map { $0 < 0 ? $0 + rank : $0 }
+        guard kept.count < rank || kept != shape else { return }
+        let before = chosen.reduce(1) { $0 * shape[$1] }
+        let after = chosen.reduce(1) { $0 * node.size(ofInput: 0, axis: $1) }
+        if after != before, before > 0 { node.multiplyOutput(by: Double(after) / Double(before)) }
     }
 
     /// Positions along axes that are not reduced stay apart.

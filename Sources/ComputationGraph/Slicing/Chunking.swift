@@ -145,6 +145,8 @@ extension Graph {
     /// What positions along an axis of a value are, from all that goes with them.
     func kind(of closure: Closure, at value: Int) -> Unit.Kind {
         if closure.isBatched { return .heads }
+        // The width of a stream that layers read through a normalisation.
+        if closure.isAveraged { return .channels }
         switch values[value].producer.flatMap({ vertices[$0].facts.linear }) {
         case .product, .gemm: return .neurons
         case .convolution, .transposedConvolution, nil: return .channels

@@ -1,5 +1,5 @@
 internal import BitCollections
-internal import ONNX
+package import ONNX
 internal import Synchronization
 
 /// An axis of a value.
@@ -25,6 +25,8 @@ struct Closure: Sendable {
     var vertices: [Int] = []
     /// Whether a product of data with data has the axis on both sides without summing over it, as attention has its heads.
     var isBatched = false
+    /// Whether a mean or a normalisation runs over the axis.
+    var isAveraged = false
 }
 
 /// Why positions along an axis cannot go.
@@ -55,7 +57,7 @@ public enum SliceObstacle: Error, Hashable, Sendable {
             "'\(graph.values[graph.coupling?.stored(value) ?? value].name)'"
         }
         return switch self {
-        case .mixed(let vertex): "\(node(vertex)) mixes them"
+        case .mixed(let vertex): "\(node(vertex)) mixes them: without some, what is left would change"
         case .unknown(let vertex): "it is not known what \(node(vertex)) does with them"
         case .summedWeights(let vertex): "\(node(vertex)) sums over them where only weights are computed"
         case .input(let value): "they are sizes of the model input \(name(value))"
@@ -90,10 +92,13 @@ final class Coupling: Sendable {
     private let graphValues: Int
     /// By value, why none of its axes can lose a position.
     let fixed: [Int: SliceObstacle]
+    private let computedWeights: ComputedWeights
     private let known = Mutex<[Slice: Result<Closure, SliceObstacle>]>([:])
 
-    /// - Parameter shapes: the shape of every value at the data's sizes, by value index.
-    init(_ graph: Graph, shapes: [[Int]?]) {
+    /// - Parameters:
+    ///   - shapes: the shape of every value at the data's sizes, by value index.
+    ///   - weight: computes weights that follow from stored ones.
+    init(_ graph: Graph, shapes: [[Int]?], weight: ComputedWeights.Rule? = nil) {
         let shared = graph.values.indices.filter { graph.isSharedVector($0) }
         let edges = shared.flatMap { graph.consumers[$0] }
         copied = shared.flatMap { value in graph.consumers[value].map { _ in value } }
@@ -117,6 +122,35 @@ final class Coupling: Sendable {
         for port in graph.inputs { fixed[port.value] = .input(value: port.value) }
         for port in graph.outputs { fixed[port.value] = .output(value: port.value) }
         self.fixed = fixed
+        computedWeights = ComputedWeights(graph, weight)
+    }
+
+    /// Whether a vertex computes weights of weights.
+    func computesWeights(_ vertex: Int) -> Bool { computedWeights.vertices.contains(vertex) }
+
+    /// Whether an axis is one of a weight that is computed from others, and mixes theirs: positions along it go out of the
+    /// computed weight, which is stored instead.
+    func isCutOut(_ axis: ValueAxis) -> Bool {
+        computedWeights.isCutOut(axis) { axis in
+            for choice in CouplingWalk.Choice.all {
+                var walk = CouplingWalk(self, choice: choice, staysInWeights: true)
+                do {
+                    try walk.remove([0], along: axis)
+                    _ = try walk.closure()
+                    return true
+                } catch {
+                    guard walk.hasChosen else { return false }
+                }
+            }
+            return false
+        }
+    }
+
+    /// The contents of a weight that is computed from others.
+    ///
+    /// - Parameter graph: the graph, or another version of its weights.
+    func computedWeight(_ value: Int, of graph: Graph) throws -> TensorData? {
+        try computedWeights.contents(of: value, in: graph)
     }
 
     /// The graph's value that a value is, or is a copy of.
@@ -204,8 +238,14 @@ extension Graph {
 
     /// Lets slices be followed through the graph.
     ///
-    /// - Parameter shapes: the shape of every value for a single sample of the data, by value index.
-    package func useSizes(_ shapes: [[Int]?]) { couplingBox.set(Coupling(self, shapes: shapes)) }
+    /// - Parameters:
+    ///   - shapes: the shape of every value for a single sample of the data, by value index.
+    ///   - weight: computes weights that follow from stored ones; without it they are followed through all that computes them.
+    package func useSizes(
+        _ shapes: [[Int]?], weight: (@Sendable (Graph, Int) throws -> TensorData)? = nil
+    ) {
+        couplingBox.set(Coupling(self, shapes: shapes, weight: weight))
+    }
 
     /// Which positions are coupled; `nil` until sizes are known.
     var coupling: Coupling? { couplingBox.get() }

@@ -27,9 +27,11 @@ struct CouplingWalk {
     private var visited: Set<Int> = []
     /// How many vertices it has come to.
     var steps: Int { visited.count }
+    /// Whether it goes no further than weights are computed.
+    private let staysInWeights: Bool
 
-    init(_ coupling: Coupling, choice: Choice) {
-        (self.coupling, self.choice) = (coupling, choice)
+    init(_ coupling: Coupling, choice: Choice, staysInWeights: Bool = false) {
+        (self.coupling, self.choice, self.staysInWeights) = (coupling, choice, staysInWeights)
     }
 
     /// Has positions go along an axis.
@@ -43,11 +45,14 @@ struct CouplingWalk {
         if let obstacle = coupling.fixed[axis.value] { throw obstacle }
         guard all.count < length else { throw .nothingLeft(value: axis.value) }
         gone[axis] = all
-        if let producer = coupling.producers[axis.value] { push(producer) }
-        for edge in coupling.consumers[axis.value] { push(edge.node) }
+        let isCutOut = !staysInWeights && coupling.isCutOut(axis)
+        if let producer = coupling.producers[axis.value], !isCutOut { push(producer) }
+        for edge in coupling.consumers[axis.value]
+        where !isCutOut || !coupling.computesWeights(edge.node) { push(edge.node) }
     }
 
     private mutating func push(_ vertex: Int) {
+        if staysInWeights, !coupling.computesWeights(vertex) { return }
         if isPending.insert(vertex).inserted { pending.append(vertex) }
     }
 
@@ -113,7 +118,11 @@ struct CouplingWalk {
         var lost: [Int: BitSet] = [:]
         for (value, axes) in tensors(of: vertex, map) {
             for (index, axis) in axes.enumerated() {
-                guard let positions = gone[ValueAxis(value: value, axis: index)] else { continue }
+                let place = ValueAxis(value: value, axis: index)
+                guard let positions = gone[place] else { continue }
+                if !staysInWeights, coupling.computesWeights(vertex.index), coupling.isCutOut(place) {
+                    continue
+                }
                 var start = 0
                 for part in axis.parts {
                     let length = part.dimensions.reduce(1) { $0 * map.dimensions[$1].size }
@@ -188,10 +197,12 @@ struct CouplingWalk {
                         && map.axes(ofInput: slot)?.contains { $0.has(dimension) } ?? false
                 }
             }
-            guard map.dimensions[dimension].kind == .summed else {
+            let kind = map.dimensions[dimension].kind
+            guard kind == .summed || kind == .averaged else {
                 if vertex.facts.role == .product, slots().count > 1 { closure.isBatched = true }
                 continue
             }
+            if kind == .averaged { closure.isAveraged = true }
             guard let slot = slots().first, let axes = map.axes(ofInput: slot) else {
                 throw .summedWeights(vertex: vertex.index)
             }

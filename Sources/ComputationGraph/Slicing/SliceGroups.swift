@@ -140,7 +140,7 @@ private struct WeightSquares {
     private mutating func along(_ axis: ValueAxis) -> [Double] {
         if let sums = known[axis] { return sums }
         var sums: [Double] = []
-        if let data = try? graph.constantData(axis.value), data.elementType.isFloatingPoint,
+        if let data = contents(along: axis), data.elementType.isFloatingPoint,
             data.shape.count > 1,
             let elements = try? data.doubles
         {
@@ -152,6 +152,13 @@ private struct WeightSquares {
         }
         known[axis] = sums
         return sums
+    }
+
+    private func contents(along axis: ValueAxis) -> TensorData? {
+        guard let coupling = graph.coupling, coupling.isCutOut(axis) else {
+            return try? graph.constantData(axis.value)
+        }
+        return try? coupling.computedWeight(axis.value, of: graph)
     }
 }
 

@@ -15,6 +15,10 @@ struct SlicedNode {
     private(set) var scaled: [Int: [Int: (multiplier: Int, divisor: Int)]] = [:]
     /// By input slot: a list of numbers that stands there instead of what there was, or of nothing.
     private(set) var lists: [Int: [Int]] = [:]
+    /// What the node's output is multiplied by; `nil` for nothing.
+    private(set) var outputFactor: Double?
+    /// The axes of the output along which the node goes on working on zeros in the place of what goes.
+    private(set) var widened: [Int] = []
     private let graph: Graph
     private let coupling: Coupling
     private let gone: [ValueAxis: BitSet]
@@ -102,6 +106,12 @@ struct SlicedNode {
 
     /// Puts a list of numbers in a slot.
     mutating func give(_ slot: Int, _ numbers: [Int]) { lists[slot] = numbers }
+
+    /// Has the output multiplied by a number.
+    mutating func multiplyOutput(by factor: Double) { outputFactor = factor }
+
+    /// Has the node go on working on zeros in the place of what goes along axes of the output.
+    mutating func widen(_ axes: [Int]) { widened = axes }
 
     /// Has a list of sizes of the output tell the new ones.
     ///
