@@ -67,11 +67,8 @@ public final class PruneRun {
         }
         try PruneRun.checkReach(problem, options) { board.note($0) }
         let identity = try RunIdentity(
-            modelPath: options.model,
-            modelSHA256: ContentHash.hexadecimal(ContentHash.digest(ofModel: workload.graph.model.path)),
-            dataPath: options.measurement.data, dataSHA256: ContentHash.ofFile(workload.dataPath),
-            settings: RunIdentity.json(of: RunSettings(options, workload)), version: Espalier.version,
-            commandLine: options.commandLine, directory: RunIdentity.currentDirectory)
+            workload, model: options.model, settings: RunSettings(options, workload),
+            commandLine: options.commandLine)
         proof = try workload.numericsProof()
         let room = DiskFullRetry(interruption: interruption, board: board) { board.note($0) }
         journal = try RunJournal.opened(

@@ -1,5 +1,26 @@
+internal import Cluster
+internal import ComputationGraph
 internal import Journal
+internal import ONNX
 internal import Work
+
+extension RunIdentity {
+    /// What a run of this program is made from, here and now.
+    ///
+    /// - Parameters:
+    ///   - model: the model as it was named.
+    ///   - settings: every setting that decides the result.
+    /// - Throws: `ContentHashError` for a file that cannot be read.
+    init(_ workload: Workload, model: String, settings: some Encodable, commandLine: [String]) throws {
+        self.init(
+            modelPath: model,
+            modelSHA256: ContentHash.hexadecimal(
+                try ContentHash.digest(ofModel: workload.graph.model.path)),
+            dataPath: workload.options.data, dataSHA256: try ContentHash.ofFile(workload.dataPath),
+            settings: try RunIdentity.json(of: settings), version: Espalier.version,
+            commandLine: commandLine, directory: RunIdentity.currentDirectory)
+    }
+}
 
 extension RunJournal {
     /// Begins a run in a folder, or goes on with the one that it holds. Waits where the disk is full.

@@ -101,12 +101,6 @@ public struct RunSummary: Sendable {
         work.blockEvaluations > 0
             ? Double(work.bruteForceBlockEvaluations) / Double(work.blockEvaluations) : nil
     }
-
-    /// How many times more block evaluations it took than with the best totals known in advance.
-    public var ratioToOracle: Double? {
-        work.oracleBlockEvaluations > 0
-            ? Double(work.blockEvaluations) / Double(work.oracleBlockEvaluations) : nil
-    }
 }
 
 extension MeasuredState {

@@ -34,11 +34,8 @@ struct ComparisonFolder {
             try OutputFile.checkFresh(folder, Self.reports + strategies.map(Self.fileName(of:)))
         }
         let identity = try RunIdentity(
-            modelPath: options.model,
-            modelSHA256: ContentHash.hexadecimal(ContentHash.digest(ofModel: workload.graph.model.path)),
-            dataPath: options.measurement.data, dataSHA256: ContentHash.ofFile(workload.dataPath),
-            settings: RunIdentity.json(of: CompareSettings(options, workload)), version: Espalier.version,
-            commandLine: options.commandLine, directory: RunIdentity.currentDirectory)
+            workload, model: options.model, settings: CompareSettings(options, workload),
+            commandLine: options.commandLine)
         journal = try RunJournal.opened(
             in: folder, identity, resumes: options.resumes, allowsOtherVersion: options.allowsOtherVersion,
             room, comparing: CompareSettings.comparison)

@@ -119,22 +119,18 @@ public final class FinetuneRun {
         validateEvery =
             options.validateEvery ?? max(1, min(max(perEpoch, recipe.steps / 100), recipe.steps / 10))
         let identity = try RunIdentity(
-            modelPath: options.model,
-            modelSHA256: ContentHash.hexadecimal(ContentHash.digest(ofModel: graph.model.path)),
-            dataPath: options.measurement.data, dataSHA256: ContentHash.ofFile(workload.dataPath),
-            settings: RunIdentity.json(
-                of: FinetuneSettings(
-                    removed: options.mask.units.map(\.description), recipe: recipe, values: values,
-                    batchNorms: layout.batchNorms.isEmpty ? nil : layout.batchNorms.map(\.vertex),
-                    loss: workload.loss.text(for: graph), samples: workload.dataset.samples,
-                    shards: workload.division.sharding.shards,
-                    teacher: teacher.map { ContentHash.content(of: $0.bytes).hexadecimal },
-                    classes: options.classes,
-                    validation: try options.validation.map {
-                        try ContentHash.ofFile(ModelSource.dataPath($0))
-                    }, validateEvery: validateEvery, keepsBest: options.keepsBest)),
-            version: Espalier.version, commandLine: options.commandLine,
-            directory: RunIdentity.currentDirectory)
+            workload, model: options.model,
+            settings: FinetuneSettings(
+                removed: options.mask.units.map(\.description), recipe: recipe, values: values,
+                batchNorms: layout.batchNorms.isEmpty ? nil : layout.batchNorms.map(\.vertex),
+                loss: workload.loss.text(for: graph), samples: workload.dataset.samples,
+                shards: workload.division.sharding.shards,
+                teacher: teacher.map { ContentHash.content(of: $0.bytes).hexadecimal },
+                classes: options.classes,
+                validation: try options.validation.map {
+                    try ContentHash.ofFile(ModelSource.dataPath($0))
+                }, validateEvery: validateEvery, keepsBest: options.keepsBest),
+            commandLine: options.commandLine)
         let room = DiskFullRetry(interruption: interruption, board: board) { observer.noted($0) }
         journal = try RunJournal.opened(
             in: options.folder, identity, resumes: options.resumes,
