@@ -143,6 +143,9 @@ public struct ModelSummary: Encodable, Sendable {
         public let reader: String
     }
 
+    /// What sizes that the model leaves open are taken for, until it runs.
+    private static let triedSizes = [8, 32, 64, 224]
+
     /// Reads a model and tells what it consists of.
     ///
     /// - Parameters:
@@ -161,10 +164,15 @@ public struct ModelSummary: Encodable, Sendable {
         var shapes: Network.Shapes?
         var isShapeProblem = false
         if unsupported.isEmpty {
-            do { shapes = try Network(graph).shapes(given: given) } catch {
-                reason = "\(error)"
-                isShapeProblem = (error as? EngineError)?.isUnsupported != true
+            // Where sizes are open, some models run at multiples of their strides alone.
+            for size in ModelSummary.triedSizes where shapes == nil {
+                do { shapes = try Network(graph).shapes(given: given, others: size) } catch {
+                    isShapeProblem = (error as? EngineError)?.isUnsupported != true
+                    reason = reason ?? "\(error)"
+                    if !isShapeProblem { break }
+                }
             }
+            if shapes != nil { reason = nil }
         } else {
             reason = "the model cannot be run"
         }

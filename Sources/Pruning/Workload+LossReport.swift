@@ -14,7 +14,10 @@ extension Workload {
                 LossReport.Output(
                     name: term.output, loss: term.loss.rawValue, form: term.form.rawValue,
                     weight: term.weight,
-                    unit: term.unit, sampleAxis: term.sampleAxis)
+                    unit: term.unit, sampleAxis: term.sampleAxis,
+                    part: term.part.map {
+                        LossReport.Output.Part(axis: $0.axis, lower: $0.lower, upper: $0.upper)
+                    })
             }, positionWeights: loss.positionWeights,
             constantPredictorLoss: (try? constantPredictorLoss()) ?? nil,
             unmeasured: (try? unmeasuredChanges(mask)) ?? [])

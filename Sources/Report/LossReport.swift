@@ -14,16 +14,39 @@ public struct LossReport: Sendable, Hashable, Encodable {
         public let unit: Double
         /// The dimension of the samples.
         public let sampleAxis: Int
+        /// The positions that it is of; left out where it is of all.
+        public let part: Part?
 
-        /// An output.
-        public init(name: String, loss: String, form: String, weight: Double, unit: Double, sampleAxis: Int) {
+        /// Positions along a dimension of an output.
+        public struct Part: Sendable, Hashable, Encodable {
+            /// The dimension, as the model has it.
+            public let axis: Int
+            /// The first position.
+            public let lower: Int
+            /// The position after the last one.
+            public let upper: Int
+
+            /// The positions from `lower` up to `upper`.
+            public init(axis: Int, lower: Int, upper: Int) {
+                (self.axis, self.lower, self.upper) = (axis, lower, upper)
+            }
+        }
+
+        /// An output, or a part of one.
+        public init(
+            name: String, loss: String, form: String, weight: Double, unit: Double, sampleAxis: Int,
+            part: Part? = nil
+        ) {
             (self.name, self.loss, self.form) = (name, loss, form)
             (self.weight, self.unit, self.sampleAxis) = (weight, unit, sampleAxis)
+            self.part = part
         }
 
         /// `scores: self-bce of sigmoids`, with weight and unit where they are not 1.
         var text: String {
-            var text = "\(name): \(loss) of \(form)"
+            var text = name
+            if let part { text += ", \(part.lower)..<\(part.upper) of dimension \(part.axis)" }
+            text += ": \(loss) of \(form)"
             if weight != 1 { text += ", times \(NumberText.significant(weight))" }
             if unit != 1 { text += ", divided by \(NumberText.significant(unit)), that of its mean" }
             if sampleAxis != 0 { text += ", samples in dimension \(sampleAxis)" }

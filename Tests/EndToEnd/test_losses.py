@@ -199,6 +199,62 @@ def test_all_outputs_count_by_default_each_in_units_of_its_own_variation():
         assert not share or [item["name"] for item in found["unmeasuredOutputs"]] == ["best"], found
 
 
+def joined(folder, tail):
+    """One output that joins 4 coordinates and 3 sigmoids for each of 2 + 3 places, as detectors write it."""
+    nodes = [
+        node("MatMul", "x W1", "h"), node("Relu", "h", "r"), node("MatMul", "r W2", "b"), node("Add", "h b", "a")]
+    constants = {"W1": weights(5, 6), "W2": weights(6, 6), "stride": np.float32(80)}
+    for scale, places in enumerate((2, 3)):
+        nodes += [
+            node("MatMul", f"a P{scale}", f"p{scale}"), node("Reshape", f"p{scale} grid{scale}", f"g{scale}"),
+            node("Conv", f"g{scale} box", f"raw{scale}"), node("Mul", f"raw{scale} stride", f"boxes{scale}"),
+            node("Conv", f"g{scale} class", f"s{scale}"), node("Sigmoid", f"s{scale}", f"scores{scale}")]
+        constants |= {f"P{scale}": weights(6, 6 * places), f"grid{scale}": np.array([-1, 6, 1, places])}
+    constants |= {"box": weights(4, 6, 1, 1), "class": weights(3, 6, 1, 1, scale=0.2)}
+    if tail == "scales last":
+        for scale in (0, 1):
+            nodes += [
+                node("Concat", f"boxes{scale} scores{scale}", f"all{scale}", axis=1),
+                node("Reshape", f"all{scale} rows", f"flat{scale}")]
+        nodes += [node("Concat", "flat0 flat1", "t", axis=2), node("Transpose", "t", "y", perm=[0, 2, 1])]
+        constants["rows"] = np.array([0, 7, -1])
+        shape = ["batch", 5, 7]
+    else:
+        nodes += [
+            node("Concat", "boxes0 boxes1", "boxes", axis=3), node("Concat", "scores0 scores1", "scores", axis=-1),
+            node("Concat", "boxes scores", "t", axis=1), node("Squeeze", "t two", "y")]
+        constants["two"] = np.array([2])
+        shape = ["batch", 7, 5]
+    return saved(folder, nodes, [("x", FLOAT, ["batch", 5])], [("y", FLOAT, shape)], constants)
+
+
+def test_each_kind_of_numbers_that_an_output_joins_counts_in_units_of_its_own():
+    for tail, axis in (("scales last", 2), ("scales first", 1)):
+        with scratch() as folder:
+            path, model = joined(folder, tail)
+            data = {"x": weights(40, 5, scale=1)}
+            np.savez(folder / "d.npz", **data)
+            base, cut = outputs(model, data)["y"], outputs(masked_model(model, [(3, 1)]), data)["y"]
+            found = espalier_json("evaluate", path, "--data", folder / "d.npz", "--remove", "3:1")
+            expected = 0
+            wanted = ((0, 4, "self-mse", "values"), (4, 7, "self-bce", "sigmoids"))
+            for told, (lower, upper, loss, form) in zip(found["measuredOutputs"], wanted, strict=True):
+                assert told["part"] == {"axis": axis, "lower": lower, "upper": upper}, told
+                assert (told["name"], told["loss"], told["form"]) == ("y", loss, form), told
+                part = [np.take(array, range(lower, upper), axis) for array in (base, cut)]
+                constant = constant_loss(loss, data, part[0], form)
+                assert close(told["unit"], constant, 6e-3), (told, constant)
+                expected += mean_loss(part[1], loss, data, part[0], form) / told["unit"]
+            assert close(found["loss"], expected, 2e-5), (tail, found["loss"], expected)
+            # The same for workers, who are told the loss as a text; and the whole output where somebody says so.
+            run = ("prune", path, "--data", folder / "d.npz", "--steps", "1", "--workers")
+            paths = [
+                espalier_json(*run, workers, "--run", folder / f"run{workers}")["path"] for workers in (0, 2)]
+            assert paths[0] == paths[1], paths
+            whole = espalier_json("evaluate", path, "--data", folder / "d.npz", "--loss", "self-mse", "--remove", "3:1")
+            assert close(whole["loss"], mean_loss(cut, "self-mse", data, base, "values"), 2e-5), whole["loss"]
+
+
 def test_losses_of_outputs_add_up_with_their_weights_and_arrays_of_their_own():
     with scratch() as folder:
         path, model = detector(folder)

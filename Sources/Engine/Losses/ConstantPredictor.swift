@@ -86,7 +86,7 @@ public struct ConstantPredictor {
         let averaged = try function.definition.averageable(function.read(rows.converted(to: .float64)))
         let target = averaged.tensor
         var term = function.term
-        (term.sampleAxis, term.form) = (0, averaged.form)
+        (term.sampleAxis, term.form, term.part) = (0, averaged.form, nil)
         let plain = LossFunction(term: term)
         let shares = try Tensor(samples.map { Double(weights[$0]) }).alongDimension(0, rank: target.rank)
         var weight = try shares.expanded(target.shape)

@@ -24,19 +24,40 @@ public struct LossDescription: Sendable, Hashable, Codable {
         public var unit: Double
         /// The array that it is compared with; `nil` for the unpruned model's output.
         public var array: String?
+        /// The positions that it is of, where the output joins numbers of several kinds; `nil` for all.
+        public var part: Part?
 
-        /// The loss of an output of its own.
+        /// The loss of an output of its own, or of a part of one.
         public init(
             output: String, loss: Loss, form: OutputForm, sampleAxis: Int = 0, classAxis: Int? = nil,
-            weight: Double = 1, unit: Double = 1, array: String? = nil
+            weight: Double = 1, unit: Double = 1, array: String? = nil, part: Part? = nil
         ) {
             (self.output, self.loss, self.form) = (output, loss, form)
             (self.sampleAxis, self.classAxis) = (sampleAxis, classAxis)
             (self.weight, self.unit, self.array) = (weight, unit, array)
+            self.part = part
         }
 
         /// What its losses are multiplied by.
         var factor: Double { weight / unit }
+    }
+
+    /// Positions along a dimension of an output.
+    public struct Part: Sendable, Hashable, Codable {
+        /// The dimension, as the model has it.
+        public var axis: Int
+        /// The first position.
+        public var lower: Int
+        /// The position after the last one.
+        public var upper: Int
+
+        /// The positions from `range`.
+        public init(axis: Int, _ range: Range<Int>) {
+            (self.axis, lower, upper) = (axis, range.lowerBound, range.upperBound)
+        }
+
+        /// `4..<22`, as units are written.
+        public var text: String { "\(lower)..<\(upper)" }
     }
 
     /// The outputs that count, at least one. A sample's loss is the sum over them.
@@ -100,7 +121,8 @@ public struct LossDescription: Sendable, Hashable, Codable {
     public var name: String {
         guard terms.count > 1 || terms[0].weight != 1 else { return terms[0].loss.rawValue }
         return terms.map { term in
-            "\(term.output)=\(term.loss.rawValue)" + (term.weight == 1 ? "" : ":\(term.weight)")
+            term.output + (term.part.map { "[\($0.text)]" } ?? "") + "=\(term.loss.rawValue)"
+                + (term.weight == 1 ? "" : ":\(term.weight)")
         }.joined(separator: ", ")
     }
 
@@ -116,7 +138,8 @@ public struct LossDescription: Sendable, Hashable, Codable {
                 throw EngineError.data("the model has no output '\(term.output)'")
             }
             guard term.weight.isFinite, term.unit.isFinite, term.weight > 0, term.unit > 0,
-                (0..<64).contains(term.sampleAxis), term.classAxis.map({ (1..<64).contains($0) }) ?? true
+                (0..<64).contains(term.sampleAxis), term.classAxis.map({ (1..<64).contains($0) }) ?? true,
+                term.part.map({ (0..<64).contains($0.axis) && 0 <= $0.lower && $0.lower < $0.upper }) ?? true
             else { throw EngineError.data("the loss of output '\(term.output)' makes no sense") }
         }
         for name in Array(inputAxes.keys) + (positionWeights.map { [$0] } ?? []) {

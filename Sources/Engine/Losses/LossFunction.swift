@@ -94,11 +94,20 @@ struct LossFunction {
 
     // MARK: Outputs
 
-    /// An output with its samples in the first dimension.
+    /// An output, or the part that the term is of, with its samples in the first dimension.
     func samplesFirst(_ output: Tensor) throws -> Tensor {
         guard output.scalarType.isFloatingPoint else {
             throw EngineError.data(
                 "the model's output '\(term.output)' is \(output.scalarType): the loss needs numbers")
+        }
+        var output = output
+        if let part = term.part {
+            guard part.axis < output.rank, part.upper <= output.shape[part.axis] else {
+                throw EngineError.data(
+                    "the model's output '\(term.output)' has shape \(output.shape), and no positions \(part.text) along "
+                        + "dimension \(part.axis)")
+            }
+            output = try output.narrowed(part.axis, from: part.lower, length: part.upper - part.lower)
         }
         guard term.sampleAxis > 0 else { return output }
         guard term.sampleAxis < output.rank else {

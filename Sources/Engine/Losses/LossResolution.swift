@@ -78,19 +78,18 @@ private struct LossResolver {
         let named = request.outputs.compactMap { name in graph.outputs.firstIndex { $0.name == name } }
         let weight = request.terms.first?.weight ?? 1
         guard let asked = request.terms.first?.loss ?? suppliedLoss(named.first ?? 0) else {
-            return try (named.isEmpty ? consistentOutputs() : named).map { index in
-                try term(naturalLoss(of: index), of: index, weight: weight)
+            return try (named.isEmpty ? consistentOutputs() : named).flatMap { index in
+                try naturalTerms(of: index, weight: weight)
             }
         }
         guard let own = asked.selfConsistent, isSelfConsistent(asked) else {
             return try (named.isEmpty ? [0] : named).map { try term(asked, of: $0, weight: weight) }
         }
         let outputs = named.isEmpty ? try consistentOutputs() : named
-        return try outputs.map { index in
+        return try outputs.flatMap { index in
             // Beside an output that the divergence is made for, others get what their form calls for.
-            var loss = own
-            if own == .klDivergence && outputs.count > 1 { loss = try naturalLoss(of: index) }
-            return try term(loss, of: index, weight: weight)
+            own == .klDivergence && outputs.count > 1
+                ? try naturalTerms(of: index, weight: weight) : [try term(own, of: index, weight: weight)]
         }
     }
 
@@ -102,6 +101,43 @@ private struct LossResolver {
                 ? .binaryCrossEntropy : loss
         }
         return dataset.targets != nil ? .meanSquaredError : nil
+    }
+
+    /// The self-consistency that an output calls for, or each of the kinds of numbers that it joins.
+    private mutating func naturalTerms(of index: Int, weight: Double) throws -> [LossDescription.Term] {
+        let output = probe.outputs[index]
+        guard let joined = try joinedParts(of: index) else {
+            return [try term(naturalLoss(of: index), of: index, weight: weight)]
+        }
+        let sampleAxis = output.sampleAxis ?? 0
+        // The samples are put first.
+        let place = joined.axis < sampleAxis ? joined.axis + 1 : joined.axis
+        var lower = 0
+        return try joined.parts.map { part in
+            defer { lower += part.count }
+            let numbers = try output.tensor.narrowed(joined.axis, from: lower, length: part.count)
+            let form = try OutputForm.shown(by: numbers, traced: part.form, along: joined.axis, tolerance)
+            return LossDescription.Term(
+                output: graph.outputs[index].name, loss: Loss.natural(for: form), form: form,
+                sampleAxis: sampleAxis,
+                classAxis: place == ClassLayout.dimension(rank: output.tensor.rank) ? nil : place,
+                weight: weight, part: LossDescription.Part(axis: joined.axis, lower..<lower + part.count))
+        }
+    }
+
+    /// The kinds of numbers that an output joins; `nil` where it is of one kind, or the user says what it is.
+    private func joinedParts(of index: Int) throws -> OutputParts? {
+        let port = graph.outputs[index]
+        let output = probe.outputs[index]
+        guard request.forms[port.name] == nil, request.forms[""] == nil, output.tensor.rank > 1,
+            output.tensor.scalarType.isFloatingPoint, TracedForm(of: port.value, in: graph).form == .values
+        else { return nil }
+        let samples = 0..<min(graph.fixedSamples(dataset) ?? 1, dataset.samples)
+        let shapes = try network.shapes(for: dataset, samples: Array(samples)).values
+        let joined = OutputParts(of: port.value, in: graph, shapes: shapes, skipping: output.sampleAxis)
+        return joined.flatMap { joined in
+            output.tensor.shape[joined.axis] == joined.parts.reduce(0) { $0 + $1.count } ? joined : nil
+        }
     }
 
     /// The self-consistency that an output calls for. What a linear layer gives beside other outputs may be coordinates as
@@ -223,10 +259,7 @@ private struct LossResolver {
         return shape
     }
 
-    private func areShares(_ tensor: Tensor) throws -> Bool {
-        let numbers: [Double] = try tensor.elements(as: Double.self)
-        return numbers.allSatisfy { !$0.isFinite || ($0 >= -tolerance && $0 <= 1 + tolerance) }
-    }
+    private func areShares(_ tensor: Tensor) throws -> Bool { try tensor.areShares(tolerance) }
 
     /// The dimension, samples first, along which an output that is not negative sums to 1: the traced one if it does,
     /// then the usual one, then the longest.
@@ -240,8 +273,7 @@ private struct LossResolver {
         let others = (0..<rank).filter { $0 != sampleAxis }
         let arranged = try tensor.converted(to: .float64).permuted([sampleAxis] + others)
         let summing = try (1..<rank).filter { dimension in
-            let sums: [Double] = try arranged.summed(over: [dimension]).elements()
-            return sums.allSatisfy { !$0.isFinite || abs($0 - 1) <= max(tolerance, 1e-3) }
+            try arranged.sumsToOne(along: dimension, tolerance)
         }
         if let traced, let place = others.firstIndex(of: rank + traced), summing.contains(place + 1) {
             return place + 1

@@ -33,6 +33,12 @@ public struct TracedForm: Sendable, Hashable {
     }
 
     fileprivate init(_ form: OutputForm, axis: Int? = nil) { (self.form, self.axis) = (form, axis) }
+
+    /// Whether what a layer gives is of the form of what it reads.
+    static func survives(_ vertex: Vertex) -> Bool {
+        FormTrace.unchanged.union(FormTrace.rearranging).union(["Transpose", "Concat"]).contains(
+            vertex.operation)
+    }
 }
 
 /// The way back from an output.
@@ -44,11 +50,11 @@ private struct FormTrace {
     init(graph: Graph) { self.graph = graph }
 
     /// Layers that neither change numbers nor move them among dimensions of known length.
-    private static let unchanged: Set<String> = [
+    static let unchanged: Set<String> = [
         "Identity", "Cast", "Clip", "Dropout", "DequantizeLinear", "QuantizeLinear",
     ]
     /// Layers that only lay out numbers anew, leave some away, or take means of some.
-    private static let rearranging: Set<String> = [
+    static let rearranging: Set<String> = [
         "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Slice", "Split", "Gather", "Resize", "Upsample",
         "GlobalAveragePool", "AveragePool", "ReduceMean",
     ]
