@@ -172,7 +172,7 @@ public struct ModelSummary: Encodable, Sendable {
                     if !isShapeProblem { break }
                 }
             }
-            if shapes != nil { reason = nil }
+            if shapes != nil { (reason, isShapeProblem) = (nil, false) }
         } else {
             reason = "the model cannot be run"
         }

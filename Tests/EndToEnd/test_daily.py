@@ -337,20 +337,26 @@ def test_lists_scores_and_comparisons_show_progress():
         assert any(re.match(r"step 1: [0-9,]+ of about [0-9,]+ block evaluations", line) for line in lines), lines
 
 
-def test_inspect_names_the_shape_option_for_this_models_inputs_where_flops_are_unknown():
-    weights = np.ones((4, 3, 31, 31), np.float32)  # larger than the sizes that are tried
-    graph = helper.make_graph(
-        [helper.make_node("Conv", ["photo", "w"], ["y"])], "g",
-        [helper.make_tensor_value_info("photo", TensorProto.FLOAT, ["n", 3, "h", "w"])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)], [onnx.numpy_helper.from_array(weights, "w")])
-    with scratch() as folder:
-        onnx.save(helper.make_model(
-            graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), folder / "m.onnx")
-        text = espalier("inspect", "m.onnx", folder=folder).succeeded().output
-        hint = re.search(r"--shape \S+", text)
-        assert "FLOPs unknown" in text and hint, text
-        assert hint.group() == "--shape photo=1x3x224x224", text
-        # It is what helps: 4 · 3 · 31² products at 194² places, each with its sum.
-        told = espalier_json("inspect", "m.onnx", *hint.group().split(), folder=folder)
-        assert abs(told["flops"] / (2 * 4 * 3 * 31 ** 2 * 194 ** 2) - 1) < 0.01, told["flops"]
-        assert told["flopsHint"] is None if "flopsHint" in told else True
+def test_inspect_finds_sizes_that_a_model_runs_at_or_names_the_shape_option_for_its_inputs():
+    def told(side, *options):
+        """What inspect says of a convolution with a kernel of so many rows and columns."""
+        graph = helper.make_graph(
+            [helper.make_node("Conv", ["photo", "w"], ["y"])], "g",
+            [helper.make_tensor_value_info("photo", TensorProto.FLOAT, ["n", 3, "h", "w"])],
+            [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+            [onnx.numpy_helper.from_array(np.ones((4, 3, side, side), np.float32), "w")])
+        with scratch() as folder:
+            onnx.save(helper.make_model(
+                graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), folder / "m.onnx")
+            text = espalier("inspect", "m.onnx", *options, folder=folder).succeeded().output
+            return text, espalier_json("inspect", "m.onnx", *options, folder=folder)
+
+    # 4 · 3 · 31² products at 2² places, each with its sum.
+    text, found = told(31)
+    assert "are for --shape photo=1x3x32x32" in text and found["flops"] == 2 * 4 * 3 * 31 ** 2 * 2 ** 2, text
+    assert found.get("flopsHint") is None, found["flopsHint"]
+    # Larger than the sizes that are tried.
+    text, found = told(231)
+    assert "FLOPs unknown" in text and "--shape photo=1x3x" in text and found.get("flops") is None, text
+    text, found = told(231, "--shape", "photo=1x3x240x240")
+    assert found["flops"] == 2 * 4 * 3 * 231 ** 2 * 10 ** 2, text

@@ -41,6 +41,8 @@ extension OperatorFacts {
             }, derivedSize: .slidingWindow(weights: nil), axes: pooledAxes, preservesZeros: preservesZeros,
             sign: sign,
             operations: {
+                // Where the model did not run, the kernel may be any numbers.
+                guard $0.outputElements > 0 else { return 0 }
                 let kernel = $0.node.attribute.first { $0.name == "kernel_shape" }?.ints
                 return $0.outputElements * (kernel?.reduce(1) { $0 * Int($1) } ?? 1)
             }, role: .layer, evaluation: evaluation, simplifications: [sameChannels, .onceForAllSamples])
