@@ -41,7 +41,8 @@ extension Network {
                 ?? port.shape.enumerated().map { $1 ?? ($0 == 0 ? batch : others) }
             return try zeros(.ints(shape), .type(type))
         }
-        return try shapes(of: inputs)
+        // Nobody said that the model was ever run at these sizes: what takes an eighth of the machine is not tried.
+        return try TorchRuntime.withMemory(atMost: MemoryPlan.machineBytes / 8) { try shapes(of: inputs) }
     }
 
     private func shapes(of inputs: [Tensor]) throws -> Shapes {

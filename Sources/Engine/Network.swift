@@ -41,6 +41,7 @@ public final class Network {
         self.graph = graph
         classes = EquivalenceClasses(of: graph)
         TorchRuntime.prepare()
+        TorchRuntime.limitMemory(to: MemoryPlan.machineBytes / 10 * 9)
         // Images are convolved with the channels innermost: twice as fast or more on CPUs.
         let kernels = Set(
             graph.vertices.compactMap { vertex in

@@ -20,6 +20,18 @@ public enum TorchRuntime {
 
     private static let prepared: Void = ct_set_threads(1)
 
+    /// Sets how much memory all tensors of this process may take: beyond it operators throw `TorchError.outOfMemory`, where
+    /// the system would end the process.
+    public static func limitMemory(to bytes: Int) { ct_limit_memory(UInt64(max(0, bytes))) }
+
+    /// Runs `body`, whose operators throw `TorchError.outOfMemory` where all tensors of this process would take more than
+    /// `bytes`.
+    public static func withMemory<Result>(atMost bytes: Int, _ body: () throws -> Result) rethrows -> Result {
+        let before = ct_limit_own_memory(UInt64(max(0, bytes)))
+        defer { _ = ct_limit_own_memory(before) }
+        return try body()
+    }
+
     /// The processor that the BLAS chose its kernels for, e.g. `SkylakeX`; empty where it does not say.
     public static var matrixKernels: String { String(cString: ct_matrix_kernels()) }
 

@@ -198,9 +198,33 @@ import Testing
         #expect(try reads(flat, input: 0, axis: 1, axis: 1) == (0..<5).map { [$0] })
     }
 
+    @Test("a recurrent layer sums over what a step reads, and mixes steps and neurons of its own")
+    func recurrent() throws {
+        // 4 steps of 2 samples with 3 features, 5 neurons in both directions.
+        let shapes: [[Int]?] = [[4, 2, 3], [2, 20, 3], [2, 20, 5], [2, 40], nil, [2, 2, 5]]
+        for (operation, gates) in [("LSTM", 4), ("GRU", 3), ("RNN", 1)] {
+            var shapes = shapes
+            shapes[1] = [2, 5 * gates, 3]
+            let layer = try map(operation, shapes, [[4, 2, 2, 5], [2, 2, 5]])
+            #expect(try reads(layer, input: 0, axis: 1, axis: 2) == [[0], [1]])
+            #expect(try reads(layer, input: 5, axis: 1, byOutput: 1, axis: 1) == [[0], [1]])
+            let features = try #require(layer?.inputs[0]?[2])
+            #expect(layer?.inputs[1]?[2] == features)
+            let found = try #require(layer)
+            #expect(features.parts.flatMap(\.dimensions).map { found.dimensions[$0].kind } == [.summed])
+            let others = found.outputs[0]?.enumerated().filter { $0.offset != 2 }.map(\.element)
+            #expect(others?.contains { found.isExact($0) } == false)
+        }
+        // With the samples first.
+        let first = try map(
+            "LSTM", [[2, 4, 3], [1, 20, 3], [1, 20, 5]], [[2, 4, 1, 5]], version: 22,
+            AttributeProto(name: "layout", int: 1))
+        #expect(try reads(first, input: 0, axis: 0, axis: 0) == [[0], [1]])
+    }
+
     @Test("operators without a simple rule have no map")
     func unknown() throws {
-        #expect(try map("LSTM", [[2, 1, 3], [1, 8, 3], [1, 8, 2]], [[2, 1, 1, 2]]) == nil)
+        #expect(try map("NonMaxSuppression", [[1, 4, 4], [1, 2, 4]], [nil]) == nil)
         #expect(try map("Reshape", [[2, 6], [3]], [nil]) == nil)
     }
 }

@@ -625,9 +625,28 @@ def neurons(folder):
         together=2)
 
 
+def recurrent(folder):
+    """Channels of columns that a recurrent layer reads, in both directions, as text recognisers have them."""
+    build = Images()
+    build.conv("x", "a", 8, 3)
+    build.add("Relu", ["a"], "ar")
+    build.add("ReduceMean", ["ar"], "columns", axes=[2], keepdims=0)
+    build.add("Transpose", ["columns"], "sequence", perm=[2, 0, 1])
+    build.weight("lstm.w", 2, 20, 8)
+    build.weight("lstm.r", 2, 20, 5)
+    build.constant("lstm.b", build.random.normal(size=(2, 40)).astype(np.float32))
+    build.add("LSTM", ["sequence", "lstm.w", "lstm.r", "lstm.b"], "both", hidden_size=5, direction="bidirectional")
+    build.add("Transpose", ["both"], "together", perm=[0, 2, 1, 3])
+    build.add("Reshape", ["together", build.integers("joined", 0, 0, -1)], "features")
+    build.add("ReduceMean", ["features"], "mean", axes=[0], keepdims=0)
+    build.weight("fc", 10, 5)
+    build.add("MatMul", ["mean", "fc"], "y")
+    return build.finish(folder, "recurrent", "a", [("lstm.w", 2, same)])
+
+
 ALL = [
     plain, shared_vectors, residual, grouped, depthwise, single_output, concatenated, split, computed_bounds, flattened, viewed,
     pixel_shuffle, space_to_depth, channel_shuffle, squeeze_excite, padded, padded_channels, group_normalised, transposed, tied,
     attention, fused_attention, measured_attention, regained_batch, head_sizes, grouped_queries, operator_attention, neurons,
-    standardised, layer_normalised, mean_square_normalised,
+    standardised, layer_normalised, mean_square_normalised, recurrent,
 ]

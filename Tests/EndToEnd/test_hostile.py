@@ -59,6 +59,34 @@ def test_models_that_cannot_be_are_told_in_a_sentence():
                 assert "Backtrace" not in errors and len(errors) < 4000, errors[:500]
 
 
+def test_models_that_never_ran_are_told_in_a_sentence():
+    """What the rules read of a file that no run has checked: found by fuzzing whole inspects."""
+    huge = helper.make_node("MaxPool", ["x"], ["y"], kernel_shape=[2 ** 40, 2 ** 40])
+    beyond = helper.make_node("ReduceSum", ["k", "axes"], ["r"], keepdims=1)
+    beyond_softmax = helper.make_node("Softmax", ["k"], ["r"], axis=7)
+    indices = helper.make_node("Gather", ["x", "x"], ["y"], name="picked")
+    growing = [
+        helper.make_node("Cast", ["x"], ["i0"], to=TensorProto.INT64), *(
+            helper.make_node("Concat", [f"i{step}"] * 64, [f"i{step + 1}"], axis=1) for step in range(6)),
+        helper.make_node("ReduceMax", ["i6"], ["y"])]
+    added = helper.make_node("Add", ["x", "r"], ["y"])
+    constant = [("k", np.ones((2, 4), np.float32)), ("axes", np.array([5]))]
+    with scratch() as folder:
+        data(folder)
+        for name, nodes, arrays, reason in (
+                ("huge", [huge], [], "MaxPool"), ("beyond", [beyond, added], constant, "ReduceSum"),
+                ("softmax", [beyond_softmax, added], constant, "Softmax"), ("indices", [indices], [], "picked"),
+                ("growing", growing, [], "Concat")):
+            model(folder / f"{name}.onnx", nodes, arrays)
+            code, errors, _ = bounded(
+                "inspect", f"{name}.onnx", "--units", "edges,layers,channels", "--json", "told.json", folder=folder,
+                memory=40 << 30)
+            told = (folder / "told.json").read_text() if code == 0 else errors
+            assert code in (0, 65) and reason in told and "Backtrace" not in errors, (name, code, errors[:500], told[:500])
+            code, errors, _ = bounded("evaluate", f"{name}.onnx", "--data", "x.npz", folder=folder)
+            assert code in (65, 71) and reason in errors and "Backtrace" not in errors, (name, code, errors[:500])
+
+
 def test_what_only_looks_impossible_is_computed_as_elsewhere():
     with scratch() as folder:
         rows = np.array([[1, 2, 3, 5], [0, 7, 2, 9]], np.float32)

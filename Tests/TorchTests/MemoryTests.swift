@@ -16,8 +16,25 @@ struct MemoryTests {
             return
         }
         #expect(operation == "aten::empty.memory_format")
-        #expect(reason.contains("\(bytes)"))
+        #expect(reason.contains("\(bytes >> 20) MiB"))
         #expect(error.description.contains("out of memory"))
+    }
+
+    @Test("is what a limit leaves, for the thread that it is set for and as long as it is set")
+    func isLimited() throws {
+        let empty = Operation("aten::empty.memory_format")
+        let some = 64 << 20
+        func asked(_ bytes: Int) throws { _ = try empty(.ints([bytes]), .type(.uint8)) }
+        try asked(some)
+        try TorchRuntime.withMemory(atMost: some / 2) {
+            try asked(some / 8)
+            let error = try #require(throws: TorchError.self) { try asked(some) }
+            guard case .outOfMemory = error else {
+                Issue.record("\(error)")
+                return
+            }
+        }
+        try asked(some)
     }
 
     @Test("is the same error where an operator asks for it on its way")

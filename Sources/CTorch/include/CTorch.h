@@ -57,6 +57,11 @@ const char *ct_config(void);
 
 // Compute threads of this process, for operators and for BLAS.
 void ct_set_threads(int32_t count);
+// How many bytes all tensors of this process may take at once (at first any). An operator that wants more ends with
+// CT_OUT_OF_MEMORY.
+void ct_limit_memory(uint64_t bytes);
+// The same for operators on the calling thread alone; returns what it was before.
+uint64_t ct_limit_own_memory(uint64_t bytes);
 // Hands free pages back to the system, also those between blocks in use.
 void ct_release_freed_memory(void);
 // The processor that the BLAS chose its kernels for; empty where it does not say.

@@ -59,11 +59,14 @@ struct Evaluation {
     /// The constant in input `slot`; `nil` when it is live or left out.
     func constant(_ slot: Int) throws -> Constant? {
         guard inputs.indices.contains(slot) else { return nil }
+        let found: Constant?
         switch inputs[slot].source {
-        case .constant(let constant): return constant
-        case .original(let value): return try originals.constant(value)
-        case .absent, .live: return nil
+        case .constant(let constant): found = constant
+        case .original(let value): found = try originals.constant(value)
+        case .absent, .live: found = nil
         }
+        guard let found, inputs[slot].extents.map({ $0.count == found.rank }) ?? true else { return nil }
+        return found
     }
 
     /// Whether the constant in `slot` is known to be zero, without decoding weights.
@@ -97,7 +100,8 @@ struct Evaluation {
         return try originals.integers(value)
     }
 
-    /// The axes that attribute or input `axes` names, counted from the front; `nil` when not known.
+    /// The axes that attribute or input `axes` names, counted from the front; `nil` when not known, or when there is no such
+    /// axis: the rules read files that no run has checked, too.
     func axes(slot: Int, rank: Int, default fallback: [Int]) throws -> [Int]? {
         let axes: [Int]
         if let attribute = try vertex.node.ints("axes", default: nil) {
@@ -108,7 +112,15 @@ struct Evaluation {
         } else {
             axes = fallback
         }
-        return axes.map { $0 < 0 ? $0 + rank : $0 }
+        let resolved = axes.map { $0 < 0 ? $0 + rank : $0 }
+        return resolved.allSatisfy((0..<rank).contains) ? resolved : nil
+    }
+
+    /// The axis that an attribute names, counted from the front; `nil` when a tensor of this rank has no such axis.
+    func axis(_ name: String = "axis", default fallback: Int, rank: Int) throws -> Int? {
+        let axis = try vertex.node.int(name, default: fallback)
+        let resolved = axis < 0 ? axis + rank : axis
+        return (0..<rank).contains(resolved) ? resolved : nil
     }
 
     /// The rank of output 0; the caller has checked that it is known.

@@ -132,7 +132,9 @@ extension Evaluation {
     fileprivate func reduction(
         _ function: ((Constant, [Int], Double?) -> Constant?)?
     ) throws -> Constant? {
-        guard let data = try constant(0), let extents = inputs[0].extents else { return nil }
+        guard let data = try constant(0), let extents = inputs[0].extents, extents.count == data.rank else {
+            return nil
+        }
         if try vertex.node.int("noop_with_empty_axes", default: 0) != 0 { return nil }
         guard let axes = try axes(slot: 1, rank: data.rank, default: Array(0..<data.rank)) else { return nil }
         let chosen = axes.isEmpty ? Array(0..<data.rank) : axes

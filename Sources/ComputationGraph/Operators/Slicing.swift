@@ -236,12 +236,11 @@ extension Evaluation {
     /// The parts of a constant that Split makes.
     fileprivate func split() throws -> [Constant]? {
         guard let data = try constant(0) else { return nil }
-        var axis = try vertex.node.int("axis", default: 0)
-        if axis < 0 { axis += data.rank }
+        guard let axis = try axis(default: 0, rank: data.rank) else { return nil }
         var start = 0
         var parts: [Constant] = []
         for output in outputs {
-            guard let extents = output.extents else { return nil }
+            guard let extents = output.extents, extents.count == data.rank else { return nil }
             guard data.shape[axis] != 1 else {
                 parts.append(data)
                 continue
@@ -254,11 +253,10 @@ extension Evaluation {
     }
 
     fileprivate func concatenation() throws -> Constant? {
-        var axis = try vertex.node.int("axis", default: 1)
-        if axis < 0 { axis += outputRank }
+        guard let axis = try axis(default: 1, rank: outputRank) else { return nil }
         var parts: [(constant: Constant, length: Int)] = []
         for slot in inputs.indices {
-            guard let part = try constant(slot) else { return nil }
+            guard let part = try constant(slot), part.rank == outputRank else { return nil }
             // Axes of unknown length can only be joined where all is the same number.
             parts.append((part, inputs[slot].extents?[axis].fixed ?? -1))
         }
