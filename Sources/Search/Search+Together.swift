@@ -8,17 +8,31 @@ extension Search {
     /// measured exactly. Where it rises by more than half again of what the removals cost one by one, the better half of them is
     /// tried, and so on; in the end the best one goes alone.
     ///
-    /// - Parameter admits: whether a cost may be come to.
+    /// Fewer go where the next best is far worse than those before it, for what the next level opens may well be better; and
+    /// none goes beyond those that reach the budget.
+    ///
+    /// - Parameters:
+    ///   - admits: whether a cost may be come to.
+    ///   - isEnough: whether nothing more needs to go at a cost.
     func together(
-        _ best: [State], of level: Level, on blocks: BlockList, admits: (Cost) -> Bool = { _ in true }
+        _ best: [State], of level: Level, on blocks: BlockList, admits: (Cost) -> Bool = { _ in true },
+        isEnough: (Cost) -> Bool = { _ in false }
     ) async throws -> (states: [State], work: WorkCount) {
         guard let first = best.first, let leading = first.unit, best.count > 1 else {
             return (best, WorkCount())
+        }
+        let parentLoss =
+            level.parents.first.map { $0.subtotals.reduce(0, +) / problem.division.totalWeight }
+            ?? level.baseLoss
+        /// What a removal costs, for what it saves where that counts.
+        func rise(_ state: State) -> Double {
+            state.price?.value(of: state.objective) ?? state.loss - parentLoss
         }
         var bundles = [Bundle(variant: first.variant, cost: first.cost, members: [first])]
         var touched = problem.graph.vertices(touchedBy: leading)
         for state in best.dropFirst() {
             guard let unit = state.unit, let last = bundles.last else { continue }
+            if Bundle.isFarBetter(last.members.map(rise), than: rise(state)) || isEnough(last.cost) { break }
             let own = problem.graph.vertices(touchedBy: unit)
             let larger = last.variant.removing(unit)
             guard own.isDisjoint(with: touched), Liveness(of: problem.graph, under: larger.mask).isConnected,
@@ -30,16 +44,13 @@ extension Search {
             bundles.append(
                 Bundle(variant: larger, cost: assessment.cost, members: last.members + [state]))
         }
-        let parentLoss = level.parents.first.map {
-            $0.subtotals.reduce(0, +) / problem.division.totalWeight
-        }
         var work = WorkCount()
         var count = bundles.count
         while count > 1 {
             let bundle = bundles[count - 1]
             let (state, own) = try await measured(bundle, leading, price: first.price, of: level, on: blocks)
             work = work + own
-            if let state, bundle.isWorth(state.loss, parentLoss: parentLoss ?? level.baseLoss) {
+            if let state, bundle.isWorth(state.loss, parentLoss: parentLoss) {
                 return ([state], work)
             }
             count = (count + 1) / 2
@@ -56,6 +67,15 @@ extension Search {
 
         /// Together removals may cost so many times what they cost one by one.
         private static let tolerance = 1.5
+
+        /// How many times worse than the one in the middle of those before it a removal may be.
+        private static let spread = 4.0
+
+        /// Whether the best removal of those that are left costs more by far than those of a bundle, which are in order.
+        static func isFarBetter(_ rises: [Double], than next: Double) -> Bool {
+            let middle = rises[(rises.count - 1) / 2]
+            return middle > 0 && next > spread * middle
+        }
 
         /// Whether the loss rises by little more than it does one by one.
         func isWorth(_ loss: Double, parentLoss: Double) -> Bool {

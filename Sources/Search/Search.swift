@@ -187,7 +187,12 @@ public struct Search {
                 outcome = outcome.keeping(try outcome.best.filter { try isAlive($0.mask) })
             }
             if settings.removalsPerStep > 1 {
-                let combined = try await together(outcome.best, of: level, on: blocks)
+                let until = settings.until
+                let combined = try await together(
+                    outcome.best, of: level, on: blocks,
+                    isEnough: { cost in
+                        until?.isMet(by: cost, base: base.cost) ?? false
+                    })
                 outcome = outcome.keeping(combined.states).addingWork(combined.work)
             }
             outcome = try await described(outcome, on: blocks, of: level).addingWork(shortlist.work)

@@ -12,7 +12,10 @@ extension OperatorContext {
     }
 
     /// A reader of the integers in `slot`: a constant is read once, here; anything else on every run.
-    func integers(in slot: Int) throws -> IntegerReader {
+    ///
+    /// - Parameter areTyped: whether the standard wants them in a type of whole numbers.
+    func integers(in slot: Int, areTyped: Bool = true) throws -> IntegerReader {
+        if areTyped { try requireIntegers(slot) }
         if let constant = constants[slot] {
             let values = try constant.elements(as: Int.self)
             return { _ in values }

@@ -10,10 +10,10 @@ extension OperatorContext {
     /// The element type that the model gives an input slot.
     func inputType(_ slot: Int) -> ElementType? { slot < inputTypes.count ? inputTypes[slot] : nil }
 
-    /// Refuses an input of indices that are no whole numbers, as the standard does.
-    func requireIndices(_ slot: Int) throws {
+    /// Refuses indices, sizes and axes that are not whole numbers, as the standard does.
+    func requireIntegers(_ slot: Int) throws {
         guard let type = inputType(slot), type.isFloatingPoint || type == .bool else { return }
-        throw error("its indices are \(type.name): they have to be int32 or int64")
+        throw error("input \(slot) is \(type.name), and has to be int32 or int64")
     }
 
     /// Whether the node fills an input slot at all.

@@ -12,7 +12,7 @@ extension Operators {
         "Compress": compress,
         "Gather": gatherSlices,
         "GatherElements": { context in
-            try context.requireIndices(1)
+            try context.requireIntegers(1)
             let axis = try context.node.int("axis", default: 0)
             return context.map { input, indices in
                 let axis = try context.axis(axis, rank: input.rank)
@@ -26,7 +26,7 @@ extension Operators {
     ]
 
     private static func gatherSlices(_ context: OperatorContext) throws -> Kernel {
-        try context.requireIndices(1)
+        try context.requireIntegers(1)
         let given = try context.node.int("axis", default: 0)
         func place(_ input: Tensor) throws -> Int {
             guard input.rank > 0 else {
@@ -67,7 +67,7 @@ extension Operators {
     }
 
     private static func gatherTuples(_ context: OperatorContext) throws -> Kernel {
-        try context.requireIndices(1)
+        try context.requireIntegers(1)
         let batchRank = try context.node.int("batch_dims", default: 0)
         return context.map { input, indices in
             guard let width = indices.shape.last, batchRank >= 0, batchRank < indices.rank,

@@ -77,7 +77,7 @@ extension Operators {
 
     private static func oneHot(_ context: OperatorContext) throws -> Kernel {
         let axis = try context.node.int("axis", default: -1)
-        let depth = try context.integers(in: 1)
+        let depth = try context.integers(in: 1, areTyped: false)
         return { inputs in
             let indices = try context.required(inputs, 0)
             let values = try context.required(inputs, 2)

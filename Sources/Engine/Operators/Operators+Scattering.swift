@@ -56,7 +56,7 @@ extension Operators {
     }
 
     private static func scatterElements(_ context: OperatorContext) throws -> Kernel {
-        try context.requireIndices(1)
+        try context.requireIntegers(1)
         let axis = try context.node.int("axis", default: 0)
         let combine = try context.choice("reduction", default: Combination.replace)
         return { inputs in
@@ -74,7 +74,7 @@ extension Operators {
 
     /// Every tuple along the last dimension of `indices` names a slice of the data that one of the updates goes to.
     private static func scatterTuples(_ context: OperatorContext) throws -> Kernel {
-        try context.requireIndices(1)
+        try context.requireIntegers(1)
         let combine = try context.choice("reduction", default: Combination.replace)
         return { inputs in
             let (target, indices) = (try context.required(inputs, 0), try context.required(inputs, 1))
