@@ -97,30 +97,30 @@ public struct SummaryText: Sendable {
     ///
     /// - Parameter withCounts: whether parameters and FLOPs are counted, beside their shares.
     private func measured(withCounts: Bool) -> [String] {
-        ["loss", "change", "accuracy"]
+        ["loss", "change"] + (hasAccuracy ? ["accuracy"] : [])
             + (withCounts
                 ? ["parameters", "of all", "FLOPs", "of all"] : ["parameters\nleft", "FLOPs\nleft"])
             + (summary.setup.fitData == nil ? [] : ["loss at\nthe cut"])
-            + (summary.setup.heldOut == nil ? [] : ["held-out\nloss", "held-out\naccuracy"])
+            + (summary.setup.heldOut == nil ? [] : ["held-out\nloss"])
+            + (hasHeldOutAccuracy ? ["held-out\naccuracy"] : [])
     }
+
+    /// Whether there are labels to be right about.
+    private var hasAccuracy: Bool { summary.base.accuracy != nil }
+    private var hasHeldOutAccuracy: Bool { summary.base.heldOut?.accuracy != nil }
 
     private func cells(_ state: MeasuredState, withCounts: Bool) -> [String] {
         let (cost, whole) = (state.cost, summary.base.cost)
         func costs(_ part: Int, _ whole: Int) -> [String] {
             (withCounts ? [NumberText.grouped(part)] : []) + [NumberText.share(part, of: whole)]
         }
-        return [
-            NumberText.significant(state.loss), NumberText.change(state.lossChange),
-            NumberText.percent(state.accuracy),
-        ] + costs(cost.parameters, whole.parameters) + costs(cost.flops, whole.flops)
+        return [NumberText.significant(state.loss), NumberText.change(state.lossChange)]
+            + (hasAccuracy ? [NumberText.percent(state.accuracy)] : []) + costs(cost.parameters, whole.parameters) + costs(cost.flops, whole.flops)
             + (summary.setup.fitData == nil
                 ? [] : [state.atCut.map { NumberText.significant($0.loss) } ?? ""])
             + (summary.setup.heldOut == nil
-                ? []
-                : [
-                    state.heldOut.map { NumberText.significant($0.loss) } ?? "",
-                    NumberText.percent(state.heldOut?.accuracy),
-                ])
+                ? [] : [state.heldOut.map { NumberText.significant($0.loss) } ?? ""])
+            + (hasHeldOutAccuracy ? [NumberText.percent(state.heldOut?.accuracy)] : [])
     }
 
     private func pathTable(withCounts: Bool) -> TextTable {
