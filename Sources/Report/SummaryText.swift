@@ -115,7 +115,8 @@ public struct SummaryText: Sendable {
             (withCounts ? [NumberText.grouped(part)] : []) + [NumberText.share(part, of: whole)]
         }
         return [NumberText.significant(state.loss), NumberText.change(state.lossChange)]
-            + (hasAccuracy ? [NumberText.percent(state.accuracy)] : []) + costs(cost.parameters, whole.parameters) + costs(cost.flops, whole.flops)
+            + (hasAccuracy ? [NumberText.percent(state.accuracy)] : [])
+            + costs(cost.parameters, whole.parameters) + costs(cost.flops, whole.flops)
             + (summary.setup.fitData == nil
                 ? [] : [state.atCut.map { NumberText.significant($0.loss) } ?? ""])
             + (summary.setup.heldOut == nil

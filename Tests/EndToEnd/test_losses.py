@@ -253,6 +253,14 @@ def test_each_kind_of_numbers_that_an_output_joins_counts_in_units_of_its_own():
             assert paths[0] == paths[1], paths
             whole = espalier_json("evaluate", path, "--data", folder / "d.npz", "--loss", "self-mse", "--remove", "3:1")
             assert close(whole["loss"], mean_loss(cut, "self-mse", data, base, "values"), 2e-5), whole["loss"]
+            # A part by hand, as the program names it.
+            said = espalier_json(
+                "evaluate", path, "--data", folder / "d.npz", "--remove", "3:1", "--loss", f"y[{axis}:4..<7]=self-mae:2")
+            scores = [np.take(array, range(4, 7), axis) for array in (base, cut)]
+            assert close(said["loss"], 2 * np.abs(scores[1] - scores[0]).mean(), 2e-5), said["loss"]
+            for wrong, word in ((f"y[{axis}:4..<8]=self-mae", "no numbers"), ("y[4..<7]=self-mae", "y[1:0..<4]")):
+                refused = espalier("evaluate", path, "--data", folder / "d.npz", "--loss", wrong)
+                assert refused.code in (64, 65) and word in refused.errors, refused.errors
 
 
 def test_losses_of_outputs_add_up_with_their_weights_and_arrays_of_their_own():

@@ -68,6 +68,11 @@ extension Rewriter {
                     vertex: vertex, operands: operands, slot: slot, axis: partial.axis, rank: rank,
                     target: target, evaluation: evaluation(vertex, operands)))
         else { return false }
+        // A rule goes by what the node says, and sizes may be known of a model that never ran.
+        let haveAxes = zip(operands, axes.slots).allSatisfy { operand, axis in
+            axis.map { operand?.extents?.indices.contains($0) ?? false } ?? true
+        }
+        guard haveAxes, target.indices.contains(axes.output) else { return false }
         return try rewriteChannelwise(vertex, operands, axes, length: partial.length)
     }
 

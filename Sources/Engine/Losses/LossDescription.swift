@@ -56,8 +56,17 @@ public struct LossDescription: Sendable, Hashable, Codable {
             (self.axis, lower, upper) = (axis, range.lowerBound, range.upperBound)
         }
 
-        /// `4..<22`, as units are written.
-        public var text: String { "\(lower)..<\(upper)" }
+        /// `1:4..<22`: the dimension and its positions, as units have them.
+        public var text: String { "\(axis):\(lower)..<\(upper)" }
+
+        /// Reads what `text` wrote.
+        public init?(text: Substring) {
+            guard let found = text.wholeMatch(of: /(\d{1,2}):(\d{1,9})\.\.<(\d{1,9})/),
+                let axis = Int(found.output.1), let lower = Int(found.output.2),
+                let upper = Int(found.output.3), lower < upper
+            else { return nil }
+            self.init(axis: axis, lower..<upper)
+        }
     }
 
     /// The outputs that count, at least one. A sample's loss is the sum over them.

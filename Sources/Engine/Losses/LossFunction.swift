@@ -104,8 +104,8 @@ struct LossFunction {
         if let part = term.part {
             guard part.axis < output.rank, part.upper <= output.shape[part.axis] else {
                 throw EngineError.data(
-                    "the model's output '\(term.output)' has shape \(output.shape), and no positions \(part.text) along "
-                        + "dimension \(part.axis)")
+                    "the model's output '\(term.output)' has shape \(output.shape), and no positions \(part.text)"
+                )
             }
             output = try output.narrowed(part.axis, from: part.lower, length: part.upper - part.lower)
         }

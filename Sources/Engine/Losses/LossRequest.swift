@@ -6,14 +6,18 @@ public struct LossRequest: Sendable, Hashable {
     public struct Term: Sendable, Hashable {
         /// The output's name; `nil` for those that count.
         public var output: String?
+        /// The positions of the output that count; `nil` for all.
+        public var part: LossDescription.Part?
         /// The loss.
         public var loss: Loss
         /// What it is multiplied by.
         public var weight: Double
 
         /// A loss with its weight.
-        public init(output: String? = nil, loss: Loss, weight: Double = 1) {
-            (self.output, self.loss, self.weight) = (output, loss, weight)
+        public init(
+            output: String? = nil, part: LossDescription.Part? = nil, loss: Loss, weight: Double = 1
+        ) {
+            (self.output, self.part, self.loss, self.weight) = (output, part, loss, weight)
         }
     }
 
@@ -57,7 +61,8 @@ public struct LossRequest: Sendable, Hashable {
     /// A loss of the outputs that it is made for.
     public init(_ loss: Loss) { self.init(terms: [Term(loss: loss)]) }
 
-    /// Reads `LOSS`, `LOSS:WEIGHT`, or `OUTPUT=LOSS[:WEIGHT]` of one or more outputs, separated by commas.
+    /// Reads `LOSS`, `LOSS:WEIGHT`, or `OUTPUT=LOSS[:WEIGHT]` of one or more outputs, separated by commas. A part of an output
+    /// is written as `OUTPUT[AXIS:LOWER..<UPPER]`.
     ///
     /// - Throws: `EngineError` that says what is wrong.
     public static func terms(reading text: String) throws -> [Term] {
@@ -84,8 +89,23 @@ public struct LossRequest: Sendable, Hashable {
                         + Loss.allCases.map(\.rawValue).joined(separator: ", ")
                         + Suggestion.text(for: String(rest), among: Loss.allCases.map(\.rawValue)))
             }
-            return Term(output: output, loss: loss, weight: weight)
+            let place = try output.map(LossRequest.place)
+            return Term(output: place?.output, part: place?.part, loss: loss, weight: weight)
         }
+    }
+
+    /// An output, and the part of it that is named behind it in brackets.
+    private static func place(_ text: String) throws -> (output: String, part: LossDescription.Part?) {
+        guard text.hasSuffix("]"), let bracket = text.lastIndex(of: "["), bracket > text.startIndex else {
+            return (text, nil)
+        }
+        let inside = text[text.index(after: bracket)...].dropLast()
+        guard let part = LossDescription.Part(text: inside) else {
+            throw EngineError.data(
+                "'\(text)': a part of an output is written as NAME[AXIS:LOWER..<UPPER], e.g. "
+                    + "\(text[..<bracket])[1:0..<4]")
+        }
+        return (String(text[..<bracket]), part)
     }
 
     /// Checks that every name is one of the model, and that losses with and without an output are not mixed.

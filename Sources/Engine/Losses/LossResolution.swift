@@ -72,6 +72,9 @@ private struct LossResolver {
                 guard let index = graph.outputs.firstIndex(where: { $0.name == asked.output }) else {
                     throw EngineError.data("the model has no output '\(asked.output ?? "")'")
                 }
+                if let part = asked.part {
+                    return try term(asked.loss, of: part, of: index, weight: asked.weight)
+                }
                 return try term(asked.loss, of: index, weight: asked.weight)
             }
         }
@@ -105,24 +108,51 @@ private struct LossResolver {
 
     /// The self-consistency that an output calls for, or each of the kinds of numbers that it joins.
     private mutating func naturalTerms(of index: Int, weight: Double) throws -> [LossDescription.Term] {
-        let output = probe.outputs[index]
         guard let joined = try joinedParts(of: index) else {
             return [try term(naturalLoss(of: index), of: index, weight: weight)]
         }
-        let sampleAxis = output.sampleAxis ?? 0
-        // The samples are put first.
-        let place = joined.axis < sampleAxis ? joined.axis + 1 : joined.axis
-        var lower = 0
-        return try joined.parts.map { part in
-            defer { lower += part.count }
-            let numbers = try output.tensor.narrowed(joined.axis, from: lower, length: part.count)
-            let form = try OutputForm.shown(by: numbers, traced: part.form, along: joined.axis, tolerance)
-            return LossDescription.Term(
-                output: graph.outputs[index].name, loss: Loss.natural(for: form), form: form,
-                sampleAxis: sampleAxis,
-                classAxis: place == ClassLayout.dimension(rank: output.tensor.rank) ? nil : place,
-                weight: weight, part: LossDescription.Part(axis: joined.axis, lower..<lower + part.count))
+        return try joined.ranges.map { range in
+            try term(nil, of: LossDescription.Part(axis: joined.axis, range), of: index, weight: weight)
         }
+    }
+
+    /// A loss of a part of an output.
+    ///
+    /// - Parameter asked: the loss; `nil` for the self-consistency that the part calls for.
+    private func term(_ asked: Loss?, of part: LossDescription.Part, of index: Int, weight: Double) throws
+        -> LossDescription.Term
+    {
+        let port = graph.outputs[index]
+        let (tensor, sampleAxis) = (probe.outputs[index].tensor, probe.outputs[index].sampleAxis ?? 0)
+        guard part.axis < tensor.rank, part.axis != sampleAxis, part.upper <= tensor.shape[part.axis],
+            tensor.scalarType.isFloatingPoint
+        else {
+            throw EngineError.data(
+                "output '\(port.name)' has shape \(tensor.shape), its samples in dimension \(sampleAxis), and no "
+                    + "numbers \(part.text)")
+        }
+        let range = part.lower..<part.upper
+        let joined = try joinedParts(of: index)
+        let known = joined.flatMap { joined in
+            joined.axis == part.axis ? zip(joined.ranges, joined.parts).first { $0.0 == range }?.1.form : nil
+        }
+        let numbers = try tensor.narrowed(part.axis, from: part.lower, length: range.count)
+        let form =
+            try request.forms[port.name] ?? request.forms[""]
+            ?? OutputForm.shown(
+                by: numbers, traced: known ?? TracedForm(of: port.value, in: graph).form, along: part.axis,
+                tolerance)
+        let natural = asked ?? Loss.natural(for: form)
+        let loss = isSelfConsistent(natural) ? natural.selfConsistent ?? natural : natural
+        // The samples are put first.
+        let place = part.axis < sampleAxis ? part.axis + 1 : part.axis
+        if let objection = loss.definition.objection(to: form, classes: range.count, loss: loss.rawValue) {
+            throw EngineError.data("output '\(port.name)[\(part.text)]' \(objection)")
+        }
+        return LossDescription.Term(
+            output: port.name, loss: loss, form: form, sampleAxis: sampleAxis,
+            classAxis: place == ClassLayout.dimension(rank: tensor.rank) ? nil : place, weight: weight,
+            array: try array(of: loss, port.name), part: part)
     }
 
     /// The kinds of numbers that an output joins; `nil` where it is of one kind, or the user says what it is.

@@ -15,6 +15,15 @@ struct OutputParts {
     /// In order; at least two, of at least two forms.
     let parts: [Part]
 
+    /// The positions of the parts.
+    var ranges: [Range<Int>] {
+        var upper = 0
+        return parts.map { part in
+            upper += part.count
+            return upper - part.count..<upper
+        }
+    }
+
     /// More pieces than this are no kinds of numbers.
     private static let most = 16
 
