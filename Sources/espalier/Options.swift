@@ -101,7 +101,16 @@ struct RemovalOptions: ParsableArguments {
         name: .customLong("remove"),
         help: ArgumentHelp(
             "What to remove: an edge NODE:SLOT or a layer layer@NODE:SLOT, with what is read instead behind it (=mean, "
-                + "=bypass); may be given several times.", valueName: "unit"))
+                + "=bypass), or channels, heads or neurons as path.csv writes them; may be given several times.",
+            valueName: "unit"),
+        transform: { text in
+            guard let unit = ComputationGraph.Unit(argument: text) else {
+                throw ValidationError(
+                    "a unit is NODE:SLOT, layer@NODE:SLOT, or channels@NODE:SLOT[AXIS:POSITIONS] as path.csv and the JSON of "
+                        + "inspect write it (tables tell only how many positions there are)")
+            }
+            return unit
+        })
     var units: [ComputationGraph.Unit] = []
 
     var mask: Mask { Mask(units) }

@@ -231,6 +231,10 @@ def test_bad_usage_is_64():
             f"{answer.command}: exit code {answer.code}: {answer.errors[:200]!r}" for answer in answers
             if answer.code != 64 or not answer.errors or answer.output]
         wrong += [f"left {name}" for name in sorted(os.listdir(folder))]
+        # As a table tells it, which has no room for the positions.
+        shortened = espalier("evaluate", model, "--data", data, "--remove", "channels@34:0(16)", folder=folder)
+        if shortened.code != 64 or "path.csv" not in shortened.errors:
+            wrong.append(f"a unit from a table: {shortened.code}, {shortened.errors[:300]!r}")
     together(wrong)
 
 
