@@ -165,11 +165,16 @@ public struct ModelSummary: Encodable, Sendable {
         var isShapeProblem = false
         if unsupported.isEmpty {
             // Where sizes are open, some models run at multiples of their strides alone.
-            for size in ModelSummary.triedSizes where shapes == nil {
+            let hasOpenSizes = graph.inputs.contains { port in
+                given[port.name] == nil && port.shape.dropFirst().contains(nil)
+            }
+            for size in ModelSummary.triedSizes.prefix(hasOpenSizes ? .max : 1) where shapes == nil {
                 do { shapes = try Network(graph).shapes(given: given, others: size) } catch {
-                    isShapeProblem = (error as? EngineError)?.isUnsupported != true
+                    let known = error as? EngineError
+                    isShapeProblem = known?.isUnsupported != true
                     reason = reason ?? "\(error)"
-                    if !isShapeProblem { break }
+                    // Larger sizes help neither where an operator is missing nor where the memory is.
+                    if !isShapeProblem || known?.isOutOfMemory == true { break }
                 }
             }
             if shapes != nil { (reason, isShapeProblem) = (nil, false) }

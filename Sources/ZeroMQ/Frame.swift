@@ -71,12 +71,12 @@ extension Frame: Hashable {
 
 /// A message that libzmq filled.
 ///
-/// Sendable although it holds a pointer: after `init` everyone only reads, and `deinit`, which no other thread can be using,
+/// Its pointers may cross threads: after `init` everyone only reads, and `deinit`, which no other thread can be using,
 /// closes it. Nothing may share the message by `zmq_msg_copy`, which writes to the one that it copies.
-final class ReceivedMessage: @unchecked Sendable {
+final class ReceivedMessage: Sendable {
     /// On the heap, because small messages keep their bytes within the structure itself.
-    private let pointer: UnsafeMutablePointer<zmq_msg_t>
-    let bytes: UnsafeRawBufferPointer
+    nonisolated(unsafe) private let pointer: UnsafeMutablePointer<zmq_msg_t>
+    nonisolated(unsafe) let bytes: UnsafeRawBufferPointer
 
     /// Receives the next part of a message into a new buffer.
     ///
