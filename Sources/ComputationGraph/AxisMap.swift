@@ -169,6 +169,15 @@ extension AxisMap.Kind {
 /// A rule for how axes correspond at certain sizes; `nil` where they do not in any simple way.
 typealias AxisRule = @Sendable (AxisQuery) throws -> AxisMap?
 
+extension Vertex {
+    /// The axis that an attribute names, counted from the front; `nil` when a tensor of this rank has no such axis.
+    func axis(_ name: String = "axis", default fallback: Int, rank: Int) throws -> Int? {
+        let axis = try node.int(name, default: fallback)
+        let resolved = axis < 0 ? axis + rank : axis
+        return (0..<rank).contains(resolved) ? resolved : nil
+    }
+}
+
 /// A vertex at certain sizes.
 struct AxisQuery {
     let vertex: Vertex
@@ -185,9 +194,7 @@ struct AxisQuery {
 
     /// An axis that an attribute names, counted from the front; `nil` when a tensor of this rank has no such axis.
     func axis(_ name: String = "axis", default fallback: Int, rank: Int) throws -> Int? {
-        let axis = try vertex.node.int(name, default: fallback)
-        let resolved = axis < 0 ? axis + rank : axis
-        return (0..<rank).contains(resolved) ? resolved : nil
+        try vertex.axis(name, default: fallback, rank: rank)
     }
 
     /// The axes that attribute or input 1 names, counted from the front; `nil` when they are not known.

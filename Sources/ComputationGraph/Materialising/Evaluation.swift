@@ -116,13 +116,6 @@ struct Evaluation {
         return resolved.allSatisfy((0..<rank).contains) ? resolved : nil
     }
 
-    /// The axis that an attribute names, counted from the front; `nil` when a tensor of this rank has no such axis.
-    func axis(_ name: String = "axis", default fallback: Int, rank: Int) throws -> Int? {
-        let axis = try vertex.node.int(name, default: fallback)
-        let resolved = axis < 0 ? axis + rank : axis
-        return (0..<rank).contains(resolved) ? resolved : nil
-    }
-
     /// The rank of output 0; the caller has checked that it is known.
     var outputRank: Int { outputs[0].extents?.count ?? 0 }
 

@@ -97,7 +97,7 @@ extension OperatorFacts {
 extension Evaluation {
     fileprivate func gathered() throws -> Constant? {
         guard let data = try constant(0) else { return nil }
-        guard let axis = try axis(default: 0, rank: data.rank) else { return nil }
+        guard let axis = try vertex.axis(default: 0, rank: data.rank) else { return nil }
         let indexRank = outputRank - data.rank + 1
         guard indexRank >= 0 else { return nil }
         let around = (data.shape[..<axis], data.shape[(axis + 1)...])

@@ -186,7 +186,7 @@ extension Evaluation {
 
     fileprivate func layerNormalisation() throws -> Constant? {
         guard let data = try constant(0), data.rank > 0 else { return nil }
-        guard let axis = try axis(default: -1, rank: data.rank) else { return nil }
+        guard let axis = try vertex.axis(default: -1, rank: data.rank) else { return nil }
         guard let scale = try constant(1) else { return nil }
         let bias = try constant(2)
         if isPresent(2), bias == nil { return nil }
@@ -219,7 +219,9 @@ extension Evaluation {
     fileprivate func softmax(_ element: (Double, Double, Double) -> Double) throws -> Constant? {
         guard let data = try constant(0), data.rank > 0 else { return nil }
         guard let extents = inputs[0].extents else { return nil }
-        guard let axis = try axis(default: vertex.version < 13 ? 1 : -1, rank: data.rank) else { return nil }
+        guard let axis = try vertex.axis(default: vertex.version < 13 ? 1 : -1, rank: data.rank) else {
+            return nil
+        }
         // Before opset 13 the operator flattens all axes from `axis` on.
         let axes = vertex.version < 13 ? Array(axis..<data.rank) : [axis]
         var whole = data.shape

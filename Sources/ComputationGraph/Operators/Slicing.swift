@@ -236,7 +236,7 @@ extension Evaluation {
     /// The parts of a constant that Split makes.
     fileprivate func split() throws -> [Constant]? {
         guard let data = try constant(0) else { return nil }
-        guard let axis = try axis(default: 0, rank: data.rank) else { return nil }
+        guard let axis = try vertex.axis(default: 0, rank: data.rank) else { return nil }
         var start = 0
         var parts: [Constant] = []
         for output in outputs {
@@ -253,7 +253,7 @@ extension Evaluation {
     }
 
     fileprivate func concatenation() throws -> Constant? {
-        guard let axis = try axis(default: 1, rank: outputRank) else { return nil }
+        guard let axis = try vertex.axis(default: 1, rank: outputRank) else { return nil }
         var parts: [(constant: Constant, length: Int)] = []
         for slot in inputs.indices {
             guard let part = try constant(slot), part.rank == outputRank else { return nil }
