@@ -21,6 +21,16 @@ public enum ScalarType: Int32, Sendable, Hashable {
         }
     }
 
+    /// What the elements are, whatever their width.
+    public enum Kind: Sendable {
+        case truth
+        case whole
+        case real
+    }
+
+    /// What the elements are, whatever their width.
+    public var kind: Kind { self == .bool ? .truth : isFloatingPoint ? .real : .whole }
+
     /// Whether the elements are floating-point numbers.
     public var isFloatingPoint: Bool {
         switch self {

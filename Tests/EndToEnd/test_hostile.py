@@ -87,6 +87,24 @@ def test_models_that_never_ran_are_told_in_a_sentence():
             assert code in (65, 71) and reason in errors and "Backtrace" not in errors, (name, code, errors[:500])
 
 
+def test_operands_of_two_types_are_refused():
+    """Found by fuzzing: a file that the standard forbids, whose numbers hung on which of the two was removed."""
+    levels = helper.make_node("DynamicQuantizeLinear", ["x"], ["levels", "scale", "zero"])
+    with scratch() as folder:
+        data(folder)
+        for name, node in {
+            "Sub": helper.make_node("Sub", ["x", "levels"], ["y"]),
+            "Where": helper.make_node("Where", ["flags", "x", "levels"], ["y"]),
+            "Concat": helper.make_node("Concat", ["x", "levels"], ["y"], axis=0),
+            "Max": helper.make_node("Max", ["x", "levels"], ["y"]),
+        }.items():
+            model(
+                folder / "mixed.onnx", [
+                    helper.make_node("Greater", ["x", "x"], ["flags"]), levels, node])
+            code, errors, _ = bounded("evaluate", "mixed.onnx", "--data", "x.npz", folder=folder)
+            assert code == 65 and name in errors and "float32" in errors and "uint8" in errors, (name, code, errors)
+
+
 def test_what_only_looks_impossible_is_computed_as_elsewhere():
     with scratch() as folder:
         rows = np.array([[1, 2, 3, 5], [0, 7, 2, 9]], np.float32)
@@ -94,10 +112,15 @@ def test_what_only_looks_impossible_is_computed_as_elsewhere():
         least = np.array([-2**63], np.int64)
         integers = [
             ("least", least), ("one", np.array([-1], np.int64)), ("two", np.array([2], np.int64)),
-            ("start", np.array([3], np.int64)), ("axis", np.array([1], np.int64)), ("shift", np.array([200], np.uint32))]
+            ("start", np.array([3], np.int64)), ("axis", np.array([1], np.int64)), ("shift", np.array([200], np.uint32)),
+            ("odd", np.array([2**24 + 1], np.int64)), ("even", np.array([2**24], np.int64)),
+            ("large", np.array([2**60], np.int64))]
         cases = {
             "slice": [helper.make_node("Slice", ["x", "start", "least", "axis", "one"], ["y"])],
             "step": [helper.make_node("Slice", ["x", "start", "two", "axis", "least"], ["y"])],
+            "remainder": [
+                helper.make_node("Mod", ["odd", "large"], ["r"]), helper.make_node("Sub", ["r", "even"], ["s"]),
+                helper.make_node("Cast", ["s"], ["c"], to=FLOAT), helper.make_node("Mul", ["x", "c"], ["y"])],
             "shift": [
                 helper.make_node("Cast", ["x"], ["u"], to=TensorProto.UINT32),
                 helper.make_node("BitShift", ["u", "shift"], ["w"], direction="LEFT"),

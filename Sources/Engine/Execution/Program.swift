@@ -81,7 +81,9 @@ final class Program {
                     ? vertex.inputs.indices.filter { vertex.inputs[$0].map { isParameter[$0] } ?? false } : []
             )
             let kernel = try Program.kernel(of: vertex, in: graph, constants: constants)
-            let results = try Program.compute(vertex, kernel, vertex.inputs.map { $0.flatMap { values[$0] } })
+            let inputs = vertex.inputs.map { $0.flatMap { values[$0] } }
+            try Program.requireOneType(vertex, inputs)
+            let results = try Program.compute(vertex, kernel, inputs)
             var dependsOnData = false
             let isFree = reads.allSatisfy { isShapeFree[$0] }
             for (position, output) in vertex.outputs.enumerated() {
@@ -188,6 +190,25 @@ final class Program {
         -> [Tensor?]
     {
         do { return try kernel(inputs) } catch { throw EngineError.stopped(vertex(), by: error) }
+    }
+
+    /// Refuses operands that mix truth values, whole and real numbers where the standard wants one type. What would be
+    /// computed hangs on which of them is removed. Widths are not compared: narrow types are held in wider ones.
+    private static func requireOneType(_ vertex: Vertex, _ inputs: [Tensor?]) throws {
+        guard vertex.node.domain.isEmpty else { return }
+        let slots =
+            switch Operators.traits(of: vertex.operation).oneType {
+            case .all: Array(inputs.indices)
+            case .slots(let slots): slots.filter(inputs.indices.contains)
+            }
+        let types = slots.compactMap { slot in inputs[slot].map { (slot, type: $0.scalarType) } }
+        guard let (first, type) = types.first else { return }
+        for (slot, other) in types where other.kind != type.kind {
+            throw EngineError.node(
+                index: vertex.index, name: vertex.name, operation: vertex.operation,
+                reason: "input \(first) is \(type) and input \(slot) is \(other); they have to be of one type"
+            )
+        }
     }
 
     private static func isPlainAddition(_ vertex: Vertex, shapes: [[Int]?]) -> Bool {

@@ -72,6 +72,14 @@ struct KernelTraits {
     var zeroIsNeutral = false
     /// Whether its derivative is 0 wherever it exists: autograd passes zeros back, which say nothing.
     var isStepFunction = false
+    /// The input slots that the standard gives one element type; libtorch would convert one to the other's.
+    var oneType = OneType.slots([])
+
+    /// Input slots of one element type.
+    enum OneType {
+        case all
+        case slots([Int])
+    }
 
     /// An operation that overwrites its first argument.
     struct InPlaceOperation {

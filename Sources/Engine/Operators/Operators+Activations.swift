@@ -87,6 +87,7 @@ extension Operators {
             "HardSigmoid": .init(since: 6),
             "HardSwish": .init(inPlace: .init("aten::hardswish_")),
             "LeakyRelu": .init(since: 6),
+            "PRelu": .init(oneType: .all),
             "Relu": .init(since: 6, inPlace: .init("aten::relu_")),
             "Selu": .init(since: 6),
             "Softplus": .init(since: 1),

@@ -65,10 +65,29 @@ extension Operators {
             "Xor": pairwise("aten::logical_xor"),
         ],
         traits: [
-            "Add": .init(inPlace: .init("aten::add_.Tensor", over: [0, 1]), zeroIsNeutral: true),
-            "Div": .init(inPlace: .init("aten::div_.Tensor", over: [0])),
-            "Mul": .init(inPlace: .init("aten::mul_.Tensor", over: [0, 1])),
-            "Sub": .init(inPlace: .init("aten::sub_.Tensor", over: [0])),
+            "Add": .init(
+                inPlace: .init("aten::add_.Tensor", over: [0, 1]), zeroIsNeutral: true, oneType: .all),
+            "And": .init(oneType: .all),
+            "BitShift": .init(oneType: .all),
+            "BitwiseAnd": .init(oneType: .all),
+            "BitwiseOr": .init(oneType: .all),
+            "BitwiseXor": .init(oneType: .all),
+            "Div": .init(inPlace: .init("aten::div_.Tensor", over: [0]), oneType: .all),
+            "Equal": .init(oneType: .all),
+            "Greater": .init(oneType: .all),
+            "GreaterOrEqual": .init(oneType: .all),
+            "Less": .init(oneType: .all),
+            "LessOrEqual": .init(oneType: .all),
+            "Max": .init(oneType: .all),
+            "Mean": .init(oneType: .all),
+            "Min": .init(oneType: .all),
+            "Mod": .init(oneType: .all),
+            "Mul": .init(inPlace: .init("aten::mul_.Tensor", over: [0, 1]), oneType: .all),
+            "Or": .init(oneType: .all),
+            "Sub": .init(inPlace: .init("aten::sub_.Tensor", over: [0]), oneType: .all),
+            "Sum": .init(oneType: .all),
+            "Where": .init(oneType: .slots([1, 2])),
+            "Xor": .init(oneType: .all),
         ])
 
     /// The builder of an operator that one of libtorch's computes from two tensors, without attributes.
@@ -102,7 +121,7 @@ extension Operators {
     private static func modulo(_ context: OperatorContext) throws -> Kernel {
         let takesDividendsSign = try context.flag("fmod", default: false)
         return context.map { left, right in
-            func nothing(_ left: Tensor) throws -> Tensor { try left * 0 }
+            func nothing(_ left: Tensor) throws -> Tensor { try left - left }
             if takesDividendsSign {
                 return try divided(left, right, by: nothing) {
                     try floatRemainder(.tensor(left), .tensor($0))

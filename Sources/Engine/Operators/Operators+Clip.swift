@@ -10,7 +10,7 @@ extension Operators {
     nonisolated(unsafe) static let clipping = OperatorFamily(
         ["Clip": clip],
         traits: [
-            "Clip": .init(since: 6)
+            "Clip": .init(since: 6, oneType: .all)
         ])
 
     /// Where the lower limit is above the upper one, the upper one wins.

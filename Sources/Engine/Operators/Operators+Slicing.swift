@@ -21,7 +21,7 @@ extension Operators {
             "Split": split,
         ],
         traits: [
-            "Concat": .init(since: 6)
+            "Concat": .init(since: 6, oneType: .all)
         ])
 
     private static func slice(_ context: OperatorContext) throws -> Kernel {
