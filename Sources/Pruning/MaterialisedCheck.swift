@@ -55,7 +55,8 @@ struct MaterialisedCheck {
 
     /// Compares a written model.
     ///
-    /// - Throws: `MaterialisingError` when it computes something else.
+    /// - Throws: `MaterialisingError` when it computes something else; `NonFiniteError` where the masked model's outputs are
+    ///   not finite and others.
     func callAsFunction(_ file: ModelFile) throws {
         let pruned = try Network(Graph(file), fuses: false)
         for sample in samples {
@@ -76,6 +77,11 @@ struct MaterialisedCheck {
                 }
                 guard wanted.elementType.isFloatingPoint else { continue }
                 let (left, right) = (try wanted.floats(), try array.floats())
+                // Zero times NaN is NaN, and nothing is left of the product in a pruned model; a divisor that is zero may get
+                // the other sign.
+                if zip(left, right).contains(where: { !$0.isFinite && $0 != $1 && !($0.isNaN && $1.isNaN) }) {
+                    throw NonFiniteError(subject: "the output '\(name)'", isUnprunedFinite: false)
+                }
                 let largest = left.reduce(0) { max($0, $1.isFinite ? $1.magnitude : 0) }
                 let worst = Self.difference(left, right)
                 guard worst <= tolerance * largest + Self.noise else {
@@ -148,13 +154,18 @@ struct MaterialisingError: Error, CustomStringConvertible {
     }
 }
 
-/// Removing edges makes of finite outputs what is no number.
+/// Outputs that are no numbers, with which a pruned model cannot be compared.
 public struct NonFiniteError: Error, CustomStringConvertible {
     /// What is not finite.
     let subject: String
+    /// Whether the unpruned model's is.
+    var isUnprunedFinite = true
     /// One sentence.
     public var description: String {
-        "without these edges \(subject) is not finite on some samples (a division by zero, mostly), where the unpruned "
-            + "model's is: the model was not written; leave one of the edges in"
+        isUnprunedFinite
+            ? "without these edges \(subject) is not finite on some samples (a division by zero, mostly), where the unpruned "
+                + "model's is: the model was not written; leave one of the edges in"
+            : "\(subject) is infinite or NaN on some samples, without these edges and with them: what a pruned model "
+                + "computes there cannot be checked, and it was not written"
     }
 }

@@ -105,6 +105,18 @@ def test_operands_of_two_types_are_refused():
             assert code == 65 and name in errors and "float32" in errors and "uint8" in errors, (name, code, errors)
 
 
+def test_a_model_of_nans_is_told_from_a_defect():
+    """Found by fuzzing: a removed factor times NaN is NaN, and the pruned file has no product."""
+    with scratch() as folder:
+        np.savez(folder / "x.npz", x=np.random.default_rng(0).standard_normal((8, 4)).astype(np.float32))
+        model(folder / "roots.onnx", [
+            helper.make_node("Sqrt", ["x"], ["root"]), helper.make_node("Mul", ["x", "root"], ["y"])])
+        code, errors, _ = bounded(
+            "evaluate", "roots.onnx", "--data", "x.npz", "--remove", "1:0", "--output", "out.onnx", folder=folder)
+        assert code == 65 and "'y'" in errors and "NaN" in errors and "defect" not in errors, (code, errors)
+        assert not (folder / "out.onnx").exists()
+
+
 def test_what_only_looks_impossible_is_computed_as_elsewhere():
     with scratch() as folder:
         rows = np.array([[1, 2, 3, 5], [0, 7, 2, 9]], np.float32)
