@@ -14,6 +14,7 @@ struct MaterialisedCheck {
         let isOtherSize: Bool
     }
 
+    private let network: Network
     private let samples: [Sample]
     private let tolerance: Float
 
@@ -49,6 +50,7 @@ struct MaterialisedCheck {
                 break
             }
         }
+        self.network = network
         self.samples = samples
         tolerance = Self.tolerance(of: workload.graph)
     }
@@ -56,7 +58,7 @@ struct MaterialisedCheck {
     /// Compares a written model.
     ///
     /// - Throws: `MaterialisingError` when it computes something else; `NonFiniteError` where the masked model's outputs are
-    ///   not finite and others.
+    ///   not finite and its are others.
     func callAsFunction(_ file: ModelFile) throws {
         let pruned = try Network(Graph(file), fuses: false)
         for sample in samples {
@@ -77,10 +79,12 @@ struct MaterialisedCheck {
                 }
                 guard wanted.elementType.isFloatingPoint else { continue }
                 let (left, right) = (try wanted.floats(), try array.floats())
-                // Zero times NaN is NaN, and nothing is left of the product in a pruned model; a divisor that is zero may get
-                // the other sign.
-                if zip(left, right).contains(where: { !$0.isFinite && $0 != $1 && !($0.isNaN && $1.isNaN) }) {
-                    throw NonFiniteError(subject: "the output '\(name)'", isUnprunedFinite: false)
+                if Self.isDecidedByNonFinite(left, right) {
+                    let isUnprunedFinite = try isUnprunedFinite(sample)
+                    if !isUnprunedFinite || wanted.firstNonFiniteIndex() != nil {
+                        throw NonFiniteError(
+                            subject: "the output '\(name)'", isUnprunedFinite: isUnprunedFinite)
+                    }
                 }
                 let largest = left.reduce(0) { max($0, $1.isFinite ? $1.magnitude : 0) }
                 let worst = Self.difference(left, right)
@@ -93,6 +97,20 @@ struct MaterialisedCheck {
                 }
             }
         }
+    }
+
+    /// Whether outputs differ where one of them is infinite or NaN. Where the model computes with such numbers that is no
+    /// defect: zero times NaN is NaN, and nothing is left of the product in a pruned model; a divisor that is zero may get the
+    /// other sign.
+    private static func isDecidedByNonFinite(_ left: [Float], _ right: [Float]) -> Bool {
+        zip(left, right).contains {
+            !($0.isFinite && $1.isFinite) && $0 != $1 && !($0.isNaN && $1.isNaN)
+        }
+    }
+
+    private func isUnprunedFinite(_ sample: Sample) throws -> Bool {
+        try network.run(sample.inputs, keepsProgram: !sample.isOtherSize)
+            .allSatisfy { $0.1.firstNonFiniteIndex() == nil }
     }
 
     private func shapes(_ sample: Sample) -> String {

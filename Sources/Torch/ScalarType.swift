@@ -22,10 +22,10 @@ public enum ScalarType: Int32, Sendable, Hashable {
     }
 
     /// What the elements are, whatever their width.
-    public enum Kind: Sendable {
-        case truth
-        case whole
-        case real
+    public enum Kind: String, Sendable {
+        case truth = "truth values"
+        case whole = "whole numbers"
+        case real = "floating-point numbers"
     }
 
     /// What the elements are, whatever their width.

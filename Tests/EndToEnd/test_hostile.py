@@ -97,12 +97,22 @@ def test_operands_of_two_types_are_refused():
             "Where": helper.make_node("Where", ["flags", "x", "levels"], ["y"]),
             "Concat": helper.make_node("Concat", ["x", "levels"], ["y"], axis=0),
             "Max": helper.make_node("Max", ["x", "levels"], ["y"]),
+            "PRelu": helper.make_node("PRelu", ["x", "levels"], ["y"]),
         }.items():
             model(
                 folder / "mixed.onnx", [
                     helper.make_node("Greater", ["x", "x"], ["flags"]), levels, node])
             code, errors, _ = bounded("evaluate", "mixed.onnx", "--data", "x.npz", folder=folder)
             assert code == 65 and name in errors and "float32" in errors and "uint8" in errors, (name, code, errors)
+        for operation, operands, wanted in (
+                ("And", ["x", "x"], "truth values"), ("Log", ["levels"], "floating-point numbers"),
+                ("Softmax", ["levels"], "floating-point numbers"), ("BitwiseNot", ["x"], "whole numbers")):
+            model(
+                folder / "mixed.onnx", [
+                    levels, helper.make_node(operation, operands, ["z"]),
+                    helper.make_node("Cast", ["z"], ["y"], to=FLOAT)])
+            code, errors, _ = bounded("evaluate", "mixed.onnx", "--data", "x.npz", folder=folder)
+            assert code == 65 and operation in errors and wanted in errors, (operation, code, errors)
 
 
 def test_a_model_of_nans_is_told_from_a_defect():

@@ -82,7 +82,9 @@ final class Program {
             )
             let kernel = try Program.kernel(of: vertex, in: graph, constants: constants)
             let inputs = vertex.inputs.map { $0.flatMap { values[$0] } }
-            try Program.requireOneType(vertex, inputs)
+            if vertex.node.domain.isEmpty {
+                try Operators.operands(of: vertex.operation)?.check(inputs, of: vertex)
+            }
             let results = try Program.compute(vertex, kernel, inputs)
             var dependsOnData = false
             let isFree = reads.allSatisfy { isShapeFree[$0] }
@@ -190,25 +192,6 @@ final class Program {
         -> [Tensor?]
     {
         do { return try kernel(inputs) } catch { throw EngineError.stopped(vertex(), by: error) }
-    }
-
-    /// Refuses operands that mix truth values, whole and real numbers where the standard wants one type. What would be
-    /// computed hangs on which of them is removed. Widths are not compared: narrow types are held in wider ones.
-    private static func requireOneType(_ vertex: Vertex, _ inputs: [Tensor?]) throws {
-        guard vertex.node.domain.isEmpty else { return }
-        let slots =
-            switch Operators.traits(of: vertex.operation).oneType {
-            case .all: Array(inputs.indices)
-            case .slots(let slots): slots.filter(inputs.indices.contains)
-            }
-        let types = slots.compactMap { slot in inputs[slot].map { (slot, type: $0.scalarType) } }
-        guard let (first, type) = types.first else { return }
-        for (slot, other) in types where other.kind != type.kind {
-            throw EngineError.node(
-                index: vertex.index, name: vertex.name, operation: vertex.operation,
-                reason: "input \(first) is \(type) and input \(slot) is \(other); they have to be of one type"
-            )
-        }
     }
 
     private static func isPlainAddition(_ vertex: Vertex, shapes: [[Int]?]) -> Bool {

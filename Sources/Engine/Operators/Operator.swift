@@ -72,14 +72,6 @@ struct KernelTraits {
     var zeroIsNeutral = false
     /// Whether its derivative is 0 wherever it exists: autograd passes zeros back, which say nothing.
     var isStepFunction = false
-    /// The input slots that the standard gives one element type; libtorch would convert one to the other's.
-    var oneType = OneType.slots([])
-
-    /// Input slots of one element type.
-    enum OneType {
-        case all
-        case slots([Int])
-    }
 
     /// An operation that overwrites its first argument.
     struct InPlaceOperation {
@@ -104,10 +96,16 @@ struct OperatorFamily: ExpressibleByDictionaryLiteral {
     let builders: [String: OperatorBuilder]
     /// The traits of those that have any.
     let traits: [String: KernelTraits]
+    /// The operators whose operands may not be of any types.
+    let operands: [OperandTypes: [String]]
 
-    init(_ builders: [String: OperatorBuilder], traits: [String: KernelTraits] = [:]) {
+    init(
+        _ builders: [String: OperatorBuilder], traits: [String: KernelTraits] = [:],
+        operands: [OperandTypes: [String]] = [:]
+    ) {
         self.builders = builders
         self.traits = traits
+        self.operands = operands
     }
 
     init(dictionaryLiteral elements: (String, OperatorBuilder)...) {
@@ -123,6 +121,15 @@ enum Operators {
 
     private static let traits: [String: KernelTraits] =
         Dictionary(uniqueKeysWithValues: families.flatMap { $0.traits.map { ($0.key, $0.value) } })
+
+    private static let operands: [String: OperandTypes] =
+        Dictionary(
+            uniqueKeysWithValues: families.flatMap(\.operands).flatMap { types, names in
+                names.map { ($0, types) }
+            })
+
+    /// What the operands of an operator of ai.onnx have to be; `nil` for anything.
+    static func operands(of operation: String) -> OperandTypes? { operands[operation] }
 
     /// The traits of an operator of ai.onnx.
     static func traits(of operation: String) -> KernelTraits { traits[operation] ?? KernelTraits() }

@@ -87,11 +87,18 @@ extension Operators {
             "HardSigmoid": .init(since: 6),
             "HardSwish": .init(inPlace: .init("aten::hardswish_")),
             "LeakyRelu": .init(since: 6),
-            "PRelu": .init(oneType: .all),
             "Relu": .init(since: 6, inPlace: .init("aten::relu_")),
             "Selu": .init(since: 6),
             "Softplus": .init(since: 1),
             "Softsign": .init(since: 1),
+        ],
+        operands: [
+            .numbers: ["PRelu", "Relu", "Shrink"],
+            .reals: [
+                "Celu", "Elu", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Mish", "Selu", "Softplus",
+                "Softsign",
+                "SwiGLU", "Swish", "ThresholdedRelu",
+            ],
         ])
 
     /// x·σ(alpha·x). Ramachandran et al., "Searching for Activation Functions", 2017, section 4.

@@ -10,8 +10,9 @@ extension Operators {
     nonisolated(unsafe) static let clipping = OperatorFamily(
         ["Clip": clip],
         traits: [
-            "Clip": .init(since: 6, oneType: .all)
-        ])
+            "Clip": .init(since: 6)
+        ],
+        operands: [.numbers: ["Clip"]])
 
     /// Where the lower limit is above the upper one, the upper one wins.
     private static func clip(_ context: OperatorContext) throws -> Kernel {

@@ -54,6 +54,14 @@ extension Operators {
             "ReduceMin": .init(since: 1),
             "ReduceProd": .init(since: 1),
             "ReduceSum": .init(since: 1),
+        ],
+        operands: [
+            // The axes are an input.
+            OperandTypes(kinds: OperandTypes.numbers.kinds, slots: [0]): [
+                "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMean", "ReduceProd",
+                "ReduceSum",
+                "ReduceSumSquare",
+            ]
         ])
 
     /// What reduces a tensor along some dimensions (never none of several), keeping them with size 1 or not.

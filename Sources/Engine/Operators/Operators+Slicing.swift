@@ -21,8 +21,9 @@ extension Operators {
             "Split": split,
         ],
         traits: [
-            "Concat": .init(since: 6, oneType: .all)
-        ])
+            "Concat": .init(since: 6)
+        ],
+        operands: [.alike(): ["Concat"]])
 
     private static func slice(_ context: OperatorContext) throws -> Kernel {
         let starts = try context.integers("starts", until: 10, in: 1)

@@ -25,7 +25,8 @@ extension Operators {
             "Hardmax": .init(isStepFunction: true),
             "LogSoftmax": .init(since: 1),
             "Softmax": .init(since: 1),
-        ])
+        ],
+        operands: [.reals: ["Hardmax", "LogSoftmax", "Softmax"]])
 
     /// A kernel along one dimension; before opset 13, along all dimensions from it on as if they were one.
     private static func alongAxis(

@@ -56,6 +56,16 @@ extension Operators {
             "Sigmoid": .init(since: 6, inPlace: .init("aten::sigmoid_")),
             "Sqrt": .init(since: 6, inPlace: .init("aten::sqrt_")),
             "Tanh": .init(since: 6, inPlace: .init("aten::tanh_")),
+        ],
+        operands: [
+            .numbers: ["Abs", "Erf", "Neg", "Sign"],
+            .reals: [
+                "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Ceil", "Cos", "Cosh", "Exp", "Floor",
+                "IsInf", "IsNaN",
+                "Log", "Reciprocal", "Round", "Sigmoid", "Sin", "Sinh", "Sqrt", "Tan", "Tanh",
+            ],
+            .truths: ["Not"],
+            .wholes: ["BitwiseNot"],
         ])
 
     /// The builder of an operator that one of libtorch's computes, without attributes.
