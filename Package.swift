@@ -47,7 +47,7 @@ let fuzzTargets: [Target] =
                 name: "espalier-fuzz",
                 dependencies: [
                     "ONNX", "ComputationGraph", "Datasets", "Search", "Coordination", "Journal", "Work",
-                    "Pruning",
+                    "Engine", "Pruning",
                 ],
                 path: "Tests/Fuzz", swiftSettings: swiftSettings,
                 linkerSettings: [.unsafeFlags([library]), .linkedLibrary("stdc++"), .linkedLibrary("m")])

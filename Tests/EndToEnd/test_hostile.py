@@ -71,12 +71,16 @@ def test_models_that_never_ran_are_told_in_a_sentence():
         helper.make_node("ReduceMax", ["i6"], ["y"])]
     added = helper.make_node("Add", ["x", "r"], ["y"])
     constant = [("k", np.ones((2, 4), np.float32)), ("axes", np.array([5]))]
+    empty = [
+        helper.make_node("ConstantOfShape", ["s"], ["none"]), helper.make_node("Flatten", ["none"], ["flat"], axis=3),
+        helper.make_node("ReduceSum", ["flat"], ["r"], keepdims=1), helper.make_node("Add", ["x", "r"], ["y"])]
     with scratch() as folder:
         data(folder)
         for name, nodes, arrays, reason in (
                 ("huge", [huge], [], "MaxPool"), ("beyond", [beyond, added], constant, "ReduceSum"),
                 ("softmax", [beyond_softmax, added], constant, "Softmax"), ("indices", [indices], [], "picked"),
-                ("growing", growing, [], "Concat")):
+                ("growing", growing, [], "Concat"),
+                ("empty", empty, [("s", np.array([0, 2**40, 2**40]))], "ConstantOfShape")):
             model(folder / f"{name}.onnx", nodes, arrays)
             code, errors, _ = bounded(
                 "inspect", f"{name}.onnx", "--units", "edges,layers,channels", "--json", "told.json", folder=folder,

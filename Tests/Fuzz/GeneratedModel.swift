@@ -85,6 +85,13 @@ struct GeneratedModel {
         model.graph.output = values.suffix(shown).map { ValueInfoProto(name: $0, .float32, shape: nil) }
     }
 
+    /// The model with every value among its outputs.
+    var modelOfAllValues: ModelProto {
+        var all = model
+        all.graph.output = values.dropFirst().map { ValueInfoProto(name: $0, .float32, shape: nil) }
+        return all
+    }
+
     private mutating func byte() -> Int { Int(bytes.popFirst() ?? 0) }
 
     private mutating func node() -> NodeProto {

@@ -156,16 +156,16 @@ final class Program {
         return probeOutputs
     }
 
-    /// Whether a shape has at most 2^40 elements. An expanded value takes no memory of its own, so its elements could
-    /// otherwise be more than an integer counts.
+    /// Whether a shape has at most 2^40 elements, not counting dimensions of none, and no more dimensions than libtorch takes.
+    /// An expanded value takes no memory of its own, so its elements could otherwise be more than an integer counts.
     private static func isPlausible(_ shape: [Int]) -> Bool {
         var count = 1
         for size in shape {
-            let (product, overflow) = count.multipliedReportingOverflow(by: size)
+            let (product, overflow) = count.multipliedReportingOverflow(by: max(size, 1))
             guard !overflow, product <= 1 << 40 else { return false }
             count = product
         }
-        return true
+        return shape.count <= 64
     }
 
     /// Makes the kernel of a vertex.
