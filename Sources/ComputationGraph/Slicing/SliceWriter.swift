@@ -284,11 +284,19 @@ extension TensorData {
             shape[axis] = kept.count
             guard keepsContents else { continue }
             let runs = Slice.Positions(axis: axis, ascending: kept).ranges
-            var smaller = Data(capacity: outer * kept.count * inner)
-            for block in 0..<outer {
-                let start = bytes.startIndex + block * length * inner
-                for run in runs {
-                    smaller.append(bytes[start + run.lowerBound * inner..<start + run.upperBound * inner])
+            var smaller = Data(count: outer * kept.count * inner)
+            smaller.withUnsafeMutableBytes { smaller in
+                bytes.withUnsafeBytes { whole in
+                    var end = 0
+                    for block in 0..<outer {
+                        for run in runs {
+                            let start = (block * length + run.lowerBound) * inner
+                            let part = whole[start..<start + run.count * inner]
+                            UnsafeMutableRawBufferPointer(rebasing: smaller[end..<end + part.count])
+                                .copyMemory(from: UnsafeRawBufferPointer(rebasing: part))
+                            end += part.count
+                        }
+                    }
                 }
             }
             bytes = smaller

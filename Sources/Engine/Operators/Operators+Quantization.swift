@@ -9,11 +9,13 @@ private let smallest = Operation("aten::amin")
 
 /// Real numbers to small whole ones, and back.
 extension Operators {
-    nonisolated(unsafe) static let quantization: OperatorFamily = [
-        "DequantizeLinear": dequantize,
-        "DynamicQuantizeLinear": quantizeDynamically,
-        "QuantizeLinear": quantize,
-    ]
+    nonisolated(unsafe) static let quantization = OperatorFamily(
+        [
+            "DequantizeLinear": dequantize,
+            "DynamicQuantizeLinear": quantizeDynamically,
+            "QuantizeLinear": quantize,
+        ],
+        operands: [.reals: ["DynamicQuantizeLinear"]])
 
     private static func quantize(_ context: OperatorContext) throws -> Kernel {
         let axis = try context.node.int("axis", default: 1)
