@@ -117,6 +117,11 @@ def test_operands_of_two_types_are_refused():
                     helper.make_node("Cast", ["z"], ["y"], to=FLOAT)])
             code, errors, _ = bounded("evaluate", "mixed.onnx", "--data", "x.npz", folder=folder)
             assert code == 65 and operation in errors and wanted in errors, (operation, code, errors)
+        model(
+            folder / "mixed.onnx", [helper.make_node("Gemm", ["x", "x", "c"], ["y"], transB=1, beta=0.0)],
+            [("c", np.ones(5, np.float32))])
+        code, errors, _ = bounded("run", "mixed.onnx", "--data", "x.npz", "--output", "y.npz", folder=folder)
+        assert code == 65 and "Gemm" in errors and "[5]" in errors, (code, errors)
 
 
 def test_a_model_of_nans_is_told_from_a_defect():

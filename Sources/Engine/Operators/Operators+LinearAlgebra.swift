@@ -10,28 +10,30 @@ private let determinant = Operation("aten::det")
 
 extension Operators {
     /// Products of matrices and tensors.
-    nonisolated(unsafe) static let linearAlgebra: OperatorFamily = [
-        "Gemm": gemm,
-        "MatMul": { context in
-            { inputs in
-                let (left, right) = (try context.required(inputs, 0), try context.required(inputs, 1))
-                guard left.rank > 0 && right.rank > 0 else {
-                    throw context.error("an input without dimensions")
+    nonisolated(unsafe) static let linearAlgebra = OperatorFamily(
+        [
+            "Gemm": gemm,
+            "MatMul": { context in
+                { inputs in
+                    let (left, right) = (try context.required(inputs, 0), try context.required(inputs, 1))
+                    guard left.rank > 0 && right.rank > 0 else {
+                        throw context.error("an input without dimensions")
+                    }
+                    return [try multiplied(left, right)]
                 }
-                return [try multiplied(left, right)]
-            }
-        },
-        "Einsum": { context in
-            let equation = try context.node.string("equation")
-            return { inputs in
-                let tensors = try inputs.indices.map { try context.required(inputs, $0) }
-                return [try einsum(.string(equation), .tensors(tensors))]
-            }
-        },
-        "Det": { context in
-            { inputs in [try determinant(.tensor(context.required(inputs, 0)))] }
-        },
-    ]
+            },
+            "Einsum": { context in
+                let equation = try context.node.string("equation")
+                return { inputs in
+                    let tensors = try inputs.indices.map { try context.required(inputs, $0) }
+                    return [try einsum(.string(equation), .tensors(tensors))]
+                }
+            },
+            "Det": { context in
+                { inputs in [try determinant(.tensor(context.required(inputs, 0)))] }
+            },
+        ],
+        operands: [.numbers: ["Einsum", "Gemm", "MatMul"], .reals: ["Det"]])
 
     /// The product of two tensors, as NumPy's matmul.
     ///
@@ -81,7 +83,12 @@ extension Operators {
                 }
                 return .int(whole)
             }
-            guard let c = context.optional(inputs, 2), beta != 0 else {
+            let c = context.optional(inputs, 2)
+            // Where beta is 0 too: what is left when a and b are removed has to have its shape.
+            if let c, case let shape = [a.shape[0], b.shape[1]], broadcastShape(c.shape, shape) != shape {
+                throw context.error("a c of shape \(c.shape) does not fit a product of shape \(shape)")
+            }
+            guard let c, beta != 0 else {
                 let result = try matrixProduct(.tensor(a), .tensor(b))
                 return [alpha == 1 ? result : try scale(.tensor(result), factor(alpha))]
             }

@@ -22,6 +22,13 @@ extension Operators {
         traits: [
             "InstanceNormalization": .init(since: 6),
             "LRN": .init(since: 1),
+        ],
+        operands: [
+            .reals: [
+                "BatchNormalization", "GroupNormalization", "InstanceNormalization", "LRN",
+                "LayerNormalization",
+                "LpNormalization", "MeanVarianceNormalization", "RMSNormalization",
+            ]
         ])
 
     /// BatchNormalization: X (N, C, …), scale, bias, mean and variance (C).
