@@ -175,6 +175,9 @@ def files(pattern):
 
 
 def main():
+    # A shell starts what runs in the background with SIGINT ignored, and so would every program be that is interrupted here
+    # before it listens.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lanes", type=int, default=min(2, os.cpu_count() or 1))
     parser.add_argument("--file", help="run the checks of this file alone, in this process")
