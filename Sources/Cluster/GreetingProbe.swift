@@ -37,19 +37,12 @@ enum GreetingProbe {
     ///
     /// - Parameter hasKeys: whether this side has keys: it says so, for a peer that has it otherwise to know why it fails.
     static func look(at endpoint: String, hasKeys: Bool) -> Answer {
-        guard endpoint.hasPrefix("tcp://"), let colon = endpoint.lastIndex(of: ":") else {
-            return .greets(.unknown)
-        }
-        let host = endpoint[..<colon].dropFirst("tcp://".count).filter { !"[]".contains($0) }
-        var hints = addrinfo()
-        hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
-        var found: UnsafeMutablePointer<addrinfo>?
-        let port = String(endpoint[endpoint.index(after: colon)...])
-        guard getaddrinfo(String(host), port, &hints, &found) == 0, let address = found?.pointee else {
-            return .nothing
-        }
+        guard let parts = hostAndPort(of: endpoint) else { return .greets(.unknown) }
+        guard let found = addresses(parts) else { return .nothing }
         defer { freeaddrinfo(found) }
-        let descriptor = socket(address.ai_family, hints.ai_socktype | Int32(SOCK_CLOEXEC.rawValue), 0)
+        let address = found.pointee
+        let descriptor = socket(
+            address.ai_family, address.ai_socktype | Int32(SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { return .nothing }
         defer { close(descriptor) }
         var limit = timeval(tv_sec: Int(patience) / 1000, tv_usec: 0)
@@ -57,6 +50,29 @@ enum GreetingProbe {
         setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
         guard connect(descriptor, address.ai_addr, address.ai_addrlen) == 0 else { return .nothing }
         return greeting(on: descriptor, hasKeys: hasKeys)
+    }
+
+    /// Whether an address names a host that nobody knows; may take seconds.
+    static func isUnknownHost(_ endpoint: String) -> Bool {
+        guard let parts = hostAndPort(of: endpoint) else { return false }
+        guard let found = addresses(parts) else { return true }
+        freeaddrinfo(found)
+        return false
+    }
+
+    /// Of `tcp://HOST:PORT`, and nothing else.
+    private static func hostAndPort(of endpoint: String) -> (host: String, port: String)? {
+        guard endpoint.hasPrefix("tcp://"), let colon = endpoint.lastIndex(of: ":") else { return nil }
+        let host = endpoint[..<colon].dropFirst("tcp://".count).filter { !"[]".contains($0) }
+        return (String(host), String(endpoint[endpoint.index(after: colon)...]))
+    }
+
+    /// To be freed by the caller.
+    private static func addresses(_ parts: (host: String, port: String)) -> UnsafeMutablePointer<addrinfo>? {
+        var hints = addrinfo()
+        hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
+        var found: UnsafeMutablePointer<addrinfo>?
+        return getaddrinfo(parts.host, parts.port, &hints, &found) == 0 ? found : nil
     }
 
     /// A greeting: the signature, two bytes of version, twenty of the mechanism's name, and others.

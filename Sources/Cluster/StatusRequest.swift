@@ -28,7 +28,7 @@ public enum StatusRequest {
         var handshakes = HandshakeWatch(hasKeys: keys != nil) {
             GreetingProbe.look(at: endpoint, hasKeys: keys != nil)
         }
-        var note = "nothing answered within \(limit)"
+        var note: String?
         let stopwatch = Stopwatch()
         while stopwatch.now - .zero < limit {
             _ = try poller.wait(timeout: .milliseconds(200))
@@ -46,6 +46,9 @@ public enum StatusRequest {
                 }
             }
         }
-        throw ClusterError.noStatus(endpoint: endpoint, reason: note)
+        let silence =
+            GreetingProbe.isUnknownHost(endpoint)
+            ? "there is no such host" : "nothing answered within \(limit)"
+        throw ClusterError.noStatus(endpoint: endpoint, reason: note ?? silence)
     }
 }

@@ -1,4 +1,5 @@
 internal import Coordination
+internal import Dispatch
 internal import Foundation
 internal import Logging
 internal import ZeroMQ
@@ -6,6 +7,7 @@ internal import ZeroMQ
 /// What the worker's talking thread does. Lives and dies on that thread.
 final class WorkerLoop {
     private let endpoint: String
+    private var hasLookedUpHost = false
     private let keys: WorkerKeys?
     private let wire: Wire
     /// One of its own unless given: it goes with the loop, once the last message is sent or has lingered.
@@ -90,6 +92,14 @@ final class WorkerLoop {
         if let keys { try socket.useCurve(keys: keys.own, serverKey: keys.coordinator) }
         let monitor = try socket.monitor()
         try socket.connect(to: endpoint)
+        // libzmq says nothing of a name that nobody knows, and tries on: names may come later, and mistakes do not go away.
+        if !hasLookedUpHost {
+            hasLookedUpHost = true
+            DispatchQueue.global().async { [endpoint, logger] in
+                guard GreetingProbe.isUnknownHost(endpoint) else { return }
+                logger.warning("\(endpoint): there is no such host; trying on")
+            }
+        }
         poller = Poller()
         _ = poller.add(mailbox.wakeup)
         _ = poller.add(socket)

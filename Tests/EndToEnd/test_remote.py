@@ -224,6 +224,14 @@ def test_a_worker_gives_up_when_told_that_no_coordinator_comes():
         assert worker.end(60) == 69 and "no coordinator" in worker.errors, worker.errors
 
 
+def test_a_host_that_nobody_knows_is_told():
+    address = ("--connect", "tcp://nobody.invalid:5555", "--insecure")
+    asked = espalier("status", *address)
+    assert asked.code == 69 and "there is no such host" in asked.errors, asked.errors
+    worker = espalier("worker", *address, "--coordinator-timeout", "8")
+    assert worker.code == 69 and worker.errors.count("there is no such host") == 1, worker.errors
+
+
 def test_workers_of_one_machine_share_what_one_of_them_fetches():
     with stage() as here:
         model = large_model(here.folder)
