@@ -60,9 +60,10 @@ enum GreetingProbe {
         return false
     }
 
-    /// Of `tcp://HOST:PORT`, and nothing else.
+    /// Of `tcp://HOST:PORT`, and nothing else: libzmq takes `tcp://SOURCE;HOST:PORT` too.
     private static func hostAndPort(of endpoint: String) -> (host: String, port: String)? {
-        guard endpoint.hasPrefix("tcp://"), let colon = endpoint.lastIndex(of: ":") else { return nil }
+        guard endpoint.hasPrefix("tcp://"), !endpoint.contains(";"), let colon = endpoint.lastIndex(of: ":")
+        else { return nil }
         let host = endpoint[..<colon].dropFirst("tcp://".count).filter { !"[]".contains($0) }
         return (String(host), String(endpoint[endpoint.index(after: colon)...]))
     }

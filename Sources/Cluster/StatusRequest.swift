@@ -46,9 +46,7 @@ public enum StatusRequest {
                 }
             }
         }
-        let silence =
-            GreetingProbe.isUnknownHost(endpoint)
-            ? "there is no such host" : "nothing answered within \(limit)"
-        throw ClusterError.noStatus(endpoint: endpoint, reason: note ?? silence)
+        if note == nil, GreetingProbe.isUnknownHost(endpoint) { note = "there is no such host" }
+        throw ClusterError.noStatus(endpoint: endpoint, reason: note ?? "nothing answered within \(limit)")
     }
 }

@@ -7,6 +7,7 @@ internal import ZeroMQ
 /// What the worker's talking thread does. Lives and dies on that thread.
 final class WorkerLoop {
     private let endpoint: String
+    /// Whether it was looked up whether its host is known.
     private var hasLookedUpHost = false
     private let keys: WorkerKeys?
     private let wire: Wire

@@ -26,8 +26,8 @@ extension Operators {
         operands: [
             .reals: [
                 "BatchNormalization", "GroupNormalization", "InstanceNormalization", "LRN",
-                "LayerNormalization",
-                "LpNormalization", "MeanVarianceNormalization", "RMSNormalization",
+                "LayerNormalization", "LpNormalization", "MeanVarianceNormalization",
+                "RMSNormalization",
             ]
         ])
 

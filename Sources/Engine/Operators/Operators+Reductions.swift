@@ -59,8 +59,7 @@ extension Operators {
             // The axes are an input.
             OperandTypes(kinds: OperandTypes.numbers.kinds, slots: [0]): [
                 "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMean", "ReduceProd",
-                "ReduceSum",
-                "ReduceSumSquare",
+                "ReduceSum", "ReduceSumSquare",
             ]
         ])
 

@@ -61,8 +61,8 @@ extension Operators {
             .numbers: ["Abs", "Erf", "Neg", "Sign"],
             .reals: [
                 "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Ceil", "Cos", "Cosh", "Exp", "Floor",
-                "IsInf", "IsNaN",
-                "Log", "Reciprocal", "Round", "Sigmoid", "Sin", "Sinh", "Sqrt", "Tan", "Tanh",
+                "IsInf", "IsNaN", "Log", "Reciprocal", "Round", "Sigmoid", "Sin", "Sinh", "Sqrt", "Tan",
+                "Tanh",
             ],
             .truths: ["Not"],
             .wholes: ["BitwiseNot"],
