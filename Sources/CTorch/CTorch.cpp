@@ -269,6 +269,12 @@ ct_status ct_requires_gradient(const ct_tensor *tensor, bool required) {
     return guarded([&] { borrow(tensor).requires_grad_(required); });
 }
 
+bool ct_has_gradient(const ct_tensor *tensor) {
+    bool has = false;
+    guarded([&] { has = borrow(tensor).requires_grad(); });
+    return has;
+}
+
 ct_status ct_gradient(const ct_tensor *const *outputs, const ct_tensor *const *output_gradients, int32_t output_count,
                     const ct_tensor *const *inputs, int32_t input_count, bool keep_graph, bool create_graph,
                     ct_tensor **gradients) {

@@ -59,6 +59,9 @@ extension Tensor {
         try check(ct_requires_gradient(handle, true), "requireGradient()")
     }
 
+    /// Whether gradients are wanted for this tensor, or for what it was computed from.
+    public var hasGradient: Bool { ct_has_gradient(handle) }
+
     /// Gradients of `sum(outputs · seeds)` with respect to `inputs`.
     ///
     /// - Parameters:

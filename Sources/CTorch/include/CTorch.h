@@ -100,6 +100,8 @@ ct_status ct_copy_out(const ct_tensor *tensor, void *bytes, size_t byte_count);
 
 // Autograd.
 ct_status ct_requires_gradient(const ct_tensor *tensor, bool required);
+// Whether a gradient is wanted for it or for what it was computed from.
+bool ct_has_gradient(const ct_tensor *tensor);
 // Gradients of sum(outputs * output_gradients) with respect to inputs; null where an input was not used.
 ct_status ct_gradient(const ct_tensor *const *outputs, const ct_tensor *const *output_gradients, int32_t output_count,
                     const ct_tensor *const *inputs, int32_t input_count, bool keep_graph, bool create_graph,

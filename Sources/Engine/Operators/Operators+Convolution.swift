@@ -35,13 +35,19 @@ extension Operators {
                 over: Array(x.shape.dropFirst(2)), kernel: window.kernel(ofWeight: weight.shape))
             // libtorch pads alike on both sides; what is left over on one side is added before.
             let common = zip(placement.begin, placement.end).map { min($0, $1) }
-            let padded = try x.padded(
+            var padded = try x.padded(
                 begin: zip(placement.begin, common).map { $0 - $1 },
                 end: zip(placement.end, common).map { $0 - $1 })
+            var strides = placement.strides
+            if weight.hasGradient, weight.shape.dropFirst(2).allSatisfy({ $0 == 1 }),
+                common.allSatisfy({ $0 == 0 })
+            {
+                padded = try padded.everyStep(of: strides)
+                strides = strides.map { _ in 1 }
+            }
             return [
                 try convolution(
-                    .tensor(padded), .tensor(weight), .optional(bias), .ints(placement.strides),
-                    .ints(common),
+                    .tensor(padded), .tensor(weight), .optional(bias), .ints(strides), .ints(common),
                     .ints(placement.dilations), false, .ints(common.map { _ in 0 }), .int(groups))
             ]
         }
@@ -153,5 +159,20 @@ struct TransposedPlacement {
     var symmetricPadding: [Int]? {
         let fits = extra.indices.allSatisfy { extra[$0] >= 0 && extra[$0] < max(strides[$0], dilations[$0]) }
         return fits ? begin : nil
+    }
+}
+
+extension Tensor {
+    /// The pixels of a batch (N, C, D1…) that a kernel of one pixel reads: every so many of each spatial dimension.
+    ///
+    /// oneDNN 2.6, which libtorch 1.13 convolves with, would take them itself, but where it differentiates with respect to the
+    /// weights of fewer than eight channels it writes past the memory that it copies them to (`jit_1x1:avx2`, channels
+    /// innermost).
+    fileprivate func everyStep(of strides: [Int]) throws(TorchError) -> Tensor {
+        var kept = self
+        for (axis, step) in strides.enumerated() where step > 1 {
+            kept = try kept.sliced(axis + 2, 0..<shape[axis + 2], step: step)
+        }
+        return kept
     }
 }
