@@ -23,8 +23,11 @@ final class LocalWorkers: Sendable {
     private let logger: Logger
     private let state = Mutex(State())
 
-    /// So many processes in a row may die before they are ready; then something is wrong with all of them.
+    /// So many processes in a row may die before they are ready. Then something is wrong with all of them, unless another
+    /// one computes: that is not stopped for their sake.
     private static let earlyDeathLimit = 3
+    /// Seconds until the next one is tried beside one that computes.
+    private static let pause = 10
 
     /// A worker that lives comes back to the coordinator within a few seconds. One that has been away for so many looks,
     /// one a second, hangs.
@@ -109,17 +112,30 @@ final class LocalWorkers: Sendable {
     private func replace(_ child: ChildProcess, _ ending: ProcessEnding) {
         runner.processEnded(child.process)
         let wasReady = runner.wasReady(child.process)
-        let (isStopping, early, lines) = state.withLock { state in
+        let (isStopping, early, lines, others) = state.withLock { state in
             state.children[child.process] = nil
             state.earlyDeaths = wasReady ? 0 : state.earlyDeaths + 1
-            return (state.isStopping, state.earlyDeaths, state.lastLines)
+            return (state.isStopping, state.earlyDeaths, state.lastLines, Array(state.children.keys))
         }
         guard !isStopping else { return }
         logger.warning("worker process \(child.process) ended with \(ending)")
-        guard early < LocalWorkers.earlyDeathLimit else {
-            return runner.fail(
-                ClusterError.workersDie(count: early, last: "\(ending)", output: lines))
+        if early < LocalWorkers.earlyDeathLimit {
+            startAgain()
+        } else if others.contains(where: runner.wasReady) {
+            logger.warning(
+                "\(early) in a row ended before they could compute; the next one starts in \(LocalWorkers.pause) seconds"
+            )
+            DispatchQueue.global().asyncAfter(deadline: .now() + .seconds(LocalWorkers.pause)) {
+                [weak self] in
+                self?.startAgain()
+            }
+        } else {
+            runner.fail(ClusterError.workersDie(count: early, last: "\(ending)", output: lines))
         }
+    }
+
+    private func startAgain() {
+        guard !state.withLock({ $0.isStopping }) else { return }
         do throws(ClusterError) { try start() } catch { runner.fail(error) }
     }
 

@@ -16,9 +16,12 @@ extension Network {
 
     /// Runs the unpruned model once on some samples and reports the shapes it met.
     ///
+    /// - Parameter memory: bytes that weights and values may take together while they are computed.
     /// - Throws: `EngineError` that names the first node that is not supported or does not fit.
-    public func shapes(for dataset: Dataset, samples: [Int]) throws -> Shapes {
-        try shapes(of: graph.inputs.map { try Tensor(dataset.gather(samples, from: $0.name)) })
+    public func shapes(for dataset: Dataset, samples: [Int], memory: Int = .max) throws -> Shapes {
+        try TorchRuntime.withMemory(atMost: memory) {
+            try shapes(of: graph.inputs.map { try Tensor(dataset.gather(samples, from: $0.name)) })
+        }
     }
 
     /// Runs the unpruned model once on made-up inputs (zeros) and reports the shapes it met.

@@ -17,7 +17,8 @@ extension Workload {
                 "the model was exported for batches of exactly \(fixed), so --block-size must be \(fixed)")
         }
         let probe = fixed ?? 1
-        let shapes = try network.shapes(for: dataset, samples: Array(0..<min(probe, dataset.samples)))
+        let shapes = try probed(
+            network, dataset, samples: min(probe, dataset.samples), budget: options.memoryBudget)
         func bytes(_ size: Int) -> Int {
             MemoryPlan.working(
                 blockSize: size, weights: network.weightBytes,
@@ -43,6 +44,37 @@ extension Workload {
         }
         return size
     }
+
+    /// The shapes of the first samples' values.
+    ///
+    /// A block takes its weights and values twice (`MemoryPlan.working`), so more than half of the budget is not tried, nor what
+    /// is out of proportion to weights and inputs: values that double from node to node would fill the machine's memory first.
+    private static func probed(
+        _ network: Network, _ dataset: Dataset, samples: Int, budget: Int
+    ) throws -> Network.Shapes {
+        let chosen = Array(0..<samples)
+        let given = try network.graph.inputs.reduce(network.weightBytes) {
+            try $0 + dataset.gather(chosen, from: $1.name).bytes.count
+        }
+        let largest = usualValues + mostTimesGiven * given
+        do {
+            return try network.shapes(
+                for: dataset, samples: chosen,
+                memory: max(min(budget / 2, largest), MemoryPlan.processBytes))
+        } catch let error as EngineError where error.isOutOfMemory {
+            let block = "a block of \(NumberText.counted(samples, "sample"))"
+            throw InputError(
+                largest < budget / 2
+                    ? "the values of \(block) take more than \(NumberText.bytes(largest)), and its inputs and the weights "
+                        + "\(NumberText.bytes(given)): that is more than a model may grow to: \(error)"
+                    : "\(block) takes more than the budget of \(NumberText.bytes(budget)) (--memory): \(error)"
+            )
+        }
+    }
+
+    /// Bytes that the values of a block may take, beside so many times what weights and inputs take.
+    private static let usualValues = 1 << 30
+    private static let mostTimesGiven = 256
 
     /// The power of two whose block takes about 1.5 GFLOP, some ten milliseconds, within 8 and 64.
     ///

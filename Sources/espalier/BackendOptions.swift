@@ -3,11 +3,13 @@ internal import Cluster
 internal import Foundation
 internal import Pruning
 
-/// The options that say who computes.
-struct BackendOptions: ParsableArguments {
-    @OptionGroup(title: "Workers") var local: LocalWorkersOption
-    @OptionGroup(title: "Workers on other machines") var cluster: ClusterOptions
+/// A command that workers compute for.
+protocol TeamCommand {
+    var local: LocalWorkersOption { get }
+    var cluster: ClusterOptions { get }
+}
 
+extension TeamCommand {
     /// How many workers there are on this machine.
     var localWorkers: Int { local.workers ?? cluster.defaultWorkers }
 

@@ -4,7 +4,7 @@ internal import Pruning
 internal import Report
 internal import Search
 
-struct CompareCommand: AsyncParsableCommand {
+struct CompareCommand: AsyncParsableCommand, MeasuringCommand, TeamCommand {
     static let configuration = CommandConfiguration(
         commandName: "compare",
         abstract: "Run several strategies on one model, and show them side by side.",
@@ -24,17 +24,23 @@ struct CompareCommand: AsyncParsableCommand {
 
     @OptionGroup(title: "Comparison") var limits: LimitOptions
     @OptionGroup(title: "Comparison") var basics: CompareArguments
-    @OptionGroup var workload: WorkloadArguments
+    @OptionGroup(title: "Comparison") var going: ResumeOptions
+    @OptionGroup var argument: ModelArgument
+    @OptionGroup(title: "Data") var data: DataOptions
+    @OptionGroup(title: "Loss") var loss: LossOptions
     @OptionGroup(title: "What may be removed") var removable: RemovableOptions
+    @OptionGroup(title: "What may be removed") var replacing: ReplaceOption
     @OptionGroup(title: "Recovery") var recovery: RecoveryArguments
     @OptionGroup(title: "Search in detail") var choice: ChoiceOptions
-    @OptionGroup var team: BackendOptions
+    @OptionGroup(title: "Workers") var local: LocalWorkersOption
+    @OptionGroup(title: "Workers on other machines") var cluster: ClusterOptions
     @OptionGroup(title: "Reports") var json: JSONOption
     @OptionGroup(title: "Reports") var log: LogOption
 
     func validate() throws {
-        let resumes = basics.going.resume
-        try team.cluster.checkNumerics(resumes: resumes)
+        _ = try measurement()
+        let resumes = going.resume
+        try cluster.checkNumerics(resumes: resumes)
         if resumes, basics.folder == nil {
             throw ValidationError("--resume needs --run, the folder to go on with")
         }
@@ -44,24 +50,23 @@ struct CompareCommand: AsyncParsableCommand {
         try await reporting {
             try json.checkWritable(
                 beside: [basics.report, basics.csv],
-                given: workload.given(data: [basics.validation, recovery.fitData, recovery.trainData]))
-            var measurement = try workload.measurement(workers: team.sharingWorkers)
+                given: given(data: [basics.validation, recovery.fitData, recovery.trainData]))
+            var measurement = try measurement(workers: sharingWorkers)
             measurement.recovery = recovery.options
             var options = CompareOptions(
-                model: workload.model, measurement: measurement,
+                model: argument.model, measurement: measurement,
                 validation: basics.validation,
                 candidates: removable.selection, strategies: try Contestant.list(basics.strategies),
                 search: SearchSettings(
                     objective: choice.objective(recovers: !recovery.options.recovery.isNone),
                     steps: limits.steps, until: limits.until,
                     per: choice.pricedQuantity(until: limits.until), recovery: recovery.options.recovery),
-                seeds: basics.seeds ?? 3, workers: team.localWorkers, remote: try team.cluster.remote(),
+                seeds: basics.seeds ?? 3, workers: localWorkers, remote: try cluster.remote(),
                 logger: log.logger("espalier"), recovery: { [recovery] in recovery.recovery(of: $0) })
-            options.units = removable.unitSelection
-            options.units.replacement = recovery.replacement(options.units.replacement)
-            (options.folder, options.resumes) = (basics.folder, basics.going.resume)
-            options.allowsOtherVersion = basics.going.allowOtherVersion
-            options.allowsMixedNumerics = team.cluster.allowMixedNumerics
+            options.units = removable.unitSelection(recovery.replacement(replacing.replace))
+            (options.folder, options.resumes) = (basics.folder, going.resume)
+            options.allowsOtherVersion = going.allowOtherVersion
+            options.allowsMixedNumerics = cluster.allowMixedNumerics
             options.commandLine = Invocation.commandLine
             let comparison: Comparison
             do {
@@ -120,7 +125,6 @@ struct CompareArguments: ParsableArguments {
             valueName: "folder"),
         completion: .directory)
     var folder: String?
-    @OptionGroup var going: ResumeOptions
 
     func validate() throws {
         if let seeds, seeds < 1 { throw ValidationError("--seeds must be at least 1") }

@@ -3,7 +3,7 @@ internal import ComputationGraph
 internal import Pruning
 internal import Report
 
-struct EvaluateCommand: AsyncParsableCommand {
+struct EvaluateCommand: AsyncParsableCommand, MeasuringCommand {
     static let configuration = CommandConfiguration(
         commandName: "evaluate",
         abstract: "Measure the exact loss (and accuracy) of a model with some edges removed.",
@@ -17,7 +17,9 @@ struct EvaluateCommand: AsyncParsableCommand {
             measured; the exit code is then 65.
             """)
 
-    @OptionGroup var workload: WorkloadArguments
+    @OptionGroup var argument: ModelArgument
+    @OptionGroup(title: "Data") var data: DataOptions
+    @OptionGroup(title: "Loss") var loss: LossOptions
     @OptionGroup var removal: RemovalOptions
     @OptionGroup var replacing: ReplaceOption
     @OptionGroup(title: "Recovery") var recovery: RecoveryArguments
@@ -47,6 +49,7 @@ struct EvaluateCommand: AsyncParsableCommand {
     private var usesWorkers: Bool { workers > 0 || cluster.bind != nil }
 
     func validate() throws {
+        _ = try measurement()
         if list != nil && !removal.units.isEmpty {
             throw ValidationError("--remove and --masks exclude each other")
         }
@@ -63,10 +66,10 @@ struct EvaluateCommand: AsyncParsableCommand {
         try await reporting {
             try json.checkWritable(
                 beside: [list == nil ? output : nil],
-                given: workload.given(data: [recovery.fitData, recovery.trainData], others: [list]))
-            var options = try workload.measurement(workers: usesWorkers ? max(workers, 1) : 0)
+                given: given(data: [recovery.fitData, recovery.trainData], others: [list]))
+            var options = try measurement(workers: usesWorkers ? max(workers, 1) : 0)
             options.recovery = recovery.options
-            var loaded = try Workload(model: workload.model, options: options)
+            var loaded = try Workload(model: argument.model, options: options)
             for note in loaded.notes { StandardError.write("espalier: \(note)\n") }
             if let list { return try await evaluate(list, in: loaded) }
             let progress = ProgressDisplay()

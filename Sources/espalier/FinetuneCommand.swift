@@ -5,7 +5,7 @@ internal import Pruning
 internal import Report
 internal import Training
 
-struct FinetuneCommand: AsyncParsableCommand {
+struct FinetuneCommand: AsyncParsableCommand, MeasuringCommand, TeamCommand {
     static let configuration = CommandConfiguration(
         commandName: "finetune",
         abstract: "Train what is left of a model, and write the trained model.",
@@ -22,7 +22,9 @@ struct FinetuneCommand: AsyncParsableCommand {
             cosine from a large value (Renda et al. 2020, Le & Hua 2021), momentum 0.9, no weight decay of biases and norms.
             """)
 
-    @OptionGroup var workload: WorkloadArguments
+    @OptionGroup var argument: ModelArgument
+    @OptionGroup(title: "Data") var data: DataOptions
+    @OptionGroup(title: "Loss") var loss: LossOptions
     @OptionGroup var removal: RemovalOptions
     @OptionGroup var replacing: ReplaceOption
     @OptionGroup(title: "Training") var training: TrainingArguments
@@ -53,7 +55,8 @@ struct FinetuneCommand: AsyncParsableCommand {
             "Replace the last linear layer by a fresh one for so many classes: transfer to another task.",
             valueName: "classes"))
     var head: Int?
-    @OptionGroup var team: BackendOptions
+    @OptionGroup(title: "Workers") var local: LocalWorkersOption
+    @OptionGroup(title: "Workers on other machines") var cluster: ClusterOptions
     @OptionGroup var metrics: MetricsOption
     @Option(
         name: .customLong("run"),
@@ -75,6 +78,7 @@ struct FinetuneCommand: AsyncParsableCommand {
     enum Keeping: String, ExpressibleByArgument, CaseIterable { case best, last }
 
     func validate() throws {
+        _ = try measurement()
         if let head, head < 2 { throw ValidationError("--head must be at least 2 classes") }
         if let validateEvery, validateEvery < 1 {
             throw ValidationError("--validate-every must be at least 1")
@@ -87,18 +91,18 @@ struct FinetuneCommand: AsyncParsableCommand {
     func run() async throws {
         try await reporting {
             try json.checkWritable(
-                beside: [output], given: workload.given(models: [teacher], data: [validation]))
+                beside: [output], given: given(models: [teacher], data: [validation]))
             var options = FinetuneOptions(
-                model: workload.model, measurement: try workload.measurement(workers: team.sharingWorkers),
+                model: argument.model, measurement: try measurement(workers: sharingWorkers),
                 mask: removal.mask.replacing(with: replacing.replace), validation: validation,
                 teacher: teacher,
                 classes: head, epochs: training.epochCount, recipe: training.recipe,
                 distillation: training.distill, warmup: training.warmup, train: training.train,
                 freeze: training.freeze, normalisesByBatch: training.batchNorm, keepsBest: keep == .best,
                 validateEvery: validateEvery,
-                workers: team.localWorkers, remote: try team.cluster.remote(),
+                workers: localWorkers, remote: try cluster.remote(),
                 metrics: metrics.metrics,
-                folder: folder ?? FinetuneOptions.defaultFolder(for: workload.model), resumes: going.resume,
+                folder: folder ?? FinetuneOptions.defaultFolder(for: argument.model), resumes: going.resume,
                 output: output, commandLine: Invocation.commandLine, logger: log.logger("espalier"))
             options.allowsOtherVersion = going.allowOtherVersion
             let display = FinetuneDisplay()

@@ -40,8 +40,6 @@ struct DataOptions: ParsableArguments {
             valueName: "S"))
     var shards = 1
 
-    @OptionGroup(title: "Loss") var loss: LossOptions
-
     @Option(
         name: .long,
         help: ArgumentHelp(
@@ -52,46 +50,40 @@ struct DataOptions: ParsableArguments {
     func validate() throws {
         if let samples, samples < 1 { throw ValidationError("--samples must be at least 1") }
         if let blockSize, blockSize < 1 { throw ValidationError("--block-size must be at least 1") }
-        _ = try loss.request()
         if shards < 1 { throw ValidationError("--shards must be at least 1") }
     }
 
-    /// The options for a model; examples bring their own data.
-    ///
-    /// - Parameter processes: those that compute on this machine at the same time.
-    func measurement(for model: String, processes: Int = 1) throws -> MeasurementOptions {
-        guard let data = data ?? ModelSource.defaultData(for: model) else {
-            throw ValidationError("--data is needed: an .npz file with one array per model input")
-        }
-        return MeasurementOptions(
-            data: data, samples: samples, blockSize: blockSize, shards: shards, loss: try loss.request(),
-            memory: memory?.bytes, processes: processes)
-    }
 }
 
-/// A model, and what is measured of it.
-struct WorkloadArguments: ParsableArguments {
-    @OptionGroup var argument: ModelArgument
-    @OptionGroup(title: "Data") var data: DataOptions
+/// A command that measures a model.
+///
+/// Its option groups stand side by side, as those of all commands: the parser looks at a group within a group many times over.
+protocol MeasuringCommand {
+    var argument: ModelArgument { get }
+    var data: DataOptions { get }
+    var loss: LossOptions { get }
+}
 
-    func validate() throws { _ = try measurement() }
-
-    /// The model as it was given.
-    var model: String { argument.model }
-
+extension MeasuringCommand {
     /// The files that these arguments name, and others that are read.
     func given(models: [String?] = [], data others: [String?] = [], others files: [String?] = [])
         -> GivenFiles
     {
-        GivenFiles(models: [model] + models, data: [data.data ?? model] + others, others: files)
+        GivenFiles(
+            models: [argument.model] + models, data: [data.data ?? argument.model] + others, others: files)
     }
 
     /// What is measured; an example brings its own data.
     ///
     /// - Parameter workers: the worker processes on this machine; 0 for this process alone.
     func measurement(workers: Int = 0) throws -> MeasurementOptions {
+        guard let file = data.data ?? ModelSource.defaultData(for: argument.model) else {
+            throw ValidationError("--data is needed: an .npz file with one array per model input")
+        }
         // This process holds the model too.
-        try data.measurement(for: model, processes: workers + 1)
+        return MeasurementOptions(
+            data: file, samples: data.samples, blockSize: data.blockSize, shards: data.shards,
+            loss: try loss.request(), memory: data.memory?.bytes, processes: workers + 1)
     }
 }
 

@@ -27,7 +27,6 @@ struct PruneArguments: ParsableArguments {
             "The folder that keeps the run. (default: espalier-run-MODEL)", valueName: "folder"),
         completion: .directory)
     var folder: String?
-    @OptionGroup var going: ResumeOptions
 }
 
 /// What a search does in detail.
@@ -74,11 +73,4 @@ struct SearchDetails: ParsableArguments {
             throw ValidationError("--max-loss-increase must be a number not below 0")
         }
     }
-}
-
-/// What a run tells, and how.
-struct ReportOptions: ParsableArguments {
-    @OptionGroup var json: JSONOption
-    @OptionGroup var metrics: MetricsOption
-    @OptionGroup var log: LogOption
 }

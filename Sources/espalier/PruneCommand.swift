@@ -4,7 +4,7 @@ internal import Pruning
 internal import Report
 internal import Search
 
-struct PruneCommand: AsyncParsableCommand {
+struct PruneCommand: AsyncParsableCommand, MeasuringCommand, TeamCommand {
     static let configuration = CommandConfiguration(
         commandName: "prune",
         abstract: "Search for the edges whose removal changes the loss least, and write the pruned model.",
@@ -24,18 +24,26 @@ struct PruneCommand: AsyncParsableCommand {
 
     @OptionGroup(title: "Search") var limits: LimitOptions
     @OptionGroup(title: "Search") var basics: PruneArguments
-    @OptionGroup var workload: WorkloadArguments
+    @OptionGroup(title: "Search") var going: ResumeOptions
+    @OptionGroup var argument: ModelArgument
+    @OptionGroup(title: "Data") var data: DataOptions
+    @OptionGroup(title: "Loss") var loss: LossOptions
     @OptionGroup(title: "What may be removed") var removable: RemovableOptions
+    @OptionGroup(title: "What may be removed") var replacing: ReplaceOption
     @OptionGroup(title: "Recovery") var recovery: RecoveryArguments
     @OptionGroup(title: "Search in detail") var details: SearchDetails
     @OptionGroup(title: "Search in detail") var choice: ChoiceOptions
     @OptionGroup(title: "Search in detail") var screening: ScreeningOptions
-    @OptionGroup var team: BackendOptions
-    @OptionGroup(title: "Reports") var reports: ReportOptions
+    @OptionGroup(title: "Workers") var local: LocalWorkersOption
+    @OptionGroup(title: "Workers on other machines") var cluster: ClusterOptions
+    @OptionGroup(title: "Reports") var json: JSONOption
+    @OptionGroup(title: "Reports") var metrics: MetricsOption
+    @OptionGroup(title: "Reports") var log: LogOption
     @OptionGroup(title: "Reports") var exporting: ExportStepOption
 
     func validate() throws {
-        try team.cluster.checkNumerics(resumes: basics.going.resume)
+        _ = try measurement()
+        try cluster.checkNumerics(resumes: going.resume)
         if details.stepRemovals > 1, basics.strategy.name != .greedy {
             throw ValidationError("--step-removals is for --strategy greedy")
         }
@@ -68,33 +76,32 @@ struct PruneCommand: AsyncParsableCommand {
 
     func run() async throws {
         try await reporting {
-            try reports.json.checkWritable(
+            try json.checkWritable(
                 beside: [basics.output],
-                given: workload.given(data: [basics.validation, recovery.fitData, recovery.trainData]))
-            var measurement = try workload.measurement(workers: team.sharingWorkers)
+                given: given(data: [basics.validation, recovery.fitData, recovery.trainData]))
+            var measurement = try measurement(workers: sharingWorkers)
             measurement.recovery = recovery.options
             var options = PruneOptions(
-                model: workload.model, measurement: measurement,
+                model: argument.model, measurement: measurement,
                 candidates: removable.selection, search: try settings,
                 isBestEffort: details.bestEffort,
-                workers: team.localWorkers, remote: try team.cluster.remote(),
-                metrics: reports.metrics.metrics,
-                folder: basics.folder ?? PruneOptions.defaultFolder(for: workload.model),
-                resumes: basics.going.resume,
-                allowsMixedNumerics: team.cluster.allowMixedNumerics, output: basics.output,
+                workers: localWorkers, remote: try cluster.remote(),
+                metrics: metrics.metrics,
+                folder: basics.folder ?? PruneOptions.defaultFolder(for: argument.model),
+                resumes: going.resume,
+                allowsMixedNumerics: cluster.allowMixedNumerics, output: basics.output,
                 validation: basics.validation, exportSteps: exporting.exportSteps,
                 commandLine: Invocation.commandLine,
-                logger: reports.log.logger("espalier"))
-            options.allowsOtherVersion = basics.going.allowOtherVersion
-            options.units = removable.unitSelection
-            options.units.replacement = recovery.replacement(options.units.replacement)
+                logger: log.logger("espalier"))
+            options.allowsOtherVersion = going.allowOtherVersion
+            options.units = removable.unitSelection(recovery.replacement(replacing.replace))
             let interruption = Leaving.interruption()
 
             let run = try PruneRun(options, interruption: interruption, observer: ProgressDisplay())
             let result: PruneRun.Result
             do {
                 result = try await run.perform()
-                if let path = reports.json.path {
+                if let path = json.path {
                     try run.waitingForRoom { try JSONOutput.write(result.summary, to: path) }
                 }
             } catch is Interrupted {
@@ -103,7 +110,7 @@ struct PruneCommand: AsyncParsableCommand {
                 )
                 throw ExitStatus.interrupted
             }
-            if !reports.json.takesStandardOutput {
+            if !json.takesStandardOutput {
                 StandardOutput.write(
                     SummaryText(result.summary).plain(width: StandardOutput.width)
                         + "\nmodel: \(result.model)\n" + result.exported.map { "       \($0)\n" }.joined()

@@ -5,7 +5,7 @@ public import Pruning
 internal import Report
 internal import Search
 
-struct ScoreCommand: AsyncParsableCommand {
+struct ScoreCommand: AsyncParsableCommand, MeasuringCommand {
     static let configuration = CommandConfiguration(
         commandName: "score",
         abstract: "Estimate cheaply how much every candidate edge matters, and check the estimate.",
@@ -45,7 +45,9 @@ struct ScoreCommand: AsyncParsableCommand {
             does not apply is left out.
             """)
 
-    @OptionGroup var workload: WorkloadArguments
+    @OptionGroup var argument: ModelArgument
+    @OptionGroup(title: "Data") var data: DataOptions
+    @OptionGroup(title: "Loss") var loss: LossOptions
     @Option(
         name: .long,
         help: ArgumentHelp(
@@ -66,12 +68,14 @@ struct ScoreCommand: AsyncParsableCommand {
     var exact = false
     @OptionGroup var json: JSONOption
 
+    func validate() throws { _ = try measurement() }
+
     func run() async throws {
         let interruption = Leaving.interruption()
         try await reporting {
             do {
-                try json.checkWritable(given: workload.given())
-                let loaded = try Workload(model: workload.model, options: workload.measurement())
+                try json.checkWritable(given: given())
+                let loaded = try Workload(model: argument.model, options: measurement())
                 for note in loaded.notes { StandardError.write("espalier: \(note)\n") }
                 let progress = ProgressDisplay()
                 let report = try await ScoreReport(

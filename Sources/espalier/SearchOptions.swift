@@ -104,7 +104,6 @@ struct RemovableOptions: ParsableArguments {
             "Leave a multiple of N of a layer's channels or neurons, where it can be: many machines are faster then.",
             valueName: "N"))
     var roundTo = 1
-    @OptionGroup var replacing: ReplaceOption
 
     func validate() throws {
         if roundTo < 1 || roundTo > 1024 { throw ValidationError("--round-to must be between 1 and 1024") }
@@ -119,8 +118,8 @@ struct RemovableOptions: ParsableArguments {
     }
 
     /// The kinds of units, and what they read instead.
-    var unitSelection: UnitSelection {
-        var selection = units.selection(replacement: replacing.replace, order: within, rounding: roundTo)
+    func unitSelection(_ replacement: Replacement) -> UnitSelection {
+        var selection = units.selection(replacement: replacement, order: within, rounding: roundTo)
         selection.chunking.isRenewed = renewOrder
         return selection
     }

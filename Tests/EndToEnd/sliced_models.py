@@ -569,7 +569,7 @@ def standardised(folder):
     return build.finish(folder, "standardised", "a", [("a.w", 0, same), ("a.b", 0, same)], opset=18)
 
 
-def stream(folder, name, norm, readers):
+def stream(folder, name, norm, readers, opset=18):
     """A residual stream that normalised branches read and write."""
     build = Tokens()
     wide = 16
@@ -586,7 +586,7 @@ def stream(folder, name, norm, readers):
     build.add("MatMul", ["last", "out.w"], "y")
     paths = build.save(
         folder, name, [("x", FLOAT, ["n", "t", build.width])], [("y", FLOAT, ["n", "t", 5])],
-        {"x": build.random.normal(size=(12, 7, build.width)).astype(np.float32)}, opset=18)
+        {"x": build.random.normal(size=(12, 7, build.width)).astype(np.float32)}, opset=opset)
     written = [(weight, axis, same) for weight, axis in (("in.w", 1), ("in.b", 0), ("down.w", 1), ("down.b", 0))]
     return Subject(*paths, "in.m", "channels", written + readers, sizes=[(3, 5, build.width)])
 
@@ -610,6 +610,15 @@ def mean_square_normalised(folder):
         build.add("Mul", [f"{output}.unit", f"{output}.scale"], output)
 
     return stream(folder, "mean-square-normalised", norm, [])
+
+
+def operator_mean_square_normalised(folder):
+    """The same as one operator, which operator set 23 has."""
+    def norm(build, before, output):
+        build.add("RMSNormalization", [before, f"{output}.scale"], output, axis=-1)
+
+    return stream(
+        folder, "operator-mean-square-normalised", norm, [("up.w", 0, same), ("out.w", 0, same)], opset=23)
 
 
 def neurons(folder):
@@ -648,5 +657,5 @@ ALL = [
     plain, shared_vectors, residual, grouped, depthwise, single_output, concatenated, split, computed_bounds, flattened, viewed,
     pixel_shuffle, space_to_depth, channel_shuffle, squeeze_excite, padded, padded_channels, group_normalised, transposed, tied,
     attention, fused_attention, measured_attention, regained_batch, head_sizes, grouped_queries, operator_attention, neurons,
-    standardised, layer_normalised, mean_square_normalised, recurrent,
+    standardised, layer_normalised, mean_square_normalised, operator_mean_square_normalised, recurrent,
 ]

@@ -201,6 +201,19 @@ def test_time_and_memory_grow_with_the_file():
                 assert code == 0, (call, code, errors, took)
 
 
+def test_values_that_double_stop_within_the_memory_named():
+    with scratch() as folder:
+        data(folder)
+        chain = [
+            helper.make_node("Concat", [f"d{step}" if step else "x"] * 2, [f"d{step + 1}"], axis=1) for step in range(34)]
+        model(folder / "double.onnx", [*chain, helper.make_node("ReduceMax", ["d34"], ["y"], axes=[1])])
+        # Without that limit the values would fill nine tenths of the machine's memory first.
+        code, errors, _ = bounded("evaluate", "double.onnx", "--data", "x.npz", "--memory", "1GiB", folder=folder, memory=4 << 30)
+        assert code == 65 and "more than the budget of 1 GiB (--memory)" in errors and "Concat" in errors, (code, errors)
+        code, errors, _ = bounded("evaluate", "double.onnx", "--data", "x.npz", folder=folder, memory=5 << 30)
+        assert code == 65 and "more than a model may grow to" in errors and "Concat" in errors, (code, errors)
+
+
 def test_archives_that_inflate_to_nothing_but_zeros_are_refused():
     with scratch() as folder:
         model(folder / "model.onnx", [helper.make_node("Relu", ["x"], ["y"])])

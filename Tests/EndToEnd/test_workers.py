@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import pathlib
 import random
 import signal
 import time
@@ -116,6 +117,28 @@ def test_killed_workers_change_nothing():
         assert len(seen) >= 4, "no worker was replaced"
         same_result(search.found())
         assert rows(search.run).keys() == undisturbed()[1].keys()
+        search.leaves_nothing(seen)
+
+
+def processor_ticks(process):
+    fields = pathlib.Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def test_workers_that_die_at_their_start_do_not_stop_one_that_computes():
+    with scratch() as folder, running(2, folder) as search:
+        search.wait_for(total() // 10)
+        survivor = max(search.workers, key=processor_ticks)
+        # The first may have been ready, so four make three in a row for certain.
+        seen = {survivor}
+        while len(seen) < 5 and search.process.poll() is None:
+            for worker in set(search.workers) - seen:
+                seen.add(worker)
+                os.kill(worker, signal.SIGKILL)
+            time.sleep(0.01)
+        code, errors = search.end()
+        assert code == 0 and "in a row ended before they could compute; the next one starts in 10 seconds" in errors, errors
+        same_result(search.found())
         search.leaves_nothing(seen)
 
 

@@ -92,6 +92,7 @@ import Torch
         Case(operation: "BatchNormalization", inputs: [[2, 3, 4], [3], [3], [3], [3]]),
         Case(operation: "InstanceNormalization", inputs: [[2, 3, 4], [3], [3]]),
         Case(operation: "LayerNormalization", inputs: [[2, 3, 4], [4], [4]]),
+        Case(operation: "RMSNormalization", inputs: [[2, 3, 4], [4]], version: 23),
         Case(
             operation: "GroupNormalization", inputs: [[2, 4, 3], [4], [4]],
             attributes: [int("num_groups", 2)],
