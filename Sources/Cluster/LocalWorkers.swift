@@ -24,7 +24,7 @@ final class LocalWorkers: Sendable {
     private let state = Mutex(State())
 
     /// So many processes in a row may die before they are ready. Then something is wrong with all of them, unless another
-    /// one computes: that is not stopped for their sake.
+    /// one computes, here or elsewhere: that is not stopped for their sake.
     private static let earlyDeathLimit = 3
     /// Seconds until the next one is tried beside one that computes.
     private static let pause = 10
@@ -112,16 +112,16 @@ final class LocalWorkers: Sendable {
     private func replace(_ child: ChildProcess, _ ending: ProcessEnding) {
         runner.processEnded(child.process)
         let wasReady = runner.wasReady(child.process)
-        let (isStopping, early, lines, others) = state.withLock { state in
+        let (isStopping, early, lines) = state.withLock { state in
             state.children[child.process] = nil
             state.earlyDeaths = wasReady ? 0 : state.earlyDeaths + 1
-            return (state.isStopping, state.earlyDeaths, state.lastLines, Array(state.children.keys))
+            return (state.isStopping, state.earlyDeaths, state.lastLines)
         }
         guard !isStopping else { return }
         logger.warning("worker process \(child.process) ended with \(ending)")
         if early < LocalWorkers.earlyDeathLimit {
             startAgain()
-        } else if others.contains(where: runner.wasReady) {
+        } else if runner.workers.contains(where: { $0.phase == .ready }) {
             logger.warning(
                 "\(early) in a row ended before they could compute; the next one starts in \(LocalWorkers.pause) seconds"
             )
