@@ -83,8 +83,8 @@ final class ChildProcess: Sendable {
         return true
     }
 
-    /// Ends the process without asking.
-    func kill() { if !wait(until: .now()) { Glibc.kill(process, SIGKILL) } }
+    /// Ends the process without asking, and what it started: a script's programs would keep its output open.
+    func kill() { if !wait(until: .now()) { Glibc.kill(-process, SIGKILL) } }
 
     private static func spawn(
         _ executable: String, _ arguments: [String], _ environment: [String: String], input: Int32,

@@ -153,6 +153,7 @@ final class LocalWorkers: Sendable {
         for child in children { child.closeInput() }
         let deadline = DispatchTime.now() + 1
         for child in children where !child.wait(until: deadline) { child.kill() }
-        for child in children { _ = child.wait(until: .now() + 1) }
+        let reaped = DispatchTime.now() + 5
+        for child in children { _ = child.wait(until: reaped) }
     }
 }

@@ -38,7 +38,7 @@ extension LevelRace {
 
     /// Items of one expansion and shard go to whoever has refitted it.
     func locality(of expansion: Int, shard: Int) -> UInt64 {
-        level.expansions[expansion].variant.locality(inShard: shard)
+        localities[expansion].inShard(shard)
     }
 
     /// What an item of an expansion costs: the first one refits it.
@@ -48,11 +48,18 @@ extension LevelRace {
     }
 }
 
-extension Variant {
-    /// The number under which a worker keeps what it refitted to measure samples of a shard (FNV-1a: Fowler, Noll, Vo).
-    func locality(inShard shard: Int) -> UInt64 {
-        var hash: UInt64 = 0xCBF2_9CE4_8422_2325
-        for byte in description.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
-        return (hash ^ UInt64(shard)) &* 0x100_0000_01B3
+/// The numbers under which workers keep what they refitted of a variant, one for each shard that they measure
+/// (FNV-1a: Fowler, Noll, Vo). Written once from the variant's text, which is long.
+struct VariantLocality: Sendable {
+    private let hash: UInt64
+
+    init(_ variant: Variant) {
+        hash = variant.description.utf8.reduce(0xCBF2_9CE4_8422_2325) { VariantLocality.step($0, UInt64($1)) }
+    }
+
+    func inShard(_ shard: Int) -> UInt64 { VariantLocality.step(hash, UInt64(shard)) }
+
+    private static func step(_ hash: UInt64, _ number: UInt64) -> UInt64 {
+        (hash ^ number) &* 0x100_0000_01B3
     }
 }

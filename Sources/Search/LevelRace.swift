@@ -42,6 +42,8 @@ public struct LevelRace: Sendable {
     package var defect: RaceDefect?
     /// What payloads are made of: each state's and each unit's bytes are written once.
     let payloads: LossPayloads
+    /// Who has refitted an expansion is asked for by these; none where nothing is recovered.
+    let localities: [VariantLocality]
     /// Finds expansions by what they are; made when the first result comes that was not asked for.
     var register: ExpansionRegister?
 
@@ -71,6 +73,7 @@ public struct LevelRace: Sendable {
                 visits: visits[expansion.parent], forecast: forecasts[expansion.parent])
         }
         payloads = LossPayloads(level, means: means, fitData: fitData)
+        localities = fitData == nil ? [] : level.expansions.map { VariantLocality($0.variant) }
         self.visits = visits
         self.forecasts = forecasts
         running = Array(level.expansions.indices)

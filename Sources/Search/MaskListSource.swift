@@ -42,7 +42,8 @@ public struct MaskListSource: WorkSource {
         grid = PieceGrid(rows: variants.count, blocks: blocks.ids)
         localities = variants.flatMap { [blocks] variant in
             let isRefitted = fitData != nil && !variant.recovery.isNone && !variant.mask.isEmpty
-            return blocks.ids.map { isRefitted ? variant.locality(inShard: $0.shard) : $0.locality }
+            let own = isRefitted ? VariantLocality(variant) : nil
+            return blocks.ids.map { own?.inShard($0.shard) ?? $0.locality }
         }
         scores = [SampleScores?](repeating: nil, count: grid.progress.total)
         let own = blocks.ids.count

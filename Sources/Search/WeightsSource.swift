@@ -48,13 +48,13 @@ public struct WeightsSource: WorkSource {
         return WorkItem(
             key: WorkKey(kind: kind, stage: stage, payload: item.payload), shard: shard,
             contents: [means, fitData, variant.weights.map { ContentID($0) }].compactMap(\.self),
-            locality: variant.locality(inShard: shard), cost: smallestCost, pieces: [index])
+            locality: VariantLocality(variant).inShard(shard), cost: smallestCost, pieces: [index])
     }
 
     /// The next variant, for whoever has recovered it already if they ask.
     public mutating func next(for worker: WorkerView) -> WorkItem? {
         let variants = variants
-        return grid.next(for: worker) { variants[$0].locality(inShard: WeightsSource.block.shard) }
+        return grid.next(for: worker) { VariantLocality(variants[$0]).inShard(WeightsSource.block.shard) }
             .map { item($0) }
     }
 

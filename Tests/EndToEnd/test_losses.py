@@ -161,6 +161,8 @@ def test_losses_without_a_meaning_are_refused_with_what_to_use():
         np.savez(folder / "d.npz", x=weights(12, 5))
         errors = refusal(path, "--data", folder / "d.npz", "--loss", "kl")
         assert "one class" in errors and "self-mse" in errors, errors
+        measured = espalier_json("evaluate", path, "--data", folder / "d.npz")["measuredOutputs"]
+        assert [output["loss"] for output in measured] == ["self-mse"], measured
         answer = espalier("evaluate", path, "--data", folder / "d.npz", "--loss", "nonsense")
         assert answer.code == 64 and "self-cosine" in answer.errors, answer.errors
 

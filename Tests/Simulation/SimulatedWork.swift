@@ -3,6 +3,7 @@ internal import Search
 internal import Training
 internal import Work
 internal import Datasets
+internal import Synchronization
 
 /// The smallest part that work consists of: what is kept of it is never computed again.
 public struct WorkAtom: Hashable, Sendable {
@@ -27,6 +28,45 @@ protocol SimulatedKind: Sendable {
     func result(of key: WorkKey) -> [UInt8]
 }
 
+/// All kinds of work of a run. What is asked of a piece of work again is not worked out again.
+final class SimulatedKinds: Sendable {
+    private struct Known {
+        let shard: Int?
+        let atoms: [WorkAtom]
+        var result: [UInt8]?
+    }
+
+    private let kinds: [WorkKind: any SimulatedKind]
+    private let known = Mutex<[WorkKey: Known]>([:])
+
+    init(_ kinds: [any SimulatedKind]) {
+        self.kinds = Dictionary(uniqueKeysWithValues: kinds.map { ($0.kind, $0) })
+    }
+
+    func shard(of key: WorkKey) -> Int? { known.withLock { entry(key, in: &$0).shard } }
+
+    func atoms(of key: WorkKey) -> [WorkAtom] { known.withLock { entry(key, in: &$0).atoms } }
+
+    func result(of key: WorkKey) -> [UInt8] {
+        known.withLock { known in
+            var entry = entry(key, in: &known)
+            if let result = entry.result { return result }
+            let result = kinds[key.kind]?.result(of: key) ?? []
+            entry.result = result
+            known[key] = entry
+            return result
+        }
+    }
+
+    private func entry(_ key: WorkKey, in known: inout [WorkKey: Known]) -> Known {
+        if let entry = known[key] { return entry }
+        let kind = kinds[key.kind]
+        let entry = Known(shard: kind?.shard(of: key), atoms: kind?.atoms(of: key) ?? [])
+        known[key] = entry
+        return entry
+    }
+}
+
 /// Losses out of a hash instead of a model.
 struct SimulatedLosses: SimulatedKind {
     let problem: SimulatedProblem
@@ -42,8 +82,9 @@ struct SimulatedLosses: SimulatedKind {
 
     func atoms(of key: WorkKey) -> [WorkAtom] {
         let item = item(key)
+        let state = item.state.description
         return item.units.map {
-            WorkAtom(key, "\(item.state) \($0?.description ?? "-") \(item.block.shard)/\(item.block.index)")
+            WorkAtom(key, "\(state) \($0?.description ?? "-") \(item.block.shard)/\(item.block.index)")
         }
     }
 

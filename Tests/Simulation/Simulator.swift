@@ -73,7 +73,7 @@ final class Simulator {
     /// What is being worked at, as it was begun.
     var source: (any WorkSource)?
     var outcome: (any WorkSource)?
-    private let kinds: [WorkKind: any SimulatedKind]
+    private let kinds: SimulatedKinds
     /// What state machines that are gone have reached.
     var probes = ProbeCounts()
     var failure: CoordinationError?
@@ -94,9 +94,9 @@ final class Simulator {
         self.log = log
         self.configure = configure
         random = SplitMix64(seed: seed)
-        let kinds = Dictionary(uniqueKeysWithValues: problem.kinds.map { ($0.kind, $0) })
+        let kinds = SimulatedKinds(problem.kinds)
         self.kinds = kinds
-        journal = SimulatedJournal { kinds[$0.kind]?.atoms(of: $0) ?? [] }
+        journal = SimulatedJournal { kinds.atoms(of: $0) }
         chances = Fault.allCases.map { world.chances[$0] ?? 0 }
         for index in 0..<world.workers {
             nodes.append(newNode())
@@ -111,11 +111,11 @@ final class Simulator {
 
     // MARK: Work
 
-    func atoms(of key: WorkKey) -> [WorkAtom] { kinds[key.kind]?.atoms(of: key) ?? [] }
+    func atoms(of key: WorkKey) -> [WorkAtom] { kinds.atoms(of: key) }
 
-    func shard(of key: WorkKey) -> Int? { kinds[key.kind]?.shard(of: key) }
+    func shard(of key: WorkKey) -> Int? { kinds.shard(of: key) }
 
-    func result(of key: WorkKey) -> [UInt8] { kinds[key.kind]?.result(of: key) ?? [] }
+    func result(of key: WorkKey) -> [UInt8] { kinds.result(of: key) }
 
     // MARK: Running
 

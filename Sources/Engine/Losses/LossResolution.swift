@@ -176,7 +176,17 @@ private struct LossResolver {
         let form = try form(of: index).0
         let isOnlyOne = probe.outputs.count { $0.tensor.scalarType.isFloatingPoint } == 1
         let isNamedSo = graph.outputs[index].name.lowercased().contains("logit")
-        return Loss.natural(for: form == .logits && !isOnlyOne && !isNamedSo ? .values : form)
+        let natural = Loss.natural(for: form == .logits && !isOnlyOne && !isNamedSo ? .values : form)
+        // Features of shape [samples, 1, 1, 96] look like logits of one class.
+        let objection = try natural.definition.objection(to: form, classes: classes(of: index), loss: "")
+        return objection == nil ? natural : .selfMeanSquaredError
+    }
+
+    /// How many numbers lie along an output's dimension of classes.
+    private mutating func classes(of index: Int) throws -> Int {
+        let arranged = arranged(probe.outputs[index])
+        guard arranged.count > 1 else { return 1 }
+        return try arranged[form(of: index).1 ?? ClassLayout.dimension(rank: arranged.count)]
     }
 
     private func isSelfConsistent(_ loss: Loss) -> Bool {
@@ -213,11 +223,8 @@ private struct LossResolver {
         }
         let loss = isSelfConsistent(asked) ? asked.selfConsistent ?? asked : asked
         var (form, classAxis) = try form(of: index)
-        let arranged = self.arranged(output)
-        let classes =
-            arranged.isEmpty ? 1 : arranged[classAxis ?? ClassLayout.dimension(rank: arranged.count)]
-        if let objection = loss.definition.objection(
-            to: form, classes: arranged.count < 2 ? 1 : classes, loss: loss.rawValue)
+        if let objection = try loss.definition.objection(
+            to: form, classes: classes(of: index), loss: loss.rawValue)
         {
             throw EngineError.data("output '\(port.name)' \(objection)")
         }
