@@ -173,7 +173,7 @@ public final class PruneRun {
             outcome.best.count > 1, let last = outcome.best.last, let unit = last.unit,
             budget.isMet(by: last.cost, base: workload.costs.cost(of: .empty))
         else { return }
-        board.note("  removing \(unit) instead reaches \(budget), loss \(last.loss)")
+        board.note("  removing \(unit) instead reaches \(budget), loss \(NumberText.significant(last.loss))")
     }
 
     /// The modules that go with edges, where the file tells.

@@ -165,6 +165,36 @@ def test_without_labels_the_teacher_alone_teaches():
         assert nothing.code == 65 and "nothing to learn" in nothing.errors, nothing.errors
 
 
+def test_a_teacher_teaches_features_and_single_logits():
+    """A softmax over one class says nothing: such outputs are taught by their numbers, or as sigmoids."""
+    random = np.random.default_rng(3)
+    with scratch() as folder:
+        x = random.normal(size=(256, 6)).astype(np.float32)
+        for name, width, shape in (("features", 8, [-1, 1, 1, 8]), ("logit", 1, [-1, 1])):
+            first, last = (random.normal(size=size).astype(np.float32) for size in ((6, 12), (12, width)))
+            for role, given in (("teacher", last), ("student", last * 0.5)):
+                nodes = [
+                    helper.make_node("MatMul", ["x", "w"], ["h"]), helper.make_node("Relu", ["h"], ["r"]),
+                    helper.make_node("MatMul", ["r", "v"], ["m"]), helper.make_node("Reshape", ["m", "s"], ["y"])]
+                graph = helper.make_graph(
+                    nodes, "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 6])],
+                    [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", *shape[1:]])],
+                    [numpy_helper.from_array(array, key) for key, array in (
+                        ("w", first), ("v", given), ("s", np.array(shape)))])
+                onnx.save(helper.make_model(
+                    graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), folder / f"{name}-{role}.onnx")
+            labels = (np.maximum(x @ first, 0) @ last > 0).astype(np.int64)
+            np.savez(folder / "x.npz", x=x)
+            np.savez(folder / "labelled.npz", x=x, labels=labels[:, 0])
+            for data, options in (("x.npz", ()), *((("labelled.npz", ("--loss", "bce", "--distill", "1")),) if width == 1 else ())):
+                points = espalier_json(
+                    "finetune", f"{name}-student.onnx", "--teacher", f"{name}-teacher.onnx", "--data", data, "--validation",
+                    "x.npz" if data == "x.npz" else data, "--steps", 150, "--rate", 0.03, "--workers", 0,
+                    "--run", f"{name}-{data}-run", *options, folder=folder)["curve"]["points"]
+                # The labels are the signs of the teacher's logits, which itself loses something by them.
+                assert points[-1]["validationLoss"] < points[0]["validationLoss"] * (0.5 if data == "x.npz" else 0.7), points
+
+
 def test_a_fresh_head_learns_other_classes():
     with scratch() as folder:
         for name in ("digits-resnet", "digits-vit"):

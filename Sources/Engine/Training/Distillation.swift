@@ -11,7 +11,8 @@ struct Distillation {
     init(of terms: LossTerms, temperature: Double) {
         functions = terms.functions.map { function in
             var term = function.term
-            term.loss = Loss.natural(for: term.form)
+            // Numbers that targets or a comparison of the user's measure as such are taught as such.
+            term.loss = term.loss.selfConsistent ?? Loss.natural(for: term.form)
             return term.loss == .klDivergence
                 ? LossFunction(term: term, definition: TemperedDivergence(temperature: temperature))
                 : LossFunction(term: term)
