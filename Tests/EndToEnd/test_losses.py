@@ -167,6 +167,50 @@ def test_losses_without_a_meaning_are_refused_with_what_to_use():
         assert answer.code == 64 and "self-cosine" in answer.errors, answer.errors
 
 
+def test_a_single_sample_whose_dimension_is_squeezed_away_counts_too():
+    """The last block has one sample: its output has no dimension, or that of its features alone."""
+    with scratch() as folder:
+        for name, width, shape in (("score", 1, ["n"]), ("features", 3, ["n", 3])):
+            nodes = [
+                node("MatMul", "x W1", "h"), node("Relu", "h", "r"), node("MatMul", "r W2", "b"), node("Add", "h b", "a"),
+                node("MatMul", "a W3", "s"), node("Unsqueeze", "s one", "u"), node("Squeeze", "u", "y")]
+            path, model = saved(
+                folder, nodes, [("x", FLOAT, ["n", 5])], [("y", FLOAT, shape)],
+                {"W1": weights(5, 6), "W2": weights(6, 6), "W3": weights(6, width), "one": np.array([1])}, name=name)
+            data = {"x": weights(17, 5, scale=1)}
+            np.savez(folder / "d.npz", **data)
+            base, cut = outputs(model, data), outputs(masked_model(model, [(3, 1)]), data)
+            answer = espalier(
+                "evaluate", path, "--data", folder / "d.npz", "--remove", "3:1", "--block-size", 16, "--loss",
+                "self-mse", "--json", "-")
+            found = json.loads(answer.succeeded().output)
+            assert "not measured" not in answer.errors, answer.errors
+            unit = found["measuredOutputs"][0]["unit"]
+            assert close(found["loss"], np.mean((cut["y"] - base["y"]) ** 2) / unit, 2e-5), found
+
+
+def test_a_state_that_all_samples_share_begins_each_of_them():
+    with scratch() as folder:
+        nodes = [
+            node("Transpose", "x", "t", perm=[1, 0, 2]),
+            helper.make_node("GRU", ["t", "W", "R", "B", "", "h"], ["y"], hidden_size=4),
+            node("Gather", "y last", "s", axis=0), node("Squeeze", "s axis", "q"), node("MatMul", "q V", "b"),
+            node("Add", "q b", "z")]
+        path, model = saved(
+            folder, nodes, [("x", FLOAT, ["n", 6, 5]), ("h", FLOAT, [1, 1, 4])], [("z", FLOAT, ["n", 4])],
+            {"W": weights(1, 12, 5), "R": weights(1, 12, 4), "B": weights(1, 24), "V": weights(4, 4),
+             "last": np.array(-1), "axis": np.array([0])})
+        data = {"x": weights(12, 6, 5, scale=1), "h": weights(1, 1, 4, scale=1)}
+        np.savez(folder / "d.npz", **data)
+        one = [{"x": data["x"][index:index + 1], "h": data["h"]} for index in range(12)]
+        base = np.concatenate([outputs(model, sample)["z"] for sample in one])
+        cut = np.concatenate([outputs(masked_model(model, [(5, 1)]), sample)["z"] for sample in one])
+        found = espalier_json("evaluate", path, "--data", folder / "d.npz", "--remove", "5:1")
+        unit = found["measuredOutputs"][0]["unit"]
+        assert found["measuredOutputs"][0]["loss"] == "self-mse", found["measuredOutputs"]
+        assert close(found["loss"], np.mean((cut - base) ** 2) / unit, 2e-5), found
+
+
 def detector(folder):
     """Boxes [N, 3, 4] and sigmoid scores [N, 3] from shared layers; edges 3:1 of the branch."""
     nodes = [

@@ -36,7 +36,7 @@ public struct ConstantPredictor {
     /// - Throws: `EngineError` when the model does not run on the data.
     public func losses(_ description: LossDescription) throws -> [Double?] {
         let terms = try LossTerms(description, graph: network.graph, dataset: dataset)
-        var outputs: [[Tensor]] = []
+        var outputs: [(tensors: [Tensor], samples: Int)] = []
         var samples: [Int] = []
         if description.needsReference { (outputs, samples) = try unprunedOutputs(terms) }
         return try terms.functions.enumerated().map { index, function in
@@ -48,9 +48,9 @@ public struct ConstantPredictor {
             case .unprunedOutputs:
                 loss = try self.loss(
                     of: function,
-                    in: function.samplesFirst(
-                        Tensor.concatenated(
-                            outputs.map { $0[index] }, along: function.term.sampleAxis)),
+                    in: Tensor.concatenated(
+                        outputs.map { try function.samplesFirst($0.tensors[index], samples: $0.samples) },
+                        along: 0),
                     samples, counts: terms.counts(samples))
             case .targets, .targetsOrLabels:
                 loss = try targetLoss(terms, index)
@@ -59,8 +59,11 @@ public struct ConstantPredictor {
         }
     }
 
-    private func unprunedOutputs(_ terms: LossTerms) throws -> ([[Tensor]], [Int]) {
-        var outputs: [[Tensor]] = []
+    /// The outputs of blocks, by term, and how many samples each has; and which these are.
+    private func unprunedOutputs(_ terms: LossTerms) throws -> (
+        [(tensors: [Tensor], samples: Int)], [Int]
+    ) {
+        var outputs: [(tensors: [Tensor], samples: Int)] = []
         var samples: [Int] = []
         var bytes = 0
         let blocks = try Sharding(samples: dataset.samples, shards: 1, blockSize: blockSize).naturalBlocks(
@@ -72,7 +75,7 @@ public struct ConstantPredictor {
                 terms.outputs, of: network.inputs(block, of: dataset), mask: .empty)
             bytes += found.reduce(0) { $0 + 3 * $1.byteCount }
             if bytes > ConstantPredictor.mostBytes && !outputs.isEmpty { break }
-            outputs.append(found)
+            outputs.append((found, block.count))
             samples += block
         }
         return (outputs, samples)
@@ -124,7 +127,8 @@ public struct ConstantPredictor {
             // Labels that are class numbers become flags of the outputs' shape, which one sample tells.
             let one = try network.values(
                 terms.outputs, of: network.inputs(blockOfFirst, of: dataset), mask: .empty)[index]
-            let shape = try [count] + function.samplesFirst(one).shape.dropFirst()
+            let shape =
+                try [count] + function.samplesFirst(one, samples: blockOfFirst.count).shape.dropFirst()
             let targets = try function.flags(labels, positions: positions, shape: shape)
             return try loss(of: function, in: targets, samples, counts: terms.counts(samples))
         case .labels, nil: return nil

@@ -52,7 +52,7 @@ struct LossFunction {
     private func measured(_ output: Tensor, _ reference: Reference, _ counts: Tensor?, _ samples: Int) throws
         -> (losses: Tensor, layout: ClassLayout?)
     {
-        let output = try samplesFirst(output)
+        let output = try samplesFirst(output, samples: samples)
         guard output.rank >= 1, output.shape[0] == samples else {
             throw EngineError.data(
                 "the model's output '\(term.output)' has shape \(output.shape): the loss needs floating-point numbers "
@@ -95,7 +95,9 @@ struct LossFunction {
     // MARK: Outputs
 
     /// An output, or the part that the term is of, with its samples in the first dimension.
-    func samplesFirst(_ output: Tensor) throws -> Tensor {
+    ///
+    /// - Parameter samples: how many there are. A Squeeze of all dimensions of size 1 takes away that of a single one.
+    func samplesFirst(_ output: Tensor, samples: Int? = nil) throws -> Tensor {
         guard output.scalarType.isFloatingPoint else {
             throw EngineError.data(
                 "the model's output '\(term.output)' is \(output.scalarType): the loss needs numbers")
@@ -109,7 +111,9 @@ struct LossFunction {
             }
             output = try output.narrowed(part.axis, from: part.lower, length: part.upper - part.lower)
         }
-        guard term.sampleAxis > 0 else { return output }
+        guard term.sampleAxis > 0 else {
+            return samples == 1 && output.shape.first != 1 ? try output.reshaped([1] + output.shape) : output
+        }
         guard term.sampleAxis < output.rank else {
             throw EngineError.data(
                 "the model's output '\(term.output)' has shape \(output.shape), and no dimension \(term.sampleAxis)"
@@ -146,7 +150,8 @@ struct LossFunction {
         case .tensor(let tensor):
             // The unpruned model's output has its samples where the model has them; targets have them first.
             let isUnpruned = definition.comparison == .unprunedOutputs
-            let target = try (isUnpruned ? samplesFirst(tensor) : tensor).converted(to: output.scalarType)
+            let target = try (isUnpruned ? samplesFirst(tensor, samples: output.shape[0]) : tensor)
+                .converted(to: output.scalarType)
             if target.shape == output.shape { return target }
             guard !isUnpruned, target.count == output.count, target.shape.first == output.shape[0] else {
                 throw EngineError.data(

@@ -42,10 +42,15 @@ struct OutputProbe {
             }
         }
         var times = fixed ?? (count == 1 ? 2 : 1)
-        let alone: [[Tensor]]
+        var alone: [[Tensor]]
         do { alone = try repeated(times) } catch let error as EngineError {
             // Some models take no single sample.
             guard fixed == nil, count > 1 else { throw error }
+            times = count + 1
+            alone = try repeated(times)
+        }
+        // A Squeeze of all dimensions of size 1 takes away that of a single sample.
+        if fixed == nil, count > 1, zip(whole, alone[0]).contains(where: { $0.rank != $1.rank }) {
             times = count + 1
             alone = try repeated(times)
         }

@@ -87,13 +87,16 @@ extension Operators {
         return try [y.permuted([2, 0, 1, 3])] + states.map { try $0.transposed(0, 1) }
     }
 
+    /// A state to begin with, [directions, batch, hidden]. One for a single sample begins all: exporters write the batch that a
+    /// model was traced with into its file, and a state that is given may be the same for every sample.
     private static func state(_ given: Tensor?, shape: [Int], _ layer: RecurrentLayer) throws -> Tensor {
         guard let given else { return try Tensor.filled(0, shape: shape) }
         let state = layer.batchFirst && given.rank == 3 ? try given.transposed(0, 1) : given
-        guard state.shape == shape else {
+        if state.shape == shape { return state }
+        guard state.shape == [shape[0], 1, shape[2]] else {
             throw layer.context.error("an initial state of shape \(given.shape) where \(shape) is needed")
         }
-        return state
+        return try state.expanded(shape)
     }
 
     /// The sequences' lengths; `nil` when all are as long as the input.

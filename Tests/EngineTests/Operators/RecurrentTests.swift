@@ -7,7 +7,8 @@ import Torch
 /// All expected numbers are ONNX Runtime's outputs for the same inputs.
 @Suite struct RecurrentTests {
     private func run(
-        _ operation: String, gates: Int, direction: String = "forward", lengths: [Int32]? = nil
+        _ operation: String, gates: Int, direction: String = "forward", lengths: [Int32]? = nil,
+        state: Tensor? = nil
     ) throws -> [Tensor] {
         var attributes = [
             AttributeProto(name: "hidden_size", int: 2), AttributeProto(name: "direction", string: direction),
@@ -18,7 +19,23 @@ import Torch
             counted(0..<12, shape: [3, 2, 2]) { ($0 - 5) / 8 },
             counted(0..<rows * 2, shape: [1, rows, 2]) { ($0 - Float(rows)) / 10 },
             counted(0..<rows * 2, shape: [1, rows, 2]) { ($0 - Float(gates)) / 20 },
-            counted(0..<rows * 2, shape: [1, rows * 2]) { $0 / 40 }, lengths.map { try Tensor($0) })
+            counted(0..<rows * 2, shape: [1, rows * 2]) { $0 / 40 }, lengths.map { try Tensor($0) }, state)
+    }
+
+    /// ONNX Runtime takes one for each sample only.
+    @Test(arguments: ["GRU", "RNN", "LSTM"])
+    func aSingleInitialStateBeginsAllSamples(operation: String) throws {
+        let gates = ["GRU": 3, "RNN": 1, "LSTM": 4][operation] ?? 0
+        let single = try run(
+            operation, gates: gates, state: Tensor([0.5, -0.25] as [Float], shape: [1, 1, 2]))
+        let each = try run(
+            operation, gates: gates, state: Tensor([0.5, -0.25, 0.5, -0.25] as [Float], shape: [1, 2, 2]))
+        #expect(try isClose(single[0], each[0].elements(as: Float.self)))
+        let none = try run(operation, gates: gates)
+        #expect(try !isClose(single[0], none[0].elements(as: Float.self)))
+        #expect(throws: EngineError.self) {
+            try run(operation, gates: gates, state: Tensor([0, 0, 0, 0, 0, 0] as [Float], shape: [1, 3, 2]))
+        }
     }
 
     @Test func theWholeSequenceBackwards() throws {
