@@ -5,6 +5,8 @@ public import Work
 /// The weights of some states after their recovery: an item is one of them, for whoever has just measured it.
 public struct WeightsSource: WorkSource {
     private let variants: [Variant]
+    /// By variant: who has recovered it prefers its weights.
+    private let localities: [UInt64]
     private let means: ContentID?
     private let fitData: ContentID?
     /// A row for each variant.
@@ -19,6 +21,7 @@ public struct WeightsSource: WorkSource {
     /// - Parameter stage: that of the level whose expansions start from the weights.
     public init(_ variants: [Variant], stage: Int, means: ContentID?, fitData: ContentID?) {
         self.variants = variants
+        localities = variants.map { VariantLocality($0).inShard(WeightsSource.block.shard) }
         self.stage = stage
         (self.means, self.fitData) = (means, fitData)
         grid = PieceGrid(rows: variants.count, blocks: [WeightsSource.block])
@@ -48,14 +51,13 @@ public struct WeightsSource: WorkSource {
         return WorkItem(
             key: WorkKey(kind: kind, stage: stage, payload: item.payload), shard: shard,
             contents: [means, fitData, variant.weights.map { ContentID($0) }].compactMap(\.self),
-            locality: VariantLocality(variant).inShard(shard), cost: smallestCost, pieces: [index])
+            locality: localities[index], cost: smallestCost, pieces: [index])
     }
 
     /// The next variant, for whoever has recovered it already if they ask.
     public mutating func next(for worker: WorkerView) -> WorkItem? {
-        let variants = variants
-        return grid.next(for: worker) { VariantLocality(variants[$0]).inShard(WeightsSource.block.shard) }
-            .map { item($0) }
+        let localities = localities
+        return grid.next(for: worker) { localities[$0] }.map { item($0) }
     }
 
     /// Checks that they are weights of the variant's mask.

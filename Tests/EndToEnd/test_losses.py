@@ -189,6 +189,24 @@ def test_a_single_sample_whose_dimension_is_squeezed_away_counts_too():
             assert close(found["loss"], np.mean((cut["y"] - base["y"]) ** 2) / unit, 2e-5), found
 
 
+def test_an_output_of_a_single_sample_without_its_dimension_is_measured():
+    """A batch of one by the file, squeezed away: nothing says that it is not measured."""
+    with scratch() as folder:
+        nodes = [
+            node("MatMul", "x W1", "h"), node("Relu", "h", "r"), node("MatMul", "r W2", "b"), node("Add", "h b", "a"),
+            node("Squeeze", "a", "y")]
+        path, model = saved(
+            folder, nodes, [("x", FLOAT, [1, 5])], [("y", FLOAT, [6])], {"W1": weights(5, 6), "W2": weights(6, 6)})
+        data = {"x": weights(9, 5, scale=1)}
+        np.savez(folder / "d.npz", **data)
+        one = [{"x": data["x"][index:index + 1]} for index in range(9)]
+        base, cut = (np.stack([outputs(m, sample)["y"] for sample in one]) for m in (model, masked_model(model, [(3, 1)])))
+        answer = espalier("evaluate", path, "--data", folder / "d.npz", "--remove", "3:1", "--json", "-").succeeded()
+        found = json.loads(answer.output)
+        assert "not measured" not in answer.errors, answer.errors
+        assert close(found["loss"], np.mean((cut - base) ** 2) / found["measuredOutputs"][0]["unit"], 2e-5), found
+
+
 def test_a_state_that_all_samples_share_begins_each_of_them():
     with scratch() as folder:
         nodes = [

@@ -198,18 +198,15 @@ private struct LossResolver {
 
     /// All floating-point outputs that have a row for each sample.
     private mutating func consistentOutputs() throws -> [Int] {
-        var found: [Int] = []
-        for (index, output) in probe.outputs.enumerated() where output.tensor.scalarType.isFloatingPoint {
-            if output.sampleAxis == nil {
-                notes.append(
-                    "output '\(graph.outputs[index].name)', shape \(output.tensor.shape) for \(probe.samples.count) "
-                        + "samples, has no row for each sample and is not measured")
-            } else {
-                found.append(index)
-            }
+        let floats = probe.outputs.indices.filter { probe.outputs[$0].tensor.scalarType.isFloatingPoint }
+        let found = floats.filter { probe.outputs[$0].sampleAxis != nil }
+        // Without any, the first one is all of a single sample, or its error says what is wrong.
+        guard !found.isEmpty else { return [0] }
+        notes += floats.filter { probe.outputs[$0].sampleAxis == nil }.map {
+            "output '\(graph.outputs[$0].name)', shape \(probe.outputs[$0].tensor.shape) for \(probe.samples.count) "
+                + "samples, has no row for each sample and is not measured"
         }
-        // Without any, the first one's error says what is wrong.
-        return found.isEmpty ? [0] : found
+        return found
     }
 
     // MARK: One output
